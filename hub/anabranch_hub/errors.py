@@ -1,0 +1,217 @@
+"""Everything the hub refuses or fails at, by what a caller can do about it.
+
+    HubError                          exit_code
+    ├── PortInUse                     5   choose another port
+    ├── DataDirError                      the folder given by --data-dir
+    │   ├── DataDirNotWritable        5   fix its permissions or choose another
+    │   ├── DataDirInUse              5   stop the hub that holds it
+    │   └── DataDirVersion            5   run the version that wrote it, or migrate
+    ├── ServerFailed                  7   read the log it names
+    ├── Unreachable                       something outside does not answer: try again later
+    │   ├── StoreUnavailable          7
+    │   └── VaultUnavailable          7
+    ├── VaultDenied                   4   Vault answers, and says no: fix the policy or the credentials
+    ├── VaultMissing                  3   Vault has nothing under that path
+    ├── RequestRefused                    the peer's fault; the peer is told why
+    │   ├── TokenRefused              4   invite the edge again
+    │   ├── EdgeRevoked               4   invite it under a new name
+    │   ├── ScopeDenied               4   widen the edge's scope, or write elsewhere
+    │   ├── TenantUnknown             3   create the tenant
+    │   └── CertificateRequestRefused 8   make a new key and request
+
+Messages are one line: what happened to which value, against which limit, and the way out. Attributes hold
+the same facts for programs. No message ever holds a password, a token or a key.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+
+class HubError(Exception):
+    """The root: `except HubError` at the top of a command prints the message and ends with `exit_code`."""
+
+    # 2 usage, 3 not found, 4 denied, 5 conflict or precondition, 7 unreachable, 8 verification failed,
+    # 1 anything else.
+    exit_code: ClassVar[int] = 1
+
+
+class PortInUse(HubError):
+    """`port` on `host` is taken by another process."""
+
+    exit_code = 5
+
+    def __init__(self, *, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        super().__init__(f"port {port} on {host} is in use: stop what listens there or choose another port")
+
+
+class DataDirError(HubError):
+    """The data directory cannot serve as one."""
+
+    exit_code = 5
+
+    def __init__(self, data_dir: Path, message: str) -> None:
+        self.data_dir = data_dir
+        super().__init__(message)
+
+
+class DataDirNotWritable(DataDirError):
+    """The hub may not write below `data_dir`."""
+
+    def __init__(self, data_dir: Path, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            data_dir,
+            f"data directory {data_dir} is not writable ({reason}): "
+            "give the hub's user a folder of its own with --data-dir",
+        )
+
+
+class DataDirInUse(DataDirError):
+    """Another hub, process `pid`, holds the lock of `data_dir` (0 when it left no readable pid)."""
+
+    def __init__(self, data_dir: Path, pid: int) -> None:
+        self.pid = pid
+        super().__init__(
+            data_dir,
+            f"data directory {data_dir} is in use by the hub with pid {pid}: "
+            "stop that hub first, or give this one another --data-dir",
+        )
+
+
+class DataDirVersion(DataDirError):
+    """What lies in `data_dir` was written by another version of `what`."""
+
+    def __init__(self, data_dir: Path, *, what: str, found: str, supported: str) -> None:
+        self.what = what
+        self.found = found
+        self.supported = supported
+        super().__init__(
+            data_dir,
+            f"{data_dir} was written by {what} {found}, this hub brings {supported}: "
+            f"run the release that wrote it, or export there and import here",
+        )
+
+
+class ServerFailed(HubError):
+    """An embedded server did not start or did not stay up; `log_path` tells the rest."""
+
+    exit_code = 7
+
+    def __init__(self, server: str, reason: str, log_path: Path) -> None:
+        self.server = server
+        self.reason = reason
+        self.log_path = log_path
+        super().__init__(f"{server} does not run: {reason}; its log is {log_path}")
+
+
+class Unreachable(HubError):
+    """Something the hub stands on does not answer; the same call may succeed later."""
+
+    exit_code = 7
+
+
+class StoreUnavailable(Unreachable):
+    """Postgres does not answer, or broke off."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"Postgres is not available ({reason}): nothing was changed, try again")
+
+
+class VaultUnavailable(Unreachable):
+    """Vault does not answer, is sealed or breaks off, after every retry."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address = address
+        self.reason = reason
+        super().__init__(
+            f"Vault at {address} is not available ({reason}): check that it runs and is unsealed"
+        )
+
+
+class VaultDenied(HubError):
+    """Vault refuses `action`; trying again changes nothing."""
+
+    exit_code = 4
+
+    def __init__(self, action: str, status: int, reason: str) -> None:
+        self.action = action
+        self.status = status
+        self.reason = reason
+        super().__init__(
+            f"Vault refuses {action} ({status}: {reason}): check the hub's Vault policy and credentials"
+        )
+
+
+class VaultMissing(HubError):
+    """Nothing is stored under `path`."""
+
+    exit_code = 3
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"Vault has nothing at {path}: check the name, or write it first")
+
+
+class RequestRefused(HubError):
+    """A peer asked for what it may not have."""
+
+    exit_code = 4
+
+
+class TokenRefused(RequestRefused):
+    """A one-time token is unknown, used, expired or another tenant's; `reason` says which."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the token is refused ({reason}): ask for a new one with `anabranch-hub edge invite`"
+        )
+
+
+class EdgeRevoked(RequestRefused):
+    """The edge's certificate was revoked."""
+
+    def __init__(self, tenant: str, edge: str) -> None:
+        self.tenant = tenant
+        self.edge = edge
+        super().__init__(
+            f"edge {edge} of tenant {tenant} is revoked: invite it under a new name to let it back"
+        )
+
+
+class ScopeDenied(RequestRefused):
+    """`document` lies outside what `edge` may see or write."""
+
+    def __init__(self, edge: str, document: str) -> None:
+        self.edge = edge
+        self.document = document
+        super().__init__(f"edge {edge} has no access to {document}: it lies outside its tenant or scope")
+
+
+class TenantUnknown(RequestRefused):
+    """No tenant has that name."""
+
+    exit_code = 3
+
+    def __init__(self, tenant: str) -> None:
+        self.tenant = tenant
+        super().__init__(
+            f"tenant {tenant} does not exist: create it with `anabranch-hub tenant create {tenant}`"
+        )
+
+
+class CertificateRequestRefused(RequestRefused):
+    """A certificate signing request that must not be signed."""
+
+    exit_code = 8
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the certificate request is refused ({reason}): make a new P-256 key and send its request"
+        )

@@ -1,0 +1,1 @@
+"""What only Vault keeps: signing keys, sealed values, and the authority that names edges."""
