@@ -1,0 +1,204 @@
+"""Changes: what one author committed at once, across one or several documents.
+
+A change is recorded byte for byte when it is written (`encode`) and replayed byte for byte: its
+content id is a hash of those bytes, so two replicas can tell the same change from another one that
+reused its dot (a restored backup, a cloned disk). The dot itself is not part of the bytes: a fenced
+replica sends the same change again under a new incarnation, and the hub recognises it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgpack
+
+from anabranch_sync.clock import TIMESTAMP_MAX, Timestamp
+from anabranch_sync.errors import ChangeTooLarge, CorruptFrame, InvalidInput
+from anabranch_sync.ids import Cursor, DocumentId, Dot, check_author, check_message, document_id
+from anabranch_sync.path import Path
+from anabranch_sync.register import DELETED, Slot, Value
+from anabranch_sync.value import DEPTH_MAX, INT_MAX, Json, canonical, check
+
+# A change must fit one push batch whole, so that it is applied whole: 1 MiB holds four full documents.
+CHANGE_BYTES_MAX = 1024 * 1024
+# Bounds the work of one decision: flattening the largest document gives about 60,000 leaves.
+OPS_MAX = 100_000
+CONTENT_ID_BYTES = 16
+# Compared between two parties who are not enemies of themselves; 64 bits make an accident impossible.
+CHAIN_BYTES = 8
+CHAIN_START = bytes(CHAIN_BYTES)
+
+_FORMAT = 1
+_SET, _DELETE = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One leaf set or deleted."""
+
+    document: DocumentId
+    slot: Slot
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one author committed at once. `base` is the cursor of what the author had seen.
+
+    `schemas` names the schema documents (``name@version``) in force where it was written, `restores`
+    the ledger row whose losing value it brings back (0: none).
+    """
+
+    timestamp: Timestamp
+    base: Cursor
+    author: str
+    message: str
+    ops: tuple[Op, ...]
+    schemas: tuple[str, ...] = ()
+    restores: int = 0
+
+    @property
+    def documents(self) -> tuple[DocumentId, ...]:
+        """The documents it touches, in order of first mention."""
+        return tuple(dict.fromkeys(op.document for op in self.ops))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A change with its identity, as an outbox keeps it and a push carries it."""
+
+    dot: Dot
+    change: Change
+    body: bytes
+
+    @property
+    def content_id(self) -> bytes:
+        """The hash of the recorded bytes."""
+        return content_id(self.body)
+
+
+def entry(dot: Dot, change: Change) -> Entry:
+    """Record `change` under `dot`. Raises ChangeTooLarge."""
+    return Entry(dot, change, encode(change))
+
+
+def content_id(body: bytes) -> bytes:
+    """The hash of a change's recorded bytes, CONTENT_ID_BYTES long."""
+    return blake2b(body, digest_size=CONTENT_ID_BYTES).digest()
+
+
+def chained(chain: bytes, body: bytes) -> bytes:
+    """The chain after one more change: equal chains mean equal histories of an incarnation."""
+    return blake2b(chain + content_id(body), digest_size=CHAIN_BYTES).digest()
+
+
+def encode(change: Change) -> bytes:
+    """The recorded bytes of `change`; equal changes have equal bytes. Raises ChangeTooLarge."""
+    if len(change.ops) > OPS_MAX:
+        raise ChangeTooLarge("operations", len(change.ops), OPS_MAX)
+    documents = {document: index for index, document in enumerate(change.documents)}
+    body: bytes = msgpack.packb(
+        [
+            _FORMAT,
+            change.timestamp,
+            change.base.epoch,
+            change.base.hub_seq,
+            change.author,
+            change.message,
+            list(change.schemas),
+            change.restores,
+            [[document.namespace, document.key] for document in documents],
+            [_packed_op(op, documents) for op in change.ops],
+        ]
+    )
+    if len(body) > CHANGE_BYTES_MAX:
+        raise ChangeTooLarge("bytes", len(body), CHANGE_BYTES_MAX)
+    return body
+
+
+def decode(body: bytes) -> Change:
+    """The change of recorded bytes. Raises CorruptFrame for anything that `encode` does not write."""
+    if len(body) > CHANGE_BYTES_MAX:
+        raise CorruptFrame(f"change of {len(body)} bytes, limit {CHANGE_BYTES_MAX}")
+    try:
+        change = _unpacked(msgpack.unpackb(body, strict_map_key=True))
+        again = encode(change)
+    except (ValueError, TypeError, IndexError, OverflowError, InvalidInput, RecursionError) as error:
+        raise CorruptFrame(f"malformed change: {error}") from error
+    if again != body:
+        raise CorruptFrame("change is not in canonical form")
+    return change
+
+
+def check_facts(timestamp: int, base: Cursor, author: str, message: str, restores: int) -> None:
+    """Refuse facts no writer can have recorded. Raises ValueError, InvalidName."""
+    for name, value, limit in (
+        ("timestamp", timestamp, TIMESTAMP_MAX),
+        ("epoch", base.epoch, INT_MAX),
+        ("base", base.hub_seq, INT_MAX),
+        ("restores", restores, INT_MAX),
+    ):
+        if type(value) is not int or not 0 <= value <= limit:
+            raise ValueError(f"{name} {value!r} is not an integer from 0 to {limit}")
+    check_author(author)
+    check_message(message)
+
+
+def unpacked_slot(path: Sequence[object], element: object) -> Slot:
+    """A slot from the wire, checked. Raises ValueError."""
+    if len(path) > DEPTH_MAX or not all(type(key) is str for key in path):
+        raise ValueError("path is not a short list of strings")
+    if element is not None and (type(element) is not bytes or not path):
+        raise ValueError("element is not bytes below a path")
+    keys: Path = tuple(str(key) for key in path)
+    return Slot(keys, element if type(element) is bytes else None)
+
+
+def unpacked_leaf(slot: Slot, value: Json) -> Json:
+    """A leaf from the wire, checked: objects are never leaves, but for the empty one. Raises ValueError."""
+    if isinstance(value, dict) and value and slot.element is None:
+        raise ValueError("an object with members is not a leaf")
+    return check(value, str(slot))
+
+
+def _packed_op(op: Op, documents: dict[DocumentId, int]) -> list[object]:
+    head: list[object] = [documents[op.document], list(op.slot.path), op.slot.element]
+    return [*head, _DELETE] if op.value is DELETED else [*head, _SET, _ordered(op.value)]
+
+
+def _ordered(value: Value) -> object:
+    """A leaf whose inner objects have sorted keys, so that equal changes have equal bytes."""
+    return msgpack.unpackb(canonical(value)) if isinstance(value, list | dict) else value
+
+
+def _unpacked(raw: Any) -> Change:
+    form, timestamp, epoch, hub_seq, author, message, schemas, restores, addresses, ops = raw
+    if form != _FORMAT:
+        raise ValueError(f"format {form!r}, known {_FORMAT}")
+    base = Cursor(epoch, hub_seq)
+    check_facts(timestamp, base, author, message, restores)
+    if not all(type(schema) is str for schema in schemas):
+        raise ValueError("schemas are not strings")
+    documents = [document_id(namespace, key) for namespace, key in addresses]
+    return Change(
+        timestamp,
+        base,
+        author,
+        message,
+        tuple(_unpacked_op(op, documents) for op in ops),
+        tuple(schemas),
+        restores,
+    )
+
+
+def _unpacked_op(raw: Any, documents: list[DocumentId]) -> Op:
+    index, path, element, kind, *value = raw
+    if type(index) is not int or index < 0:
+        raise ValueError("document index is not a position")
+    slot = unpacked_slot(path, element)
+    if kind == _DELETE and not value:
+        return Op(documents[index], slot, DELETED)
+    if kind == _SET and len(value) == 1:
+        return Op(documents[index], slot, unpacked_leaf(slot, value[0]))
+    raise ValueError(f"operation kind {kind!r} with {len(value)} values")

@@ -1,0 +1,159 @@
+"""Documents: JSON objects as maps of registers.
+
+Objects are flattened to the paths of their leaves; an empty object is a marker register; a list is
+one atomic leaf, unless the policy at its path is `union`: then each element has a slot of its own
+beside the marker ``[]``. Flattening and rebuilding is exact in types, and rebuilt objects and sets
+come in sorted order, so content never depends on the order in which it was written.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TypeAlias
+
+from anabranch_sync.errors import DocumentTooLarge, InvalidValue
+from anabranch_sync.ids import DocumentId, HubSeq
+from anabranch_sync.path import ROOT, Path, render_pointer
+from anabranch_sync.policy import Policy, Rule
+from anabranch_sync.register import DELETED, Register, Slot, Value, equal
+from anabranch_sync.value import Json, canonical, check
+
+# Larger than any configuration object met in practice (Kubernetes allows 1 MiB, Apollo 1 MiB for a
+# whole namespace); small enough that one document never needs more than one frame.
+DOCUMENT_BYTES_MAX = 256 * 1024
+DIGEST_BYTES = 16
+
+Object: TypeAlias = dict[str, Json]
+PolicyAt: TypeAlias = Callable[[Path], Policy]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The registers of one document, tombstones included, and the hub's count of its versions."""
+
+    registers: Mapping[Slot, Register] = field(default_factory=dict)
+    version: int = 0
+
+    @property
+    def hub_seq(self) -> HubSeq:
+        """The position of the last change; 0 for a document nobody wrote."""
+        return max((register.hub_seq for register in self.registers.values()), default=0)
+
+
+EMPTY = Document()
+
+
+def check_content(document: DocumentId, content: object) -> Object:
+    """Return `content` as a JSON object within the limits.
+
+    Raises InvalidValue, DocumentTooLarge.
+    """
+    checked = check(content)
+    if not isinstance(checked, dict):
+        raise InvalidValue("", f"a document is a JSON object, not {type(content).__name__}")
+    size_bytes = len(canonical(checked))
+    if size_bytes > DOCUMENT_BYTES_MAX:
+        raise DocumentTooLarge(str(document), size_bytes, DOCUMENT_BYTES_MAX)
+    return checked
+
+
+def flatten(content: Object, policy_at: PolicyAt) -> dict[Slot, Value]:
+    """The leaves of `content` by slot."""
+    leaves: dict[Slot, Value] = {}
+    _flatten(content, ROOT, policy_at, leaves)
+    return leaves
+
+
+def rebuild(registers: Mapping[Slot, Register]) -> Object | None:
+    """The content of the live registers, or None when there are none: the document is deleted."""
+    live = [(slot, register.value) for slot, register in registers.items() if register.live]
+    if not live:
+        return None
+    return build((slot, value) for slot, value in live if value is not DELETED)
+
+
+def build(leaves: Iterable[tuple[Slot, Json]]) -> Object:
+    """The object with these leaves. A leaf below a scalar is hidden by it: see `merge.decide`."""
+    root: Object = {}
+    # Sorted by path, a marker comes before the children that make it unnecessary.
+    for slot, value in sorted(leaves, key=lambda leaf: (leaf[0].path, leaf[0].element or b"")):
+        if slot.path == ROOT:
+            continue
+        parent = _parent(root, slot.path)
+        if parent is None:
+            continue
+        key = slot.path[-1]
+        if slot.element is not None:
+            elements = parent.setdefault(key, [])
+            if isinstance(elements, list):
+                elements.append(value)
+        elif isinstance(value, dict):
+            parent.setdefault(key, {})
+        else:
+            parent[key] = list(value) if isinstance(value, list) else value
+    return root
+
+
+def written(
+    registers: Mapping[Slot, Register], content: Object | None, policy_at: PolicyAt
+) -> list[tuple[Slot, Value]]:
+    """What a write must say so that the live registers become `content` (None deletes all).
+
+    Deletions come first, so that a place is free before something else takes it. Empty when
+    nothing changes.
+    """
+    after = {} if content is None else flatten(content, policy_at)
+    deleted = [(slot, DELETED) for slot, register in registers.items() if register.live and slot not in after]
+    changed = [
+        (slot, value)
+        for slot, value in after.items()
+        if slot not in registers or not equal(registers[slot].value, value)
+    ]
+    return sorted(deleted, key=_slot_order) + sorted(changed, key=_slot_order)
+
+
+def digest(document: DocumentId, content: Object | None) -> int:
+    """128 bits over the address and the canonical content; 0 for a deleted document."""
+    if content is None:
+        return 0
+    address = canonical([document.namespace, document.key])
+    return int.from_bytes(blake2b(address + canonical(content), digest_size=DIGEST_BYTES).digest(), "big")
+
+
+def _slot_order(leaf: tuple[Slot, Value]) -> tuple[Path, bytes]:
+    return (leaf[0].path, leaf[0].element or b"")
+
+
+def _flatten(value: Object, path: Path, policy_at: PolicyAt, leaves: dict[Slot, Value]) -> None:
+    if not value:
+        leaves[Slot(path)] = {}
+    for key, item in value.items():
+        inner = (*path, key)
+        if isinstance(item, dict):
+            _flatten(item, inner, policy_at, leaves)
+        elif isinstance(item, list) and (policy := policy_at(inner)).rule is Rule.UNION:
+            leaves[Slot(inner)] = []
+            for element in item:
+                leaves[Slot(inner, policy.element(element))] = element
+        else:
+            leaves[Slot(inner)] = item
+
+
+def _parent(root: Object, path: Path) -> Object | None:
+    parent = root
+    for key in path[:-1]:
+        child = parent.setdefault(key, {})
+        if not isinstance(child, dict):
+            return None
+        parent = child
+    return parent
+
+
+def at(content: Object, path: Path) -> Json:
+    """The value at `path`. Raises KeyError naming the pointer of the first key that is absent."""
+    value: Json = content
+    for depth, key in enumerate(path, 1):
+        if not isinstance(value, dict) or key not in value:
+            raise KeyError(render_pointer(path[:depth]))
+        value = value[key]
+    return value

@@ -1,0 +1,127 @@
+"""What can go wrong in the core, one class per thing a caller can do about it.
+
+::
+
+    AnabranchError              every error of anabranch; `exit_code` is what its CLIs return
+    ├── InvalidInput            the caller's value is refused; nothing was changed
+    │   ├── InvalidValue        not a JSON value this system can keep exactly (place, reason)
+    │   ├── InvalidName         a namespace, key, tenant, edge or author outside its grammar
+    │   ├── InvalidPath         a JSON Pointer that is malformed or too deep
+    │   ├── DocumentTooLarge    a document over DOCUMENT_BYTES_MAX
+    │   ├── ChangeTooLarge      a change over OPS_MAX or CHANGE_BYTES_MAX
+    │   └── UnknownPolicy       a merge policy that does not exist
+    └── WireError               bytes from the other side are not believed; the stream ends
+        ├── CorruptFrame        damaged, truncated or malformed bytes
+        ├── FrameTooLarge       bytes over a named limit, before they are expanded
+        └── ProtocolViolation   well-formed bytes at the wrong moment
+"""
+
+from typing import ClassVar
+
+
+class AnabranchError(Exception):
+    """The root. The message is one line: what, which value, which limit, what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class InvalidInput(AnabranchError):
+    """The caller's value is refused and nothing was changed."""
+
+    exit_code = 2
+
+
+class InvalidValue(InvalidInput):
+    """A value that JSON with exact types cannot carry."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        self.place = place
+        self.reason = reason
+        super().__init__(f"value at {place or '/'} is refused: {reason}")
+
+
+class InvalidName(InvalidInput):
+    """A name outside its grammar."""
+
+    def __init__(self, kind: str, name: str, reason: str) -> None:
+        self.kind = kind
+        self.name = name
+        self.reason = reason
+        super().__init__(f"{kind} {_shown(name)} is refused: {reason}")
+
+
+class InvalidPath(InvalidInput):
+    """A JSON Pointer (RFC 6901) that is malformed or too deep."""
+
+    def __init__(self, pointer: str, reason: str) -> None:
+        self.pointer = pointer
+        self.reason = reason
+        super().__init__(f"path {_shown(pointer)} is refused: {reason}")
+
+
+class DocumentTooLarge(InvalidInput):
+    """A document whose canonical bytes exceed the limit."""
+
+    def __init__(self, document: str, size_bytes: int, limit_bytes: int) -> None:
+        self.document = document
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+        super().__init__(
+            f"{document} is {size_bytes} bytes, limit {limit_bytes}: split it or store large text apart"
+        )
+
+
+class ChangeTooLarge(InvalidInput):
+    """A change with more operations or bytes than one batch can carry."""
+
+    def __init__(self, measure: str, size: int, limit: int) -> None:
+        self.measure = measure
+        self.size = size
+        self.limit = limit
+        super().__init__(f"the change has {size} {measure}, limit {limit}: commit it in several changes")
+
+
+class UnknownPolicy(InvalidInput):
+    """A merge policy that does not exist."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        self.name = name
+        super().__init__(f"merge policy {_shown(name)} is unknown: use one of {', '.join(known)}")
+
+
+class WireError(AnabranchError):
+    """Bytes from the other side that are not believed. Nothing was applied."""
+
+    exit_code = 8
+
+
+class CorruptFrame(WireError):
+    """Damaged, truncated or malformed bytes."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"corrupt frame: {reason}")
+
+
+class FrameTooLarge(WireError):
+    """A size over a named limit, found before the bytes are expanded."""
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        self.what = what
+        self.size = size
+        self.limit = limit
+        super().__init__(f"{what} is {size}, limit {limit}: refused before it is expanded")
+
+
+class ProtocolViolation(WireError):
+    """A well-formed message at a moment when the protocol does not allow it."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"protocol violation: {reason}")
+
+
+def _shown(name: str) -> str:
+    """`name` in quotes, control characters escaped, cut to a length a terminal line can hold."""
+    shown = ascii(name) if not name.isprintable() else f"'{name}'"
+    return shown if len(shown) <= 120 else f"{shown[:116]}...'"

@@ -1,0 +1,237 @@
+"""Merge policies: who wins when two writes are concurrent.
+
+Each policy is a total order over the competing registers, so keeping the greatest is commutative,
+associative and idempotent: replicas agree in whatever order they learn of the candidates. `union`
+reaches the same by giving each element of a set a register of its own, where adding beats removing.
+
+Policies are written in a document's JSON Schema as ``x-anabranch-merge``, inherited down the path.
+Schemas are documents themselves (``system/schemas``) and sync like all others, so an edge judges
+offline by the same rules as the hub.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any
+
+from anabranch_sync.errors import InvalidValue, UnknownPolicy
+from anabranch_sync.ids import HUB_INCARNATION, DocumentId
+from anabranch_sync.path import Path, render_pointer
+from anabranch_sync.register import DELETED, Register
+from anabranch_sync.value import DEPTH_MAX, Json, canonical, rank
+
+KEYWORD = "x-anabranch-merge"
+SCHEMA_NAMESPACE = "system/schemas"
+
+
+class Rule(StrEnum):
+    """The name of a policy."""
+
+    LATEST = "latest"
+    HUB = "hub"
+    EDGE = "edge"
+    MAX = "max"
+    MIN = "min"
+    UNION = "union"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A rule, and for `union` over objects the field that tells its elements apart."""
+
+    rule: Rule = Rule.LATEST
+    key_field: str | None = None
+
+    def __str__(self) -> str:
+        return self.rule if self.key_field is None else f"{self.rule}:{self.key_field}"
+
+    def element(self, value: Json) -> bytes:
+        """The identity of one element of a `union` set."""
+        if self.key_field is not None and isinstance(value, dict) and self.key_field in value:
+            return canonical({self.key_field: value[self.key_field]})
+        return canonical(value)
+
+
+LATEST = Policy()
+
+
+def parse_policy(text: str) -> Policy:
+    """Return the policy written as ``rule`` or ``union:field``. Raises UnknownPolicy."""
+    name, colon, key_field = text.partition(":")
+    if name not in set(Rule) or (colon and (name != Rule.UNION or not key_field)):
+        raise UnknownPolicy(text, (*Rule, "union:FIELD"))
+    return Policy(Rule(name), key_field or None)
+
+
+def join(policy: Policy, one: Register, other: Register) -> Register:
+    """The winner of two concurrent registers of one slot.
+
+    Commutative, associative and idempotent over registers with distinct principal stamps.
+    """
+    return max(one, other, key=lambda register: _precedence(policy.rule, register))
+
+
+def _precedence(rule: Rule, register: Register) -> tuple[Any, ...]:
+    stamp = register.stamp
+    latest = (stamp.timestamp, stamp.actor, stamp.hub_seq)
+    match rule:
+        case Rule.LATEST:
+            return latest
+        case Rule.HUB:
+            return (stamp.actor == HUB_INCARNATION, *latest)
+        case Rule.EDGE:
+            return (stamp.actor != HUB_INCARNATION, *latest)
+        case Rule.MAX:
+            return (register.live, *_ranked(register), *latest)
+        case Rule.MIN:
+            return (register.live, *(_Reversed(part) for part in _ranked(register)), *latest)
+        case Rule.UNION:
+            return (register.live, *latest)
+        case Rule.MANUAL:
+            # What stands was decided first: the lower position. All others wait for an operator.
+            return (-stamp.hub_seq, *latest)
+
+
+def _ranked(register: Register) -> tuple[Any, ...]:
+    return (0, 0) if register.value is DELETED else rank(register.value)
+
+
+class _Reversed:
+    """A value whose order is turned round, for `min`."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __lt__(self, other: "_Reversed") -> bool:
+        return bool(other.inner < self.inner)
+
+    def __gt__(self, other: "_Reversed") -> bool:
+        return bool(self.inner < other.inner)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Reversed) and bool(self.inner == other.inner)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """The policies of one schema as a tree along its `properties`."""
+
+    policy: Policy | None = None
+    properties: Mapping[str, "_Branch"] = field(default_factory=dict)
+    additional: "_Branch | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Schema:
+    name: str
+    version: int
+    namespaces: tuple[str, ...]
+    root: _Branch
+
+
+class Policies:
+    """The policies in force: looked up by document and path, built from the schema documents.
+
+    Of several schemas whose namespace patterns match, the longest pattern wins, then the name.
+    """
+
+    def __init__(self, schemas: Iterable[_Schema] = ()) -> None:
+        self._schemas = tuple(schemas)
+        self._found: dict[str, _Schema | None] = {}
+
+    def of(self, document: DocumentId, path: Path) -> Policy:
+        """The policy at `path`, inherited from the nearest ancestor that names one."""
+        schema = self._schema(document.namespace)
+        return LATEST if schema is None else _lookup(schema.root, path)
+
+    def version(self, document: DocumentId) -> str:
+        """Which schema, in which version, judges this document: ``name@version``, or empty."""
+        schema = self._schema(document.namespace)
+        return "" if schema is None else f"{schema.name}@{schema.version}"
+
+    def _schema(self, namespace: str) -> _Schema | None:
+        if namespace not in self._found:
+            if len(self._found) > 10_000:  # a bound on memory, far above the namespaces of one tenant
+                self._found.clear()
+            matching = [
+                (len(pattern), schema.name, schema)
+                for schema in self._schemas
+                for pattern in schema.namespaces
+                if fnmatchcase(namespace, pattern)
+            ]
+            self._found[namespace] = max(matching, key=lambda match: match[:2])[2] if matching else None
+        return self._found[namespace]
+
+
+NO_POLICIES = Policies()
+
+
+def policies_from(documents: Iterable[tuple[DocumentId, int, Json]]) -> Policies:
+    """Build the lookup from the schema documents, given as (address, version, content).
+
+    A schema document is ``{"namespaces": ["acme/prod/*"], "schema": {JSON Schema}}``. One that is
+    malformed is left out: it was refused when written (`check_schema_document`), so only an older
+    version of this software can have let it in, and a reader must not fail for it.
+    """
+    schemas = []
+    for document, version, content in documents:
+        try:
+            schemas.append(_parse_schema(document.key, version, content))
+        except (InvalidValue, UnknownPolicy):
+            continue
+    return Policies(schemas)
+
+
+def check_schema_document(document: DocumentId, content: Json) -> None:
+    """Refuse a schema document that names no namespaces or an unknown policy.
+
+    Raises InvalidValue, UnknownPolicy. Any other document passes.
+    """
+    if document.namespace == SCHEMA_NAMESPACE:
+        _parse_schema(document.key, 0, content)
+
+
+def _parse_schema(name: str, version: int, content: Json) -> _Schema:
+    namespaces = content.get("namespaces") if isinstance(content, dict) else None
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if not isinstance(namespaces, list) or not namespaces or not all(isinstance(n, str) for n in namespaces):
+        raise InvalidValue("/namespaces", 'a schema document needs a list of patterns, as in ["acme/prod/*"]')
+    if not isinstance(schema, dict):
+        raise InvalidValue("/schema", "a schema document needs a JSON Schema object")
+    return _Schema(name, version, tuple(str(n) for n in namespaces), _parse_branch(schema, ()))
+
+
+def _parse_branch(schema: Mapping[str, Json], path: Path) -> _Branch:
+    if len(path) > DEPTH_MAX:
+        raise InvalidValue(render_pointer(path), f"schema depth over {DEPTH_MAX}")
+    written = schema.get(KEYWORD)
+    if written is not None and not isinstance(written, str):
+        raise InvalidValue(render_pointer((*path, KEYWORD)), "a merge policy is a string")
+    properties = schema.get("properties")
+    additional = schema.get("additionalProperties")
+    return _Branch(
+        None if written is None else parse_policy(written),
+        {
+            key: _parse_branch(child, (*path, key))
+            for key, child in (properties if isinstance(properties, dict) else {}).items()
+            if isinstance(child, dict)
+        },
+        _parse_branch(additional, (*path, "*")) if isinstance(additional, dict) else None,
+    )
+
+
+def _lookup(branch: _Branch, path: Path) -> Policy:
+    policy = branch.policy or LATEST
+    for key in path:
+        child = branch.properties.get(key, branch.additional)
+        if child is None:
+            return policy
+        branch = child
+        policy = branch.policy or policy
+    return policy
