@@ -1,0 +1,196 @@
+"""A pull: everything a replica lacks between two cursors, as the hub sends it and an edge applies it.
+
+A pull is a difference of states, not a replay of history: each register that changed after the
+replica's cursor travels once, in its last state, however often it was overwritten. A replica's own
+changes are not sent back: the pull says at which positions they were decided (`Run`), and the edge
+takes their values from its outbox. Only where the outcome differs from what the edge wrote (it
+lost, its clock was clamped, something was cleared with it) does the register travel.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from anabranch_sync.change import Change, Entry
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.document import EMPTY, Document
+from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
+from anabranch_sync.merge import decide
+from anabranch_sync.policy import Policies
+from anabranch_sync.register import PENDING, Register, Slot, Stamp
+from anabranch_sync.value import Json
+
+
+class Outcome(StrEnum):
+    """What became of a change."""
+
+    MERGED = "merged"
+    # The same change, byte for byte, was decided before under another dot.
+    DUPLICATE = "duplicate"
+    # Outside the writer's scope, over a limit, or against a rule: recorded, with its reason, not applied.
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Own changes `first_local ... + count - 1`, decided at `first_hub_seq ... + count - 1`."""
+
+    first_local: LocalSeq
+    first_hub_seq: HubSeq
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of an own change, where it is not simply merged."""
+
+    local_seq: LocalSeq
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A ledger row that concerns the replica: one of the candidates is its own.
+
+    `ledger` is the row's number; `values` are the candidates' values as JSON (None and deleted apart:
+    a deleted candidate is an empty list, any other a list of one), the winner's first.
+    """
+
+    ledger: int
+    hub_seq: HubSeq
+    document: DocumentId
+    path: tuple[str, ...]
+    kind: str
+    policy: str
+    won: bool
+    values: tuple[tuple[Json, ...], ...]
+    authors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What a replica at `after` lacks to be at `upto`. `whole`: it starts from nothing.
+
+    `documents` hold only the registers that changed. `versions` are those of the documents that the
+    replica's own merged changes touch, in order of first mention (the edge knows their names).
+    `digest` is that of the scope at `upto`.
+    """
+
+    after: Cursor
+    upto: Cursor
+    digest: ScopeDigest
+    documents: Mapping[DocumentId, Document]
+    runs: tuple[Run, ...] = ()
+    results: tuple[Result, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    versions: tuple[int, ...] = ()
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A change of the pulling replica that the hub decided at `hub_seq`."""
+
+    hub_seq: HubSeq
+    local_seq: LocalSeq
+    change: Change
+    outcome: Outcome
+
+
+def difference(
+    documents: Mapping[DocumentId, Document],
+    after: HubSeq,
+    actor: Incarnation,
+    own: Sequence[Decided],
+) -> dict[DocumentId, Document]:
+    """What to send of `documents` to the replica `actor` that stands at `after` and wrote `own`.
+
+    `documents` are those that changed after `after` and those that `own` touched, whole.
+    """
+    known = _verbatim(own, actor)
+    touched = {
+        document: {op.slot for each in own for op in each.change.ops if op.document == document}
+        for document in {document for each in own for document in each.change.documents}
+    }
+    result = {}
+    for document, state in documents.items():
+        here = touched.get(document, set())
+        registers = {
+            slot: register
+            for slot, register in state.registers.items()
+            if (register.hub_seq > after or slot in here) and known.get((document, slot)) != register
+        }
+        if registers or document not in touched:
+            result[document] = Document(registers, state.version)
+    return result
+
+
+def touched_in_order(changes: Iterable[Change]) -> tuple[DocumentId, ...]:
+    """The documents of these changes in order of first mention: the order of `Pull.versions`."""
+    return tuple(dict.fromkeys(document for change in changes for document in change.documents))
+
+
+def fold(
+    confirmed: Mapping[DocumentId, Document], actor: Incarnation, own: Sequence[Entry], pull: Pull
+) -> dict[DocumentId, Document]:
+    """The confirmed documents after `pull`: those that change, whole. `confirmed` is not modified.
+
+    `own` are the replica's changes that `pull.runs` names, in order; `confirmed` holds at least the
+    documents that they or the pull touch.
+    """
+    positions = {
+        run.first_local + offset: run.first_hub_seq + offset
+        for run in pull.runs
+        for offset in range(run.count)
+    }
+    not_merged = {result.local_seq for result in pull.results}
+    drafts: dict[DocumentId, dict[Slot, Register]] = {}
+    versions: dict[DocumentId, int] = {}
+
+    def draft(document: DocumentId) -> dict[Slot, Register]:
+        if document not in drafts:
+            state = EMPTY if pull.whole else confirmed.get(document, EMPTY)
+            drafts[document] = dict(state.registers)
+            versions[document] = state.version
+        return drafts[document]
+
+    merged = [each for each in own if each.dot.local_seq not in not_merged]
+    for each in merged:
+        stamp = Stamp(each.change.timestamp, actor, positions[each.dot.local_seq])
+        for op in each.change.ops:
+            draft(op.document)[op.slot] = Register(op.value, (stamp,))
+    versions.update(zip(touched_in_order(each.change for each in merged), pull.versions, strict=False))
+    for document, state in pull.documents.items():
+        draft(document).update(state.registers)
+        versions[document] = state.version
+    return {document: Document(registers, versions[document]) for document, registers in drafts.items()}
+
+
+def overlay(
+    document: DocumentId, confirmed: Document, pending: Iterable[Entry], policies: Policies
+) -> Document:
+    """The document as its readers see it: what is confirmed, with the outbox merged into it.
+
+    This is what the hub would answer if it decided the outbox now.
+    """
+    state = confirmed
+    for each in pending:
+        ops = tuple(op for op in each.change.ops if op.document == document)
+        change = Change(each.change.timestamp, each.change.base, "", "", ops)
+        decision = decide(
+            {document: state}, change, each.dot.incarnation, PENDING, each.change.timestamp, policies
+        )
+        state = decision.documents.get(document, state)
+    return state
+
+
+def _verbatim(own: Sequence[Decided], actor: Incarnation) -> dict[tuple[DocumentId, Slot], Register]:
+    """The registers that `fold` puts there by itself."""
+    known: dict[tuple[DocumentId, Slot], Register] = {}
+    for each in own:
+        if each.outcome is Outcome.MERGED:
+            stamp = Stamp(each.change.timestamp, actor, each.hub_seq)
+            for op in each.change.ops:
+                known[op.document, op.slot] = Register(op.value, (stamp,))
+    return known
