@@ -1,0 +1,62 @@
+# Python 3.11 or newer and make are all that a machine needs. Every target sets .venv up first; that takes
+# a minute once and nothing afterwards. Another Python: make test PYTHON=/path/to/python3.12
+# Arguments: make test ARGS='-k clock', make demo ARGS=--json
+
+.PHONY: help demo test lint format bench fuzz lock protos clean setup
+.DEFAULT_GOAL := help
+
+RUN := .venv/bin/python
+ARGS ?=
+PYTHON ?=
+
+# Run a script of build/ with the first Python that is new enough and whole (Debian splits venv off).
+PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+WHOLE := import sys, venv, ensurepip, sqlite3, ssl; sys.exit(sys.version_info < (3, 11))
+define with_python
+for python in $(PYTHONS); do \
+    if "$$python" -c '$(WHOLE)' >/dev/null 2>&1; then exec "$$python" $(1); fi; \
+done; \
+echo "make: no usable Python among: $(PYTHONS). anabranch needs Python 3.11 or newer with its venv module" \
+    "(Debian, Ubuntu: install python3 and python3-venv), or name one: make PYTHON=/path/to/python3.12" >&2; \
+exit 1
+endef
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: setup ## a real hub and five edges on links that break: offline edits, merge, proof
+	@.venv/bin/anabranch-hub demo $(ARGS)
+
+test: setup ## every test
+	@$(RUN) -m pytest $(ARGS)
+
+lint: setup ## style, types and the walls between the rooms
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	@for script in build/*.py; do echo "$(RUN) -m mypy $$script"; $(RUN) -m mypy "$$script" || exit 1; done
+	.venv/bin/lint-imports
+	@if [ -f build/protos.py ]; then echo "$(RUN) build/protos.py --check"; $(RUN) build/protos.py --check; fi
+
+format: setup ## let ruff write the style that lint wants
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+bench: setup ## measure; prints one JSON object (make -s bench)
+	@$(RUN) -m benchmarks $(ARGS)
+
+fuzz: setup ## 200,000 mutated frames against the decoder
+	@$(RUN) -m tests.fuzz --frames 200000 $(ARGS)
+
+lock: ## write build/locks anew after a change of pyproject.toml (ARGS=--upgrade: newest versions)
+	@$(call with_python,build/lock.py $(ARGS))
+
+protos: setup ## generate the code of protos/ anew
+	@$(RUN) build/protos.py $(ARGS)
+
+clean: ## remove .venv and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup:
+	@$(call with_python,build/setup_venv.py $(if $(PYTHON),--this-python))
