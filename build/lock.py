@@ -20,7 +20,10 @@ LOCKS = CHECKOUT / "build" / "locks"
 
 # The resolver: pip alone resolves for one machine only, uv for all of them at once.
 RESOLVER = "uv==0.13.9"
-OLDEST_PYTHON = "3.11"
+COMMAND = ["pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes", "--quiet"]
+COMMAND += ["--no-emit-index-url", "--no-header", "--no-annotate"]
+# A company's own certificate authority is known to the machine, not to uv.
+COMMAND += ["--system-certs"]
 
 # What each file covers, in uv's words. dev.txt comes first: the others are held to its versions.
 PARTS: dict[str, list[str]] = {
@@ -53,13 +56,10 @@ def main() -> int:
 
 def _lock(resolver: Path, name: str, covers: list[str], *, upgrade: bool) -> None:
     held = [] if name == "dev.txt" else ["--constraints", "build/locks/dev.txt"]
-    options = "--universal --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet".split()
-    # --system-certs: a company's own certificate authority is known to the machine, not to uv.
-    command = [resolver, "pip", "compile", "--system-certs", "--python-version", OLDEST_PYTHON, *options]
     target = LOCKS / name
     if upgrade:
         target.unlink(missing_ok=True)
-    subprocess.run([*command, *held, *covers, "--output-file", target], cwd=CHECKOUT, check=True)
+    subprocess.run([resolver, *COMMAND, *held, *covers, "--output-file", target], cwd=CHECKOUT, check=True)
     target.write_text(HEADER.format(name=name) + target.read_text())
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 VENV = CHECKOUT / ".venv"
 LOCK = CHECKOUT / "build" / "locks" / "dev.txt"
-# Written last, holds what was installed; its absence together with UNDER_WAY tells an interruption.
+# Says what is installed. UNDER_WAY stands while pip copies files: found at a start, it tells an interruption.
 STAMP = VENV / ".anabranch-ready"
 UNDER_WAY = VENV / ".anabranch-under-way"
 
@@ -71,24 +71,24 @@ def _set_up(*, this_python: bool) -> None:
     if standing == wanted:
         return
     started = time.monotonic()
-    keep = _is_usable() and all(
-        standing.get(fact, wanted[fact]) == wanted[fact] for fact in ("checkout", "python")
-    )
-    if keep:
+    stays = all(standing.get(fact, wanted[fact]) == wanted[fact] for fact in ("checkout", "python"))
+    if stays and _is_usable():
         _say("bringing .venv up to date")
-        UNDER_WAY.touch()
-        STAMP.unlink(missing_ok=True)
     else:
         _say(f"setting up .venv with Python {_version()}: once, about a minute")
-        _make_anew()
+        standing = {}
         wanted["python"] = _version()
-    if not keep or standing.get("lock") != wanted["lock"]:
+        _make_anew()
+    if standing.get("lock") != wanted["lock"]:
         _say(f"installing {_count(LOCK)} locked packages")
+        STAMP.unlink(missing_ok=True)
+        UNDER_WAY.touch()
         _pip("install", "--require-hashes", "--only-binary", ":all:", "-r", str(LOCK))
+        UNDER_WAY.unlink()
+        _stamp({fact: wanted[fact] for fact in ("checkout", "python", "lock")})
     # The build backend is in the lock: nothing is fetched behind the lock's back.
     _pip("install", "--no-deps", "--no-build-isolation", "--editable", str(CHECKOUT))
-    STAMP.write_text(json.dumps(wanted))
-    UNDER_WAY.unlink()
+    _stamp(wanted)
     _say(f".venv is ready after {time.monotonic() - started:.0f} s")
 
 
@@ -117,6 +117,10 @@ def _make_anew() -> None:
     _run("make the environment", sys.executable, "-m", "venv", str(VENV))
 
 
+def _stamp(facts: dict[str, str]) -> None:
+    STAMP.write_text(json.dumps(facts))
+
+
 def _pip(*arguments: str) -> None:
     _run("install the dependencies", str(_python()), "-m", "pip", "--disable-pip-version-check", *arguments)
 
@@ -136,7 +140,7 @@ def _run(purpose: str, *command: str) -> None:
     if any(sign in done.stdout for sign in NETWORK_SIGNS):
         hint = (
             f"cannot {purpose}: the package index does not answer. Only this first set-up needs the network: "
-            "connect it, or name an index you can reach in PIP_INDEX_URL (a proxy in HTTPS_PROXY), and run make again"
+            "connect it, or name an index within reach in PIP_INDEX_URL (a proxy in HTTPS_PROXY), then make again"
         )
     elif "No space left on device" in done.stdout:
         hint = f"cannot {purpose}: the disk is full; .venv needs about 600 MB"
