@@ -1,0 +1,34 @@
+"""Where a replica stands: what an edge session must know of its store to begin an exchange."""
+
+from dataclasses import dataclass
+
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.ids import Cursor, Incarnation, LocalSeq
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """An inbound batch of which a head is durable: `received` are its first bytes out of `total`."""
+
+    batch: bytes
+    total: int
+    received: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One replica, read in one transaction.
+
+    `push_mark` and `chain` name the last own change the hub acknowledged and the chain up to it,
+    `last_local` the last one committed here. `digest` covers the confirmed documents of the scope.
+    `oldest_unsent_ms` is the wall clock at which the oldest change after the push mark was written.
+    """
+
+    incarnation: Incarnation
+    cursor: Cursor
+    push_mark: LocalSeq
+    chain: bytes
+    last_local: LocalSeq
+    digest: ScopeDigest
+    partial: Partial | None = None
+    oldest_unsent_ms: int | None = None
