@@ -140,7 +140,7 @@ def _run(purpose: str, *command: str) -> None:
     if any(sign in done.stdout for sign in NETWORK_SIGNS):
         hint = (
             f"cannot {purpose}: the package index does not answer. Only this first set-up needs the network: "
-            "connect it, or name an index within reach in PIP_INDEX_URL (a proxy in HTTPS_PROXY), then make again"
+            "connect it, or name an index within reach in PIP_INDEX_URL (proxy: HTTPS_PROXY), then make again"
         )
     elif "No space left on device" in done.stdout:
         hint = f"cannot {purpose}: the disk is full; .venv needs about 600 MB"
