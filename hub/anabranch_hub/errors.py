@@ -11,6 +11,7 @@
     │   ├── StoreUnavailable          7
     │   └── VaultUnavailable          7
     ├── VaultDenied                   4   Vault answers, and says no: fix the policy or the credentials
+    ├── VaultRejected                 8   Vault finds the request itself wrong: damaged or foreign ciphertext
     ├── VaultMissing                  3   Vault has nothing under that path
     ├── RequestRefused                    the peer's fault; the peer is told why
     │   ├── TokenRefused              4   invite the edge again
@@ -65,8 +66,8 @@ class DataDirNotWritable(DataDirError):
         self.reason = reason
         super().__init__(
             data_dir,
-            f"data directory {data_dir} is not writable ({reason}): "
-            "give the hub's user a folder of its own with --data-dir",
+            f"data directory {data_dir} cannot be written ({reason}): "
+            "mend that, or choose another with --data-dir",
         )
 
 
@@ -144,6 +145,20 @@ class VaultDenied(HubError):
         self.reason = reason
         super().__init__(
             f"Vault refuses {action} ({status}: {reason}): check the hub's Vault policy and credentials"
+        )
+
+
+class VaultRejected(HubError):
+    """Vault understood `action` and finds it wrong: a damaged ciphertext, a foreign key, a bad request."""
+
+    exit_code = 8
+
+    def __init__(self, action: str, status: int, reason: str) -> None:
+        self.action = action
+        self.status = status
+        self.reason = reason
+        super().__init__(
+            f"Vault finds {action} wrong ({status}: {reason}): what was sent is damaged or foreign"
         )
 
 

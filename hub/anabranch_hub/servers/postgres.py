@@ -22,8 +22,9 @@ from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Callable
 from pathlib import Path
 
-from anabranch_hub.errors import DataDirNotWritable, DataDirVersion, PortInUse, ServerFailed
+from anabranch_hub.errors import DataDirNotWritable, DataDirVersion, ServerFailed
 from anabranch_hub.servers.as_ordinary_user import NAMESPACE_REFUSED, ordinary_account
+from anabranch_hub.servers.ports import LOOPBACK, launch_on_port
 from anabranch_hub.servers.private_files import (
     make_private_folder,
     read_text,
@@ -31,15 +32,7 @@ from anabranch_hub.servers.private_files import (
     sync_folder,
     write_private,
 )
-from anabranch_hub.servers.process import (
-    LOOPBACK,
-    ServerProcess,
-    environment,
-    exit_reason,
-    free_port,
-    is_free,
-    shim,
-)
+from anabranch_hub.servers.process import ServerProcess, end_leftover, environment, exit_reason, shim
 
 SUPERUSER = "postgres"
 
@@ -47,9 +40,6 @@ SUPERUSER = "postgres"
 # slow disk. A server that is still not ready then will not become so.
 START_S_MAX = 300.0
 READY_POLL_S = 0.02
-
-# Losing the race for a free port once is bad luck, five times is something else.
-PORT_ATTEMPTS_MAX = 5
 
 # SIGINT breaks off sessions and checkpoints; SIGQUIT leaves recovery to the next start. Both lose nothing.
 STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0))
@@ -74,17 +64,13 @@ class EmbeddedPostgres:
         self._process: ServerProcess | None = None
         self._identity = "same"
         self._password = ""
-        self._port = 0
+        self._port: int | None = None
 
     @property
     def dsn(self) -> str:
         """Where and as whom to connect, password included: hand it on in process, never print it."""
         # sslmode: the wheel has no TLS, and a PGSSLMODE in the environment would insist on it.
         return f"postgresql://{SUPERUSER}:{self._password}@{LOOPBACK}:{self._port}/postgres?sslmode=disable"
-
-    @property
-    def port(self) -> int:
-        return self._port
 
     @property
     def pid(self) -> int | None:
@@ -99,20 +85,16 @@ class EmbeddedPostgres:
         """
         self._prepare_folder()
         version = await self._choose_identity()
-        await self._end_leftover(progress)
+        pid = pid_of(self._cluster)
+        if await end_leftover(self.name, pid, self._cluster, self._log_path, *STOP_STEPS):
+            progress(f"postgres: ended the server a killed hub left behind (pid {pid})")
         if not self._cluster.exists():
             progress("postgres: creating the database cluster")
             await self._create_cluster()
         self._check_version(version)
         self._give_cluster()
         progress("postgres: starting")
-        if self._port:
-            if not is_free(self._port):
-                raise PortInUse(host=LOOPBACK, port=self._port)
-            await self._launch(self._port)
-        else:
-            self._port = await self._launch_on_free_port()
-        write_private(self._folder / "port", str(self._port))
+        self._port = await launch_on_port(self._folder / "port", self._launch, pinned=self._port)
         progress(f"postgres: ready on port {self._port}")
 
     async def died(self) -> str:
@@ -223,39 +205,6 @@ class EmbeddedPostgres:
         uid, gid = self._identity.split(":")
         return int(uid), int(gid)
 
-    async def _end_leftover(self, progress: Callable[[str], None]) -> None:
-        """End a server that outlived a killed hub. The data directory's lock says no living hub owns it."""
-        pid = leftover(self._cluster)
-        if pid is None:
-            return
-        progress(f"postgres: ending the server a killed hub left behind (pid {pid})")
-        for step, patience_s in (*STOP_STEPS, (signal.SIGKILL, 10.0)):
-            try:
-                os.kill(pid, step)
-            except ProcessLookupError:
-                return
-            deadline = asyncio.get_running_loop().time() + patience_s
-            while asyncio.get_running_loop().time() < deadline:
-                if leftover(self._cluster) != pid:
-                    return
-                await asyncio.sleep(READY_POLL_S)
-        raise ServerFailed(self.name, f"the server left behind (pid {pid}) cannot be ended", self._log_path)
-
-    async def _launch_on_free_port(self) -> int:
-        remembered = read_text(self._folder / "port")
-        port = int(remembered) if remembered is not None and remembered.isdecimal() else 0
-        for _ in range(PORT_ATTEMPTS_MAX):
-            if not (port and is_free(port)):
-                port = free_port()
-            try:
-                await self._launch(port)
-            except ServerFailed:
-                if is_free(port):
-                    raise
-            else:
-                return port
-        raise PortInUse(host=LOOPBACK, port=port)
-
     async def _launch(self, port: int) -> None:
         settings = {
             "unix_socket_directories": "",
@@ -307,21 +256,13 @@ def pid_file(cluster: Path) -> list[str]:
     return (read_text(cluster / "postmaster.pid") or "").splitlines()
 
 
+def pid_of(cluster: Path) -> int | None:
+    """The pid that postmaster.pid names, whether or not it lives."""
+    lines = pid_file(cluster)
+    return int(lines[PID_LINE]) if lines and lines[PID_LINE].isdecimal() else None
+
+
 def is_ready(cluster: Path, pid: int) -> bool:
     """Whether the server `pid` takes connections, as it says itself in its pid file."""
     lines = pid_file(cluster)
     return len(lines) > STATUS_LINE and lines[PID_LINE] == str(pid) and lines[STATUS_LINE].strip() == "ready"
-
-
-def leftover(cluster: Path) -> int | None:
-    """The pid of a living Postgres over `cluster`; the pid file alone may be stale and its pid reused."""
-    lines = pid_file(cluster)
-    if not lines or not lines[PID_LINE].isdecimal():
-        return None
-    pid = int(lines[PID_LINE])
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return None
-    runs_here = command[0].endswith(b"postgres") and os.fsencode(cluster) in command
-    return pid if runs_here else None

@@ -11,18 +11,18 @@ terminal's Ctrl-C (it has a session of its own), so the hub decides in which ord
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SHIM = Path(__file__).with_name("as_ordinary_user.py")
+from anabranch_hub.errors import ServerFailed
 
-LOOPBACK = "127.0.0.1"
+SHIM = Path(__file__).with_name("as_ordinary_user.py")
 
 # A log line can hold a whole query plan; the last words of a dying server fit well into this.
 LOG_TAIL_BYTES_MAX = 4096
@@ -33,6 +33,8 @@ LOG_BYTES_MAX = 8 * 1024 * 1024
 
 # SIGKILL needs no patience, but a process in uninterruptible I/O may take a while to go.
 KILL_PATIENCE_S = 10.0
+
+LEFTOVER_POLL_S = 0.02
 
 # What a server may see of the environment. LD_LIBRARY_PATH: some Python builds need it to start the shim.
 ENVIRONMENT_KEPT = ("PATH", "LD_LIBRARY_PATH")
@@ -139,20 +141,32 @@ def move_long_log_aside(log_path: Path) -> None:
         return
 
 
-def free_port() -> int:
-    """A port nobody listens on at this moment; the caller must be ready to lose the race for it."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+async def end_leftover(
+    server: str, pid: int | None, argument: Path, log_path: Path, *steps: tuple[signal.Signals, float]
+) -> bool:
+    """End the server `pid` that outlived a killed hub; False when there is none.
+
+    The data directory's lock says that no living hub owns it. A pid file may be stale and its pid reused, so
+    the process must also have been started with `argument`. Raises ServerFailed when it does not go.
+    """
+    if pid is None or not runs_with(pid, argument):
+        return False
+    loop = asyncio.get_running_loop()
+    for step, patience_s in (*steps, (signal.SIGKILL, KILL_PATIENCE_S)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, step)
+        deadline_s = loop.time() + patience_s
+        while loop.time() < deadline_s:
+            if not runs_with(pid, argument):
+                return True
+            await asyncio.sleep(LEFTOVER_POLL_S)
+    raise ServerFailed(server, f"the one a killed hub left behind (pid {pid}) cannot be ended", log_path)
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on `port` now; like servers do, ignore connections in TIME_WAIT."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-        return True
+def runs_with(pid: int, argument: Path) -> bool:
+    """Whether process `pid` lives and has `argument` in its command line. A zombie has none."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return os.fsencode(argument) in command.split(b"\0")

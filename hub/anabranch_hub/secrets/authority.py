@@ -1,0 +1,214 @@
+"""The hub's certificate authority: who is a hub, and which edge of which tenant is which.
+
+    root (P-256, in Vault, its key never leaves)
+      ├── server certificates      DNS names and addresses, server authentication only
+      └── edge certificates        one SPIFFE id, client authentication only
+                                   spiffe://anabranch/tenant/<tenant>/edge/<edge>
+
+Every tenant has a role of its own in Vault, which signs no id but that tenant's: even a hub that mistook one
+tenant for another could not issue the wrong id through it.
+
+Certificates are valid from before 1970. A device without a clock battery wakes in 1970, and a certificate
+that starts later would lock it out of the very hub that could tell it the time.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from anabranch_sync.ids import check_edge, check_tenant
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from anabranch_hub.errors import CertificateRequestRefused
+from anabranch_hub.secrets.vault import MOUNT_PREFIX, Vault
+
+PKI = MOUNT_PREFIX + "pki"
+SERVER_ROLE = "server"
+
+DAY_S = 86_400
+
+# Nobody replaces the root of a device in the field; 50 years outlive it.
+ROOT_TTL_S = 50 * 365 * DAY_S
+# A hub gets a new certificate at every start and long before this.
+SERVER_TTL_S = 365 * DAY_S
+# An edge may be away for weeks, and must still be let in when it comes back: three months, at most a year.
+EDGE_TTL_S = 90 * DAY_S
+EDGE_TTL_S_MAX = 365 * DAY_S
+
+# Vault counts "valid from" back from now, and fixes the distance in the role. A year's margin before 1970 and
+# a role rewritten daily keep it before 1970 for ever.
+BACKDATED_MARGIN_S = 365 * DAY_S
+ROLE_FRESH_S = DAY_S
+
+# A P-256 request with a long name is 500 bytes; more is not one.
+REQUEST_BYTES_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCredentials:
+    """What a TLS server needs, in PEM."""
+
+    key_pem: bytes = field(repr=False)
+    chain_pem: bytes
+
+
+class Authority:
+    """Signs certificates through `vault`. `wall_s` gives the seconds since 1970, for tests."""
+
+    def __init__(self, vault: Vault, wall_s: Callable[[], float] = time.time) -> None:
+        self._vault = vault
+        self._wall_s = wall_s
+        self._role_written_s: dict[str, float] = {}
+
+    async def ensure(self) -> None:
+        """Make the authority when there is none; safe to repeat, and from several hubs."""
+        await self._vault.ensure_authority(
+            PKI,
+            {
+                "common_name": "anabranch",
+                "key_type": "ec",
+                "key_bits": 256,
+                "ttl": f"{ROOT_TTL_S}s",
+                "not_before_duration": self._backdated(),
+            },
+        )
+
+    async def root_pem(self) -> bytes:
+        """What peers must trust."""
+        return (await self._vault.ca_certificate(PKI)).strip().encode("ascii") + b"\n"
+
+    async def server_credentials(
+        self, host_names: Sequence[str], ttl_s: int = SERVER_TTL_S
+    ) -> ServerCredentials:
+        """A new key, made here and known to nobody else, with a certificate for names and IP addresses."""
+        await self._fresh_role(
+            SERVER_ROLE,
+            {
+                "allow_any_name": True,
+                "allow_ip_sans": True,
+                "server_flag": True,
+                "client_flag": False,
+                "max_ttl": f"{SERVER_TTL_S}s",
+            },
+        )
+        key = ec.generate_private_key(ec.SECP256R1())
+        request = (
+            x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+        )
+        addresses = [name for name in host_names if _is_address(name)]
+        names = [name for name in host_names if not _is_address(name)]
+        chain = await self._vault.sign_csr(
+            PKI,
+            SERVER_ROLE,
+            {
+                "csr": request.public_bytes(Encoding.PEM).decode("ascii"),
+                "alt_names": ",".join(names),
+                "ip_sans": ",".join(addresses),
+                "ttl": f"{ttl_s}s",
+            },
+        )
+        key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return ServerCredentials(key_pem, _without_root(chain))
+
+    async def sign_edge(self, csr_pem: bytes, tenant: str, edge: str, ttl_s: int = EDGE_TTL_S) -> bytes:
+        """Certify that the request's key is `edge` of `tenant`; the chain in PEM.
+
+        Name and alternative names in the request are ignored: the invitation says who it is. Raises
+        CertificateRequestRefused; tenant and edge are checked again, since they become an identity.
+        """
+        check_tenant(tenant)
+        check_edge(edge)
+        checked_request(csr_pem)
+        role = f"edge-{tenant}"
+        await self._fresh_role(
+            role,
+            {
+                "allowed_uri_sans": [spiffe_id(tenant, "*")],
+                "allow_ip_sans": False,
+                "allow_localhost": False,
+                "server_flag": False,
+                "client_flag": True,
+                "max_ttl": f"{EDGE_TTL_S_MAX}s",
+            },
+        )
+        chain = await self._vault.sign_csr(
+            PKI,
+            role,
+            {
+                "csr": csr_pem.decode("ascii"),
+                "uri_sans": spiffe_id(tenant, edge),
+                "ttl": f"{min(ttl_s, EDGE_TTL_S_MAX)}s",
+            },
+        )
+        return _without_root(chain)
+
+    async def revoke(self, serial: int) -> None:
+        """Put a certificate on Vault's revocation list; the hub's own refusal does not wait for that."""
+        digits = f"{serial:x}"
+        digits = digits.zfill(len(digits) + len(digits) % 2)
+        await self._vault.revoke(PKI, ":".join(digits[at : at + 2] for at in range(0, len(digits), 2)))
+
+    async def _fresh_role(self, role: str, rules: dict[str, object]) -> None:
+        """Write `role` when this process has not done so today."""
+        written_s = self._role_written_s.get(role)
+        if written_s is not None and abs(self._wall_s() - written_s) < ROLE_FRESH_S:
+            return
+        common: dict[str, object] = {
+            "key_type": "ec",
+            "key_bits": 256,
+            "key_usage": ["DigitalSignature"],
+            "require_cn": False,
+            "use_csr_common_name": False,
+            "use_csr_sans": False,
+            "not_before_duration": self._backdated(),
+        }
+        await self._vault.write_role(PKI, role, common | rules)
+        self._role_written_s[role] = self._wall_s()
+
+    def _backdated(self) -> str:
+        return f"{int(self._wall_s()) + BACKDATED_MARGIN_S}s"
+
+
+def spiffe_id(tenant: str, edge: str) -> str:
+    """The identity of `edge` of `tenant`, as its certificate carries it."""
+    return f"spiffe://anabranch/tenant/{tenant}/edge/{edge}"
+
+
+def checked_request(csr_pem: bytes) -> x509.CertificateSigningRequest:
+    """The request, signed by its own P-256 key. Raises CertificateRequestRefused."""
+    if len(csr_pem) > REQUEST_BYTES_MAX:
+        raise CertificateRequestRefused(f"it is {len(csr_pem)} bytes, limit {REQUEST_BYTES_MAX}")
+    try:
+        request = x509.load_pem_x509_csr(csr_pem)
+        key = request.public_key()
+        is_proved = request.is_signature_valid
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise CertificateRequestRefused("it is not a PEM certificate request") from error
+    # gRPC's TLS (BoringSSL) takes no Ed25519 certificate from a peer unless told to, and P-256 is everywhere.
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise CertificateRequestRefused("its key is not on the curve P-256")
+    if not is_proved:
+        raise CertificateRequestRefused("it is not signed by the key it names")
+    return request
+
+
+def _without_root(chain: Sequence[str]) -> bytes:
+    """The certificates a peer must be sent; the root it has to know already."""
+    certificates = [x509.load_pem_x509_certificate(pem.encode("ascii")) for pem in chain]
+    sent = [certificate for certificate in certificates if certificate.issuer != certificate.subject]
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in sent)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
