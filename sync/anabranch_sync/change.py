@@ -16,6 +16,7 @@ import msgpack
 from anabranch_sync.clock import TIMESTAMP_MAX, Timestamp
 from anabranch_sync.errors import ChangeTooLarge, CorruptFrame, InvalidInput
 from anabranch_sync.ids import Cursor, DocumentId, Dot, check_author, check_message, document_id
+from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
 from anabranch_sync.register import DELETED, Slot, Value
 from anabranch_sync.value import DEPTH_MAX, INT_MAX, Json, canonical, check
@@ -122,7 +123,7 @@ def decode(body: bytes) -> Change:
     if len(body) > CHANGE_BYTES_MAX:
         raise CorruptFrame(f"change of {len(body)} bytes, limit {CHANGE_BYTES_MAX}")
     try:
-        change = _unpacked(msgpack.unpackb(body, strict_map_key=True))
+        change = _unpacked(unpack(body))
         again = encode(change)
     except (ValueError, TypeError, IndexError, OverflowError, InvalidInput, RecursionError) as error:
         raise CorruptFrame(f"malformed change: {error}") from error

@@ -17,6 +17,7 @@ from anabranch_sync.clock import TIMESTAMP_MAX
 from anabranch_sync.document import Document, build, flatten
 from anabranch_sync.errors import CorruptFrame, InvalidInput
 from anabranch_sync.ids import Cursor, DocumentId, Dot, document_id
+from anabranch_sync.packing import unpack
 from anabranch_sync.path import ROOT, Path
 from anabranch_sync.policy import LATEST, Policy
 from anabranch_sync.register import DELETED, Register, Slot, Stamp
@@ -42,7 +43,7 @@ def encode_document(document: Document) -> bytes:
 def decode_document(body: bytes) -> Document:
     """The document of `encode_document`'s bytes. Raises CorruptFrame."""
     try:
-        version, stamps, paths, packed = msgpack.unpackb(body)
+        version, stamps, paths, packed = unpack(body)
         return Document(
             _unpacked_registers(packed, _unpacked_stamps(stamps), _unpacked_paths(paths)),
             _natural(version),
@@ -120,7 +121,7 @@ def encode_entries(entries: Sequence[Entry]) -> bytes:
 def decode_entries(body: bytes) -> list[Entry]:
     """The changes of a push's body, each with the very bytes its author recorded. Raises CorruptFrame."""
     try:
-        return _unpacked_entries(msgpack.unpackb(body))
+        return _unpacked_entries(unpack(body))
     except MALFORMED as error:
         raise CorruptFrame(f"malformed changes: {error}") from error
 

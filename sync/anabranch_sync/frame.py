@@ -1,0 +1,57 @@
+"""Frames: what one message looks like between the two sides.
+
+::
+
+    type u8 | stream_seq varint | sealed body (codec u8, ...) | crc32c u32 little-endian
+
+`stream_seq` counts the frames of one direction of one stream from 1: a frame that comes twice is
+dropped, a gap ends the stream. The checksum covers everything before it; TLS would notice damage
+too, but the same frames also travel in files and through relays.
+"""
+
+from dataclasses import dataclass
+
+import google_crc32c
+
+from anabranch_sync.errors import CorruptFrame, FrameTooLarge
+from anabranch_sync.packing import read_varint, seal, unseal, varint
+
+# One chunk of the largest size and its header, with room; gRPC's own limit is set to the same.
+FRAME_BYTES_MAX = 128 * 1024
+# A message that is not a piece of a batch is small; its longest honest form is a Hello with
+# dictionaries, under 4 KiB.
+BODY_BYTES_MAX = 256 * 1024
+_CRC_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A message's type and body, and its number in the stream."""
+
+    kind: int
+    stream_seq: int
+    body: bytes
+
+
+def encode(frame: Frame) -> bytes:
+    """The bytes of `frame`."""
+    head = bytes([frame.kind]) + varint(frame.stream_seq) + seal(frame.body)
+    return head + _checksum(head)
+
+
+def decode(raw: bytes) -> Frame:
+    """The frame of `raw`. Raises FrameTooLarge, CorruptFrame."""
+    if len(raw) > FRAME_BYTES_MAX:
+        raise FrameTooLarge("frame", len(raw), FRAME_BYTES_MAX)
+    if len(raw) < _CRC_BYTES + 3:
+        raise CorruptFrame(f"{len(raw)} bytes are no frame")
+    head = raw[:-_CRC_BYTES]
+    if _checksum(head) != raw[-_CRC_BYTES:]:
+        raise CorruptFrame("checksum does not match")
+    stream_seq, start = read_varint(head, 1)
+    return Frame(head[0], stream_seq, unseal(head[start:], BODY_BYTES_MAX))
+
+
+def _checksum(head: bytes) -> bytes:
+    checksum: int = google_crc32c.value(head)
+    return checksum.to_bytes(_CRC_BYTES, "little")

@@ -1,0 +1,285 @@
+"""The messages of the exchange.
+
+::
+
+    edge                                             hub
+     Hello     who I am, where I stand          ->
+               <-  Welcome   where you stand with me, limits
+     Batch (first piece) Chunk* (own changes)   ->
+               <-  Stored*   bytes safe on disk: resume here
+               <-  Merged    decided and committed up to this mark
+               <-  Batch Chunk*   (a pull)
+     Stored*                                    ->
+     Visible   applied up to this cursor        ->
+               <-  SlowDown | Control | Batch ...
+
+A body is a msgpack list of fields; trailing fields that have their default are left out, so fields
+are only ever added at the end. What a newer peer adds is kept in `unknown` and skipped, as are
+messages of unknown type. Types 8 to 11 are kept for Result, Range, SnapshotOffer and Credit: results
+travel inside a pull, the planner, repair and budgets come later, their facts are in Hello and
+Welcome already.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+import msgpack
+
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.document import DIGEST_BYTES
+from anabranch_sync.errors import CorruptFrame
+from anabranch_sync.ids import START, Cursor
+from anabranch_sync.packing import unpack
+from anabranch_sync.value import INT_MAX, INT_MIN
+
+PROTOCOL_MIN = PROTOCOL_MAX = 1
+
+# A pull or push travels as pieces of at most this; the first stream of a bad link starts small.
+CHUNK_BYTES_MIN = 8 * 1024
+CHUNK_BYTES_MAX = 64 * 1024
+# What may be on its way without an acknowledgement: one largest chunk and one being written.
+WINDOW_BYTES = 2 * CHUNK_BYTES_MAX
+# Sealed bytes of one batch; expanded they are bounded by packing.RAW_BYTES_MAX.
+BATCH_BYTES_MAX = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The edge opens. `incarnation` 0 asks for a new one; `partial` is a pull broken off inside.
+
+    `byte_budget`, `link_class`, `disk_free_bytes`, `dictionaries` and `checkpoint` are for the
+    planner and the transparency log.
+    """
+
+    protocol_min: int
+    protocol_max: int
+    incarnation: int
+    cursor: Cursor
+    push_mark: int
+    chain: bytes
+    digest: ScopeDigest
+    now_ms: int
+    scope: bytes = b""
+    partial: bytes = b""
+    partial_bytes: int = 0
+    oldest_unsent_ms: int = 0
+    byte_budget: int = 0
+    link_class: str = ""
+    disk_free_bytes: int = 0
+    capabilities: tuple[str, ...] = ()
+    schemas: tuple[str, ...] = ()
+    dictionaries: tuple[int, ...] = ()
+    checkpoint: bytes = b""
+    unknown: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The hub answers: the incarnation's push mark and chain, and an upload to go on with.
+
+    `clock_offset_ms` is the hub's clock minus the edge's. `plan`, `plan_bytes`, `priority_min` and
+    `lease_s` are for the planner and leases.
+    """
+
+    protocol: int
+    epoch: int
+    hub_seq: int
+    incarnation: int
+    push_mark: int
+    chain: bytes
+    clock_offset_ms: int
+    upload: bytes = b""
+    upload_last: int = 0
+    upload_bytes: int = 0
+    chunk_bytes_max: int = CHUNK_BYTES_MAX
+    window_bytes: int = WINDOW_BYTES
+    scope: tuple[str, ...] = ()
+    plan: str = ""
+    plan_bytes: int = 0
+    priority_min: int = 0
+    lease_s: int = 0
+    unknown: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch begins (or goes on at `offset`), with its first piece.
+
+    `batch` identifies the sealed bytes (their hash), `total` counts them. A push names the `last`
+    local_seq it holds and the `chain` of the incarnation before its first change.
+    """
+
+    batch: bytes
+    total: int
+    offset: int
+    piece: bytes
+    last: int = 0
+    chain: bytes = b""
+    priority: int = 1
+    unknown: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The next piece of the batch under way."""
+
+    offset: int
+    piece: bytes
+    unknown: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Acknowledgement, first level: the batch's bytes up to `offset` are on disk."""
+
+    offset: int
+    unknown: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Acknowledgement, second level: all changes up to `push_mark` are decided and committed."""
+
+    push_mark: int
+    chain: bytes
+    unknown: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Acknowledgement, third level: the replica has applied everything up to `cursor`."""
+
+    cursor: Cursor
+    unknown: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlowDown:
+    """Come back after this many milliseconds, spread by as many again."""
+
+    retry_after_ms: int
+    shed_below_priority: int = 0
+    unknown: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """An order of the hub: `fence` (go on under a new incarnation), `revoked`, `refused`."""
+
+    order: str
+    reason: str = ""
+    unknown: tuple[Any, ...] = ()
+
+
+Message: TypeAlias = Hello | Welcome | Batch | Chunk | Stored | Merged | Visible | SlowDown | Control
+
+_KINDS: dict[type[Message], int] = {
+    Hello: 1,
+    Welcome: 2,
+    Batch: 3,
+    Chunk: 4,
+    Stored: 5,
+    Merged: 6,
+    Visible: 7,
+    SlowDown: 12,
+    Control: 13,
+}
+_TYPES = {kind: message for message, kind in _KINDS.items()}
+
+
+def encode_message(message: Message) -> tuple[int, bytes]:
+    """The type number and body of `message`."""
+    row: list[object] = []
+    kept = 0
+    for field in fields(message):
+        value = getattr(message, field.name)
+        if field.name == "unknown":
+            row += value
+            kept = len(row) if value else kept
+            continue
+        row.append(_packed(value))
+        if value != field.default:
+            kept = len(row)
+    body: bytes = msgpack.packb(row[:kept])
+    return _KINDS[type(message)], body
+
+
+def decode_message(kind: int, body: bytes) -> Message | None:
+    """The message, or None when its type is of a newer protocol. Raises CorruptFrame."""
+    message = _TYPES.get(kind)
+    if message is None:
+        return None
+    row = unpack(body)
+    known = [field for field in fields(message) if field.name != "unknown"]
+    if type(row) is not list:
+        raise CorruptFrame(f"{message.__name__} is not a list of fields")
+    values: dict[str, Any] = {}
+    for field, value in zip(known, row, strict=False):
+        parse = _PARSERS[str(field.type)]
+        try:
+            values[field.name] = parse(value)
+        except (ValueError, TypeError) as error:
+            raise CorruptFrame(f"{message.__name__}.{field.name}: {error}") from error
+    try:
+        return message(**values, unknown=tuple(row[len(known) :]))
+    except TypeError as error:
+        raise CorruptFrame(f"{message.__name__} lacks fields") from error
+
+
+def _packed(value: object) -> object:
+    if isinstance(value, Cursor):
+        return [value.epoch, value.hub_seq]
+    if isinstance(value, ScopeDigest):
+        return [value.count, value.sum.to_bytes(DIGEST_BYTES, "big")]
+    return value
+
+
+def _parse_int(value: Any) -> int:
+    if type(value) is not int or not INT_MIN <= value <= INT_MAX:
+        raise ValueError(f"{value!r} is not an integer of 64 bits")
+    return value
+
+
+def _parse_natural(value: Any) -> int:
+    if _parse_int(value) < 0:
+        raise ValueError(f"{value} is negative")
+    return int(value)
+
+
+def _parse_bytes(value: Any) -> bytes:
+    if type(value) is not bytes:
+        raise ValueError("not bytes")
+    return value
+
+
+def _parse_str(value: Any) -> str:
+    if type(value) is not str:
+        raise ValueError("not text")
+    return value
+
+
+def _parse_cursor(value: Any) -> Cursor:
+    epoch, hub_seq = value
+    return Cursor(_parse_natural(epoch), _parse_natural(hub_seq))
+
+
+def _parse_digest(value: Any) -> ScopeDigest:
+    count, total = value
+    if len(_parse_bytes(total)) != DIGEST_BYTES:
+        raise ValueError("not a digest")
+    return ScopeDigest(_parse_natural(count), int.from_bytes(total, "big"))
+
+
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "<class 'int'>": _parse_int,
+    "<class 'bytes'>": _parse_bytes,
+    "<class 'str'>": _parse_str,
+    str(Cursor): _parse_cursor,
+    str(ScopeDigest): _parse_digest,
+    "tuple[str, ...]": lambda value: tuple(_parse_str(item) for item in value),
+    "tuple[int, ...]": lambda value: tuple(_parse_int(item) for item in value),
+}
+
+# Where a fresh replica stands.
+NOTHING = (START, ScopeDigest())

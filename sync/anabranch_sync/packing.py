@@ -1,0 +1,122 @@
+"""Bytes that are not believed: bounded msgpack and bounded zstd. All decoding of both is here.
+
+msgpack's own limits are not enough: a map may repeat a key (the last wins silently), extension types
+become Python objects, and a timestamp extension can raise OverflowError. zstandard ignores
+`max_output_size` when the frame declares its size (an 8 KB frame gave 256 MB), so expansion streams
+with a cap and a bound on the window.
+"""
+
+import io
+from typing import Any
+
+import msgpack
+import zstandard
+
+from anabranch_sync.errors import CorruptFrame, FrameTooLarge
+
+# What one body may expand to. The largest honest one is the first pull of a large scope; promise 5
+# allows 64 MB for a frame and everything made of it while it is taken apart.
+RAW_BYTES_MAX = 32 * 1024 * 1024
+# The window of level 19, which no honest sender exceeds.
+WINDOW_BYTES_MAX = 8 * 1024 * 1024
+# Measured on 1,000 catalogue documents: see docs/decisions/0004.
+LEVEL_LARGE, LEVEL_SMALL = 12, 19
+# Below this, the best level costs under 5 ms.
+SMALL_BYTES = 64 * 1024
+# Under about this, zstd's own header eats what it saves.
+COMPRESSIBLE_BYTES_MIN = 48
+
+# What msgpack raises for bytes that are not its own; MemoryError for lengths nobody can hold.
+_UNPACK_ERRORS = (ValueError, TypeError, OverflowError, MemoryError, RecursionError, msgpack.UnpackException)
+_RAW, _ZSTD = 0, 1
+_VARINT_BYTES_MAX = 10
+
+
+def unpack(body: bytes) -> Any:
+    """Decode one msgpack value that fills `body` exactly. Raises CorruptFrame."""
+    try:
+        return msgpack.unpackb(body, object_pairs_hook=_distinct, strict_map_key=True, max_ext_len=0)
+    except (
+        ValueError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+        RecursionError,
+        msgpack.UnpackException,
+    ) as error:
+        raise CorruptFrame(f"malformed msgpack: {error or type(error).__name__}") from error
+
+
+def seal(body: bytes) -> bytes:
+    """`body` behind a codec byte: raw, or zstd with its length in front, whichever is smaller."""
+    if len(body) < COMPRESSIBLE_BYTES_MIN:
+        return bytes([_RAW]) + body
+    level = LEVEL_SMALL if len(body) <= SMALL_BYTES else LEVEL_LARGE
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        level,
+        source_size=len(body),
+        format=zstandard.FORMAT_ZSTD1_MAGICLESS,
+        write_content_size=False,
+        write_checksum=False,
+    )
+    packed = zstandard.ZstdCompressor(compression_params=parameters).compress(body)
+    sealed = bytes([_ZSTD]) + varint(len(body)) + packed
+    return sealed if len(sealed) <= len(body) else bytes([_RAW]) + body
+
+
+def unseal(sealed: bytes, limit_bytes: int = RAW_BYTES_MAX) -> bytes:
+    """The body of `seal`'s bytes. Raises CorruptFrame, FrameTooLarge before it is expanded."""
+    if not sealed:
+        raise CorruptFrame("no codec")
+    if sealed[0] == _RAW:
+        if len(sealed) - 1 > limit_bytes:
+            raise FrameTooLarge("body", len(sealed) - 1, limit_bytes)
+        return sealed[1:]
+    if sealed[0] != _ZSTD:
+        raise CorruptFrame(f"unknown codec {sealed[0]}")
+    size, start = read_varint(sealed, 1)
+    if size > limit_bytes:
+        raise FrameTooLarge("expanded body", size, limit_bytes)
+    decompressor = zstandard.ZstdDecompressor(
+        max_window_size=WINDOW_BYTES_MAX, format=zstandard.FORMAT_ZSTD1_MAGICLESS
+    )
+    try:
+        with decompressor.stream_reader(io.BytesIO(sealed[start:])) as reader:
+            body = reader.read(size + 1)
+    except (zstandard.ZstdError, MemoryError) as error:
+        raise CorruptFrame(f"zstd: {error}") from error
+    if len(body) != size:
+        raise CorruptFrame(f"expands to other than the {size} bytes it declares")
+    return bytes(body)
+
+
+def varint(number: int) -> bytes:
+    """A natural number, 7 bits a byte, low bits first (LEB128)."""
+    result = bytearray()
+    while number > 0x7F:
+        result.append(number & 0x7F | 0x80)
+        number >>= 7
+    result.append(number)
+    return bytes(result)
+
+
+def read_varint(body: bytes, start: int) -> tuple[int, int]:
+    """The number at `start` and the position after it. Raises CorruptFrame."""
+    number = 0
+    for count in range(_VARINT_BYTES_MAX):
+        if start + count >= len(body):
+            break
+        byte = body[start + count]
+        number |= (byte & 0x7F) << (7 * count)
+        if byte < 0x80:
+            return number, start + count + 1
+    raise CorruptFrame("unfinished number")
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a map repeats a key")
+    if not all(type(key) is str for key in result):
+        raise ValueError("a map has a key that is not a string")
+    return result

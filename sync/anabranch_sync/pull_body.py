@@ -1,0 +1,93 @@
+"""The bytes of a pull (`pull.Pull`), before they are sealed and cut into chunks."""
+
+from typing import Any
+
+import msgpack
+
+from anabranch_sync.change import check_facts
+from anabranch_sync.columns import MALFORMED, pack_documents, unpack_documents
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.document import DIGEST_BYTES
+from anabranch_sync.errors import CorruptFrame
+from anabranch_sync.ids import Cursor, document_id
+from anabranch_sync.packing import unpack
+from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run
+from anabranch_sync.value import check
+
+
+def encode_pull(pull: Pull) -> bytes:
+    """The body of `pull`. Equal pulls have equal bytes."""
+    body: bytes = msgpack.packb(
+        [
+            [pull.after.epoch, pull.after.hub_seq, pull.upto.epoch, pull.upto.hub_seq - pull.after.hub_seq],
+            [pull.digest.count, pull.digest.sum.to_bytes(DIGEST_BYTES, "big")],
+            pack_documents(pull.documents) if pull.documents else None,
+            [number for run in pull.runs for number in (run.first_local, run.first_hub_seq, run.count)],
+            [[result.local_seq, str(result.outcome), result.reason] for result in pull.results],
+            [_packed_notice(notice) for notice in pull.notices],
+            list(pull.versions),
+            pull.whole,
+        ]
+    )
+    return body
+
+
+def decode_pull(body: bytes) -> Pull:
+    """The pull of `encode_pull`'s bytes. Raises CorruptFrame."""
+    raw = unpack(body)
+    try:
+        (epoch, hub_seq, upto_epoch, step), (count, total), documents, runs, results, notices = raw[:6]
+        versions, whole = raw[6:8]
+        after, upto = Cursor(epoch, hub_seq), Cursor(upto_epoch, hub_seq + step)
+        for cursor in (after, upto):
+            check_facts(0, cursor, "", "", 0)
+        numbers = [_natural(number) for number in runs]
+        return Pull(
+            after,
+            upto,
+            ScopeDigest(_natural(count), int.from_bytes(total, "big")),
+            {} if documents is None else unpack_documents(documents),
+            tuple(Run(*numbers[index : index + 3]) for index in range(0, len(numbers), 3)),
+            tuple(Result(_natural(seq), Outcome(outcome), str(reason)) for seq, outcome, reason in results),
+            tuple(_unpacked_notice(notice) for notice in notices),
+            tuple(_natural(version) for version in versions),
+            whole is True,
+        )
+    except MALFORMED as error:
+        raise CorruptFrame(f"malformed pull: {error}") from error
+
+
+def _packed_notice(notice: Notice) -> list[object]:
+    return [
+        notice.ledger,
+        notice.hub_seq,
+        notice.document.namespace,
+        notice.document.key,
+        list(notice.path),
+        notice.kind,
+        notice.policy,
+        notice.won,
+        [list(value) for value in notice.values],
+        list(notice.authors),
+    ]
+
+
+def _unpacked_notice(raw: Any) -> Notice:
+    ledger, hub_seq, namespace, key, path, kind, policy, won, values, authors = raw
+    return Notice(
+        _natural(ledger),
+        _natural(hub_seq),
+        document_id(namespace, key),
+        tuple(str(part) for part in path),
+        str(kind),
+        str(policy),
+        won is True,
+        tuple(tuple(check(part) for part in value) for value in values),
+        tuple(str(author) for author in authors),
+    )
+
+
+def _natural(number: Any) -> int:
+    if type(number) is not int or not 0 <= number < 2**63:
+        raise ValueError(f"{number!r} is not a natural number")
+    return number
