@@ -1,0 +1,382 @@
+"""The edge's side of one stream, as a machine: frames and the time go in, effects come out.
+
+::
+
+    GREETING --Welcome--> (LEASING --adopted--> GREETING') --> CHECKING --entries--> OPEN --> CLOSED
+                                                                   any state, on error --> CLOSED
+
+The shell carries out effects in their order and waits for each durable one before it goes on, so
+that no acknowledgement leaves before what it acknowledges is on disk. After `Load`, `Apply` and
+`Adopt` it reports back (`loaded`, `applied`, `adopted`). A closed session is dropped; the next
+attempt is a new session over whatever the store then holds. Nothing here is remembered elsewhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import TypeAlias
+
+from anabranch_sync.change import CHAIN_START, Entry, chained
+from anabranch_sync.columns import encode_entries
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.errors import ProtocolViolation, WireError
+from anabranch_sync.ids import Cursor
+from anabranch_sync.messages import (
+    PROTOCOL_MAX,
+    PROTOCOL_MIN,
+    Batch,
+    Chunk,
+    Control,
+    Hello,
+    Merged,
+    Message,
+    SlowDown,
+    Stored,
+    Visible,
+    Welcome,
+)
+from anabranch_sync.outbox import Continuity, is_continued, next_push
+from anabranch_sync.packing import seal, unseal
+from anabranch_sync.pull import Pull
+from anabranch_sync.pull_body import decode_pull
+from anabranch_sync.standing import Standing
+from anabranch_sync.stream import Stream
+from anabranch_sync.transfer import Receiving, Sending
+
+# How long a peer may be silent while we wait for its answer. Twice the 30 s that a chunk of 8 KiB
+# takes on a 2.4 kbit/s link, and some; a dead link is noticed within it.
+SILENCE_MS_MAX = 75_000
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put this frame on the wire."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StorePart:
+    """Make a piece of an inbound batch durable."""
+
+    batch: bytes
+    total: int
+    offset: int
+    piece: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Read the outbox after this local_seq; report `loaded`."""
+
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """The hub has committed all own changes up to here: make the mark durable."""
+
+    push_mark: int
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Apply the pull and move the cursor, in one transaction; report `applied`."""
+
+    pull: Pull
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Go on under this incarnation, every unacknowledged change included; report `adopted`."""
+
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The documents are not what the hub has: forget the cursor, so that the next pull is whole."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the stream. `renew`: the next session must ask for a new incarnation, and may at once.
+
+    `denied`: the hub will not have this edge; trying again is of no use until someone acts.
+    """
+
+    reason: str
+    renew: bool = False
+    denied: bool = False
+    retry_after_ms: int = 0
+
+
+EdgeEffect: TypeAlias = Send | StorePart | Load | Acknowledge | Apply | Adopt | Reset | Close
+
+
+class Phase(Enum):
+    """Where the session is."""
+
+    GREETING = auto()
+    LEASING = auto()
+    CHECKING = auto()
+    OPEN = auto()
+    CLOSED = auto()
+
+
+class EdgeSession:
+    """One stream. Make it over the store's standing, `start` it, then feed it."""
+
+    def __init__(self, standing: Standing, scope_fingerprint: bytes = b"", *, renew: bool = False) -> None:
+        self.phase = Phase.GREETING
+        self.clock_offset_ms: int | None = None
+        self._standing = standing
+        self._scope = scope_fingerprint
+        self._renew = renew or standing.incarnation == 0
+        self._stream = Stream()
+        self._welcome: Welcome | None = None
+        self._sending: Sending | None = None
+        self._in_flight: Sequence[Entry] = ()
+        self._receiving: Receiving | None = None
+        self._applying: Pull | None = None
+        self._loading = False
+        self._more = False
+        self._heard_ms = 0
+        self._visible_mark = 0
+
+    # What the shell asks.
+
+    @property
+    def cursor(self) -> Cursor:
+        """What has been applied."""
+        return self._standing.cursor
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is on its way: all that was written is merged and the hub's state applied.
+
+        The hub's position is that of its Welcome: later news come by themselves.
+        """
+        return (
+            self.phase is Phase.OPEN
+            and not (self._loading or self._more or self._in_flight or self._receiving or self._applying)
+            and self._welcome is not None
+            and self.cursor >= Cursor(self._welcome.epoch, self._welcome.hub_seq)
+            and self._standing.push_mark <= self._visible_mark
+        )
+
+    @property
+    def wake_ms(self) -> int | None:
+        """When to call `woken` if nothing arrives before; None while nothing is awaited."""
+        awaiting = self.phase in (Phase.GREETING, Phase.LEASING) or self._in_flight or self._receiving
+        return self._heard_ms + SILENCE_MS_MAX if awaiting else None
+
+    # What the shell tells.
+
+    def start(self, now_ms: int) -> list[EdgeEffect]:
+        """Open the exchange."""
+        self._heard_ms = now_ms
+        self._visible_mark = self._standing.push_mark
+        return [self._send(self._hello(now_ms))]
+
+    def received(self, raw: bytes, now_ms: int) -> list[EdgeEffect]:
+        """A frame has come. Bytes that are not believed close the stream."""
+        if self.phase is Phase.CLOSED:
+            return []
+        self._heard_ms = now_ms
+        try:
+            message = self._stream.message(raw)
+            return [] if message is None else self._answered(message)
+        except WireError as error:
+            return self._close(str(error))
+
+    def woken(self, now_ms: int) -> list[EdgeEffect]:
+        """The time of `wake_ms` may have come."""
+        if self.wake_ms is None or now_ms < self.wake_ms:
+            return []
+        return self._close(f"no answer for {SILENCE_MS_MAX // 1000} s")
+
+    def offered(self) -> list[EdgeEffect]:
+        """Something was written to the outbox."""
+        if self.phase is not Phase.OPEN or self._in_flight or self._loading:
+            self._more = self.phase is not Phase.CLOSED
+            return []
+        return self._load()
+
+    def loaded(self, entries: Sequence[Entry]) -> list[EdgeEffect]:
+        """The outbox after the mark that `Load` named."""
+        self._loading = False
+        if self.phase is Phase.CHECKING:
+            return self._checked(entries)
+        if self.phase is not Phase.OPEN:
+            return []
+        return self._push(entries)
+
+    def adopted(self, standing: Standing) -> list[EdgeEffect]:
+        """The store goes on under the leased incarnation."""
+        self._standing = standing
+        self._visible_mark = standing.push_mark
+        self.phase = Phase.OPEN
+        return self._load()
+
+    def applied(self, digest: ScopeDigest) -> list[EdgeEffect]:
+        """The pull is durable and the confirmed documents have this digest."""
+        assert self._applying is not None, "applied without Apply"
+        pull, self._applying = self._applying, None
+        self._standing = replace(self._standing, cursor=pull.upto, digest=digest, partial=None)
+        if digest != pull.digest:
+            reason = f"digest {digest} here, {pull.digest} at the hub, at {pull.upto.hub_seq}"
+            return [Reset(reason), *self._close(f"documents differ from the hub's: {reason}")]
+        for run in pull.runs:
+            self._visible_mark = max(self._visible_mark, run.first_local + run.count - 1)
+        return [self._send(Visible(pull.upto))]
+
+    # What the hub says.
+
+    def _answered(self, message: Message) -> list[EdgeEffect]:
+        match message:
+            case Welcome():
+                return self._welcomed(message)
+            case Control(order="fence"):
+                return self._close("fenced: the hub knows another history of this replica", renew=True)
+            case Control():
+                return self._close(f"{message.order}: {message.reason}", denied=True)
+            case SlowDown():
+                return self._close("the hub is busy", retry_after_ms=message.retry_after_ms)
+            case Stored() if self._sending is not None:
+                return [self._send(piece) for piece in self._sending.stored(message.offset)]
+            case Merged() if self._in_flight:
+                return self._merged(message)
+            case Batch() if self.phase in (Phase.OPEN, Phase.CHECKING) and self._receiving is None:
+                self._receiving = Receiving(message, self._standing.partial)
+                return self._piece(message.offset, message.piece)
+            case Chunk() if self._receiving is not None:
+                return self._piece(message.offset, message.piece)
+            case Hello() | Visible() | Stored() | Merged() | Batch() | Chunk():
+                raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
+
+    def _welcomed(self, welcome: Welcome) -> list[EdgeEffect]:
+        if self.phase is not Phase.GREETING:
+            raise ProtocolViolation("a second Welcome")
+        if not PROTOCOL_MIN <= welcome.protocol <= PROTOCOL_MAX:
+            return self._close(f"protocol {welcome.protocol} is unknown here: update this edge", denied=True)
+        self._welcome = welcome
+        self.clock_offset_ms = welcome.clock_offset_ms
+        if welcome.incarnation != self._standing.incarnation:
+            self.phase = Phase.LEASING
+            return [Adopt(welcome.incarnation)]
+        self.phase = Phase.CHECKING
+        self._loading = True
+        return [Load(self._standing.push_mark)]
+
+    def _checked(self, pending: Sequence[Entry]) -> list[EdgeEffect]:
+        """Compare histories before anything of ours is sent under a number the hub may know otherwise."""
+        welcome = self._greeted
+        here = Continuity(self._standing.incarnation, self._standing.push_mark, self._chain)
+        if not is_continued(here, pending, welcome.push_mark, welcome.chain):
+            return self._close(
+                f"the hub knows this replica up to change {welcome.push_mark} with another history",
+                renew=True,
+            )
+        self.phase = Phase.OPEN
+        effects: list[EdgeEffect] = []
+        if welcome.push_mark > self._standing.push_mark:
+            effects.append(self._acknowledge(welcome.push_mark, welcome.chain))
+        return effects + self._push([each for each in pending if each.dot.local_seq > welcome.push_mark])
+
+    def _merged(self, merged: Merged) -> list[EdgeEffect]:
+        chain = self._chain
+        for each in self._in_flight:
+            chain = chained(chain, each.body)
+        if merged.push_mark != self._in_flight[-1].dot.local_seq or merged.chain != chain:
+            return self._close("the hub merged something other than what was sent", renew=True)
+        self._in_flight, self._sending = (), None
+        return [self._acknowledge(merged.push_mark, chain), *self._load()]
+
+    def _piece(self, offset: int, piece: bytes) -> list[EdgeEffect]:
+        receiving = self._receiving
+        assert receiving is not None, "a piece without its batch"
+        receiving.add(offset, piece)
+        if not receiving.complete:
+            stored = StorePart(receiving.batch, receiving.total, offset, piece)
+            return [stored, self._send(Stored(receiving.offset))]
+        self._receiving = None
+        pull = decode_pull(unseal(receiving.sealed()))
+        if pull.after != self.cursor and not pull.whole:
+            raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {self.cursor}")
+        self._applying = pull
+        return [Apply(pull)]
+
+    # What this side does.
+
+    def _push(self, entries: Sequence[Entry]) -> list[EdgeEffect]:
+        welcome = self._greeted
+        if not entries:
+            return self._load() if self._more else []
+        resumed = [each for each in entries if each.dot.local_seq <= welcome.upload_last]
+        push = resumed or next_push(entries)
+        sending = self._batch(push, 0)
+        if resumed and sending.batch == welcome.upload:
+            sending = self._batch(push, welcome.upload_bytes)
+        self._welcome = replace(welcome, upload_last=0)
+        self._more = True  # look again after this push: it may not have been all
+        self._in_flight, self._sending = push, sending
+        return [self._send(piece) for piece in sending.pieces()]
+
+    def _batch(self, push: Sequence[Entry], offset: int) -> Sending:
+        return Sending(
+            seal(encode_entries(push)),
+            offset=offset,
+            last=push[-1].dot.local_seq,
+            chain=self._chain,
+            chunk_bytes_max=self._greeted.chunk_bytes_max,
+            window_bytes=self._greeted.window_bytes,
+        )
+
+    def _load(self) -> list[EdgeEffect]:
+        self._more = False
+        self._loading = True
+        return [Load(self._standing.push_mark)]
+
+    def _acknowledge(self, push_mark: int, chain: bytes) -> Acknowledge:
+        self._standing = replace(self._standing, push_mark=push_mark, chain=chain)
+        return Acknowledge(push_mark, chain)
+
+    def _hello(self, now_ms: int) -> Hello:
+        standing = self._standing
+        partial = standing.partial
+        return Hello(
+            PROTOCOL_MIN,
+            PROTOCOL_MAX,
+            0 if self._renew else standing.incarnation,
+            standing.cursor,
+            standing.push_mark,
+            self._chain,
+            standing.digest,
+            now_ms,
+            scope=self._scope,
+            partial=partial.batch if partial else b"",
+            partial_bytes=len(partial.received) if partial else 0,
+            oldest_unsent_ms=standing.oldest_unsent_ms or 0,
+        )
+
+    @property
+    def _chain(self) -> bytes:
+        return self._standing.chain or CHAIN_START
+
+    @property
+    def _greeted(self) -> Welcome:
+        assert self._welcome is not None, "no Welcome yet"
+        return self._welcome
+
+    def _send(self, message: Message) -> Send:
+        return Send(self._stream.frame(message))
+
+    def _close(
+        self, reason: str, *, renew: bool = False, denied: bool = False, retry_after_ms: int = 0
+    ) -> list[EdgeEffect]:
+        self.phase = Phase.CLOSED
+        return [Close(reason, renew, denied, retry_after_ms)]

@@ -1,0 +1,366 @@
+"""The hub's side of one stream, as a machine: frames and the time go in, effects come out.
+
+::
+
+    GREETING --Hello--> OPENING --opened--> OPEN --> CLOSED
+
+The shell carries out effects in their order; `Open`, `Decide`, `Draw` and `Recall` report back
+(`opened`, `decided` or `fenced`, `drawn`, `recalled`). Who the edge is comes from its certificate
+and never from a message: the shell binds tenant and edge to every effect by itself.
+
+One pull is on its way at a time. What is decided meanwhile is folded into the next one, so a slow
+link gets fewer and larger pulls instead of a growing queue.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeAlias
+
+from anabranch_sync.change import Entry
+from anabranch_sync.columns import decode_entries
+from anabranch_sync.errors import ProtocolViolation, WireError
+from anabranch_sync.ids import START, Cursor
+from anabranch_sync.messages import (
+    CHUNK_BYTES_MAX,
+    PROTOCOL_MAX,
+    PROTOCOL_MIN,
+    WINDOW_BYTES,
+    Batch,
+    Chunk,
+    Control,
+    Hello,
+    Merged,
+    Message,
+    SlowDown,
+    Stored,
+    Visible,
+    Welcome,
+)
+from anabranch_sync.opening import Answer, Opening
+from anabranch_sync.packing import seal, unseal
+from anabranch_sync.pull import Pull
+from anabranch_sync.pull_body import encode_pull
+from anabranch_sync.stream import Stream
+from anabranch_sync.transfer import BATCH_ID_BYTES, Receiving, Sending, batch_id
+
+# See edge_session.SILENCE_MS_MAX: the same bound seen from the other side.
+SILENCE_MS_MAX = 75_000
+_LAST_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Look the incarnation up, or lease one (0); report `opened`."""
+
+    hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put this frame on the wire."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StorePart:
+    """Make a piece of an upload durable."""
+
+    batch: bytes
+    total: int
+    offset: int
+    piece: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Merge these changes in one transaction; report `decided`, or `fenced`."""
+
+    entries: Sequence[Entry]
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Compute what the replica lacks after this cursor; report `drawn`.
+
+    `always`: also when nothing in its scope changed, so that its cursor comes up to the hub's.
+    """
+
+    after: Cursor
+    always: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """Keep a pull's bytes, so that another hub process can resume it. Losing them costs bytes only."""
+
+    batch: bytes
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Find a spooled pull again; report `recalled`."""
+
+    batch: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The replica has applied everything up to here."""
+
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the stream."""
+
+    reason: str
+
+
+HubEffect: TypeAlias = Open | Send | StorePart | Decide | Draw | Spool | Recall | Seen | Close
+
+
+class Phase(Enum):
+    """Where the session is."""
+
+    GREETING = auto()
+    OPENING = auto()
+    OPEN = auto()
+    CLOSED = auto()
+
+
+class HubSession:
+    """One stream with one edge. Feed it what arrives; it says what to do."""
+
+    def __init__(self) -> None:
+        self.phase = Phase.GREETING
+        self.incarnation = 0
+        self._stream = Stream()
+        self._hello: Hello | None = None
+        self._opening: Opening | None = None
+        self._cursor = START
+        self._hub_seq = 0
+        self._drawing = False
+        self._drawn_to = -1  # the position up to which the replica's scope was looked through
+        self._sending: Sending | None = None
+        self._awaiting_visible = False
+        self._receiving: Receiving | None = None
+        self._deciding = False
+        self._heard_ms = 0
+
+    @property
+    def wake_ms(self) -> int | None:
+        """When to call `woken` if nothing arrives before; None while nothing is awaited."""
+        if self.phase is Phase.CLOSED:
+            return None
+        awaiting = self.phase is Phase.GREETING or self._sending or self._receiving or self._awaiting_visible
+        return self._heard_ms + SILENCE_MS_MAX if awaiting else None
+
+    # What the shell tells.
+
+    def start(self, now_ms: int) -> None:
+        """The stream is open; the edge speaks first."""
+        self._heard_ms = now_ms
+
+    def received(self, raw: bytes, now_ms: int) -> list[HubEffect]:
+        """A frame has come. Bytes that are not believed close the stream."""
+        if self.phase is Phase.CLOSED:
+            return []
+        self._heard_ms = now_ms
+        try:
+            message = self._stream.message(raw)
+            return [] if message is None else self._answered(message)
+        except WireError as error:
+            return self._close(str(error))
+
+    def woken(self, now_ms: int) -> list[HubEffect]:
+        """The time of `wake_ms` may have come."""
+        if self.wake_ms is None or now_ms < self.wake_ms:
+            return []
+        return self._close(f"no answer for {SILENCE_MS_MAX // 1000} s")
+
+    def opened(self, opening: Opening, now_ms: int) -> list[HubEffect]:
+        """The store's answer to `Open`."""
+        hello = self._hello
+        assert hello is not None, "opened without Open"
+        self.phase = Phase.OPEN
+        self._opening = opening
+        self.incarnation = opening.incarnation
+        self._cursor = hello.cursor if hello.cursor.epoch == opening.epoch else START
+        self._hub_seq = opening.hub_seq
+        upload = opening.upload
+        welcome = Welcome(
+            PROTOCOL_MAX,
+            opening.epoch,
+            opening.hub_seq,
+            opening.incarnation,
+            opening.push_mark,
+            opening.chain,
+            now_ms - hello.now_ms,
+            upload=upload.batch[:BATCH_ID_BYTES] if upload else b"",
+            upload_last=int.from_bytes(upload.batch[BATCH_ID_BYTES:], "big") if upload else 0,
+            upload_bytes=len(upload.received) if upload else 0,
+        )
+        effects: list[HubEffect] = [self._send(welcome)]
+        if hello.partial and hello.incarnation == opening.incarnation:
+            self._drawing = True
+            return [*effects, Recall(hello.partial)]
+        return effects + self._draw()
+
+    def recalled(self, sealed: bytes | None) -> list[HubEffect]:
+        """The store's answer to `Recall`: the spooled pull, if it is still there."""
+        self._drawing = False
+        assert self._hello is not None, "recalled without Hello"
+        if self.phase is not Phase.OPEN:
+            return []
+        if sealed is None or batch_id(sealed) != self._hello.partial:
+            return self._draw()
+        return self._begin(sealed, self._hello.partial_bytes)
+
+    def drawn(self, pull: Pull | None) -> list[HubEffect]:
+        """The store's answer to `Draw`: what the replica lacks, or nothing."""
+        self._drawing = False
+        if self.phase is not Phase.OPEN:
+            return []
+        if pull is None:
+            return self.notified(self._hub_seq)
+        return self._begin(seal(encode_pull(pull)), 0)
+
+    def decided(self, answer: Answer) -> list[HubEffect]:
+        """The store's answer to `Decide`: committed."""
+        self._deciding = False
+        if self.phase is not Phase.OPEN:
+            return []
+        return [self._send(Merged(answer.push_mark, answer.chain)), *self.notified(answer.hub_seq)]
+
+    def fenced(self, reason: str) -> list[HubEffect]:
+        """The incarnation's history differs from the hub's: nothing was merged."""
+        return self._end(Control("fence", reason))
+
+    def ended(self, order: str, reason: str) -> list[HubEffect]:
+        """The edge may not go on: `revoked`, or `refused` for a request it had no right to make."""
+        return self._end(Control(order, reason))
+
+    def busy(self, retry_after_ms: int) -> list[HubEffect]:
+        """The hub cannot serve this edge now."""
+        return self._end(SlowDown(retry_after_ms))
+
+    def notified(self, hub_seq: int) -> list[HubEffect]:
+        """The tenant's order has come to `hub_seq`."""
+        self._hub_seq = max(self._hub_seq, hub_seq)
+        if self.phase is not Phase.OPEN or self._hub_seq <= self._drawn_to:
+            return []
+        return self._draw()
+
+    # What the edge says.
+
+    def _answered(self, message: Message) -> list[HubEffect]:
+        match message:
+            case Hello() if self.phase is Phase.GREETING:
+                return self._greeted(message)
+            case Batch() if self.phase is Phase.OPEN and not (self._receiving or self._deciding):
+                self._receiving = self._upload(message)
+                return self._piece(message.offset, message.piece)
+            case Chunk() if self._receiving is not None:
+                return self._piece(message.offset, message.piece)
+            case Stored() if self._sending is not None:
+                return [self._send(piece) for piece in self._sending.stored(message.offset)]
+            case Visible() if self._awaiting_visible:
+                return self._seen(message.cursor)
+            case Control():
+                return self._close(f"{message.order}: {message.reason}")
+            case Hello() | Welcome() | Batch() | Chunk() | Stored() | Merged() | Visible() | SlowDown():
+                raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
+
+    def _greeted(self, hello: Hello) -> list[HubEffect]:
+        if hello.protocol_max < PROTOCOL_MIN or hello.protocol_min > PROTOCOL_MAX:
+            spoken = f"{hello.protocol_min} to {hello.protocol_max}"
+            return self.ended(
+                "refused", f"protocol {spoken} is not spoken here: {PROTOCOL_MIN} to {PROTOCOL_MAX}"
+            )
+        self.phase = Phase.OPENING
+        self._hello = hello
+        return [Open(hello)]
+
+    def _upload(self, first: Batch) -> Receiving:
+        upload = self._opening.upload if self._opening else None
+        if upload is not None and upload.batch == _upload_name(first.batch, first.last):
+            # A break left the head of this very batch on disk.
+            return Receiving(first, type(upload)(first.batch, upload.total, upload.received))
+        return Receiving(first, None)
+
+    def _piece(self, offset: int, piece: bytes) -> list[HubEffect]:
+        receiving = self._receiving
+        assert receiving is not None, "a piece without its batch"
+        receiving.add(offset, piece)
+        if not receiving.complete:
+            name = _upload_name(receiving.batch, receiving.last)
+            stored = StorePart(name, receiving.total, offset, piece)
+            return [stored, self._send(Stored(receiving.offset))]
+        self._receiving = None
+        entries = decode_entries(unseal(receiving.sealed()))
+        if any(each.dot.incarnation != self.incarnation for each in entries):
+            raise ProtocolViolation(f"changes of another incarnation than {self.incarnation}")
+        if entries[-1].dot.local_seq != receiving.last:
+            raise ProtocolViolation("the batch ends with another change than it says")
+        self._deciding = True
+        return [Decide(entries, receiving.chain)]
+
+    def _seen(self, cursor: Cursor) -> list[HubEffect]:
+        if cursor < self._cursor or cursor.hub_seq > self._hub_seq:
+            raise ProtocolViolation(
+                f"replica says {cursor}, it was sent between {self._cursor} and {self._hub_seq}"
+            )
+        self._awaiting_visible = False
+        self._sending = None
+        self._cursor = cursor
+        return [Seen(cursor), *self.notified(self._hub_seq)]
+
+    # What this side does.
+
+    def _draw(self) -> list[HubEffect]:
+        """Start a pull, unless one is on its way: then the next begins when it has been seen."""
+        assert self._opening is not None, "draw before open"
+        if self._drawing or self._awaiting_visible:
+            return []
+        first = self._drawn_to < 0
+        self._drawing = True
+        self._drawn_to = self._hub_seq
+        if self._cursor != START and self._cursor.hub_seq >= self._hub_seq:
+            self._drawing = False
+            return []
+        return [Draw(self._cursor, always=first)]
+
+    def _begin(self, sealed: bytes, offset: int) -> list[HubEffect]:
+        self._sending = Sending(
+            sealed, offset=offset, chunk_bytes_max=CHUNK_BYTES_MAX, window_bytes=WINDOW_BYTES
+        )
+        self._awaiting_visible = True
+        pieces: list[HubEffect] = [self._send(piece) for piece in self._sending.pieces()]
+        if len(pieces) > 1 and not offset:
+            return [Spool(self._sending.batch, sealed), *pieces]
+        return pieces
+
+    def _send(self, message: Message) -> Send:
+        return Send(self._stream.frame(message))
+
+    def _end(self, last: Message) -> list[HubEffect]:
+        if self.phase is Phase.CLOSED:
+            return []
+        return [self._send(last), *self._close(type(last).__name__.lower())]
+
+    def _close(self, reason: str) -> list[HubEffect]:
+        self.phase = Phase.CLOSED
+        return [Close(reason)]
+
+
+def _upload_name(batch: bytes, last: int) -> bytes:
+    """How the store knows an upload.
+
+    The last change in it is a part: the edge needs it to cut its outbox at the same place again.
+    """
+    return batch + last.to_bytes(_LAST_BYTES, "big")

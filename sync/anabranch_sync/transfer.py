@@ -1,0 +1,117 @@
+"""One batch on its way: cut into chunks under a window, and resumed inside itself after a break.
+
+A batch is the sealed bytes of a push or a pull, named by their hash. The sender keeps at most
+`window_bytes` beyond what the receiver has acknowledged as stored; the receiver makes each piece
+durable before it acknowledges it, so a link that breaks every few kilobytes still gets somewhere.
+A batch of a single piece is never stored in parts: its effect is its acknowledgement.
+"""
+
+from hashlib import blake2b
+
+from anabranch_sync.errors import CorruptFrame, FrameTooLarge, ProtocolViolation
+from anabranch_sync.messages import BATCH_BYTES_MAX, CHUNK_BYTES_MIN, Batch, Chunk
+from anabranch_sync.standing import Partial
+
+BATCH_ID_BYTES = 8
+
+
+def batch_id(sealed: bytes) -> bytes:
+    """The name of a batch: a hash of its bytes."""
+    return blake2b(sealed, digest_size=BATCH_ID_BYTES).digest()
+
+
+class Sending:
+    """The sender's half. `batch` and `total` never change; `pieces` says what to send next."""
+
+    def __init__(
+        self,
+        sealed: bytes,
+        *,
+        offset: int = 0,
+        last: int = 0,
+        chain: bytes = b"",
+        chunk_bytes_max: int,
+        window_bytes: int,
+    ) -> None:
+        self.batch = batch_id(sealed)
+        self.last = last
+        self._sealed = sealed
+        self._chain = chain
+        self._sent = self._stored = offset if 0 <= offset < len(sealed) else 0
+        self._chunk_bytes = min(CHUNK_BYTES_MIN, chunk_bytes_max)
+        self._chunk_bytes_max = chunk_bytes_max
+        self._window_bytes = window_bytes
+        self._begun = False
+
+    @property
+    def total(self) -> int:
+        """The length of the batch."""
+        return len(self._sealed)
+
+    def pieces(self) -> list[Batch | Chunk]:
+        """What the window lets go now."""
+        messages: list[Batch | Chunk] = []
+        while self._sent < self.total and self._sent - self._stored < self._window_bytes:
+            piece = self._sealed[self._sent : self._sent + self._chunk_bytes]
+            if self._begun:
+                messages.append(Chunk(self._sent, piece))
+            else:
+                messages.append(Batch(self.batch, self.total, self._sent, piece, self.last, self._chain))
+                self._begun = True
+            self._sent += len(piece)
+        return messages
+
+    def stored(self, offset: int) -> list[Batch | Chunk]:
+        """The receiver has `offset` bytes on disk. Raises ProtocolViolation."""
+        if not self._stored <= offset <= self._sent:
+            raise ProtocolViolation(
+                f"acknowledged {offset} bytes; between {self._stored} and {self._sent} were possible"
+            )
+        if offset > self._stored:
+            # The link carries chunks of this size: try larger ones, which cost fewer bytes each.
+            self._chunk_bytes = min(2 * self._chunk_bytes, self._chunk_bytes_max)
+        self._stored = offset
+        return self.pieces()
+
+
+class Receiving:
+    """The receiver's half. Raises CorruptFrame, FrameTooLarge and ProtocolViolation."""
+
+    def __init__(self, first: Batch, partial: Partial | None) -> None:
+        if first.total > BATCH_BYTES_MAX or first.total < 1:
+            raise FrameTooLarge("batch", first.total, BATCH_BYTES_MAX)
+        if len(first.batch) != BATCH_ID_BYTES:
+            raise CorruptFrame("a batch's name has another length")
+        self.batch = first.batch
+        self.total = first.total
+        self.last = first.last
+        self.chain = first.chain
+        known = b""
+        if partial is not None and partial.batch == first.batch and partial.total == first.total:
+            known = partial.received[: first.offset]
+        self._received = bytearray(known)
+
+    @property
+    def offset(self) -> int:
+        """How many bytes have come."""
+        return len(self._received)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all have come."""
+        return self.offset == self.total
+
+    def add(self, offset: int, piece: bytes) -> None:
+        """Take the next piece."""
+        if offset != self.offset or not piece:
+            raise ProtocolViolation(f"piece at {offset}, expected at {self.offset}")
+        if self.offset + len(piece) > self.total:
+            raise FrameTooLarge("batch", self.offset + len(piece), self.total)
+        self._received += piece
+
+    def sealed(self) -> bytes:
+        """The whole batch, verified against its name."""
+        sealed = bytes(self._received)
+        if batch_id(sealed) != self.batch:
+            raise CorruptFrame("batch does not match its hash")
+        return sealed
