@@ -1,4 +1,4 @@
-"""What the hub's store tells a session: where an incarnation stands, and what became of a push."""
+"""What a hub's store says of a replica when an exchange begins, and what it answers to a push."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,11 @@ from anabranch_sync.standing import Partial
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """One incarnation, found or just leased. `upload` is a push broken off inside."""
+    """One replica as the hub knows it, read in one transaction.
+
+    `push_mark` and `chain` name the last change of `incarnation` that was decided and the chain up to
+    it, `hub_seq` where the tenant stands. `upload` is a push of which only a head has arrived.
+    """
 
     epoch: int
     incarnation: Incarnation
@@ -22,7 +26,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A push is committed: the incarnation's push mark and chain, and the tenant's position after it."""
+    """A push is merged: its effects and this mark were committed together, at `hub_seq` at the latest."""
 
     push_mark: LocalSeq
     chain: bytes
