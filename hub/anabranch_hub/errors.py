@@ -7,8 +7,11 @@
     │   ├── DataDirInUse              5   stop the hub that holds it
     │   └── DataDirVersion            5   run the version that wrote it, or migrate
     ├── ServerFailed                  7   read the log it names
+    ├── StoreUnsafe                   5   configure Postgres as the message says
+    ├── SchemaNewer                   5   run the release that migrated it
     ├── Unreachable                       something outside does not answer: try again later
     │   ├── StoreUnavailable          7
+    │   │   └── CommitUncertain       7   read before trying again
     │   └── VaultUnavailable          7
     ├── VaultDenied                   4   Vault answers, and says no: fix the policy or the credentials
     ├── VaultRejected                 8   Vault finds the request itself wrong: damaged or foreign ciphertext
@@ -17,7 +20,11 @@
     │   ├── TokenRefused              4   invite the edge again
     │   ├── EdgeRevoked               4   invite it under a new name
     │   ├── ScopeDenied               4   widen the edge's scope, or write elsewhere
+    │   ├── Fenced                    4   go on under a new incarnation
+    │   ├── VersionMismatch           5   read the document again, then write
+    │   ├── TenantExists              5   use it, or choose another name
     │   ├── TenantUnknown             3   create the tenant
+    │   ├── EdgeUnknown               3   invite the edge
     │   └── CertificateRequestRefused 8   make a new key and request
 
 Messages are one line: what happened to which value, against which limit, and the way out. Attributes hold
@@ -123,6 +130,46 @@ class StoreUnavailable(Unreachable):
         super().__init__(f"Postgres is not available ({reason}): nothing was changed, try again")
 
 
+class CommitUncertain(StoreUnavailable):
+    """Postgres broke off while it committed: whether the change is stored is not known.
+
+    A push may simply be repeated, what was stored is recognised.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.args = (f"Postgres broke off while it committed ({reason}): read again what was to be written",)
+
+
+class StoreUnsafe(HubError):
+    """Postgres runs with a `setting` under which acknowledged changes can be lost."""
+
+    exit_code = 5
+
+    def __init__(self, setting: str, found: str, needed: str) -> None:
+        self.setting = setting
+        self.found = found
+        self.needed = needed
+        super().__init__(
+            f"Postgres runs with {setting}={found}, so acknowledged changes could be lost: set it to {needed}"
+        )
+
+
+class SchemaNewer(HubError):
+    """The tables of `schema` were migrated by a newer release."""
+
+    exit_code = 5
+
+    def __init__(self, schema: str, *, found: int, supported: int) -> None:
+        self.schema = schema
+        self.found = found
+        self.supported = supported
+        super().__init__(
+            f"schema {schema} is at migration {found}, this hub knows {supported}: "
+            "run the release that migrated it, or a later one"
+        )
+
+
 class VaultUnavailable(Unreachable):
     """Vault does not answer, is sealed or breaks off, after every retry."""
 
@@ -206,6 +253,55 @@ class ScopeDenied(RequestRefused):
         self.edge = edge
         self.document = document
         super().__init__(f"edge {edge} has no access to {document}: it lies outside its tenant or scope")
+
+
+class Fenced(RequestRefused):
+    """A push under an incarnation whose history is not the one stored here: a restored or cloned replica."""
+
+    def __init__(self, edge: str, incarnation: int, reason: str) -> None:
+        self.edge = edge
+        self.incarnation = incarnation
+        self.reason = reason
+        super().__init__(
+            f"incarnation {incarnation} of edge {edge} is fenced ({reason}): it goes on under a new one"
+        )
+
+
+class VersionMismatch(RequestRefused):
+    """`document` is not at the version the writer had seen (0: it is not there)."""
+
+    exit_code = 5
+
+    def __init__(self, document: str, *, expected: int, found: int) -> None:
+        self.document = document
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"{document} is at version {found}, expected {expected}: read it again and repeat the edit"
+        )
+
+
+class TenantExists(RequestRefused):
+    """A tenant of that name is there already."""
+
+    exit_code = 5
+
+    def __init__(self, tenant: str) -> None:
+        self.tenant = tenant
+        super().__init__(f"tenant {tenant} exists already: use it, or choose another name")
+
+
+class EdgeUnknown(RequestRefused):
+    """The tenant has no edge of that name."""
+
+    exit_code = 3
+
+    def __init__(self, tenant: str, edge: str) -> None:
+        self.tenant = tenant
+        self.edge = edge
+        super().__init__(
+            f"tenant {tenant} has no edge {edge}: invite it with `anabranch-hub edge invite {tenant} {edge}`"
+        )
 
 
 class TenantUnknown(RequestRefused):
