@@ -1,0 +1,1 @@
+"""Version 1 of the service. Frames have versions of their own, agreed in Hello and Welcome."""

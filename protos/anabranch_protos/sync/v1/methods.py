@@ -1,0 +1,5 @@
+"""The paths of the service's methods, as HTTP/2 carries them; `sync.proto` says what each is for."""
+
+EXCHANGE = "/anabranch.sync.v1.Sync/Exchange"
+ENROLL = "/anabranch.sync.v1.Sync/Enroll"
+RENEW = "/anabranch.sync.v1.Sync/Renew"
