@@ -1,4 +1,4 @@
-"""docs/dependencies.md names every dependency of pyproject.toml, where a reader looks for it, and no other."""
+"""docs/dependencies.md names every dependency of pyproject.toml on its own side, and no other."""
 
 import re
 
