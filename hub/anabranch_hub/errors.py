@@ -19,6 +19,7 @@
     ├── RequestRefused                    the peer's fault; the peer is told why
     │   ├── TokenRefused              4   invite the edge again
     │   ├── EdgeRevoked               4   invite it under a new name
+    │   ├── CertificateUnknown        4   enrol again with a new token
     │   ├── ScopeDenied               4   widen the edge's scope, or write elsewhere
     │   ├── Fenced                    4   go on under a new incarnation
     │   ├── VersionMismatch           5   read the document again, then write
@@ -243,6 +244,16 @@ class EdgeRevoked(RequestRefused):
         self.edge = edge
         super().__init__(
             f"edge {edge} of tenant {tenant} is revoked: invite it under a new name to let it back"
+        )
+
+
+class CertificateUnknown(RequestRefused):
+    """The certificate is not the one that was issued last to the edge it names, or names none."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the certificate is refused ({reason}): ask for a new token with `anabranch-hub edge invite`"
         )
 
 
