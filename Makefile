@@ -39,6 +39,7 @@ style: setup
 # The scripts of build/ are one by one: the folder is no package, or it would hide the module `build`.
 types: setup
 	$(RUN) -m mypy
+	@if [ -f benchmarks/__init__.py ]; then $(RUN) -m mypy -p benchmarks; fi
 	@for script in build/*.py; do $(RUN) -m mypy "$$script" || exit 1; done
 
 walls: setup
