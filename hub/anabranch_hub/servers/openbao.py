@@ -42,6 +42,7 @@ STOP_STEPS = ((signal.SIGTERM, 15.0),)
 ORPHAN_SIGNAL = signal.SIGKILL
 
 SEAL_KEY_BYTES = 32
+AUDIT_LOG = "audit.log"
 TOKEN_PERIOD_S = 3600
 
 
@@ -124,7 +125,7 @@ class EmbeddedOpenBao:
             if not (self._folder / name).exists():
                 raise ServerFailed(self.name, f"{self._folder / name} is missing", self._log_path)
         make_private_folder(self._folder / "raft")
-        move_long_log_aside(self._folder / "audit.log")
+        move_long_log_aside(self._folder / AUDIT_LOG)
 
     async def _launch(self, program: Path, port: int) -> None:
         write_private(self._config, json.dumps(configuration(self._folder, port), indent=1))
@@ -155,8 +156,10 @@ class EmbeddedOpenBao:
                 if not process.is_running:
                     raise ServerFailed(self.name, process.last_words(), self._log_path)
                 if loop.time() > deadline_s:
-                    limit = f"not ready after {START_S_MAX:.0f} s"
-                    raise ServerFailed(self.name, f"{limit} ({reason})", self._log_path)
+                    said = f"{reason}; {process.last_words()}"
+                    raise ServerFailed(
+                        self.name, f"not ready after {START_S_MAX:.0f} s ({said})", self._log_path
+                    )
                 await asyncio.sleep(READY_POLL_S)
 
 
@@ -180,13 +183,15 @@ def configuration(folder: Path, port: int) -> dict[str, object]:
         ],
         "storage": {"raft": {"path": str(folder / "raft"), "node_id": "hub", "performance_multiplier": 1}},
         "seal": [{"static": {"current_key_id": "1", "current_key": f"file://{folder / 'seal.key'}"}}],
-        # The description is not for show: with one key less, the parser takes the block for two labels.
+        # The description is not for show: with one key less, the parser takes the block for two labels. The
+        # path is stored at the first start and must never differ again: relative, or no backup could be
+        # restored elsewhere.
         "audit": [
             {
                 "file": {
                     "requests": {
                         "description": "every request, values hashed",
-                        "options": {"file_path": str(folder / "audit.log"), "mode": "0600"},
+                        "options": {"file_path": AUDIT_LOG, "mode": "0600"},
                     }
                 }
             }

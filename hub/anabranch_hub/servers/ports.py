@@ -56,6 +56,8 @@ def free_port() -> int:
 
 def is_free(port: int) -> bool:
     """Whether a server could listen on `port` now; like servers do, ignore connections in TIME_WAIT."""
+    if port == 0:  # to the kernel it means any
+        return False
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -53,7 +53,11 @@ class ServerProcess:
     async def start(
         cls, server: str, argv: Sequence[str], *, log_path: Path, ends_with: signal.Signals, identity: str
     ) -> ServerProcess:
-        """Start `argv` as `identity` (see the shim); it gets `ends_with` when the calling thread ends."""
+        """Start `argv` as `identity` (see the shim); it gets `ends_with` when the calling thread ends.
+
+        It works in the folder of its log, so that a configuration can name files without saying where the
+        data directory is, and the directory can be moved.
+        """
         move_long_log_aside(log_path)
         log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
@@ -65,6 +69,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=log,
                 env=environment(),
+                cwd=log_path.parent,
                 start_new_session=True,
             )
         finally:
