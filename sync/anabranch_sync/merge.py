@@ -9,6 +9,7 @@ replace. Concurrent ones with equal values agree; with different values the poli
 chooses, and the losers become a `Conflict` for the ledger.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from anabranch_sync.conflict import Candidate, Conflict, Kind
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import DocumentId, HubSeq, Incarnation
 from anabranch_sync.path import Path
-from anabranch_sync.policy import Policies, Policy, join
+from anabranch_sync.policy import Policies, join
 from anabranch_sync.register import DELETED, Register, Slot, Stamp, Value, agreed, equal
 
 
@@ -66,7 +67,7 @@ class _Draft:
         self.policies = policies
         self.conflicts: list[Conflict] = []
         self.touched = False
-        self._below: dict[Path, int] | None = None
+        self._index: _Index | None = None
 
     def result(self) -> Document:
         return Document(self.registers, self.version + 1)
@@ -75,35 +76,32 @@ class _Draft:
         """Merge one operation."""
         incoming = Register(op.value, (stamp,))
         standing = self.registers.get(op.slot)
-        if op.value is not DELETED and (standing is None or not standing.live):
-            # Only what becomes live can come to stand above or below something else that lives.
-            clashing = self._clashing(op.slot, op.value)
-            if clashing and not self._clear(op.slot, clashing, incoming, base):
-                return
-        if standing is None:
-            self._put(op.slot, incoming)
+        clashing = self._clashing(op.slot, op.value) if _reshapes(standing, op.value) else []
+        rivals = self._rivals(op, clashing, base, stamp.actor)
+        if rivals and not self._won(op.slot, incoming, rivals):
             return
-        unseen = standing.unseen(base, stamp.actor)
-        if not unseen:
-            self._put(op.slot, incoming)
-        elif equal(standing.value, op.value):
-            self._put(op.slot, agreed(standing, incoming))
-        else:
-            policy = self.policies.of(self.document, op.slot.path)
-            rival = Register(standing.value, unseen)
-            winner = join(policy, rival, incoming)
-            if winner is incoming:
-                self._put(op.slot, incoming)
-            kind = Kind.VALUE if rival.live and incoming.live else Kind.DELETE_UPDATE
-            self._record(op.slot, kind, policy, winner is incoming, incoming, [(op.slot, rival)])
+        for other in clashing:
+            self._put(other, Register(DELETED, incoming.stamps))
+        if standing is not None and standing.unseen(base, stamp.actor) and equal(standing.value, op.value):
+            incoming = agreed(standing, incoming)
+        self._put(op.slot, incoming)
 
     def _clashing(self, slot: Slot, value: Value) -> list[Slot]:
-        """The live slots that cannot stand beside `value` at `slot`: atomic above it, any below it."""
-        places = [Slot(slot.path[:depth]) for depth in range(len(slot.path))]
-        if slot.element is not None:
-            places.append(Slot(slot.path))
-        above = [place for place in places if self._blocks(place, slot)]
-        if not self._occupied().get(slot.path):
+        """The live slots that cannot stand beside `value` at `slot`: atomic or sets above it, any below it."""
+        index = self._indexed()
+        above = [
+            place
+            for depth in range(len(slot.path) + (slot.element is not None))
+            if self._blocks(place := Slot(slot.path[:depth]), slot)
+        ]
+        sets = {slot.path[:depth] for depth in range(len(slot.path)) if index.elements[slot.path[:depth]]}
+        if sets:
+            above += [
+                other
+                for other, register in self.registers.items()
+                if register.live and other.element is not None and other.path in sets
+            ]
+        if not index.below[slot.path]:
             return above
         depth = len(slot.path)
         below = [
@@ -121,73 +119,104 @@ class _Draft:
         room: Value = {} if place.path != slot.path else []
         return not equal(register.value, room)
 
-    def _occupied(self) -> dict[Path, int]:
-        """How many live registers lie below each path, its set elements included.
-
-        Built once a draft and kept by `_put`: scanning the registers for each operation made the
-        import of one document of 20,000 leaves quadratic.
-        """
-        if self._below is None:
-            self._below = {}
-            for slot, register in self.registers.items():
-                if register.live:
-                    self._count(slot, 1)
-        return self._below
-
-    def _count(self, slot: Slot, step: int) -> None:
-        if self._below is not None:
-            for depth in range(len(slot.path) + (slot.element is not None)):
-                above = slot.path[:depth]
-                self._below[above] = self._below.get(above, 0) + step
-
-    def _clear(self, slot: Slot, clashing: list[Slot], incoming: Register, base: HubSeq) -> bool:
-        """Whether `incoming` takes the place of everything it clashes with; if so, it is cleared."""
-        actor = incoming.stamp.actor
+    def _rivals(
+        self, op: Op, clashing: list[Slot], base: HubSeq, actor: Incarnation
+    ) -> list[tuple[Slot, Register]]:
+        """The concurrent writes that cannot stand beside the operation's, by their slots."""
         rivals = [
             (other, Register(self.registers[other].value, unseen))
             for other in clashing
             if (unseen := self.registers[other].unseen(base, actor))
         ]
-        # The rule of the place where the two shapes meet: the upper one.
-        upper = min([slot.path, *(other.path for other in clashing)], key=len)
-        policy = self.policies.of(self.document, upper)
-        wins = all(join(policy, rival, incoming) is incoming for _, rival in rivals)
-        if rivals:
-            self._record(slot, Kind.PREFIX, policy, wins, incoming, rivals)
-        if wins:
-            for other in clashing:
-                self._put(other, Register(DELETED, incoming.stamps))
-        return wins
+        standing = self.registers.get(op.slot)
+        if standing is None or equal(standing.value, op.value):
+            return rivals
+        # What cleared this slot is a rival already, by what it put in the way.
+        known = {stamp for _, rival in rivals for stamp in rival.stamps}
+        unseen = standing.unseen(base, actor)
+        if unseen and (standing.live or not known.issuperset(unseen)):
+            rivals.append((op.slot, Register(standing.value, unseen)))
+        return rivals
 
-    def _record(
-        self,
-        slot: Slot,
-        kind: Kind,
-        policy: Policy,
-        wins: bool,
-        incoming: Register,
-        rivals: list[tuple[Slot, Register]],
-    ) -> None:
-        new = Candidate(slot, incoming.value, incoming.stamps)
-        old = [Candidate(other, rival.value, rival.stamps) for other, rival in rivals]
+    def _won(self, slot: Slot, incoming: Register, rivals: list[tuple[Slot, Register]]) -> bool:
+        """Whether `incoming` is preferred to every rival; either way the ledger gets its row.
+
+        When it is not, only its own value is lost: the rivals go on standing beside each other.
+        """
+        # The rule of the place where two shapes meet is that of the upper one.
+        upper = min([slot.path, *(other.path for other, _ in rivals)], key=len)
+        policy = self.policies.of(self.document, upper)
+        place, best = slot, incoming
+        for other, rival in rivals:
+            if join(policy, best, rival) is rival:
+                place, best = other, rival
+        wins = best is incoming
+        rows = [(slot, incoming), *rivals] if wins else [(place, best), (slot, incoming)]
         self.conflicts.append(
             Conflict(
                 self.document,
                 slot,
-                kind,
+                _kind(rows),
                 policy,
                 self.policies.version(self.document),
-                (new, *old) if wins else (*old, new),
+                tuple(Candidate(other, register.value, register.stamps) for other, register in rows),
             )
         )
+        return wins
+
+    def _indexed(self) -> "_Index":
+        """Built once a draft and kept by `_put`: scanning the registers for each operation made the
+        import of one document of 20,000 leaves quadratic.
+        """
+        if self._index is None:
+            self._index = _Index()
+            for slot, register in self.registers.items():
+                if register.live:
+                    self._index.count(slot, 1)
+        return self._index
 
     def _put(self, slot: Slot, register: Register) -> None:
         before = self.registers.get(slot)
         was_live = before is not None and before.live
-        if was_live != register.live:
-            self._count(slot, 1 if register.live else -1)
+        if was_live != register.live and self._index is not None:
+            self._index.count(slot, 1 if register.live else -1)
         self.registers[slot] = register
         self.touched = True
+
+
+class _Index:
+    """How many live registers lie below each path, set elements included, and how many of these it has."""
+
+    def __init__(self) -> None:
+        self.below: Counter[Path] = Counter()
+        self.elements: Counter[Path] = Counter()
+
+    def count(self, slot: Slot, step: int) -> None:
+        """A register came to life at `slot` (1), or ceased to live (-1)."""
+        for depth in range(len(slot.path) + (slot.element is not None)):
+            self.below[slot.path[:depth]] += step
+        if slot.element is not None:
+            self.elements[slot.path] += step
+
+
+def _reshapes(standing: Register | None, value: Value) -> bool:
+    """Whether `value` can come to stand above or below something else that lives.
+
+    So does what becomes live, and what takes the place of the marker of an object or a set: they
+    leave room below, where others may have written since.
+    """
+    if value is DELETED:
+        return False
+    if standing is None or not standing.live:
+        return True
+    is_marker = isinstance(standing.value, dict | list) and not standing.value
+    return is_marker and not equal(standing.value, value)
+
+
+def _kind(rows: list[tuple[Slot, Register]]) -> Kind:
+    if any(slot != rows[0][0] for slot, _ in rows):
+        return Kind.PREFIX
+    return Kind.VALUE if all(register.live for _, register in rows) else Kind.DELETE_UPDATE
 
 
 def _stands_with(slot: Slot, value: Value, other: Slot) -> bool:
