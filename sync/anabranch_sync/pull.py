@@ -17,7 +17,7 @@ from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.merge import decide
 from anabranch_sync.policy import Policies
-from anabranch_sync.register import PENDING, Register, Slot, Stamp
+from anabranch_sync.register import DELETED, PENDING, Register, Slot, Stamp
 from anabranch_sync.value import Json
 
 
@@ -121,6 +121,10 @@ def difference(
             for slot, register in state.registers.items()
             if (register.hub_seq > after or slot in here) and known.get((document, slot)) != register
         }
+        for slot in here - state.registers.keys():
+            if lost := known.get((document, slot)):
+                # It lost to what stands above or below it, and so has never stood here itself.
+                registers[slot] = Register(DELETED, lost.stamps)
         if registers or document not in touched:
             result[document] = Document(registers, state.version)
     return result
@@ -139,11 +143,8 @@ def fold(
     `own` are the replica's changes that `pull.runs` names, in order; `confirmed` holds at least the
     documents that they or the pull touch.
     """
-    positions = {
-        run.first_local + offset: run.first_hub_seq + offset
-        for run in pull.runs
-        for offset in range(run.count)
-    }
+    decided = (run.first_hub_seq + offset for run in pull.runs for offset in range(run.count))
+    positions = {each.dot.local_seq: hub_seq for each, hub_seq in zip(own, decided, strict=False)}
     not_merged = {result.local_seq for result in pull.results}
     drafts: dict[DocumentId, dict[Slot, Register]] = {}
     versions: dict[DocumentId, int] = {}
