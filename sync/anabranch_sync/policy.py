@@ -18,7 +18,7 @@ from typing import Any
 from anabranch_sync.errors import InvalidValue, UnknownPolicy
 from anabranch_sync.ids import HUB_INCARNATION, DocumentId
 from anabranch_sync.path import Path, render_pointer
-from anabranch_sync.register import DELETED, Register
+from anabranch_sync.register import DELETED, Register, Stamp
 from anabranch_sync.value import DEPTH_MAX, Json, canonical, rank
 
 KEYWORD = "x-anabranch-merge"
@@ -74,7 +74,11 @@ def join(policy: Policy, one: Register, other: Register) -> Register:
 
 
 def _precedence(rule: Rule, register: Register) -> tuple[Any, ...]:
-    stamp = register.stamp
+    """The greatest precedence of the writes that agree on the register's value."""
+    return max(_precedence_of(rule, register, stamp) for stamp in register.stamps)
+
+
+def _precedence_of(rule: Rule, register: Register, stamp: Stamp) -> tuple[Any, ...]:
     latest = (stamp.timestamp, stamp.actor, stamp.hub_seq)
     match rule:
         case Rule.LATEST:
