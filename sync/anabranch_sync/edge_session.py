@@ -144,6 +144,7 @@ class EdgeSession:
         self._applying: Pull | None = None
         self._loading = False
         self._more = False
+        self._held: list[Message] = []
         self._heard_ms = 0
         self._visible_mark = 0
 
@@ -189,7 +190,14 @@ class EdgeSession:
         self._heard_ms = now_ms
         try:
             message = self._stream.message(raw)
-            return [] if message is None else self._answered(message)
+            if message is None:
+                return []
+            if self.phase is Phase.CHECKING:
+                # The hub may speak for another history than ours (a pull that names changes by
+                # numbers we used for others). Nothing of it counts before the histories are compared.
+                self._held.append(message)
+                return []
+            return self._answered(message)
         except WireError as error:
             return self._close(str(error))
 
@@ -210,7 +218,10 @@ class EdgeSession:
         """The outbox after the mark that `Load` named."""
         self._loading = False
         if self.phase is Phase.CHECKING:
-            return self._checked(entries)
+            try:
+                return self._checked(entries)
+            except WireError as error:
+                return self._close(str(error))
         if self.phase is not Phase.OPEN:
             return []
         return self._push(entries)
@@ -250,7 +261,7 @@ class EdgeSession:
                 return [self._send(piece) for piece in self._sending.stored(message.offset)]
             case Merged() if self._in_flight:
                 return self._merged(message)
-            case Batch() if self.phase in (Phase.OPEN, Phase.CHECKING) and self._receiving is None:
+            case Batch() if self.phase is Phase.OPEN and self._receiving is None:
                 self._receiving = Receiving(message, self._standing.partial)
                 return self._piece(message.offset, message.piece)
             case Chunk() if self._receiving is not None:
@@ -285,7 +296,10 @@ class EdgeSession:
         effects: list[EdgeEffect] = []
         if welcome.push_mark > self._standing.push_mark:
             effects.append(self._acknowledge(welcome.push_mark, welcome.chain))
-        return effects + self._push([each for each in pending if each.dot.local_seq > welcome.push_mark])
+        effects += self._push([each for each in pending if each.dot.local_seq > welcome.push_mark])
+        for message in self._held:
+            effects += self._answered(message)
+        return effects
 
     def _merged(self, merged: Merged) -> list[EdgeEffect]:
         chain = self._chain
@@ -307,6 +321,9 @@ class EdgeSession:
         pull = decode_pull(unseal(receiving.sealed()))
         if pull.after != self.cursor and not pull.whole:
             raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {self.cursor}")
+        if any(run.first_local + run.count - 1 > self._standing.push_mark for run in pull.runs):
+            # The hub acknowledges before it names positions, so a clone of this replica wrote these.
+            return self._close("the hub decided changes under our incarnation that are not ours", renew=True)
         self._applying = pull
         return [Apply(pull)]
 

@@ -1,0 +1,516 @@
+"""A fleet in one process: the production sessions over simulated disks, clocks and links.
+
+`Fleet(seed).run()` is a whole life: edges and the hub write, links and machines fail, everything
+heals, and at rest the promises are checked. The same seed gives the same life, event for event.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from anabranch_sync import backoff, edge_session, hub_session
+from anabranch_sync.change import Entry
+from anabranch_sync.document import Object, digest, rebuild
+from anabranch_sync.edge_session import EdgeSession
+from anabranch_sync.hub_session import HubSession
+from anabranch_sync.ids import DocumentId, document_id
+from anabranch_sync.pull import Outcome
+from anabranch_sync.scope import scope
+from anabranch_sync.value import Json
+
+from tests.simulation.memory import Fenced, MemoryHub, MemoryReplica, ReplicaState, scope_digest
+from tests.simulation.network import CALM, Clock, Connection, Faults, Pipe
+
+SCOPE = scope(("acme",))
+DOCUMENTS = tuple(document_id(f"acme/prod/router/r{number}") for number in range(4))
+SCHEMA: Object = {
+    "namespaces": ["acme/*"],
+    "schema": {
+        "properties": {
+            "hub": {"x-anabranch-merge": "hub"},
+            "edge": {"x-anabranch-merge": "edge"},
+            "max": {"x-anabranch-merge": "max"},
+            "min": {"x-anabranch-merge": "min"},
+            "set": {"x-anabranch-merge": "union"},
+            "manual": {"x-anabranch-merge": "manual"},
+        }
+    },
+}
+FIELDS = ("hub", "edge", "max", "min", "set", "manual", "plain", "tree")
+# Longer than the longest back-off and silence together, several times: after it nothing may be stuck.
+HEALED_MS = 10 * 60_000
+SECOND_MS = 1_000
+
+
+class Violation(AssertionError):
+    """A promise is broken; the message names the seed that shows it."""
+
+
+@dataclass(frozen=True)
+class Life:
+    """What a seed draws: how many edges, how long, which faults, which planted bug."""
+
+    edges: int
+    busy_ms: int
+    writes: int
+    faults: Faults
+    crashes: int
+    hub_crashes: int
+    restores: int
+    clones: int
+    offline: float
+    large: bool
+
+
+def drawn(chance: random.Random) -> Life:
+    """The life of a seed: each kind of fault is there or not, and rarely all of them."""
+
+    def some(high: float) -> float:
+        return chance.random() * high if chance.random() < 0.5 else 0.0
+
+    return Life(
+        edges=chance.randint(2, 6),
+        busy_ms=chance.choice((30, 300, 3_000)) * SECOND_MS,
+        writes=chance.randint(4, 40),
+        faults=Faults(some(0.1), some(0.2), some(0.2), some(0.05), some(0.1), chance.choice((5, 50, 2_000))),
+        crashes=chance.randint(0, 4),
+        hub_crashes=chance.randint(0, 2),
+        restores=chance.choice((0, 0, 0, 1, 2)),
+        clones=chance.choice((0, 0, 0, 1)),
+        offline=some(0.9),
+        large=chance.random() < 0.2,
+    )
+
+
+class Edge:
+    """An edge's shell: it carries out what its session says, one effect at a time."""
+
+    def __init__(self, name: str, fleet: "Fleet", replica: MemoryReplica, skew_ms: int) -> None:
+        self.name = name
+        self.replica = replica
+        self.skew_ms = skew_ms
+        self.online = True
+        self._fleet = fleet
+        self._session: EdgeSession | None = None
+        self._connection: Connection | None = None
+        self._pipe: Pipe | None = None
+        self._effects: deque[edge_session.EdgeEffect] = deque()
+        self._attempt = 0
+        self._life = 0
+
+    def connect(self, *, renew: bool = False) -> None:
+        """Begin a session."""
+        if not self.online or self._session is not None:
+            return
+        self._life += 1
+        life = self._life
+        session = EdgeSession(self.replica.standing(), SCOPE.fingerprint, renew=renew)
+        connection, pipe = self._fleet.dial(self, lambda frame: self._received(life, frame))
+        connection.on_cut.append(lambda: self._ended(life, "cut"))
+        self._session, self._connection, self._pipe = session, connection, pipe
+        self._do(session.start(self.wall_ms))
+
+    @property
+    def wall_ms(self) -> int:
+        """This machine's clock, right or wrong."""
+        return self._fleet.clock.now_ms + self.skew_ms
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything is exchanged."""
+        session, hub = self._session, self._fleet.hub
+        if session is None or not session.settled or self.replica.outbox:
+            return False
+        return hub.pull(self.replica.disk.incarnation, session.cursor, always=False) is None
+
+    def wrote(self) -> None:
+        """Something new is in the outbox."""
+        if self._session is not None:
+            self._do(self._session.offered())
+
+    def tick(self) -> None:
+        """Timers."""
+        if self._session is not None:
+            self._do(self._session.woken(self.wall_ms))
+
+    def crash(self) -> None:
+        """The process dies; the disk stays."""
+        self.hang_up()
+        self.replica.crash()
+
+    def hang_up(self) -> None:
+        """The session is gone without a word."""
+        self._life += 1
+        self._session = None
+        self._effects.clear()
+        if self._connection is not None:
+            self._connection.cut()
+
+    def _received(self, life: int, frame: bytes) -> None:
+        if life == self._life and self._session is not None:
+            self._do(self._session.received(frame, self.wall_ms))
+
+    def _ended(self, life: int, reason: str, *, renew: bool = False) -> None:
+        if life != self._life:
+            return
+        self._fleet.note(f"{self.name} closes: {reason}")
+        self.hang_up()
+        self._attempt = 0 if renew else min(self._attempt + 1, 8)
+        delay_ms = backoff.delay_ms(self._attempt, self._fleet.chance.random())
+        self._fleet.clock.after(delay_ms, lambda: self.connect(renew=renew))
+
+    def _do(self, effects: list[edge_session.EdgeEffect]) -> None:
+        """Queue effects; each runs in an event of its own, so that a crash can fall between any two."""
+        idle = not self._effects
+        self._effects += effects
+        if idle and self._effects:
+            self._fleet.clock.after(0, self._step(self._life))
+
+    def _step(self, life: int) -> Callable[[], None]:
+        def step() -> None:
+            if life == self._life and self._effects:
+                self._perform(self._effects[0])
+                if life == self._life:
+                    self._effects.popleft()
+                    if self._effects:
+                        self._fleet.clock.after(self._fleet.chance.randint(0, 2), step)
+
+        return step
+
+    def _perform(self, effect: edge_session.EdgeEffect) -> None:
+        session, replica = self._session, self.replica
+        assert session is not None, "an effect without a session"
+        match effect:
+            case edge_session.Send(frame):
+                assert self._connection is not None, "a frame without a connection"
+                assert self._pipe is not None, "a frame without a pipe"
+                self._connection.send(self._pipe, frame)
+            case edge_session.StorePart(batch, total, offset, piece):
+                replica.store_part(batch, total, offset, piece)
+            case edge_session.Load(after):
+                self._effects += session.loaded(replica.pending(after))
+            case edge_session.Acknowledge(push_mark, chain):
+                replica.acknowledge(push_mark, chain)
+            case edge_session.Apply(pull):
+                self._effects += session.applied(replica.apply(pull))
+            case edge_session.Adopt(incarnation):
+                self._fleet.note(f"{self.name} adopts incarnation {incarnation}")
+                self._fleet.fences += 1
+                replica.adopt(incarnation)
+                self._effects += session.adopted(replica.standing())
+            case edge_session.Reset(reason):
+                raise Violation(f"{self.name} diverged: {reason}")
+            case edge_session.Close(reason, renew):
+                self._ended(self._life, reason, renew=renew)
+
+
+class HubShell:
+    """The hub's end of one stream."""
+
+    def __init__(self, fleet: "Fleet", connection: Connection, pipe: Pipe) -> None:
+        self.session = HubSession()
+        self._fleet = fleet
+        self._connection = connection
+        self._pipe = pipe
+        self.session.start(fleet.clock.now_ms)
+
+    def received(self, frame: bytes) -> None:
+        """A frame from the edge."""
+        self._do(self.session.received(frame, self._fleet.clock.now_ms))
+
+    def notified(self, hub_seq: int) -> None:
+        """Something was decided."""
+        self._do(self.session.notified(hub_seq))
+
+    def tick(self) -> None:
+        """Timers."""
+        self._do(self.session.woken(self._fleet.clock.now_ms))
+
+    def _do(self, effects: list[hub_session.HubEffect]) -> None:
+        queue = deque(effects)
+        while queue and self in self._fleet.streams:
+            queue += self._perform(queue.popleft())
+
+    def _perform(self, effect: hub_session.HubEffect) -> list[hub_session.HubEffect]:
+        hub, session = self._fleet.hub, self.session
+        match effect:
+            case hub_session.Open(hello):
+                opening = hub.open_replica(hello.incarnation)
+                self._fleet.resumed_pushes += opening.upload is not None
+                return session.opened(opening, self._fleet.clock.now_ms)
+            case hub_session.Send(frame):
+                self._connection.send(self._pipe, frame)
+            case hub_session.StorePart(batch, total, offset, piece):
+                hub.store_upload(session.incarnation, batch, total, offset, piece)
+            case hub_session.Decide(entries, chain):
+                try:
+                    answer = hub.decide(entries, chain)
+                except Fenced:
+                    return session.fenced("another history")
+                self._fleet.fan_out()
+                return session.decided(answer)
+            case hub_session.Draw(after, always):
+                return session.drawn(hub.pull(session.incarnation, after, always=always))
+            case hub_session.Spool(batch, sealed):
+                hub.spool(session.incarnation, batch, sealed)
+            case hub_session.Recall(batch):
+                sealed = hub.spooled(session.incarnation, batch)
+                self._fleet.resumed_pulls += sealed is not None
+                return session.recalled(sealed)
+            case hub_session.Seen():
+                hub.seen(session.incarnation)
+            case hub_session.Close(reason):
+                self._fleet.note(f"hub closes: {reason}")
+                self._fleet.streams.discard(self)
+                self._connection.cut()
+        return []
+
+
+class Fleet:
+    """One seed's life."""
+
+    def __init__(self, seed: int, *, lazy_disk: bool = False) -> None:
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.clock = Clock()
+        self.life = drawn(self.chance)
+        self.hub = MemoryHub(SCOPE, lambda: self.clock.now_ms)
+        self.hub.write(document_id("system/schemas", "router"), SCHEMA)
+        self.streams: set[HubShell] = set()
+        self.timeline: list[str] = []
+        self.resumed_pulls = 0
+        self.resumed_pushes = 0
+        self.fences = 0
+        self._faults = self.life.faults
+        self._acknowledged: dict[bytes, str] = {}
+        self._lazy = lazy_disk
+        self.edges = [self._new_edge(f"edge{number}") for number in range(self.life.edges)]
+        self._backups: list[tuple[Edge, ReplicaState]] = []
+
+    def run(self) -> "Fleet":
+        """Live, heal, check. Raises Violation."""
+        end_ms = self.clock.now_ms + self.life.busy_ms
+        self._plan()
+        self._run_with_timers(end_ms)
+        self._faults = CALM
+        self.note("everything heals")
+        for edge in self.edges:
+            edge.online = True
+            edge.connect()
+        limit_ms = self.clock.now_ms + HEALED_MS
+        while not all(edge.settled for edge in self.edges):
+            if self.clock.now_ms > limit_ms:
+                stuck = [edge.name for edge in self.edges if not edge.settled]
+                raise self._violation(f"not settled {HEALED_MS // 60_000} minutes after healing: {stuck}")
+            self._run_with_timers(self.clock.now_ms + 10 * SECOND_MS)
+        self._check()
+        return self
+
+    def note(self, event: str) -> None:
+        """A line of the timeline."""
+        self.timeline.append(f"{self.clock.now_ms - 1_800_000_000_000:>9} ms  {event}")
+
+    def dial(self, edge: Edge, deliver: Callable[[bytes], None]) -> tuple[Connection, Pipe]:
+        """A connection from an edge to the hub."""
+        connection = Connection(self.clock, self.chance, lambda: self._faults)
+        down = Pipe(deliver)
+        shell = HubShell(self, connection, down)
+        self.streams.add(shell)
+        connection.on_cut.append(lambda: self.streams.discard(shell))
+        self.note(f"{edge.name} connects")
+        return connection, Pipe(lambda frame: shell.received(frame) if shell in self.streams else None)
+
+    def fan_out(self) -> None:
+        """Tell every stream that the tenant's order went on."""
+        hub_seq = self.hub.hub_seq
+        for shell in sorted(self.streams, key=lambda each: each.session.incarnation):
+            self.clock.after(1, lambda shell=shell: shell in self.streams and shell.notified(hub_seq))  # type: ignore[misc]
+
+    # What happens.
+
+    def _new_edge(self, name: str) -> Edge:
+        opening = self.hub.open_replica(0)
+        skew_ms = self.chance.choice((0, 0, 0, -86_400_000, 3_600_000, 300_000_000_000, -1_700_000_000_000))
+        replica = MemoryReplica(ReplicaState(opening.incarnation, SCOPE), lazy=self._lazy)
+        edge = Edge(name, self, replica, skew_ms)
+        self.clock.after(self.chance.randrange(1_000), edge.connect)
+        return edge
+
+    def _plan(self) -> None:
+        life, chance = self.life, self.chance
+        for _ in range(life.writes):
+            self._at_some_time(lambda: self._write_at_edge(chance.choice(self.edges)))
+            if chance.random() < 0.3:
+                self._at_some_time(self._write_at_hub)
+        for _ in range(life.crashes):
+            self._at_some_time(lambda: self._crash(chance.choice(self.edges)))
+        for _ in range(life.hub_crashes):
+            self._at_some_time(self._crash_hub)
+        for _ in range(life.restores):
+            self._at_some_time(self._back_up)
+            self._at_some_time(self._restore)
+        for _ in range(life.clones):
+            self._at_some_time(self._clone)
+        for edge in self.edges:
+            if chance.random() < life.offline:
+                self._at_some_time(lambda edge=edge: self._go_offline(edge))  # type: ignore[misc]
+            if chance.random() < 0.2:
+                self._at_some_time(lambda edge=edge: self._jump_clock(edge))  # type: ignore[misc]
+
+    def _at_some_time(self, event: Callable[[], object]) -> None:
+        self.clock.after(self.chance.randrange(self.life.busy_ms), lambda: event() and None)
+
+    def _run_with_timers(self, until_ms: int) -> None:
+        while self.clock.now_ms < until_ms:
+            self.clock.run(min(until_ms, self.clock.now_ms + 5 * SECOND_MS))
+            for edge in self.edges:
+                edge.tick()
+            for shell in sorted(self.streams, key=lambda each: each.session.incarnation):
+                shell.tick()
+
+    def _write_at_edge(self, edge: Edge) -> None:
+        document = self.chance.choice(DOCUMENTS)
+        before = rebuild(edge.replica.visible(document).registers)
+        new = edge.replica.commit(document, self._edited(before), now_ms=edge.wall_ms)
+        if new is not None:
+            self._acknowledged[new.content_id] = edge.name
+            self.note(f"{edge.name} writes {new.dot}")
+            edge.wrote()
+
+    def _write_at_hub(self) -> None:
+        document = self.chance.choice(DOCUMENTS)
+        state = self.hub.documents.get(document)
+        self.hub.write(document, self._edited(rebuild(state.registers) if state else None))
+        self.fan_out()
+
+    def _crash(self, edge: Edge) -> None:
+        self.note(f"{edge.name} loses power")
+        edge.crash()
+        self.clock.after(self.chance.randrange(30_000), edge.connect)
+
+    def _crash_hub(self) -> None:
+        self.note("the hub process dies")
+        streams, self.streams = self.streams, set()
+        for shell in sorted(streams, key=lambda each: each.session.incarnation):
+            shell._connection.cut()
+
+    def _back_up(self) -> None:
+        edge = self.chance.choice(self.edges)
+        self._backups.append((edge, edge.replica.disk))
+
+    def _restore(self) -> None:
+        """A disk image of earlier comes back. What was only on the lost disk is lost with it, and only that."""
+        if not self._backups:
+            return
+        edge, state = self.chance.choice(self._backups)
+        kept = {each.content_id for each in state.outbox}
+        for lost in edge.replica.disk.outbox:
+            if lost.content_id not in kept and not self._at_hub(lost):
+                self._acknowledged.pop(lost.content_id, None)
+        edge.hang_up()
+        edge.replica = MemoryReplica(state, lazy=self._lazy)
+        self.note(f"{edge.name} is restored from a backup")
+        self.clock.after(self.chance.randrange(30_000), edge.connect)
+
+    def _clone(self) -> None:
+        source = self.chance.choice(self.edges)
+        replica = MemoryReplica(source.replica.disk, lazy=self._lazy)
+        clone = Edge(f"{source.name}'", self, replica, source.skew_ms)
+        self.edges.append(clone)
+        self.note(f"{source.name} is cloned")
+        clone.connect()
+
+    def _go_offline(self, edge: Edge) -> None:
+        self.note(f"{edge.name} goes offline")
+        edge.online = False
+        edge.hang_up()
+
+        def back() -> None:
+            edge.online = True
+            edge.connect()
+
+        self.clock.after(self.chance.randrange(self.life.busy_ms), back)
+
+    def _jump_clock(self, edge: Edge) -> None:
+        edge.skew_ms += self.chance.choice((-3_600_000, 3_600_000, -40_000_000_000, 40_000_000_000))
+
+    def _edited(self, before: Object | None) -> Object | None:
+        chance = self.chance
+        if before is not None and chance.random() < 0.05:
+            return None
+        after: Object = dict(before or {})
+        for _ in range(chance.randint(1, 3)):
+            field = chance.choice(FIELDS)
+            if chance.random() < 0.15:
+                after.pop(field, None)
+            elif field == "set":
+                after[field] = list(chance.sample("abcdef", chance.randint(0, 4)))
+            elif field == "tree":
+                after[field] = self._tree(2)
+            else:
+                after[field] = self._scalar()
+        return after
+
+    def _tree(self, depth: int) -> Json:
+        if depth == 0 or self.chance.random() < 0.3:
+            return self._scalar()
+        return {key: self._tree(depth - 1) for key in self.chance.sample("xyz", self.chance.randint(0, 3))}
+
+    def _scalar(self) -> Json:
+        if self.life.large and self.chance.random() < 0.3:
+            # Incompressible: it takes many chunks, so that breaks fall inside a batch.
+            return self.chance.randbytes(20_000).hex()
+        return self.chance.choice((None, True, 1, 1.0, self.chance.randrange(100), "text", [1, [2]]))
+
+    # What must hold.
+
+    def _check(self) -> None:
+        wanted = scope_digest(self.hub.documents, SCOPE)
+        for edge in self.edges:
+            if scope_digest(edge.replica.confirmed, SCOPE) != wanted:
+                raise self._violation(f"{edge.name} differs from the hub")
+            for document, state in self.hub.documents.items():
+                self._check_document(edge, document, state.version)
+        self._check_changes()
+        self._check_registers()
+
+    def _check_document(self, edge: Edge, document: DocumentId, version: int) -> None:
+        here = edge.replica.visible(document)
+        content = rebuild(self.hub.documents[document].registers)
+        if digest(document, rebuild(here.registers)) != digest(document, content):
+            raise self._violation(f"{edge.name} shows another {document}")
+        if here.version != version:
+            raise self._violation(
+                f"{edge.name} has {document} at version {here.version}, the hub at {version}"
+            )
+
+    def _check_changes(self) -> None:
+        merged = [each.content_id for _, each, outcome in self.hub.log if outcome is Outcome.MERGED]
+        if len(merged) != len(set(merged)):
+            raise self._violation("a change was applied twice")
+        lost = [name for content, name in self._acknowledged.items() if content not in set(merged)]
+        if lost:
+            raise self._violation(f"{len(lost)} acknowledged writes are lost, of {sorted(set(lost))}")
+        positions = [hub_seq for hub_seq, _, _ in self.hub.log]
+        if positions != list(range(1, len(positions) + 1)):
+            raise self._violation("the hub's order has gaps")
+
+    def _check_registers(self) -> None:
+        """Every value that stands was written by the change its stamp names."""
+        by_position: dict[int, Entry] = {hub_seq: each for hub_seq, each, _ in self.hub.log}
+        for document, state in self.hub.documents.items():
+            for slot, register in state.registers.items():
+                for stamp in register.stamps:
+                    writer = by_position[stamp.hub_seq]
+                    values = [
+                        op.value for op in writer.change.ops if op.document == document and op.slot == slot
+                    ]
+                    if register.live and not values:
+                        raise self._violation(f"nobody wrote {document} {slot}")
+
+    def _at_hub(self, entry: Entry) -> bool:
+        return any(each.content_id == entry.content_id for _, each, _ in self.hub.log)
+
+    def _violation(self, what: str) -> Violation:
+        return Violation(f"seed {self.seed}: {what} (replay: python -m tests.simulation --seed {self.seed})")

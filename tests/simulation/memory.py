@@ -1,0 +1,356 @@
+"""Stores in memory with the durability of disks: what was not fsynced is gone after a crash.
+
+They keep the contracts of the SQLite replica and of the Postgres store (tests/contracts) with the
+same pure functions, so that the simulator runs the production code from the session inwards.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from anabranch_sync.change import CHAIN_START, Change, Entry, Op, chained, entry
+from anabranch_sync.clock import Timestamp, clamped, tick
+from anabranch_sync.conflict import Conflict
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.document import EMPTY, Document, Object, digest, rebuild, written
+from anabranch_sync.ids import HUB_INCARNATION, START, Cursor, DocumentId, Dot
+from anabranch_sync.merge import decide
+from anabranch_sync.opening import Answer, Opening
+from anabranch_sync.outbox import next_push
+from anabranch_sync.policy import SCHEMA_NAMESPACE, Policies, policies_from
+from anabranch_sync.pull import (
+    Decided,
+    Notice,
+    Outcome,
+    Pull,
+    Result,
+    Run,
+    difference,
+    fold,
+    overlay,
+    touched_in_order,
+)
+from anabranch_sync.register import DELETED
+from anabranch_sync.scope import Scope
+from anabranch_sync.standing import Partial, Standing
+
+Documents = Mapping[DocumentId, Document]
+
+
+def policies_of(documents: Documents) -> Policies:
+    """The policies in force among `documents`."""
+    return policies_from(
+        (document, state.version, rebuild(state.registers))
+        for document, state in documents.items()
+        if document.namespace == SCHEMA_NAMESPACE
+    )
+
+
+def scope_digest(documents: Documents, scope: Scope) -> ScopeDigest:
+    """The digest of `documents`, computed afresh."""
+    total = ScopeDigest()
+    for document, state in documents.items():
+        if scope.reads(document):
+            total = total.replaced(0, digest(document, rebuild(state.registers)))
+    return total
+
+
+@dataclass(frozen=True)
+class ReplicaState:
+    """Everything a replica keeps; immutable, so a crash or a backup is an assignment."""
+
+    incarnation: int
+    scope: Scope
+    cursor: Cursor = START
+    push_mark: int = 0
+    chain: bytes = CHAIN_START
+    last_local: int = 0
+    timestamp: Timestamp = 0
+    confirmed: Documents = field(default_factory=dict)
+    outbox: tuple[Entry, ...] = ()
+    partial: Partial | None = None
+    notices: tuple[Notice, ...] = ()
+    results: tuple[Result, ...] = ()
+
+
+class MemoryReplica:
+    """A replica whose disk is `disk`: what a method returns from is on it, unless `lazy` (a planted bug)."""
+
+    def __init__(self, state: ReplicaState, *, lazy: bool = False) -> None:
+        self.disk = state
+        self._state = state
+        self._lazy = lazy
+
+    def crash(self) -> None:
+        """Power is gone: only the disk is left."""
+        self._state = self.disk
+
+    def commit(self, document: DocumentId, content: Object | None, *, now_ms: int) -> Entry | None:
+        """Write one document's new content; None when it says nothing new."""
+        state = self._state
+        policies = policies_of(state.confirmed)
+        visible = self.visible(document)
+        ops = tuple(
+            Op(document, slot, value)
+            for slot, value in written(visible.registers, content, lambda path: policies.of(document, path))
+        )
+        if not ops:
+            return None
+        timestamp = tick(state.timestamp, now_ms)
+        change = Change(timestamp, state.cursor, "ada", "", ops)
+        new = entry(Dot(state.incarnation, state.last_local + 1), change)
+        self._state = replace(
+            state, timestamp=timestamp, last_local=state.last_local + 1, outbox=(*state.outbox, new)
+        )
+        if not self._lazy:
+            self._sync()
+        return new
+
+    def visible(self, document: DocumentId) -> Document:
+        """What a reader sees."""
+        state = self._state
+        confirmed = state.confirmed.get(document, EMPTY)
+        pending = [each for each in state.outbox if document in each.change.documents]
+        return overlay(document, confirmed, pending, policies_of(state.confirmed))
+
+    def standing(self) -> Standing:
+        """What a session begins with."""
+        state = self._state
+        return Standing(
+            state.incarnation,
+            state.cursor,
+            state.push_mark,
+            state.chain,
+            state.last_local,
+            scope_digest(state.confirmed, state.scope),
+            state.partial,
+        )
+
+    def pending(self, after: int) -> Sequence[Entry]:
+        """The head of the outbox after this mark."""
+        return next_push([each for each in self._state.outbox if each.dot.local_seq > after])
+
+    def acknowledge(self, push_mark: int, chain: bytes) -> None:
+        """The hub has committed up to here."""
+        self._state = replace(self._state, push_mark=push_mark, chain=chain)
+        self._sync()
+
+    def store_part(self, batch: bytes, total: int, offset: int, piece: bytes) -> None:
+        """Keep a piece of a pull."""
+        partial = self._state.partial
+        head = partial.received[:offset] if partial and partial.batch == batch else b""
+        assert len(head) == offset, "pieces are stored without gaps"
+        self._state = replace(self._state, partial=Partial(batch, total, head + piece))
+        self._sync()
+
+    def apply(self, pull: Pull) -> ScopeDigest:
+        """Documents, outbox and cursor in one step."""
+        state = self._state
+        named = {run.first_local + offset for run in pull.runs for offset in range(run.count)}
+        own = [each for each in state.outbox if each.dot.local_seq in named]
+        changed = fold(state.confirmed, state.incarnation, own, pull)
+        seen = max(
+            (s.timestamp for d in pull.documents.values() for r in d.registers.values() for s in r.stamps),
+            default=0,
+        )
+        self._state = replace(
+            state,
+            confirmed=changed if pull.whole else {**state.confirmed, **changed},
+            outbox=tuple(each for each in state.outbox if each.dot.local_seq not in named),
+            cursor=pull.upto,
+            timestamp=max(state.timestamp, seen),
+            partial=None,
+            notices=(*state.notices, *pull.notices),
+            results=(*state.results, *pull.results),
+        )
+        self._sync()
+        return scope_digest(self._state.confirmed, state.scope)
+
+    def adopt(self, incarnation: int) -> None:
+        """Every change in the outbox gets a new dot; its bytes stay."""
+        outbox = tuple(
+            Entry(Dot(incarnation, number), each.change, each.body)
+            for number, each in enumerate(self._state.outbox, 1)
+        )
+        self._state = replace(
+            self._state,
+            incarnation=incarnation,
+            outbox=outbox,
+            last_local=len(outbox),
+            push_mark=0,
+            chain=CHAIN_START,
+            partial=None,
+        )
+        self._sync()
+
+    def reset(self) -> None:
+        """Forget the cursor: the next pull is whole."""
+        self._state = replace(self._state, cursor=START, partial=None)
+        self._sync()
+
+    @property
+    def outbox(self) -> tuple[Entry, ...]:
+        """The changes the hub has not confirmed."""
+        return self._state.outbox
+
+    @property
+    def confirmed(self) -> Documents:
+        """What the hub has confirmed."""
+        return self._state.confirmed
+
+    def _sync(self) -> None:
+        self.disk = self._state
+
+
+class Fenced(Exception):
+    """The incarnation's history is another one at the hub."""
+
+
+@dataclass
+class _Mark:
+    push_mark: int = 0
+    chain: bytes = CHAIN_START
+    upload: Partial | None = None
+    spool: dict[bytes, bytes] = field(default_factory=dict)
+
+
+class MemoryHub:
+    """One tenant's store. Every method is one transaction; a crash of the hub process loses none."""
+
+    epoch = 1
+
+    def __init__(self, scope: Scope, now_ms: Callable[[], int]) -> None:
+        self.scope = scope
+        self.documents: dict[DocumentId, Document] = {}
+        self.hub_seq = 0
+        self.log: list[tuple[int, Entry, Outcome]] = []
+        self.ledger: list[tuple[int, Conflict]] = []
+        self._now_ms = now_ms
+        self._marks: dict[int, _Mark] = {HUB_INCARNATION: _Mark()}
+        self._merged: set[bytes] = set()
+
+    def open_replica(self, incarnation: int) -> Opening:
+        """Find an incarnation or lease the next."""
+        if incarnation == HUB_INCARNATION or incarnation not in self._marks:
+            incarnation = max(self._marks) + 1
+            self._marks[incarnation] = _Mark()
+        mark = self._marks[incarnation]
+        return Opening(
+            self.epoch, incarnation, mark.push_mark, mark.chain, self.hub_seq, self.scope, mark.upload
+        )
+
+    def decide(self, entries: Sequence[Entry], chain: bytes) -> Answer:
+        """Merge a push, all or nothing. Raises Fenced."""
+        mark = self._marks[entries[0].dot.incarnation]
+        if entries[0].dot.local_seq != mark.push_mark + 1 or chain != mark.chain:
+            raise Fenced
+        for each in entries:
+            self._decide_one(each)
+            mark.chain = chained(mark.chain, each.body)
+        mark.push_mark = entries[-1].dot.local_seq
+        mark.upload = None
+        return Answer(mark.push_mark, mark.chain, self.hub_seq)
+
+    def _decide_one(self, each: Entry) -> None:
+        self.hub_seq += 1
+        if each.content_id in self._merged:
+            self.log.append((self.hub_seq, each, Outcome.DUPLICATE))
+            return
+        if not all(self.scope.writes(document) for document in each.change.documents):
+            self.log.append((self.hub_seq, each, Outcome.REFUSED))
+            return
+        timestamp = clamped(each.change.timestamp, self._now_ms())
+        self._merge(each, timestamp)
+
+    def _merge(self, each: Entry, timestamp: Timestamp) -> None:
+        policies = policies_of(self.documents)
+        decision = decide(
+            self.documents, each.change, each.dot.incarnation, self.hub_seq, timestamp, policies
+        )
+        self.documents.update(decision.documents)
+        self.ledger += [(self.hub_seq, conflict) for conflict in decision.conflicts]
+        self._merged.add(each.content_id)
+        self.log.append((self.hub_seq, each, Outcome.MERGED))
+
+    def write(self, document: DocumentId, content: Object | None) -> None:
+        """The hub's own change: it has seen everything."""
+        policies = policies_of(self.documents)
+        registers = self.documents.get(document, EMPTY).registers
+        leaves = written(registers, content, lambda path: policies.of(document, path))
+        if not leaves:
+            return
+        mark = self._marks[HUB_INCARNATION]
+        mark.push_mark += 1
+        ops = tuple(Op(document, slot, value) for slot, value in leaves)
+        timestamp = self._now_ms() << 16
+        change = Change(timestamp, Cursor(self.epoch, self.hub_seq), "operator", "", ops)
+        self.hub_seq += 1
+        self._merge(entry(Dot(HUB_INCARNATION, mark.push_mark), change), timestamp)
+
+    def pull(self, incarnation: int, after: Cursor, *, always: bool) -> Pull | None:
+        """What the replica lacks."""
+        whole = after.hub_seq == 0 or after.epoch != self.epoch
+        start = 0 if whole else after.hub_seq
+        own = [
+            Decided(hub_seq, each.dot.local_seq, each.change, outcome)
+            for hub_seq, each, outcome in self.log
+            if hub_seq > start and each.dot.incarnation == incarnation
+        ]
+        merged = [each.change for each in own if each.outcome is Outcome.MERGED]
+        touched = {document for each in own for document in each.change.documents}
+        documents = {
+            document: state
+            for document, state in self.documents.items()
+            if self.scope.reads(document) and (state.hub_seq > start or document in touched)
+        }
+        if not (documents or own or always or whole):
+            return None
+        return Pull(
+            Cursor(after.epoch, after.hub_seq) if not whole else START,
+            Cursor(self.epoch, self.hub_seq),
+            scope_digest(self.documents, self.scope),
+            difference(documents, start, incarnation, () if whole else own),
+            tuple(Run(each.local_seq, each.hub_seq, 1) for each in own),
+            tuple(
+                Result(each.local_seq, each.outcome, "") for each in own if each.outcome is not Outcome.MERGED
+            ),
+            tuple(
+                _notice(hub_seq, conflict, incarnation)
+                for hub_seq, conflict in self.ledger
+                if hub_seq > start
+                and any(s.actor == incarnation for c in conflict.candidates for s in c.stamps)
+            ),
+            () if whole else tuple(self.documents[document].version for document in touched_in_order(merged)),
+            whole,
+        )
+
+    def store_upload(self, incarnation: int, batch: bytes, total: int, offset: int, piece: bytes) -> None:
+        """Keep a piece of a push."""
+        mark = self._marks[incarnation]
+        head = mark.upload.received[:offset] if mark.upload and mark.upload.batch == batch else b""
+        mark.upload = Partial(batch, total, head + piece)
+
+    def spool(self, incarnation: int, batch: bytes, sealed: bytes) -> None:
+        """Keep the bytes of a pull."""
+        self._marks[incarnation].spool = {batch: sealed}
+
+    def spooled(self, incarnation: int, batch: bytes) -> bytes | None:
+        """Find them again."""
+        return self._marks[incarnation].spool.get(batch)
+
+    def seen(self, incarnation: int) -> None:
+        """The replica has applied what it was sent."""
+        self._marks[incarnation].spool = {}
+
+
+def _notice(hub_seq: int, conflict: Conflict, incarnation: int) -> Notice:
+    return Notice(
+        0,
+        hub_seq,
+        conflict.document,
+        conflict.slot.path,
+        conflict.kind,
+        str(conflict.policy),
+        any(stamp.actor == incarnation for stamp in conflict.winner.stamps),
+        tuple(() if each.value is DELETED else (each.value,) for each in conflict.candidates),
+        (),
+    )

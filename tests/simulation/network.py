@@ -1,0 +1,101 @@
+"""A network that drops, duplicates, reorders, corrupts, delays and cuts, on a clock of its own."""
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How often what goes wrong; drawn anew for every seed (swarm testing, Groce et al. 2012)."""
+
+    drop: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    corrupt: float = 0.0
+    cut: float = 0.0
+    delay_ms_max: int = 20
+
+
+CALM = Faults()
+
+
+class Clock:
+    """Virtual time and what is due in it. Events of one moment run in the order they were made."""
+
+    def __init__(self) -> None:
+        self.now_ms = 1_800_000_000_000
+        self._due: list[tuple[int, int, Callable[[], None]]] = []
+        self._made = 0
+
+    def after(self, delay_ms: int, event: Callable[[], None]) -> None:
+        """Run `event` this much later."""
+        self._made += 1
+        heapq.heappush(self._due, (self.now_ms + delay_ms, self._made, event))
+
+    def run(self, until_ms: int) -> None:
+        """Run everything due until then."""
+        while self._due and self._due[0][0] <= until_ms:
+            at_ms, _, event = heapq.heappop(self._due)
+            self.now_ms = max(self.now_ms, at_ms)
+            event()
+        self.now_ms = max(self.now_ms, until_ms)
+
+
+@dataclass
+class Pipe:
+    """One direction of a connection."""
+
+    deliver: Callable[[bytes], None]
+    last_ms: int = 0
+
+
+@dataclass
+class Connection:
+    """Both directions between one edge session and one hub session."""
+
+    clock: Clock
+    chance: random.Random
+    faults: Callable[[], Faults]
+    on_cut: list[Callable[[], None]] = field(default_factory=list)
+    open: bool = True
+    frames: int = 0
+    payload_bytes: int = 0
+
+    def send(self, pipe: Pipe, frame: bytes) -> None:
+        """Put a frame on its way, whatever becomes of it."""
+        if not self.open:
+            return
+        self.frames += 1
+        self.payload_bytes += len(frame)
+        faults, chance = self.faults(), self.chance
+        if chance.random() < faults.cut:
+            self.cut()
+            return
+        if chance.random() < faults.drop:
+            return
+        if chance.random() < faults.corrupt:
+            damaged = bytearray(frame)
+            damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+            frame = bytes(damaged)
+        for _ in range(2 if chance.random() < faults.duplicate else 1):
+            at_ms = self.clock.now_ms + 1 + chance.randrange(faults.delay_ms_max)
+            if chance.random() >= faults.reorder:
+                at_ms = max(at_ms, pipe.last_ms)
+                pipe.last_ms = at_ms
+            self.clock.after(at_ms - self.clock.now_ms, self._delivery(pipe, frame))
+
+    def cut(self) -> None:
+        """Break the connection; both ends notice."""
+        if self.open:
+            self.open = False
+            for notice in self.on_cut:
+                self.clock.after(1, notice)
+
+    def _delivery(self, pipe: Pipe, frame: bytes) -> Callable[[], None]:
+        def deliver() -> None:
+            if self.open:
+                pipe.deliver(frame)
+
+        return deliver

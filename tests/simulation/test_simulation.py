@@ -1,0 +1,87 @@
+"""The promises, over whole lives of fleets drawn from seeds."""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+from anabranch_sync import edge_session
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.pull import Pull
+
+from tests.simulation import memory
+from tests.simulation.fleet import Fleet, Violation
+from tests.simulation.memory import MemoryHub, MemoryReplica
+
+SEEDS = 500
+# A planted bug must show within this many seeds, or the simulator is blind to its kind.
+SEEDS_TO_FIND_A_BUG = 150
+
+
+def _lived(seed: int) -> tuple[int, int, int]:
+    fleet = Fleet(seed).run()
+    return fleet.resumed_pulls, fleet.resumed_pushes, fleet.fences
+
+
+@pytest.mark.timeout(900)
+def test_every_life_converges_and_loses_nothing() -> None:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        counts = list(pool.map(_lived, range(SEEDS), chunksize=25))
+
+    # The lives must have been hard enough to mean something.
+    pulls, pushes, fences = (sum(column) for column in zip(*counts, strict=True))
+    assert pulls > 0, "no pull was ever resumed inside its batch"
+    assert pushes > 0, "no push was ever resumed inside its batch"
+    assert fences > 0, "no restored or cloned replica was ever fenced"
+
+
+def test_the_same_seed_gives_the_same_life() -> None:
+    assert Fleet(11).run().timeline == Fleet(11).run().timeline
+
+
+def _found(**fleet_arguments: bool) -> bool:
+    for seed in range(SEEDS_TO_FIND_A_BUG):
+        try:
+            Fleet(seed, **fleet_arguments).run()
+        except (Violation, AssertionError):
+            return True
+    return False
+
+
+@pytest.mark.timeout(600)
+def test_an_acknowledgement_before_its_fsync_is_found() -> None:
+    assert _found(lazy_disk=True)
+
+
+@pytest.mark.timeout(600)
+def test_a_hub_that_applies_a_change_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    merge = MemoryHub._merge
+
+    def forgetful(self: MemoryHub, each: memory.Entry, timestamp: int) -> None:
+        merge(self, each, timestamp)
+        self._merged.clear()
+
+    monkeypatch.setattr(MemoryHub, "_merge", forgetful)
+
+    assert _found()
+
+
+@pytest.mark.timeout(600)
+def test_a_replica_that_trusts_any_history_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge_session, "is_continued", lambda *_: True)
+
+    assert _found()
+
+
+@pytest.mark.timeout(600)
+def test_a_cursor_stored_before_its_documents_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    apply = MemoryReplica.apply
+
+    def hasty(self: MemoryReplica, pull: Pull) -> ScopeDigest:
+        before = self.disk.confirmed
+        digest = apply(self, pull)
+        self.disk = memory.replace(self.disk, confirmed=before)
+        return digest
+
+    monkeypatch.setattr(MemoryReplica, "apply", hasty)
+
+    assert _found()
