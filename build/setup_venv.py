@@ -136,15 +136,17 @@ def _run(purpose: str, *command: str) -> None:
     )
     if done.returncode == 0:
         return
+    lines = done.stdout.splitlines()[-20:]
     hint = f"cannot {purpose}: exit code {done.returncode}, see above; `make clean` starts over"
     if any(sign in done.stdout for sign in NETWORK_SIGNS):
+        lines = lines[-1:]  # the retries before it say the same over and over
         hint = (
             f"cannot {purpose}: the package index does not answer. Only this first set-up needs the network: "
             "connect it, or name an index within reach in PIP_INDEX_URL (proxy: HTTPS_PROXY), then make again"
         )
     elif "No space left on device" in done.stdout:
         hint = f"cannot {purpose}: the disk is full; .venv needs about 600 MB"
-    sys.stderr.write("\n".join(done.stdout.splitlines()[-20:]) + "\n")
+    sys.stderr.write("\n".join(lines) + "\n")
     raise SetupFailed(hint)
 
 
