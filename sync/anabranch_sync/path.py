@@ -21,6 +21,10 @@ def parse_pointer(pointer: str) -> Path:
         raise InvalidPath(pointer, "it must start with '/', as in /limits/requests")
     if _BAD_ESCAPE.search(pointer):
         raise InvalidPath(pointer, "'~' must be written ~0 and '/' inside a key ~1")
+    try:
+        pointer.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidPath(pointer, f"lone surrogate at character {error.start}") from error
     path = tuple(key.replace("~1", "/").replace("~0", "~") for key in pointer[1:].split("/"))
     if len(path) > DEPTH_MAX:
         raise InvalidPath(pointer, f"depth {len(path)}, limit {DEPTH_MAX}")
