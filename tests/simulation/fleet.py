@@ -8,6 +8,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from anabranch_sync import backoff, edge_session, hub_session
 from anabranch_sync.change import Entry
@@ -255,9 +256,9 @@ class HubShell:
             case hub_session.Spool(batch, sealed):
                 hub.spool(session.incarnation, batch, sealed)
             case hub_session.Recall(batch):
-                sealed = hub.spooled(session.incarnation, batch)
-                self._fleet.resumed_pulls += sealed is not None
-                return session.recalled(sealed)
+                spooled = hub.spooled(session.incarnation, batch)
+                self._fleet.resumed_pulls += spooled is not None
+                return session.recalled(spooled)
             case hub_session.Seen():
                 hub.seen(session.incarnation)
             case hub_session.Close(reason):
@@ -325,7 +326,10 @@ class Fleet:
         """Tell every stream that the tenant's order went on."""
         hub_seq = self.hub.hub_seq
         for shell in sorted(self.streams, key=lambda each: each.session.incarnation):
-            self.clock.after(1, lambda shell=shell: shell in self.streams and shell.notified(hub_seq))  # type: ignore[misc]
+            self.clock.after(1, self._notice(shell, hub_seq))
+
+    def _notice(self, shell: HubShell, hub_seq: int) -> Callable[[], None]:
+        return lambda: shell.notified(hub_seq) if shell in self.streams else None
 
     # What happens.
 
@@ -354,12 +358,12 @@ class Fleet:
             self._at_some_time(self._clone)
         for edge in self.edges:
             if chance.random() < life.offline:
-                self._at_some_time(lambda edge=edge: self._go_offline(edge))  # type: ignore[misc]
+                self._at_some_time(partial(self._go_offline, edge))
             if chance.random() < 0.2:
-                self._at_some_time(lambda edge=edge: self._jump_clock(edge))  # type: ignore[misc]
+                self._at_some_time(partial(self._jump_clock, edge))
 
-    def _at_some_time(self, event: Callable[[], object]) -> None:
-        self.clock.after(self.chance.randrange(self.life.busy_ms), lambda: event() and None)
+    def _at_some_time(self, event: Callable[[], None]) -> None:
+        self.clock.after(self.chance.randrange(self.life.busy_ms), event)
 
     def _run_with_timers(self, until_ms: int) -> None:
         while self.clock.now_ms < until_ms:
@@ -400,7 +404,7 @@ class Fleet:
         self._backups.append((edge, edge.replica.disk))
 
     def _restore(self) -> None:
-        """A disk image of earlier comes back. What was only on the lost disk is lost with it, and only that."""
+        """A disk image of earlier comes back. What was only on the lost disk, and no more, is lost."""
         if not self._backups:
             return
         edge, state = self.chance.choice(self._backups)
@@ -461,7 +465,8 @@ class Fleet:
         if self.life.large and self.chance.random() < 0.3:
             # Incompressible: it takes many chunks, so that breaks fall inside a batch.
             return self.chance.randbytes(20_000).hex()
-        return self.chance.choice((None, True, 1, 1.0, self.chance.randrange(100), "text", [1, [2]]))
+        choices: tuple[Json, ...] = (None, True, 1, 1.0, self.chance.randrange(100), "text", [1, [2]])
+        return self.chance.choice(choices)
 
     # What must hold.
 

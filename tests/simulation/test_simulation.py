@@ -1,14 +1,15 @@
 """The promises, over whole lives of fleets drawn from seeds."""
 
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 
 import pytest
 from anabranch_sync import edge_session
+from anabranch_sync.change import Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.pull import Pull
 
-from tests.simulation import memory
 from tests.simulation.fleet import Fleet, Violation
 from tests.simulation.memory import MemoryHub, MemoryReplica
 
@@ -56,7 +57,7 @@ def test_an_acknowledgement_before_its_fsync_is_found() -> None:
 def test_a_hub_that_applies_a_change_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     merge = MemoryHub._merge
 
-    def forgetful(self: MemoryHub, each: memory.Entry, timestamp: int) -> None:
+    def forgetful(self: MemoryHub, each: Entry, timestamp: int) -> None:
         merge(self, each, timestamp)
         self._merged.clear()
 
@@ -79,7 +80,7 @@ def test_a_cursor_stored_before_its_documents_is_found(monkeypatch: pytest.Monke
     def hasty(self: MemoryReplica, pull: Pull) -> ScopeDigest:
         before = self.disk.confirmed
         digest = apply(self, pull)
-        self.disk = memory.replace(self.disk, confirmed=before)
+        self.disk = replace(self.disk, confirmed=before)
         return digest
 
     monkeypatch.setattr(MemoryReplica, "apply", hasty)
