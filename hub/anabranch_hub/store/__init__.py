@@ -1,0 +1,33 @@
+"""The hub's store on Postgres. `Store` is its one door; psycopg is imported in this package only."""
+
+from anabranch_hub.store.records import (
+    Edge,
+    EdgeStatus,
+    Edit,
+    Enrolment,
+    Invitation,
+    LedgerRow,
+    RecordedCandidate,
+    Stored,
+    Tenant,
+    Version,
+    Write,
+    Written,
+)
+from anabranch_hub.store.store import Store
+
+__all__ = [
+    "Edge",
+    "EdgeStatus",
+    "Edit",
+    "Enrolment",
+    "Invitation",
+    "LedgerRow",
+    "RecordedCandidate",
+    "Store",
+    "Stored",
+    "Tenant",
+    "Version",
+    "Write",
+    "Written",
+]

@@ -1,0 +1,358 @@
+"""One transaction: read what stands under the tenant's lock, decide, write what follows from it.
+
+Two round trips where nothing conflicts: everything a batch can mention is known before it begins, so
+the lock and all reads share the first, and all writes, the notification and the commit the second.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from anabranch_sync.change import Change
+from anabranch_sync.columns import decode_document, encode_document
+from anabranch_sync.conflict import Candidate
+from anabranch_sync.document import DIGEST_BYTES
+from anabranch_sync.errors import AnabranchError
+from anabranch_sync.ids import HUB_INCARNATION, DocumentId, HubSeq, Incarnation, LocalSeq
+from anabranch_sync.opening import Answer
+from anabranch_sync.policy import SCHEMA_NAMESPACE
+from anabranch_sync.pull import Outcome
+from anabranch_sync.register import DELETED
+from anabranch_sync.scope import Scope
+from anabranch_sync.value import Json, render_json
+
+from anabranch_hub.errors import HubError
+from anabranch_hub.store.decision import (
+    Batch,
+    DecidedChange,
+    DecidedConflict,
+    Schemas,
+    Step,
+    TenantState,
+    schemas_from,
+)
+from anabranch_hub.store.pool import Pool, Session
+from anabranch_hub.store.records import HubWrite, Push, Replica, Written, address
+
+CHANNEL = "anabranch"
+# Merging this many bytes takes a few milliseconds; beyond it the event loop is left to others.
+INLINE_BYTES_MAX = 16 * 1024
+# Tenants whose policies one process remembers: a few KB each.
+_SCHEMAS_MAX = 1_000
+
+Request: TypeAlias = Push | HubWrite
+Response: TypeAlias = Answer | Written
+
+
+class Decider:
+    """Decides batches for the tenants of one hub process, remembering their policies."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._schemas: dict[str, Schemas] = {}
+
+    async def decide(
+        self, tenant: str, requests: Sequence[Request], now_ms: int
+    ) -> list[Response | HubError | AnabranchError]:
+        """Decide all requests in one transaction; each gets its own answer or its own error.
+
+        When this raises (TenantUnknown, StoreUnavailable), nothing was written.
+        """
+        async with self._pool.undoing(tenant) as session:
+            batch = await self._read(session, tenant, requests, now_ms)
+            if sum(_size_bytes(request) for request in requests) > INLINE_BYTES_MAX:
+                responses = await asyncio.to_thread(_responses, batch, requests)
+                columns = await asyncio.to_thread(_columns, batch)
+            else:
+                responses, columns = _responses(batch, requests), _columns(batch)
+            if batch.changes:
+                ledger = _ledger_columns(batch.conflicts, await _writes(session, batch))
+                await self._write(session, tenant, batch, {**columns, "save_merges": ledger})
+            self._remember(tenant, batch.schemas)
+            return responses
+
+    async def _read(self, session: Session, tenant: str, requests: Sequence[Request], now_ms: int) -> Batch:
+        pushes = [request for request in requests if isinstance(request, Push)]
+        entries = [each for push in pushes for each in push.entries]
+        documents = {document for request in requests for document in _mentioned(request)}
+        incarnations = {HUB_INCARNATION, *(each.dot.incarnation for each in entries)}
+        async with session.pipeline():
+            await session.begin()
+            locked = await session.run("lock_tenant")
+            replicas = await session.run("deciding_replicas", incarnations=list(incarnations))
+            stand = await session.run("deciding_documents", ids=[str(document) for document in documents])
+            merged = await session.run("merged_before", content_ids=[each.content_id for each in entries])
+            row = await locked.fetchone()
+            assert row is not None, "a tenant has its state from its first migration on"
+            state = TenantState(**row)
+            schemas = self._schemas.get(tenant, Schemas())
+            if schemas.hub_seq != state.schemas_seq:
+                schemas = await read_schemas(session, state.schemas_seq)
+            known = {each["incarnation"]: _replica(each) for each in await replicas.fetchall()}
+            return Batch(
+                tenant,
+                state,
+                schemas,
+                known,
+                {address(each["id"]): decode_document(each["state"]) for each in await stand.fetchall()},
+                {each["content_id"]: each["hub_seq"] for each in await merged.fetchall()},
+                await _chains(session, pushes, known),
+                now_ms,
+            )
+
+    async def _write(
+        self, session: Session, tenant: str, batch: Batch, columns: Mapping[str, Mapping[str, Sequence[Any]]]
+    ) -> None:
+        state = batch.state
+        pushed = {each.entry.dot.incarnation for each in batch.changes}
+        async with session.committing():
+            for name, values in columns.items():
+                if any(values.values()):
+                    await session.run(name, **values)
+            await session.run("drop_uploads", incarnations=list(pushed))
+            await session.run(
+                "save_state",
+                hub_seq=state.hub_seq,
+                ledger=state.ledger,
+                timestamp=state.timestamp,
+                schemas_seq=state.schemas_seq,
+            )
+            await session.run("notify", channel=CHANNEL, payload=f"{tenant}:{state.hub_seq}")
+
+    def _remember(self, tenant: str, schemas: Schemas) -> None:
+        if len(self._schemas) >= _SCHEMAS_MAX and tenant not in self._schemas:
+            self._schemas.clear()
+        self._schemas[tenant] = schemas
+
+
+async def read_schemas(session: Session, schemas_seq: HubSeq) -> Schemas:
+    """The schema documents in force, which last changed at `schemas_seq`."""
+    rows = await session.rows("schemas", namespace=SCHEMA_NAMESPACE)
+    return schemas_from(
+        schemas_seq, {address(row["id"]): (int(row["version"]), row["content"]) for row in rows}
+    )
+
+
+def _responses(batch: Batch, requests: Sequence[Request]) -> list[Response | HubError | AnabranchError]:
+    responses: list[Response | HubError | AnabranchError] = []
+    for request in requests:
+        try:
+            responses.append(batch.push(request) if isinstance(request, Push) else batch.write(request))
+        except (HubError, AnabranchError) as error:
+            responses.append(error)
+    return responses
+
+
+def _mentioned(request: Request) -> list[DocumentId]:
+    if isinstance(request, Push):
+        return [document for each in request.entries for document in each.change.documents]
+    return [edit.document for edit in request.edits]
+
+
+def _size_bytes(request: Request) -> int:
+    if isinstance(request, Push):
+        return sum(len(each.body) for each in request.entries)
+    return sum(len(str(edit.content)) for edit in request.edits)
+
+
+def _replica(row: Mapping[str, Any]) -> Replica:
+    return Replica(
+        row["incarnation"],
+        row["edge"],
+        row["push_mark"],
+        row["chain"],
+        Scope(tuple(row["prefixes"])),
+        row["revoked"],
+    )
+
+
+async def _chains(
+    session: Session, pushes: Sequence[Push], replicas: Mapping[Incarnation, Replica]
+) -> dict[tuple[Incarnation, LocalSeq], bytes]:
+    """The stored chains where a push ends before its replica's mark: it says again what was said before."""
+    ends = [
+        last
+        for push in pushes
+        if (last := push.entries[-1].dot).incarnation in replicas
+        and last.local_seq < replicas[last.incarnation].push_mark
+    ]
+    if not ends:
+        return {}
+    rows = await session.rows(
+        "chains",
+        incarnations=[dot.incarnation for dot in ends],
+        local_seqs=[dot.local_seq for dot in ends],
+    )
+    return {(row["incarnation"], row["local_seq"]): row["chain"] for row in rows}
+
+
+# What is written, as columns.
+
+_Columns: TypeAlias = dict[str, list[Any]]
+
+
+def _columns(batch: Batch) -> dict[str, _Columns]:
+    """The rows of every table but the ledger, by the statement that writes them."""
+    merged = [each for each in batch.changes if each.outcome is Outcome.MERGED]
+    replicas = {each.entry.dot.incarnation: each for each in batch.changes}
+    return {
+        "save_changes": _change_columns(batch.changes),
+        "save_documents": _document_columns(batch),
+        "save_versions": _version_columns(batch.steps),
+        "review_merges": _review_columns([each for each in merged if each.entry.change.restores]),
+        "save_marks": {
+            "incarnation": list(replicas),
+            "push_mark": [each.entry.dot.local_seq for each in replicas.values()],
+            "chain": [each.chain for each in replicas.values()],
+        },
+    }
+
+
+def _document_columns(batch: Batch) -> _Columns:
+    documents = list(batch.touched)
+    states = [batch.documents[document] for document in documents]
+    return {
+        "id": [str(document) for document in documents],
+        "namespace": [document.namespace for document in documents],
+        "key": [document.key for document in documents],
+        "version": [state.version for state in states],
+        "hub_seq": [state.hub_seq for state in states],
+        "digest": [stored_digest(batch.digest(document)) for document in documents],
+        "state": [encode_document(state) for state in states],
+        "content": [
+            None if content is None else render_json(content)
+            for content in (batch.content(document) for document in documents)
+        ],
+    }
+
+
+def _version_columns(steps: Sequence[Step]) -> _Columns:
+    return {
+        "document_id": [str(step.document) for step in steps],
+        "version": [step.version for step in steps],
+        "hub_seq": [step.hub_seq for step in steps],
+        "digest_before": [stored_digest(step.digest_before) for step in steps],
+        "digest_after": [stored_digest(step.digest_after) for step in steps],
+        "patch": [_rendered(step.patch) for step in steps],
+        "inverse": [_rendered(step.inverse) for step in steps],
+    }
+
+
+def _change_columns(changes: Sequence[DecidedChange]) -> _Columns:
+    def of(name: str) -> list[Any]:
+        return [getattr(each.entry.change, name) for each in changes]
+
+    return {
+        "hub_seq": [each.hub_seq for each in changes],
+        "incarnation": [each.entry.dot.incarnation for each in changes],
+        "local_seq": [each.entry.dot.local_seq for each in changes],
+        "content_id": [each.entry.content_id for each in changes],
+        "chain": [each.chain for each in changes],
+        "body": [each.entry.body for each in changes],
+        "author": of("author"),
+        "message": of("message"),
+        "base_epoch": [each.entry.change.base.epoch for each in changes],
+        "base_seq": [each.entry.change.base.hub_seq for each in changes],
+        "timestamp": of("timestamp"),
+        "skew_ms": [each.skew_ms for each in changes],
+        "outcome": [each.outcome.value for each in changes],
+        "reason": [each.reason for each in changes],
+        "restores": of("restores"),
+        "edge": [each.edge for each in changes],
+    }
+
+
+def _review_columns(reviews: Sequence[DecidedChange]) -> _Columns:
+    rows = [(each, document) for each in reviews for document in each.entry.change.documents]
+    return {
+        "id": [each.entry.change.restores for each, _ in rows],
+        "document_id": [str(document) for _, document in rows],
+        "author": [each.entry.change.author for each, _ in rows],
+        "hub_seq": [each.hub_seq for each, _ in rows],
+    }
+
+
+async def _writes(session: Session, batch: Batch) -> dict[HubSeq, Json]:
+    """Who wrote the candidates of the batch's conflicts, by position; the change log knows the older ones."""
+    wanted = {
+        stamp.hub_seq
+        for each in batch.conflicts
+        for candidate in each.conflict.candidates
+        for stamp in candidate.stamps
+    }
+    found: dict[HubSeq, Json] = {
+        each.hub_seq: _write(
+            each.entry.dot.incarnation, each.entry.dot.local_seq, each.entry.change, each.edge, each.skew_ms
+        )
+        for each in batch.changes
+        if each.hub_seq in wanted
+    }
+    if missing := list(wanted - found.keys()):
+        for row in await session.rows("writes", hub_seqs=missing):
+            found[row.pop("hub_seq")] = row
+    return found
+
+
+def _write(incarnation: Incarnation, local_seq: LocalSeq, change: Change, edge: str, skew_ms: int) -> Json:
+    return {
+        "incarnation": incarnation,
+        "local_seq": local_seq,
+        "base_epoch": change.base.epoch,
+        "base_seq": change.base.hub_seq,
+        "author": change.author,
+        "edge": edge,
+        "skew_ms": skew_ms,
+    }
+
+
+def _ledger_columns(conflicts: Sequence[DecidedConflict], writes: Mapping[HubSeq, Json]) -> _Columns:
+    decided = [each.conflict for each in conflicts]
+    return {
+        "id": [each.id for each in conflicts],
+        "hub_seq": [each.hub_seq for each in conflicts],
+        "document_id": [str(conflict.document) for conflict in decided],
+        "path": [render_json(list(conflict.slot.path)) for conflict in decided],
+        "element": [conflict.slot.element for conflict in decided],
+        "kind": [conflict.kind.value for conflict in decided],
+        "policy": [str(conflict.policy) for conflict in decided],
+        "policy_version": [conflict.policy_version for conflict in decided],
+        "candidates": [
+            render_json([_candidate(candidate, writes) for candidate in conflict.candidates])
+            for conflict in decided
+        ],
+        "actors": [
+            render_json([*{stamp.actor for each in conflict.candidates for stamp in each.stamps}])
+            for conflict in decided
+        ],
+        "waiting": [conflict.waiting for conflict in decided],
+    }
+
+
+def _candidate(candidate: Candidate, writes: Mapping[HubSeq, Json]) -> Json:
+    """A candidate as the ledger keeps it; one without `value` deleted."""
+    facts: dict[str, Json] = {
+        "path": list(candidate.slot.path),
+        "element": None if candidate.slot.element is None else candidate.slot.element.hex(),
+        "writes": [
+            {"hub_seq": stamp.hub_seq, "timestamp": stamp.timestamp, **_facts(writes, stamp.hub_seq)}
+            for stamp in candidate.stamps
+        ],
+    }
+    if candidate.value is not DELETED:
+        facts["value"] = candidate.value
+    return facts
+
+
+def _facts(writes: Mapping[HubSeq, Json], hub_seq: HubSeq) -> dict[str, Json]:
+    facts = writes.get(hub_seq)
+    assert isinstance(facts, dict), f"position {hub_seq} is not in the change log"
+    return facts
+
+
+def stored_digest(digest: int) -> bytes | None:
+    """A document's digest as a column: None for the 0 of a document that is not there."""
+    return digest.to_bytes(DIGEST_BYTES, "big") if digest else None
+
+
+def _rendered(patch: Sequence[Mapping[str, Json]]) -> str:
+    return render_json([dict(op) for op in patch])

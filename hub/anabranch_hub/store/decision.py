@@ -1,0 +1,333 @@
+"""What a batch of pushes and hub writes makes of a tenant: pure, between one read and one write.
+
+A `Batch` holds the tenant as it was read under its lock and takes one push or write after the
+other. Each change gets the next position, whatever becomes of it, so that one that is refused never
+blocks those behind it. A push or write that fails as a whole raises before it has touched anything.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from anabranch_sync.change import Change, Entry, Op, chained, entry
+from anabranch_sync.clock import Timestamp, clamped, skew_ms, tick
+from anabranch_sync.conflict import Conflict
+from anabranch_sync.document import (
+    DOCUMENT_BYTES_MAX,
+    EMPTY,
+    Document,
+    Object,
+    check_content,
+    digest,
+    rebuild,
+    written,
+)
+from anabranch_sync.errors import DocumentTooLarge, InvalidInput
+from anabranch_sync.ids import (
+    HUB_INCARNATION,
+    Cursor,
+    DocumentId,
+    Dot,
+    HubSeq,
+    Incarnation,
+    LocalSeq,
+    check_author,
+    check_message,
+)
+from anabranch_sync.merge import Decision, decide
+from anabranch_sync.opening import Answer
+from anabranch_sync.policy import NO_POLICIES, Policies, check_schema_document, policies_from
+from anabranch_sync.pull import Outcome
+from anabranch_sync.value import Json, canonical
+from anabranch_sync.version import Patch, diff
+
+from anabranch_hub.errors import EdgeRevoked, Fenced, VersionMismatch
+from anabranch_hub.store.records import HubWrite, Push, Replica, Written, is_schema
+
+# Two documents within the limit can merge into one beyond it. Merging must not block, so the merged
+# one may be twice as large; no single writer can commit it again without making it smaller.
+MERGED_BYTES_MAX = 2 * DOCUMENT_BYTES_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Schemas:
+    """The schema documents in force since `hub_seq`, as (version, content), and the policies they make."""
+
+    hub_seq: HubSeq = 0
+    documents: Mapping[DocumentId, tuple[int, Json]] = field(default_factory=dict)
+    policies: Policies = NO_POLICIES
+
+
+def schemas_from(hub_seq: HubSeq, documents: Mapping[DocumentId, tuple[int, Json]]) -> Schemas:
+    """Build the policies of these schema documents."""
+    listed = ((document, version, content) for document, (version, content) in documents.items())
+    return Schemas(hub_seq, documents, policies_from(listed))
+
+
+@dataclass(frozen=True, slots=True)
+class TenantState:
+    """Where a tenant stands: the one row under whose lock everything is decided."""
+
+    epoch: int
+    hub_seq: HubSeq
+    ledger: int
+    timestamp: Timestamp
+    schemas_seq: HubSeq
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedChange:
+    """A change with its position and what became of it."""
+
+    hub_seq: HubSeq
+    entry: Entry
+    chain: bytes
+    edge: str
+    skew_ms: int
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One document, one version further."""
+
+    document: DocumentId
+    version: int
+    hub_seq: HubSeq
+    digest_before: int
+    digest_after: int
+    patch: Patch
+    inverse: Patch
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedConflict:
+    """A conflict with its number in the ledger."""
+
+    id: int
+    hub_seq: HubSeq
+    conflict: Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """A document rebuilt, beside its digest."""
+
+    content: Object | None
+    digest: int
+
+
+class Batch:
+    """A tenant while one transaction decides.
+
+    `documents` holds those that stand of all that the pushes and writes mention; `merged_before` the
+    positions of changes merged in the past by content id; `chains` the chains of past changes at the
+    end of pushes that repeat what was stored.
+    """
+
+    def __init__(
+        self,
+        tenant: str,
+        state: TenantState,
+        schemas: Schemas,
+        replicas: Mapping[Incarnation, Replica],
+        documents: Mapping[DocumentId, Document],
+        merged_before: Mapping[bytes, HubSeq],
+        chains: Mapping[tuple[Incarnation, LocalSeq], bytes],
+        now_ms: int,
+    ) -> None:
+        self._tenant = tenant
+        self.state = state
+        self.schemas = schemas
+        self.replicas = dict(replicas)
+        self.documents = dict(documents)
+        self.contents: dict[DocumentId, _Content] = {}
+        self.changes: list[DecidedChange] = []
+        self.steps: list[Step] = []
+        self.conflicts: list[DecidedConflict] = []
+        self.touched: dict[DocumentId, None] = {}
+        self._merged_before = dict(merged_before)
+        self._chains = chains
+        self._now_ms = now_ms
+        self._bytes_bound: dict[DocumentId, int] = {}
+
+    def push(self, push: Push) -> Answer:
+        """Decide a push. Raises EdgeRevoked, Fenced: nothing of it was taken."""
+        replica = self._pushing(push)
+        for each in self._new(push, replica):
+            replica = self._record(each, replica, *self._merge_pushed(each, replica))
+        self.replicas[replica.incarnation] = replica
+        return Answer(replica.push_mark, replica.chain, self.state.hub_seq)
+
+    def write(self, write: HubWrite) -> Written:
+        """Decide a change of the hub's own.
+
+        Raises InvalidInput, VersionMismatch: nothing was written.
+        """
+        check_author(write.author)
+        check_message(write.message)
+        ops = tuple(self._ops(write))
+        if ops:
+            hub = self.replicas[HUB_INCARNATION]
+            timestamp = tick(self.state.timestamp, self._now_ms)
+            base = Cursor(self.state.epoch, self.state.hub_seq)
+            change = Change(timestamp, base, write.author, write.message, ops, restores=write.restores)
+            recorded = entry(Dot(HUB_INCARNATION, hub.push_mark + 1), change)
+            decision = self._decision(recorded, timestamp)
+            self._check_result(recorded, decision)
+            self._apply(recorded, decision, timestamp)
+            self.replicas[HUB_INCARNATION] = self._record(recorded, hub, Outcome.MERGED, "")
+        versions = (self.documents.get(edit.document, EMPTY).version for edit in write.edits)
+        return Written(self.state.hub_seq, tuple(versions))
+
+    def content(self, document: DocumentId) -> Object | None:
+        """The content of a document as it stands now; None where there is none."""
+        return self._standing(document).content
+
+    def digest(self, document: DocumentId) -> int:
+        """The digest of a document as it stands now; 0 where there is none."""
+        return self._standing(document).digest
+
+    def _pushing(self, push: Push) -> Replica:
+        incarnation = push.entries[0].dot.incarnation
+        replica = self.replicas.get(incarnation)
+        if replica is None or incarnation == HUB_INCARNATION:
+            raise Fenced(push.edge, incarnation, "it was never leased here")
+        if replica.edge != push.edge:
+            raise Fenced(push.edge, incarnation, "it was leased to another edge")
+        if replica.revoked:
+            raise EdgeRevoked(self._tenant, push.edge)
+        return replica
+
+    def _new(self, push: Push, replica: Replica) -> Sequence[Entry]:
+        """The changes after the mark; those up to it must be the very ones that were stored."""
+        first = push.entries[0].dot.local_seq
+        mark = replica.push_mark
+        if first > mark + 1:
+            raise Fenced(push.edge, replica.incarnation, f"changes {mark + 1} to {first - 1} are missing")
+        known = push.entries[: mark + 1 - first]
+        chain = push.chain_before
+        for each in known:
+            chain = chained(chain, each.body)
+        last = first + len(known) - 1
+        stored = replica.chain if last == mark else self._chains.get((replica.incarnation, last))
+        if chain != stored:
+            raise Fenced(push.edge, replica.incarnation, f"another history was stored up to change {last}")
+        return push.entries[len(known) :]
+
+    def _merge_pushed(self, each: Entry, replica: Replica) -> tuple[Outcome, str]:
+        before = self._merged_before.get(each.content_id)
+        if before is not None:
+            return Outcome.DUPLICATE, f"the same change was merged at {before}"
+        outside = [document for document in each.change.documents if not replica.scope.writes(document)]
+        if outside:
+            scope = ", ".join(replica.scope.prefixes) or "nothing"
+            return Outcome.REFUSED, f"{outside[0]} is outside what edge {replica.edge} may write: {scope}"
+        timestamp = clamped(each.change.timestamp, self._now_ms)
+        decision = self._decision(self._rebased(each), timestamp)
+        try:
+            self._check_result(each, decision)
+        except InvalidInput as error:
+            return Outcome.REFUSED, str(error)
+        self._apply(each, decision, timestamp)
+        return Outcome.MERGED, ""
+
+    def _rebased(self, each: Entry) -> Entry:
+        """A base that this hub never issued (another epoch, or beyond its order) counts as nothing seen.
+
+        Then all that stands is concurrent: overwritten values go into the ledger, not away.
+        """
+        base = each.change.base
+        if base.epoch == self.state.epoch and base.hub_seq <= self.state.hub_seq:
+            return each
+        return replace(each, change=replace(each.change, base=Cursor(self.state.epoch, 0)))
+
+    def _decision(self, each: Entry, timestamp: Timestamp) -> Decision:
+        return decide(
+            self.documents,
+            each.change,
+            each.dot.incarnation,
+            self.state.hub_seq + 1,
+            timestamp,
+            self.schemas.policies,
+        )
+
+    def _check_result(self, each: Entry, decision: Decision) -> None:
+        """Refuse documents that must not come to stand. Raises InvalidInput."""
+        for document, state in decision.documents.items():
+            # The bytes of the change bound what it adds; measuring exactly costs as much as merging.
+            bound = self._bytes_bound.get(document)
+            if bound is None:
+                bound = len(canonical(self.content(document)))
+            self._bytes_bound[document] = bound = bound + len(each.body)
+            if bound > MERGED_BYTES_MAX:
+                size_bytes = len(canonical(rebuild(state.registers)))
+                if size_bytes > MERGED_BYTES_MAX:
+                    raise DocumentTooLarge(str(document), size_bytes, MERGED_BYTES_MAX)
+                self._bytes_bound[document] = size_bytes
+            if is_schema(document) and (content := rebuild(state.registers)) is not None:
+                check_schema_document(document, content)
+
+    def _apply(self, each: Entry, decision: Decision, timestamp: Timestamp) -> None:
+        hub_seq = self.state.hub_seq + 1
+        for document, state in decision.documents.items():
+            before = self._standing(document)
+            content = rebuild(state.registers)
+            after = _Content(content, digest(document, content))
+            patch, inverse = diff(before.content, content), diff(content, before.content)
+            self.steps.append(
+                Step(document, state.version, hub_seq, before.digest, after.digest, patch, inverse)
+            )
+            self.documents[document] = state
+            self.contents[document] = after
+            self.touched[document] = None
+        ledger = self.state.ledger
+        for conflict in decision.conflicts:
+            ledger += 1
+            self.conflicts.append(DecidedConflict(ledger, hub_seq, conflict))
+        self.state = replace(self.state, ledger=ledger, timestamp=max(self.state.timestamp, timestamp))
+        self._merged_before[each.content_id] = hub_seq
+        if any(is_schema(document) for document in decision.documents):
+            self._learn_schemas(decision.documents, hub_seq)
+
+    def _learn_schemas(self, documents: Mapping[DocumentId, Document], hub_seq: HubSeq) -> None:
+        known = dict(self.schemas.documents)
+        for document, state in documents.items():
+            if is_schema(document):
+                known.pop(document, None)
+                content = self.content(document)
+                if content is not None:
+                    known[document] = (state.version, content)
+        self.schemas = schemas_from(hub_seq, known)
+        self.state = replace(self.state, schemas_seq=hub_seq)
+
+    def _record(self, each: Entry, replica: Replica, outcome: Outcome, reason: str) -> Replica:
+        """Give the change its position and move the replica's mark over it."""
+        hub_seq = self.state.hub_seq + 1
+        chain = chained(replica.chain, each.body)
+        skew = skew_ms(each.change.timestamp, self._now_ms)
+        self.changes.append(DecidedChange(hub_seq, each, chain, replica.edge, skew, outcome, reason))
+        self.state = replace(self.state, hub_seq=hub_seq)
+        return replace(replica, push_mark=each.dot.local_seq, chain=chain)
+
+    def _ops(self, write: HubWrite) -> Iterator[Op]:
+        for edit in write.edits:
+            standing = self.documents.get(edit.document, EMPTY)
+            there = standing.version if self.content(edit.document) is not None else 0
+            if edit.if_version is not None and edit.if_version != there:
+                raise VersionMismatch(str(edit.document), expected=edit.if_version, found=there)
+            content = None
+            if edit.content is not None:
+                content = check_content(edit.document, edit.content)
+                check_schema_document(edit.document, content)
+            policy_at = partial(self.schemas.policies.of, edit.document)
+            for slot, value in written(standing.registers, content, policy_at):
+                yield Op(edit.document, slot, value)
+
+    def _standing(self, document: DocumentId) -> _Content:
+        known = self.contents.get(document)
+        if known is None:
+            content = rebuild(self.documents.get(document, EMPTY).registers)
+            known = self.contents[document] = _Content(content, digest(document, content))
+        return known

@@ -1,0 +1,153 @@
+"""Edges of a tenant: invited by a one-time token, enrolled with a certificate, revoked for good."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from anabranch_sync.change import CHAIN_START
+from anabranch_sync.ids import Cursor, Incarnation, check_author, check_edge
+from anabranch_sync.opening import Opening
+from anabranch_sync.scope import Scope, scope
+
+from anabranch_hub.errors import EdgeRevoked, EdgeUnknown, Fenced, TokenRefused
+from anabranch_hub.store.pool import Pool, Session
+from anabranch_hub.store.records import Edge, EdgeStatus, Enrolment, Invitation
+from anabranch_hub.store.transfers import arrived
+
+
+async def invite(
+    pool: Pool,
+    tenant: str,
+    edge: str,
+    prefixes: tuple[str, ...],
+    token_hash: bytes,
+    expires_ms: int,
+    invited_by: str,
+) -> None:
+    """Keep an invitation. Raises InvalidName, TenantUnknown, EdgeRevoked."""
+    checked = list(scope(prefixes).prefixes)
+    check_edge(edge)
+    check_author(invited_by)
+    async with pool.transaction(tenant) as session:
+        await session.run("add_edge", edge=edge, prefixes=checked)
+        if (await _edge(session, tenant, edge)).status is EdgeStatus.REVOKED:
+            raise EdgeRevoked(tenant, edge)
+        await session.run(
+            "add_invitation",
+            token_hash=token_hash,
+            tenant=tenant,
+            edge=edge,
+            prefixes=checked,
+            expires_ms=expires_ms,
+            invited_by=invited_by,
+        )
+
+
+async def redeem(pool: Pool, token_hash: bytes, now_ms: int) -> Invitation:
+    """Use a token up and give its edge the scope it promises, in one transaction. Raises TokenRefused."""
+    async with pool.hub_transaction() as session:
+        row = await session.row("use_invitation", token_hash=token_hash, now_ms=now_ms)
+        if row is None:
+            found = await session.row("invitation", token_hash=token_hash)
+            if found is None:
+                raise TokenRefused("unknown")
+            raise TokenRefused("used" if found["used"] else "expired")
+        tenant, edge, prefixes = row["tenant"], row["edge"], row["prefixes"]
+        if await session.of(tenant).row("rescope_edge", edge=edge, prefixes=prefixes) is None:
+            raise EdgeRevoked(tenant, edge)
+        return Invitation(tenant, edge, Scope(tuple(prefixes)))
+
+
+async def enrolled(pool: Pool, tenant: str, edge: str, serial: str, not_after_ms: int) -> Enrolment:
+    """Record the first certificate of an edge's replica and lease it an incarnation.
+
+    Raises EdgeUnknown, EdgeRevoked.
+    """
+    async with pool.transaction(tenant) as session:
+        await _certify(session, tenant, edge, serial, not_after_ms)
+        incarnation = await _lease(session, edge)
+        position = await session.row("position")
+        assert position is not None, "a tenant has its state from its first migration on"
+        return Enrolment(incarnation, position["epoch"])
+
+
+async def renewed(pool: Pool, tenant: str, edge: str, serial: str, not_after_ms: int) -> None:
+    """Record a further certificate of an edge. Raises EdgeUnknown, EdgeRevoked."""
+    async with pool.transaction(tenant) as session:
+        await _certify(session, tenant, edge, serial, not_after_ms)
+
+
+async def edges(pool: Pool, tenant: str) -> list[Edge]:
+    """All edges, by name."""
+    async with pool.session(tenant) as session:
+        return [_edge_of(tenant, row) for row in await session.rows("edges", edge=None)]
+
+
+async def edge(pool: Pool, tenant: str, name: str) -> Edge:
+    """One edge. Raises EdgeUnknown."""
+    async with pool.session(tenant) as session:
+        return await _edge(session, tenant, name)
+
+
+async def revoke(pool: Pool, tenant: str, name: str) -> None:
+    """Shut an edge out for good, its unused tokens included; safe to repeat. Raises EdgeUnknown."""
+    async with pool.transaction(tenant) as session:
+        if await session.row("revoke_edge", edge=name) is None:
+            raise EdgeUnknown(tenant, name)
+        await session.run("void_invitations", tenant=tenant, edge=name)
+
+
+async def open_replica(pool: Pool, tenant: str, name: str, incarnation: Incarnation) -> Opening:
+    """Where a replica's exchange begins; incarnation 0 leases a new one.
+
+    Raises EdgeUnknown, EdgeRevoked; Fenced for an incarnation that is not this edge's.
+    """
+    async with pool.transaction(tenant) as session:
+        if (await _edge(session, tenant, name)).status is EdgeStatus.REVOKED:
+            raise EdgeRevoked(tenant, name)
+        leased = incarnation or await _lease(session, name)
+        row = await session.row("open_replica", incarnation=leased, edge=name)
+        if row is None:
+            raise Fenced(name, leased, "it was never leased to this edge")
+        return Opening(
+            row["epoch"],
+            leased,
+            row["push_mark"],
+            row["chain"],
+            row["hub_seq"],
+            Scope(tuple(row["prefixes"])),
+            await arrived(session, leased) if incarnation else None,
+        )
+
+
+async def _certify(session: Session, tenant: str, name: str, serial: str, not_after_ms: int) -> None:
+    if await session.row("certify_edge", edge=name, serial=serial, not_after_ms=not_after_ms) is None:
+        await _edge(session, tenant, name)
+        raise EdgeRevoked(tenant, name)
+
+
+async def _lease(session: Session, name: str) -> Incarnation:
+    row = await session.row("lease", edge=name, chain=CHAIN_START)
+    assert row is not None, "INSERT ... RETURNING returns its row"
+    return int(row["incarnation"])
+
+
+async def _edge(session: Session, tenant: str, name: str) -> Edge:
+    row = await session.row("edges", edge=name)
+    if row is None:
+        raise EdgeUnknown(tenant, name)
+    return _edge_of(tenant, row)
+
+
+def _edge_of(tenant: str, row: Mapping[str, Any]) -> Edge:
+    return Edge(
+        tenant,
+        row["name"],
+        EdgeStatus(row["status"]),
+        Scope(tuple(row["prefixes"])),
+        row["certificate_serial"],
+        row["not_after_ms"],
+        row["incarnation"],
+        row["push_mark"],
+        Cursor(row["cursor_epoch"], row["cursor_seq"]),
+        row["seen_ms"],
+    )

@@ -1,0 +1,207 @@
+"""What the store answers with: rows of its tables as values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from anabranch_sync.change import Entry
+from anabranch_sync.clock import Timestamp
+from anabranch_sync.document import Object
+from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq, Incarnation, LocalSeq
+from anabranch_sync.path import Path
+from anabranch_sync.policy import SCHEMA_NAMESPACE
+from anabranch_sync.register import Value
+from anabranch_sync.scope import Scope
+from anabranch_sync.version import Patch
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One customer of the hub: its documents and edges are in a schema of their own."""
+
+    name: str
+    created_ms: int
+
+
+class EdgeStatus(StrEnum):
+    """How far an edge has come."""
+
+    INVITED = "invited"
+    ENROLLED = "enrolled"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """An edge and what is known of its latest replica (`incarnation` 0: none yet, `seen_ms` 0: never)."""
+
+    tenant: str
+    name: str
+    status: EdgeStatus
+    scope: Scope
+    certificate_serial: str
+    not_after_ms: int
+    incarnation: Incarnation
+    push_mark: LocalSeq
+    cursor: Cursor
+    seen_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What a one-time token entitles to."""
+
+    tenant: str
+    edge: str
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """The first incarnation leased to a newly enrolled edge."""
+
+    incarnation: Incarnation
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A document to be written whole; content None deletes it.
+
+    `if_version` is the version the writer saw: 0 means that the document must not be there, None
+    that it does not matter.
+    """
+
+    document: DocumentId
+    content: Object | None
+    if_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The hub's own change is committed: its position, and the version of each edited document in order.
+
+    Where every document had that content already, nothing was written and `hub_seq` is where the
+    tenant stands.
+    """
+
+    hub_seq: HubSeq
+    versions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document as the hub has it; content None: it is deleted."""
+
+    document: DocumentId
+    content: Object | None
+    version: int
+    hub_seq: HubSeq
+    digest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One step in a document's history, and the change that made it."""
+
+    version: int
+    hub_seq: HubSeq
+    digest_before: int
+    digest_after: int
+    patch: Patch
+    inverse: Patch
+    dot: Dot
+    author: str
+    message: str
+    timestamp: Timestamp
+    edge: str
+    restores: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Who wrote a candidate: one stamp of its register, with what the change log knows of it.
+
+    `edge` vouched for `author`; it is empty for the hub's own. `skew_ms` tells how far ahead the
+    writer's clock was.
+    """
+
+    hub_seq: HubSeq
+    timestamp: Timestamp
+    dot: Dot
+    base: Cursor
+    author: str
+    edge: str
+    skew_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCandidate:
+    """One of the values that competed, and everyone who wrote it."""
+
+    path: Path
+    element: bytes | None
+    value: Value
+    writes: tuple[Write, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """A conflict as it was decided; the winner is the first candidate."""
+
+    id: int
+    hub_seq: HubSeq
+    decided_ms: int
+    document: DocumentId
+    path: Path
+    element: bytes | None
+    kind: str
+    policy: str
+    policy_version: str
+    candidates: tuple[RecordedCandidate, ...]
+    waiting: bool
+    reviewed_by: str = ""
+    reviewed_ms: int = 0
+    reviewed_seq: HubSeq = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Changes of one incarnation that arrived together."""
+
+    edge: str
+    entries: Sequence[Entry]
+    chain_before: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HubWrite:
+    """A change of the hub's own, still to be expressed as operations over what will stand."""
+
+    edits: Sequence[Edit]
+    author: str
+    message: str
+    restores: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """An incarnation at the moment of decision, and the rights of the edge it was leased to."""
+
+    incarnation: Incarnation
+    edge: str
+    push_mark: LocalSeq
+    chain: bytes
+    scope: Scope
+    revoked: bool
+
+
+def is_schema(document: DocumentId) -> bool:
+    """Whether policies depend on this document."""
+    return document.namespace == SCHEMA_NAMESPACE
+
+
+def address(text: str) -> DocumentId:
+    """The address that a row writes as one text; it was checked before it was stored."""
+    namespace, _, key = text.rpartition("/")
+    return DocumentId(namespace, key)

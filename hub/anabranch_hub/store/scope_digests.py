@@ -1,0 +1,68 @@
+"""Digests of scopes, kept at hand: only what changed since is read again.
+
+Each process remembers, for each scope it serves, the digest at the last few positions it computed.
+Several, because a pull that looks at an older snapshot must not start from a newer digest.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+
+from anabranch_sync.digest import MODULUS, ScopeDigest
+from anabranch_sync.ids import OPERATOR_LAYERS, Cursor, HubSeq
+from anabranch_sync.scope import Scope
+
+from anabranch_hub.store.pool import Session
+
+# Pulls of one scope that overlap in one process; an older one only costs a full sum.
+_POSITIONS_MAX = 8
+# Scopes that one process serves at once; 8 positions of 64 bytes each make 2 MB in all.
+_SCOPES_MAX = 4_096
+
+
+class ScopeDigests:
+    """The digests that one process remembers."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, int, tuple[str, ...]], deque[tuple[HubSeq, ScopeDigest]]] = (
+            OrderedDict()
+        )
+
+    async def at(self, session: Session, tenant: str, scope: Scope, cursor: Cursor) -> ScopeDigest:
+        """The digest of `scope` at the position of `session`'s snapshot, which is `cursor`."""
+        positions = self._positions((tenant, cursor.epoch, scope.prefixes))
+        earlier = [known for known in positions if known[0] <= cursor.hub_seq]
+        prefixes = reading_prefixes(scope)
+        if earlier:
+            position, digest = max(earlier, key=lambda known: known[0])
+            if position < cursor.hub_seq:
+                rows = await session.rows(
+                    "digest_steps", after=position, upto=cursor.hub_seq, prefixes=prefixes
+                )
+                for row in rows:
+                    digest = digest.replaced(_number(row["digest_before"]), _number(row["digest_after"]))
+        else:
+            rows = await session.rows("digests", prefixes=prefixes)
+            digest = _summed(row["digest"] for row in rows)
+        positions.append((cursor.hub_seq, digest))
+        return digest
+
+    def _positions(self, scope: tuple[str, int, tuple[str, ...]]) -> deque[tuple[HubSeq, ScopeDigest]]:
+        positions = self._known.setdefault(scope, deque(maxlen=_POSITIONS_MAX))
+        self._known.move_to_end(scope)
+        if len(self._known) > _SCOPES_MAX:
+            self._known.popitem(last=False)
+        return positions
+
+
+def reading_prefixes(scope: Scope) -> list[str]:
+    """The namespaces below which `scope` reads, as `Scope.reads` has it."""
+    return [*scope.prefixes, *OPERATOR_LAYERS]
+
+
+def _summed(digests: Iterable[bytes]) -> ScopeDigest:
+    numbers = [_number(digest) for digest in digests]
+    return ScopeDigest(len(numbers), sum(numbers) % MODULUS)
+
+
+def _number(digest: bytes | None) -> int:
+    return 0 if digest is None else int.from_bytes(digest, "big")

@@ -1,0 +1,68 @@
+-- name: add_invitation
+-- Keep a token's hash and what it entitles to.
+INSERT INTO {hub}.invitations (token_hash, tenant, edge, prefixes, expires_ms, invited_by)
+VALUES (%(token_hash)b, %(tenant)s, %(edge)s, %(prefixes)s, %(expires_ms)s, %(invited_by)s)
+
+-- name: add_edge
+-- Make an invited edge known; an edge that is known stays as it is.
+INSERT INTO {tenant}.edges (name, status, prefixes) VALUES (%(edge)s, 'invited', %(prefixes)s)
+ON CONFLICT DO NOTHING
+
+-- name: use_invitation
+-- Use a token up, once; no row where that was not possible.
+UPDATE {hub}.invitations SET used_at = now()
+WHERE token_hash = %(token_hash)b AND used_at IS NULL AND expires_ms > %(now_ms)s
+RETURNING tenant, edge, prefixes
+
+-- name: invitation
+-- Why a token could not be used.
+SELECT used_at IS NOT NULL AS used, expires_ms FROM {hub}.invitations WHERE token_hash = %(token_hash)b
+
+-- name: rescope_edge
+-- Give an edge the scope of the invitation it redeemed; no row where it is revoked.
+UPDATE {tenant}.edges SET prefixes = %(prefixes)s WHERE name = %(edge)s AND status <> 'revoked' RETURNING name
+
+-- name: certify_edge
+-- Record the certificate an edge now has; no row where it is unknown or revoked.
+UPDATE {tenant}.edges
+SET status = 'enrolled', certificate_serial = %(serial)s, not_after_ms = %(not_after_ms)s
+WHERE name = %(edge)s AND status <> 'revoked'
+RETURNING name
+
+-- name: revoke_edge
+-- Shut an edge out for good; no row where it is unknown.
+UPDATE {tenant}.edges SET status = 'revoked', revoked_at = coalesce(revoked_at, now())
+WHERE name = %(edge)s RETURNING name
+
+-- name: void_invitations
+-- Tokens of a revoked edge that nobody used.
+DELETE FROM {hub}.invitations WHERE tenant = %(tenant)s AND edge = %(edge)s AND used_at IS NULL
+
+-- name: edges
+-- Edges with their latest replica; one of them, or all where no name is given.
+SELECT e.name, e.status, e.prefixes, e.certificate_serial, e.not_after_ms,
+    coalesce(r.incarnation, 0) AS incarnation, coalesce(r.push_mark, 0) AS push_mark,
+    coalesce(r.cursor_epoch, 0) AS cursor_epoch, coalesce(r.cursor_seq, 0) AS cursor_seq,
+    coalesce((extract(epoch FROM r.seen_at) * 1000)::bigint, 0) AS seen_ms
+FROM {tenant}.edges e
+LEFT JOIN LATERAL (
+    SELECT * FROM {tenant}.replicas WHERE edge = e.name ORDER BY incarnation DESC LIMIT 1
+) r ON true
+WHERE %(edge)s::text IS NULL OR e.name = %(edge)s::text
+ORDER BY e.name
+
+-- name: lease
+-- A new incarnation for an edge.
+INSERT INTO {tenant}.replicas (edge, chain, seen_at) VALUES (%(edge)s, %(chain)b, now()) RETURNING incarnation
+
+-- name: open_replica
+-- An incarnation, its edge and where the tenant stands; the replica has been seen now.
+UPDATE {tenant}.replicas r SET seen_at = now()
+FROM {tenant}.edges e, {tenant}.tenant_state s
+WHERE r.incarnation = %(incarnation)s AND r.edge = %(edge)s AND e.name = r.edge
+RETURNING s.epoch, s.hub_seq, r.push_mark, r.chain, e.prefixes
+
+-- name: seen
+-- A replica has applied everything up to its cursor.
+UPDATE {tenant}.replicas SET cursor_epoch = %(epoch)s, cursor_seq = %(hub_seq)s, seen_at = now()
+WHERE incarnation = %(incarnation)s

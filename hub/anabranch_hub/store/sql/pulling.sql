@@ -1,0 +1,37 @@
+-- name: pulling_replica
+-- Where the tenant stands, and what this replica may see.
+SELECT s.epoch, s.hub_seq, s.schemas_seq, e.prefixes, e.status = 'revoked' AS revoked
+FROM {tenant}.replicas r, {tenant}.edges e, {tenant}.tenant_state s
+WHERE r.incarnation = %(incarnation)s AND r.edge = %(edge)s AND e.name = r.edge
+
+-- name: changed_documents
+-- Documents below the prefixes that changed after a position.
+SELECT id, state FROM {tenant}.documents
+WHERE hub_seq > %(after)s
+    AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+
+-- name: own_changes
+-- A replica's changes that were decided after a position.
+SELECT hub_seq, local_seq, body, outcome, reason FROM {tenant}.changes
+WHERE incarnation = %(incarnation)s AND hub_seq > %(after)s
+ORDER BY hub_seq
+
+-- name: own_merges
+-- Ledger rows after a position in which a replica takes part.
+SELECT id, hub_seq, document_id, path, kind, policy, candidates FROM {tenant}.merges
+WHERE hub_seq > %(after)s AND %(incarnation)s = ANY(actors)
+ORDER BY id
+
+-- name: digests
+-- The digests of the live documents below the prefixes.
+SELECT digest FROM {tenant}.documents
+WHERE digest IS NOT NULL
+    AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+
+-- name: digest_steps
+-- How the digests below the prefixes changed between two positions.
+SELECT digest_before, digest_after FROM {tenant}.versions
+WHERE hub_seq > %(after)s AND hub_seq <= %(upto)s
+    AND EXISTS (
+        SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(document_id, p.prefix || '/')
+    )

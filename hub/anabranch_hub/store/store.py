@@ -1,0 +1,236 @@
+"""The hub's store: everything that must survive, on Postgres, one schema a tenant.
+
+Each method is one transaction. What it returns is committed, to disk, with everything that belongs
+to it: effects, versions, ledger, log, mark and position are never apart.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+
+from anabranch_sync.change import Entry
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation
+from anabranch_sync.opening import Answer, Opening
+from anabranch_sync.pull import Pull
+from anabranch_sync.scope import Scope
+from anabranch_sync.standing import Partial
+
+from anabranch_hub.store import edges, ledger, listening, migrations, pulls, reading, transfers
+from anabranch_hub.store.deciding import Decider
+from anabranch_hub.store.lanes import Lanes
+from anabranch_hub.store.pool import Pool
+from anabranch_hub.store.records import (
+    Edge,
+    Edit,
+    Enrolment,
+    HubWrite,
+    Invitation,
+    LedgerRow,
+    Push,
+    Stored,
+    Tenant,
+    Version,
+    Written,
+)
+from anabranch_hub.store.scope_digests import ScopeDigests
+
+
+class Store:
+    """One for each hub process; any number of processes share one Postgres.
+
+    Every method may raise StoreUnavailable; those that take a tenant also InvalidName and
+    TenantUnknown.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._lanes = Lanes(Decider(pool).decide)
+        self._digests = ScopeDigests()
+
+    @classmethod
+    async def connect(cls, dsn: str) -> "Store":
+        """Connect and migrate. Raises StoreUnavailable, StoreUnsafe, SchemaNewer."""
+        pool = Pool(dsn)
+        try:
+            await pool.open()
+            await migrations.migrate(dsn, migrations.released())
+        except BaseException:
+            await pool.close()
+            raise
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Decide what waits, then let go of Postgres."""
+        await self._lanes.close()
+        await self._pool.close()
+
+    # Tenants and edges.
+
+    async def create_tenant(self, name: str) -> None:
+        """Make a tenant. Raises TenantExists."""
+        await migrations.create_tenant(self._pool.dsn, name, migrations.released())
+
+    async def tenants(self) -> list[Tenant]:
+        """All tenants, by name."""
+        async with self._pool.connection() as session:
+            return [Tenant(**row) for row in await session.rows("tenants")]
+
+    async def invite(
+        self,
+        tenant: str,
+        edge: str,
+        prefixes: tuple[str, ...],
+        token_hash: bytes,
+        expires_ms: int,
+        invited_by: str,
+    ) -> None:
+        """Keep an invitation to write below `prefixes`. Raises EdgeRevoked."""
+        await edges.invite(self._pool, tenant, edge, prefixes, token_hash, expires_ms, invited_by)
+
+    async def redeem(self, token_hash: bytes, now_ms: int) -> Invitation:
+        """Use a one-time token up. Raises TokenRefused, EdgeRevoked."""
+        return await edges.redeem(self._pool, token_hash, now_ms)
+
+    async def enrolled(self, tenant: str, edge: str, certificate_serial: str, not_after_ms: int) -> Enrolment:
+        """Record an edge's first certificate and lease an incarnation. Raises EdgeUnknown, EdgeRevoked."""
+        return await edges.enrolled(self._pool, tenant, edge, certificate_serial, not_after_ms)
+
+    async def renewed(self, tenant: str, edge: str, certificate_serial: str, not_after_ms: int) -> None:
+        """Record an edge's next certificate. Raises EdgeUnknown, EdgeRevoked."""
+        await edges.renewed(self._pool, tenant, edge, certificate_serial, not_after_ms)
+
+    async def edges(self, tenant: str) -> list[Edge]:
+        """All edges of a tenant, by name."""
+        return await edges.edges(self._pool, tenant)
+
+    async def edge(self, tenant: str, edge: str) -> Edge:
+        """One edge. Raises EdgeUnknown."""
+        return await edges.edge(self._pool, tenant, edge)
+
+    async def revoke(self, tenant: str, edge: str) -> None:
+        """Shut an edge out for good; safe to repeat. Raises EdgeUnknown."""
+        await edges.revoke(self._pool, tenant, edge)
+
+    # The exchange.
+
+    async def open_replica(self, tenant: str, edge: str, incarnation: Incarnation) -> Opening:
+        """Where a replica's exchange begins; incarnation 0 leases a new one.
+
+        Raises EdgeUnknown, EdgeRevoked; Fenced for an incarnation that is not this edge's.
+        """
+        return await edges.open_replica(self._pool, tenant, edge, incarnation)
+
+    async def decide(self, tenant: str, edge: str, entries: Sequence[Entry], chain_before: bytes) -> Answer:
+        """Merge consecutive changes of one incarnation; safe to repeat.
+
+        Refused changes are recorded with their reason and never block. Raises EdgeRevoked, and
+        Fenced when the incarnation's history is another one here: then nothing was taken.
+        """
+        assert entries, "a push holds at least one change"
+        answer = await self._lanes.submit(tenant, Push(edge, entries, chain_before))
+        assert isinstance(answer, Answer), "a push is answered by an Answer"
+        return answer
+
+    async def pull(
+        self, tenant: str, edge: str, incarnation: Incarnation, after: Cursor, *, always: bool = False
+    ) -> Pull | None:
+        """What a replica lacks after `after`; None when nothing that concerns it has happened.
+
+        `always`: also when only the tenant's position has moved. Raises EdgeRevoked, Fenced.
+        """
+        return await pulls.pull(self._pool, self._digests, tenant, edge, incarnation, after, always=always)
+
+    async def seen(self, tenant: str, incarnation: Incarnation, cursor: Cursor) -> None:
+        """A replica has applied everything up to `cursor`."""
+        await transfers.seen(self._pool, tenant, incarnation, cursor)
+
+    async def store_upload(
+        self, tenant: str, incarnation: Incarnation, batch: bytes, total: int, offset: int, piece: bytes
+    ) -> None:
+        """Make a piece of a push durable; a repeated one changes nothing. `decide` drops them all."""
+        await transfers.store_upload(self._pool, tenant, incarnation, batch, total, offset, piece)
+
+    async def upload(self, tenant: str, incarnation: Incarnation) -> Partial | None:
+        """What has arrived of a push."""
+        return await transfers.upload(self._pool, tenant, incarnation)
+
+    async def spool(self, tenant: str, incarnation: Incarnation, batch: bytes, body: bytes) -> None:
+        """Keep the bytes of a pull on its way. `seen` drops them; a crash of Postgres may."""
+        await transfers.spool(self._pool, tenant, incarnation, batch, body)
+
+    async def spooled(self, tenant: str, incarnation: Incarnation, batch: bytes) -> bytes | None:
+        """The bytes of a pull on its way, if they are still there."""
+        return await transfers.spooled(self._pool, tenant, incarnation, batch)
+
+    def listen(self) -> AsyncIterator[tuple[str, HubSeq]]:
+        """Yield (tenant, position) after each decision of any hub process, for ever."""
+        return listening.listen(self._pool.dsn)
+
+    # The hub's own reads and writes.
+
+    async def write(
+        self, tenant: str, edits: Sequence[Edit], *, author: str, message: str, restores: int = 0
+    ) -> Written:
+        """Write documents whole, in one change of the hub's own.
+
+        Raises InvalidInput; VersionMismatch when a document is not at its edit's `if_version`.
+        CommitUncertain when Postgres broke off while it committed.
+        """
+        assert len({edit.document for edit in edits}) == len(edits), "one edit for each document"
+        answer = await self._lanes.submit(tenant, HubWrite(edits, author, message, restores))
+        assert isinstance(answer, Written), "a write is answered by Written"
+        return answer
+
+    async def read(self, tenant: str, document: DocumentId) -> Stored | None:
+        """A document as it stands, deleted ones included; None where nobody ever wrote it."""
+        return await reading.read(self._pool, tenant, document)
+
+    async def read_version(self, tenant: str, document: DocumentId, version: int) -> Stored | None:
+        """A document as it stood in one of its versions; None where there is no such version."""
+        return await reading.read_version(self._pool, tenant, document, version)
+
+    async def documents(
+        self, tenant: str, *, prefix: str = "", after: str = "", limit: int = reading.DOCUMENTS_MAX
+    ) -> list[Stored]:
+        """Live documents below a namespace, by address; `after` is the last address of the page before."""
+        return await reading.documents(self._pool, tenant, prefix=prefix, after=after, limit=limit)
+
+    async def versions(
+        self, tenant: str, document: DocumentId, *, limit: int = reading.VERSIONS_MAX
+    ) -> list[Version]:
+        """The last versions of a document, the latest first."""
+        return await reading.versions(self._pool, tenant, document, limit=limit)
+
+    async def digest(self, tenant: str, scope: Scope) -> tuple[Cursor, ScopeDigest]:
+        """Where the tenant stands, and the digest of a scope there."""
+        return await pulls.digest(self._pool, self._digests, tenant, scope)
+
+    async def merges(
+        self,
+        tenant: str,
+        *,
+        prefix: str = "",
+        kind: str = "",
+        policy: str = "",
+        waiting: bool = False,
+        before: int | None = None,
+        limit: int = ledger.MERGES_MAX,
+    ) -> list[LedgerRow]:
+        """Ledger rows, the latest first; `before` is the last id of the page before.
+
+        `prefix` is a namespace or a whole address, `policy` a rule's name, `waiting` leaves only
+        what waits for an operator.
+        """
+        return await ledger.merges(
+            self._pool,
+            tenant,
+            prefix=prefix,
+            kind=kind,
+            policy=policy,
+            waiting=waiting,
+            before=before,
+            limit=limit,
+        )
+
+    async def merge(self, tenant: str, number: int) -> LedgerRow | None:
+        """One ledger row."""
+        return await ledger.merge(self._pool, tenant, number)

@@ -1,0 +1,62 @@
+"""Transfers that a break interrupted: heads of pushes that came in, and pulls that are going out."""
+
+from anabranch_sync.errors import FrameTooLarge
+from anabranch_sync.ids import Cursor, Incarnation
+from anabranch_sync.messages import BATCH_BYTES_MAX
+from anabranch_sync.standing import Partial
+
+from anabranch_hub.store.pool import Pool, Session
+
+
+async def store_upload(
+    pool: Pool, tenant: str, incarnation: Incarnation, batch: bytes, total: int, offset: int, piece: bytes
+) -> None:
+    """Make a piece durable where it continues what is there; a repeated piece changes nothing.
+
+    Raises FrameTooLarge.
+    """
+    if max(total, offset + len(piece)) > BATCH_BYTES_MAX:
+        raise FrameTooLarge("upload", max(total, offset + len(piece)), BATCH_BYTES_MAX)
+    async with pool.undoing(tenant) as session:
+        async with session.pipeline():
+            await session.begin()
+            await session.run("drop_other_uploads", incarnation=incarnation, batch=batch)
+        async with session.committing():
+            await session.run(
+                "add_piece", incarnation=incarnation, batch=batch, offset=offset, total=total, piece=piece
+            )
+
+
+async def upload(pool: Pool, tenant: str, incarnation: Incarnation) -> Partial | None:
+    """What has arrived of a push."""
+    async with pool.session(tenant) as session:
+        return await arrived(session, incarnation)
+
+
+async def arrived(session: Session, incarnation: Incarnation) -> Partial | None:
+    """What has arrived of a push, within a transaction."""
+    row = await session.row("upload", incarnation=incarnation)
+    return Partial(row["batch"], row["total"], row["received"]) if row else None
+
+
+async def spool(pool: Pool, tenant: str, incarnation: Incarnation, batch: bytes, body: bytes) -> None:
+    """Keep the bytes of a pull that is going out, in place of the one before."""
+    async with pool.session(tenant) as session:
+        await session.run("spool", incarnation=incarnation, batch=batch, body=body)
+
+
+async def spooled(pool: Pool, tenant: str, incarnation: Incarnation, batch: bytes) -> bytes | None:
+    """The bytes of a pull, if they are still there."""
+    async with pool.session(tenant) as session:
+        row = await session.row("spooled", incarnation=incarnation, batch=batch)
+        return bytes(row["body"]) if row else None
+
+
+async def seen(pool: Pool, tenant: str, incarnation: Incarnation, cursor: Cursor) -> None:
+    """A replica has applied everything up to `cursor`; its spooled pull is of no use any more."""
+    async with pool.undoing(tenant) as session:
+        async with session.pipeline():
+            await session.begin()
+            await session.run("drop_spool", incarnation=incarnation)
+        async with session.committing():
+            await session.run("seen", incarnation=incarnation, epoch=cursor.epoch, hub_seq=cursor.hub_seq)
