@@ -140,7 +140,7 @@ class EmbeddedOpenBao:
             write_private(self._folder / "pid", str(process.pid))
             await self._ready(process, port)
         except BaseException:
-            await process.stop(*STOP_STEPS)
+            await process.stop()  # it has acknowledged nothing: no goodbye
             raise
 
     async def _ready(self, process: ServerProcess, port: int) -> None:

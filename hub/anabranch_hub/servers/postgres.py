@@ -14,6 +14,7 @@ the modes of parent folders.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import secrets
@@ -32,7 +33,14 @@ from anabranch_hub.servers.private_files import (
     sync_folder,
     write_private,
 )
-from anabranch_hub.servers.process import ServerProcess, end_leftover, environment, exit_reason, shim
+from anabranch_hub.servers.process import (
+    ServerProcess,
+    end_leftover,
+    environment,
+    exit_reason,
+    runs_with,
+    shim,
+)
 
 SUPERUSER = "postgres"
 
@@ -85,9 +93,11 @@ class EmbeddedPostgres:
         """
         self._prepare_folder()
         version = await self._choose_identity()
+        self._open_passage()
         pid = pid_of(self._cluster)
         if await end_leftover(self.name, pid, self._cluster, self._log_path, *STOP_STEPS):
             progress(f"postgres: ended the server a killed hub left behind (pid {pid})")
+        forget_reused_pid(self._cluster)
         if not self._cluster.exists():
             progress("postgres: creating the database cluster")
             await self._create_cluster()
@@ -186,6 +196,21 @@ class EmbeddedPostgres:
                 self._cluster, what="PostgreSQL", found=found or "unknown", supported=brought
             )
 
+    def _open_passage(self) -> None:
+        """Where root has to become another account for good: let that account pass to its cluster."""
+        self._give(self._folder)
+        if ":" not in self._identity:
+            return
+        data_dir = self._folder.parent
+        data_dir.chmod(data_dir.stat().st_mode | 0o011)  # pass, not list; what lies beside is 0700 or 0600
+        for folder in data_dir.parents:
+            if not folder.stat().st_mode & 0o001:
+                reason = (
+                    f"it refuses to be root, user namespaces are refused here, and no other account may pass "
+                    f"{folder}: choose a --data-dir that others may reach, or run the hub as an ordinary user"
+                )
+                raise ServerFailed(self.name, reason, self._log_path)
+
     def _give_cluster(self) -> None:
         """Root only: hand the cluster to whom the server runs as, when that changed since the last run."""
         if os.geteuid() != 0 or self._cluster.stat().st_uid == self._owner()[0]:
@@ -260,6 +285,22 @@ def pid_of(cluster: Path) -> int | None:
     """The pid that postmaster.pid names, whether or not it lives."""
     lines = pid_file(cluster)
     return int(lines[PID_LINE]) if lines and lines[PID_LINE].isdecimal() else None
+
+
+def forget_reused_pid(cluster: Path) -> None:
+    """Remove a pid file whose pid another program has now, as after a power cut in a container.
+
+    Postgres takes any living process for its predecessor and would refuse for ever. Removing the file is
+    wrong only while a server or a backend of it lives; all of those work in the cluster's folder.
+    """
+    pid = pid_of(cluster)
+    if pid is None or not Path(f"/proc/{pid}").exists() or runs_with(pid, cluster):
+        return
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # not a process, gone, or another user's
+            if process.name.isdecimal() and (process / "cwd").readlink() == cluster.resolve():
+                return
+    (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
 def is_ready(cluster: Path, pid: int) -> bool:

@@ -122,12 +122,7 @@ class EmbeddedServers:
         try:
             for server in self._servers:
                 self._note(server, phase=Phase.STARTING)
-            outcomes = await asyncio.gather(
-                *(server.start(self._progress) for server in self._servers), return_exceptions=True
-            )
-            for outcome in outcomes:
-                if isinstance(outcome, BaseException):
-                    raise outcome
+            await self._start_all()
         except BaseException:
             await self._stop()
             raise
@@ -144,6 +139,17 @@ class EmbeddedServers:
         await asyncio.gather(*self._watches, return_exceptions=True)
         self._watches.clear()
         await self._stop()
+
+    async def _start_all(self) -> None:
+        """Start both at once; the first failure breaks off the other one's start."""
+        starts = [asyncio.create_task(server.start(self._progress)) for server in self._servers]
+        try:
+            await asyncio.gather(*starts)
+        except BaseException:
+            for start in starts:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)
+            raise
 
     async def _stop(self) -> None:
         try:
