@@ -39,7 +39,6 @@ RETRY_WAIT_FIRST_S = 0.05
 RETRY_WAIT_MAX_S = 1.0
 
 REQUEST_S_MAX = 10.0
-# Vault's own default is 32 MiB; what the hub asks for fits into far less.
 REASON_CHARS_MAX = 200
 
 # Renew after two thirds of the lease: a Vault that is away for the last third is not noticed.
@@ -55,6 +54,7 @@ path "{TRANSIT}/*"                {{ capabilities = ["create", "read", "update",
 path "{KV}/*"                     {{ capabilities = ["create", "read", "update", "list", "delete"] }}
 path "auth/token/lookup-self"     {{ capabilities = ["read"] }}
 path "auth/token/renew-self"      {{ capabilities = ["update"] }}
+path "auth/token/revoke-self"     {{ capabilities = ["update"] }}
 """.strip()
 
 
@@ -119,6 +119,10 @@ class Vault:
             self._renewal.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._renewal
+        if self._token is not None and isinstance(self._access.credentials, AppRole):
+            # A token nobody needs any more; if Vault is away it ends by itself within its lease.
+            with contextlib.suppress(httpx.TransportError):
+                await self._http.post("auth/token/revoke-self", headers={"X-Vault-Token": self._token})
         await self._http.aclose()
 
     # -- key-value, version 2
