@@ -1,0 +1,38 @@
+"""The command `demo`: the whole house at work on a real catalogue, over links that break."""
+
+from importlib import import_module
+
+import click
+
+from anabranch_hub.cli.invocation import Invocation, command
+
+# Each edge is a process of some 60 MB; more of them than this prove nothing more on one machine.
+EDGES_MAX = 50
+
+
+@command("demo")
+@click.option(
+    "--edges",
+    type=click.IntRange(2, EDGES_MAX),
+    default=5,
+    show_default=True,
+    help="How many edges take part.",
+)
+@click.option(
+    "--documents", type=click.IntRange(min=1), help="How many documents to import.  [default: all there are]"
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Repeat the edits and cuts of another run.")
+async def demo(invocation: Invocation, edges: int, documents: int | None, seed: int | None) -> None:
+    """Run a real hub and real edges: offline edits, cut links, a kill; then prove that all agree.
+
+    Exits non-zero when anything diverged or an acknowledged write is missing.
+    """
+    run = import_module("anabranch_hub.demo.run").run
+    converged = await run(
+        edges=edges, documents=documents, seed=seed, data_dir=invocation.data_dir, as_json=invocation.json
+    )
+    if not converged:
+        raise click.exceptions.Exit(1)
+
+
+COMMANDS = {"demo": demo}

@@ -1,0 +1,272 @@
+"""Commands on the hub's documents: `get`, `set`, `delete`, `list`.
+
+What they write is decided like everything else: concurrent writes of edges meet it as they come.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+from anabranch_sync.document import Object, at, check_content
+from anabranch_sync.errors import InvalidPath
+from anabranch_sync.ids import DocumentId, check_message, check_tenant, document_id
+from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
+from anabranch_sync.value import Json
+
+from anabranch_hub.cli import reach, terminal
+from anabranch_hub.cli.arguments import IF_VERSION, KEY, MESSAGE, NAMESPACE, POINTER, POINTER_NEEDED, TENANT
+from anabranch_hub.cli.failure import NotFound
+from anabranch_hub.cli.given import given_value
+from anabranch_hub.cli.invocation import Invocation, command
+from anabranch_hub.errors import VersionMismatch
+from anabranch_hub.store import Edit, Stored, Written
+
+# An edit of one value reads the document, edits it and writes it back unless another write came between;
+# a document that so many writers change at once has no use for one more.
+ATTEMPTS_MAX = 10
+
+
+@command("get")
+@TENANT
+@NAMESPACE
+@POINTER
+@KEY
+@click.option("--raw", is_flag=True, help="Print a string as it is, without quotes.")
+async def get(invocation: Invocation, tenant: str, namespace: str, pointer: str, key: str, raw: bool) -> None:
+    """Print a document, or the value at a JSON Pointer in it, as JSON.
+
+    \b
+    anabranch-hub get acme acme/prod/router
+    anabranch-hub get acme acme/prod/router /limits/requests
+    """
+    check_tenant(tenant)
+    document, path = document_id(namespace, key), parse_pointer(pointer)
+    async with reach.store(invocation) as store:
+        stored = await store.read(tenant, document)
+    value = _value(document, stored, path)
+    assert stored is not None, "a value comes from a document"
+    if invocation.json:
+        terminal.write_json(
+            {
+                "tenant": tenant,
+                "namespace": document.namespace,
+                "key": document.key,
+                "path": render_pointer(path),
+                "value": value,
+                "version": stored.version,
+                "hub_seq": stored.hub_seq,
+            }
+        )
+        return
+    if raw and isinstance(value, str):
+        terminal.write(terminal.one_line(value) if terminal.is_terminal(sys.stdout) else value)
+    else:
+        terminal.write_json(value)
+    if invocation.verbose or terminal.is_terminal(sys.stdout):
+        terminal.flush()
+        provenance = f"{document} version {stored.version}, position {stored.hub_seq}"
+        terminal.say(terminal.painted(provenance, "dim", sys.stderr))
+
+
+@command("set")
+@TENANT
+@NAMESPACE
+@POINTER_NEEDED
+@click.argument("value")
+@click.option("--string", "as_text", is_flag=True, help="Store the text as it is, whatever it looks like.")
+@KEY
+@MESSAGE
+@IF_VERSION
+async def set_value(
+    invocation: Invocation,
+    tenant: str,
+    namespace: str,
+    pointer: str,
+    value: str,
+    as_text: bool,
+    key: str,
+    message: str,
+    if_version: int | None,
+) -> None:
+    """Set the value at a JSON Pointer ("" is the whole document).
+
+    VALUE is JSON, or a word that does not look like JSON and is stored as a string; - reads standard
+    input and @FILE a file, both JSON. With --string the text is stored as it is.
+
+    \b
+    anabranch-hub set acme acme/prod/router /limits/requests 600
+    anabranch-hub set acme acme/prod/router /model gpt-4o -m "cheaper at night"
+    anabranch-hub set acme acme/prod/router "" @router.json
+    """
+    new, path = given_value(value, as_text=as_text), parse_pointer(pointer)
+
+    def edited(document: DocumentId, stored: Stored | None) -> Object:
+        return check_content(document, _with(_content(stored), path, new))
+
+    await _edit(invocation, tenant, document_id(namespace, key), edited, message, if_version)
+
+
+@command("delete")
+@TENANT
+@NAMESPACE
+@POINTER
+@KEY
+@MESSAGE
+@IF_VERSION
+async def delete(
+    invocation: Invocation,
+    tenant: str,
+    namespace: str,
+    pointer: str,
+    key: str,
+    message: str,
+    if_version: int | None,
+) -> None:
+    """Delete a document, or the value at a JSON Pointer in it. Its history stays."""
+    path = parse_pointer(pointer)
+
+    def edited(document: DocumentId, stored: Stored | None) -> Object | None:
+        _value(document, stored, path)
+        return None if path == ROOT else _without(_content(stored) or {}, path)
+
+    await _edit(invocation, tenant, document_id(namespace, key), edited, message, if_version)
+
+
+@command("list")
+@TENANT
+@click.argument("prefix", default="")
+@click.option("-l", "--long", is_flag=True, help="Version and position too.")
+async def list_documents(invocation: Invocation, tenant: str, prefix: str, long: bool) -> None:
+    """List the documents of the namespace PREFIX and those below it, one on a line."""
+    check_tenant(tenant)
+    if prefix:
+        document_id(prefix)
+    async with reach.store(invocation) as store:
+        listed: list[Stored] = []
+        while page := await store.documents(
+            tenant, prefix=prefix, after=str(listed[-1].document) if listed else ""
+        ):
+            listed += page
+    if invocation.json:
+        terminal.write_json(
+            [
+                {
+                    "namespace": each.document.namespace,
+                    "key": each.document.key,
+                    "version": each.version,
+                    "hub_seq": each.hub_seq,
+                }
+                for each in listed
+            ]
+        )
+    elif long:
+        rows = [(str(each.document), str(each.version), str(each.hub_seq)) for each in listed]
+        for line in terminal.columns(rows, heading=("document", "version", "position")):
+            terminal.write(line)
+    else:
+        for each in listed:
+            terminal.write(terminal.one_line(str(each.document)))
+
+
+async def _edit(
+    invocation: Invocation,
+    tenant: str,
+    document: DocumentId,
+    edited: Callable[[DocumentId, Stored | None], Object | None],
+    message: str,
+    if_version: int | None,
+) -> None:
+    """Write what `edited` makes of the document, however often others write meanwhile."""
+    check_tenant(tenant)
+    check_message(message)
+    author = invocation.author
+    async with reach.store(invocation) as store:
+        for attempts_left in reversed(range(ATTEMPTS_MAX)):
+            stored = await store.read(tenant, document)
+            content = edited(document, stored)
+            seen = if_version if if_version is not None else version_of(stored)
+            try:
+                written = await store.write(
+                    tenant, [Edit(document, content, seen)], author=author, message=message
+                )
+            except VersionMismatch:
+                if if_version is not None or not attempts_left:
+                    raise
+            else:
+                break
+    tell_written(invocation, written, [document])
+
+
+def version_of(stored: Stored | None) -> int:
+    """What a write must say it saw; 0 for a document that is not there."""
+    return 0 if stored is None or stored.content is None else stored.version
+
+
+def tell_written(invocation: Invocation, written: Written, documents: Sequence[DocumentId]) -> None:
+    """Acknowledge a write: ``ok``, its position in the tenant's order, the documents."""
+    if invocation.json:
+        terminal.write_json(
+            {
+                "hub_seq": written.hub_seq,
+                "documents": [
+                    {"namespace": each.namespace, "key": each.key, "version": version}
+                    for each, version in zip(documents, written.versions, strict=True)
+                ],
+            }
+        )
+        return
+    named = " ".join(
+        f"{each} version {version}" for each, version in zip(documents, written.versions, strict=True)
+    )
+    terminal.write(f"{terminal.painted('ok', 'green')} {named}, position {written.hub_seq}")
+
+
+def _content(stored: Stored | None) -> Object | None:
+    return None if stored is None else stored.content
+
+
+def _value(document: DocumentId, stored: Stored | None, path: Path) -> Json:
+    """The value at `path`. Raises NotFound."""
+    content = _content(stored)
+    if content is None:
+        raise NotFound(f"document {document}", "see what there is with `anabranch-hub list TENANT`")
+    try:
+        return at(content, path)
+    except KeyError as error:
+        (pointer,) = error.args
+        raise NotFound(f"{pointer} in {document}", "see what there is with `anabranch-hub get`") from None
+
+
+def _with(content: Object | None, path: Path, new: Json) -> Json:
+    """A copy of `content` with `new` at `path`; objects on the way are made where nothing stands."""
+    if path == ROOT:
+        return new
+    result: Object = dict(content or {})
+    parent = result
+    for depth, key in enumerate(path[:-1], 1):
+        child = parent.get(key, {})
+        if not isinstance(child, dict):
+            standing = render_pointer(path[:depth])
+            raise InvalidPath(
+                render_pointer(path), f"{standing} holds a value that is no object: set {standing} itself"
+            )
+        parent[key] = child = dict(child)
+        parent = child
+    parent[path[-1]] = new
+    return result
+
+
+def _without(content: Object, path: Path) -> Object:
+    """A copy of `content` without what stands at `path`."""
+    result = dict(content)
+    parent = result
+    for key in path[:-1]:
+        child = parent[key]
+        assert isinstance(child, dict), "the value at the path was found"
+        parent[key] = child = dict(child)
+        parent = child
+    del parent[path[-1]]
+    return result
+
+
+COMMANDS = {"get": get, "set": set_value, "delete": delete, "list": list_documents}

@@ -1,0 +1,1 @@
+"""What an operator needs of a running hub: its logs, its health, its whereabouts, an examination."""
