@@ -1,0 +1,382 @@
+"""The SDK: one replica, read and written by a program.
+
+::
+
+    with anabranch.open() as client:
+        limit = client.get("acme/prod/router", "/limits/requests").value
+        with client.change("raise both limits") as change:
+            change.set("acme/prod/router", "/limits/requests", 200)
+            change.set("acme/prod/router", "/limits/tokens", 90_000)
+
+Nothing here waits for the network: reads and writes are answered by the replica, and the agent
+carries changes to the hub and back whenever it can. A `Client` may be used from several threads:
+reads run side by side, writes one after the other. After `os.fork`, open a new one in the child.
+"""
+
+import asyncio
+import marshal
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path as FilePath
+from types import TracebackType
+from typing import TypeAlias
+
+from anabranch_sync.document import at
+from anabranch_sync.ids import DocumentId, document_id
+from anabranch_sync.path import Path, parse_pointer, render_pointer
+from anabranch_sync.pull import Notice
+from anabranch_sync.value import Json, check
+
+from anabranch.change_builder import Delete, Draft, Patch, Set, Step, edits, take
+from anabranch.errors import NotFound, NothingCached
+from anabranch.patching import check_patch
+from anabranch.readings import Changed, Committed, Reading, State, Status, age_s, state_of
+from anabranch.replica import Listed, LogLine, Refused, Replica, Visible
+
+# Named here because inside `Client`, `list` is its method.
+Log: TypeAlias = list[LogLine]
+Notices: TypeAlias = list[Notice]
+Refusals: TypeAlias = list[Refused]
+
+# The environment variable that names the replica when `open` is not told.
+REPLICA_VARIABLE = "ANABRANCH_REPLICA"
+# How often a watch looks: a person does not notice it, and it costs some microseconds each time.
+WATCH_PAUSE_S = 0.05
+# A reading made this lately is given out again: `age_s` is then at most so much too small.
+_REMEMBERED_S = 0.1
+# Bounds the memory of readings; the documents themselves are bounded by the replica's shelf.
+_REMEMBERED_MAX = 10_000
+
+
+def default_path() -> FilePath:
+    """Where the replica is: $ANABRANCH_REPLICA, or the user's data directory."""
+    named = os.environ.get(REPLICA_VARIABLE)
+    if named:
+        return FilePath(named)
+    from platformdirs import user_data_path  # 25 ms that most callers need not pay
+
+    return user_data_path("anabranch") / "replica.db"
+
+
+def open(path: str | FilePath | None = None) -> "Client":
+    """Open the replica at `path` (default: `default_path`). Raises ReplicaError."""
+    return Client(Replica.open(default_path() if path is None else path))
+
+
+class Client:
+    """A replica, for a program. Close it, or use it as a context manager."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.replica = replica
+        self._remembered: dict[tuple[str, str, str], tuple[int, float, Reading, bytes | None]] = {}
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file. Safe to repeat."""
+        self.replica.close()
+
+    # Reading.
+
+    def get(self, namespace: str, path: str = "", *, key: str = "config") -> Reading:
+        """The value at the JSON Pointer `path` (default: the whole document).
+
+        Objects and lists are the caller's own copy. Raises NotFound, NothingCached, InvalidInput,
+        ReplicaCorrupt.
+        """
+        place = (namespace, path, key)
+        view = self.replica.look()
+        remembered = self._remembered.get(place)
+        if remembered is not None:
+            seen, until_s, reading, packed = remembered
+            if seen == view and time.monotonic() < until_s:
+                return reading if packed is None else _with(reading, marshal.loads(packed))
+        return self._read(place, view)
+
+    def list(self, prefix: str = "") -> list[Listed]:
+        """The documents whose namespace is `prefix` or lies below it, by name."""
+        return self.replica.documents(prefix.strip("/"))
+
+    def log(self, namespace: str, *, key: str = "config") -> Log:
+        """What this replica knows of a document's past, oldest first; what waits comes last."""
+        return self.replica.history(document_id(namespace, key))
+
+    def conflicts(self) -> Notices:
+        """Conflicts in which this edge took part, as the hub decided them."""
+        return self.replica.notices()
+
+    def refused(self) -> Refusals:
+        """Changes of this edge that the hub refused, whole."""
+        return self.replica.refused()
+
+    def status(self) -> Status:
+        """How the replica stands. Works offline and on a full disk."""
+        facts = self.replica.facts()
+        now_s = time.time()
+        age = age_s(facts.heard, now_s)
+        oldest = facts.oldest_unsent_ms
+        return Status(
+            path=str(self.replica.path),
+            tenant=self.replica.tenant,
+            edge=self.replica.edge,
+            prefixes=self.replica.scope.prefixes,
+            state=state_of(facts.heard, age),
+            age_s=age,
+            link=facts.heard.link,
+            agent_running=self.replica.agent_running(),
+            clock_offset_ms=facts.heard.clock_offset_ms,
+            incarnation=facts.continuity.incarnation,
+            cursor=facts.cursor,
+            documents=facts.documents,
+            outbox=facts.outbox,
+            unsent=facts.unsent,
+            oldest_unsent_s=None if oldest is None else max(0.0, now_s - oldest / 1000),
+            conflicts=facts.notices,
+            refused=facts.refused,
+            digest=str(facts.digest),
+            file_bytes=facts.file_bytes,
+            wal_bytes=facts.wal_bytes,
+            reserve=facts.reserve,
+        )
+
+    # Writing.
+
+    def set(
+        self,
+        namespace: str,
+        path: str,
+        value: object,
+        *,
+        key: str = "config",
+        message: str = "",
+        author: str | None = None,
+        if_version: int | None = None,
+    ) -> Committed:
+        """Put `value` at `path`, making the document and objects on the way; ``""`` replaces it all.
+
+        Durable when it returns. With `if_version`, only if the document is at that version (0: does
+        not exist). Raises InvalidInput, Denied, PreconditionFailed, ReplicaError.
+        """
+        return self._commit([_set_step(namespace, path, value, key, if_version)], message, author, 0)
+
+    def patch(
+        self,
+        namespace: str,
+        operations: Sequence[object],
+        *,
+        key: str = "config",
+        message: str = "",
+        author: str | None = None,
+        if_version: int | None = None,
+    ) -> Committed:
+        """Apply a JSON Patch (RFC 6902), all of it or nothing. Raises as `set`, and PatchFailed."""
+        return self._commit([_patch_step(namespace, operations, key, if_version)], message, author, 0)
+
+    def delete(
+        self,
+        namespace: str,
+        path: str = "",
+        *,
+        key: str = "config",
+        message: str = "",
+        author: str | None = None,
+        if_version: int | None = None,
+    ) -> Committed:
+        """Delete what is at `path` (default: the document). Raises as `set`, and NotFound."""
+        return self._commit([_delete_step(namespace, path, key, if_version)], message, author, 0)
+
+    def change(self, message: str = "", *, author: str | None = None, restores: int = 0) -> "ChangeBuilder":
+        """Several writes as one change: committed when the block ends, dropped if it raises.
+
+        `restores` names the ledger row whose losing value the change brings back.
+        """
+        return ChangeBuilder(self, message, author, restores)
+
+    # Watching.
+
+    def watch(self, prefix: str = "", *, timeout_s: float | None = None) -> Iterator[Changed]:
+        """Yield documents at or below `prefix` as they change from now on, whoever changes them.
+
+        States between two looks are skipped: what is yielded is what stands. Ends after `timeout_s`.
+        """
+        watcher = _Watcher(self, prefix)
+        end_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            yield from watcher.changes()
+            if end_s is not None and time.monotonic() >= end_s:
+                return
+            time.sleep(WATCH_PAUSE_S)
+
+    async def awatch(self, prefix: str = "", *, timeout_s: float | None = None) -> AsyncIterator[Changed]:
+        """`watch` for asyncio."""
+        watcher = _Watcher(self, prefix)
+        end_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            for changed in watcher.changes():
+                yield changed
+            if end_s is not None and time.monotonic() >= end_s:
+                return
+            await asyncio.sleep(WATCH_PAUSE_S)
+
+    def _read(self, place: tuple[str, str, str], view: int) -> Reading:
+        namespace, pointer, key = place
+        document, path = document_id(namespace, key), parse_pointer(pointer)
+        visible = self.replica.read(document)
+        reading = self._reading(document, path, visible)
+        packed = marshal.dumps(reading.value) if isinstance(reading.value, dict | list) else None
+        if len(self._remembered) >= _REMEMBERED_MAX:
+            self._remembered.clear()
+        self._remembered[place] = (view, time.monotonic() + _REMEMBERED_S, reading, packed)
+        return reading if packed is None else _with(reading, marshal.loads(packed))
+
+    def _reading(self, document: DocumentId, path: Path, visible: Visible | None) -> Reading:
+        heard = self.replica.link()
+        age = age_s(heard, time.time())
+        state = state_of(heard, age)
+        if visible is None:
+            if state is State.NEVER_SYNCED:
+                raise NothingCached(document)
+            raise NotFound(document)
+        try:
+            value = at(visible.content, path)
+        except KeyError as error:
+            raise NotFound(document, render_pointer(path), f"{error.args[0]} is absent") from error
+        source = "local" if visible.pending else "hub"
+        return Reading(document, path, value, visible.version, visible.pending > 0, source, age, state)
+
+    def _commit(self, steps: Sequence[Step], message: str, author: str | None, restores: int) -> Committed:
+        entry = self.replica.compose(
+            lambda read: edits(steps, read),
+            author=self.replica.author if author is None else author,
+            message=message,
+            now_ms=time.time_ns() // 1_000_000,
+            restores=restores,
+        )
+        return Committed("", ()) if entry is None else Committed(str(entry.dot), entry.change.documents)
+
+
+class ChangeBuilder:
+    """Writes that will be one change. `get` shows what would stand; nothing is durable before the end."""
+
+    def __init__(self, client: Client, message: str, author: str | None, restores: int) -> None:
+        self.committed: Committed | None = None
+        self._client = client
+        self._message = message
+        self._author = author
+        self._restores = restores
+        self._steps: list[Step] = []
+        self._drafts: Draft = {}
+
+    def __enter__(self) -> "ChangeBuilder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.committed = self._client._commit(self._steps, self._message, self._author, self._restores)
+
+    def get(self, namespace: str, path: str = "", *, key: str = "config") -> Reading:
+        """As `Client.get`, with the steps so far taken."""
+        document = document_id(namespace, key)
+        if document not in self._drafts:
+            return self._client.get(namespace, path, key=key)
+        standing = self._client.replica.read(document)
+        content = self._drafts[document]
+        draft = None if content is None else Visible(content, standing.version if standing else 0, 1)
+        reading = self._client._reading(document, parse_pointer(path), draft)
+        return _with(reading, check(reading.value))
+
+    def set(
+        self, namespace: str, path: str, value: object, *, key: str = "config", if_version: int | None = None
+    ) -> None:
+        """As `Client.set`."""
+        self._take(_set_step(namespace, path, value, key, if_version))
+
+    def patch(
+        self,
+        namespace: str,
+        operations: Sequence[object],
+        *,
+        key: str = "config",
+        if_version: int | None = None,
+    ) -> None:
+        """As `Client.patch`."""
+        self._take(_patch_step(namespace, operations, key, if_version))
+
+    def delete(
+        self, namespace: str, path: str = "", *, key: str = "config", if_version: int | None = None
+    ) -> None:
+        """As `Client.delete`."""
+        self._take(_delete_step(namespace, path, key, if_version))
+
+    def _take(self, step: Step) -> None:
+        """Try the step now, so that its error shows where it was written, and keep it for the commit."""
+        take(step, self._drafts, self._client.replica.read)
+        self._steps.append(step)
+
+
+class _Watcher:
+    """What a watch has yielded, by digest, so that it yields what differs and only that."""
+
+    def __init__(self, client: Client, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix.strip("/")
+        self._view = client.replica.look()
+        self._revision, _ = client.replica.changed(-1)
+        self._digests = {listed.document: listed.digest for listed in client.list(self._prefix)}
+
+    def changes(self) -> Iterator[Changed]:
+        """What has changed since the last look."""
+        view = self._client.replica.look()
+        if view == self._view:
+            return
+        self._view = view
+        self._revision, rows = self._client.replica.changed(self._revision)
+        for document, digest in rows:
+            if not self._covers(document) or self._digests.get(document, 0) == digest:
+                continue
+            self._digests[document] = digest
+            yield Changed(document, self._now(document))
+
+    def _covers(self, document: DocumentId) -> bool:
+        return not self._prefix or f"{document.namespace}/".startswith(f"{self._prefix}/")
+
+    def _now(self, document: DocumentId) -> Reading | None:
+        try:
+            return self._client.get(document.namespace, key=document.key)
+        except (NotFound, NothingCached):
+            return None
+
+
+def _with(reading: Reading, value: Json) -> Reading:
+    """The reading with the caller's own copy of the value."""
+    return Reading(
+        reading.document,
+        reading.path,
+        value,
+        reading.version,
+        reading.pending,
+        reading.source,
+        reading.age_s,
+        reading.state,
+    )
+
+
+def _set_step(namespace: str, path: str, value: object, key: str, if_version: int | None) -> Set:
+    keys = parse_pointer(path)
+    return Set(document_id(namespace, key), keys, check(value, path, len(keys) + 1), if_version)
+
+
+def _patch_step(namespace: str, operations: Sequence[object], key: str, if_version: int | None) -> Patch:
+    document = document_id(namespace, key)
+    return Patch(document, check_patch(document, operations), if_version)
+
+
+def _delete_step(namespace: str, path: str, key: str, if_version: int | None) -> Delete:
+    return Delete(document_id(namespace, key), parse_pointer(path), if_version)

@@ -1,0 +1,260 @@
+"""What can go wrong on an edge, one class per thing a caller can do about it.
+
+::
+
+    AnabranchError                  (anabranch_sync.errors) the root; `exit_code` is what the CLI returns
+    ├── NotFound                3   no such document, or nothing at that path in it
+    ├── NothingCached           7   nothing there, and this replica has never heard from its hub
+    ├── Denied                  4   a write outside the edge's scope or into an operators' layer
+    ├── PreconditionFailed      5   the document is not what the write demands; nothing was changed
+    │   ├── VersionMismatch         another version than `if_version`
+    │   ├── NotAnObject             a path that leads through a scalar or a list
+    │   └── PatchFailed             a JSON Patch that does not apply
+    ├── HubError                    the other side of the link; what is here stays as it is
+    │   ├── HubUnreachable      7   no connection, or one that brings nothing forward
+    │   ├── HubDenied           4   revoked, a used token, a certificate that is not the last one
+    │   └── HubUnverified       8   whoever answers there cannot prove to be this edge's hub
+    ├── IdentityUnusable        7   the edge's key or certificate is missing or damaged
+    └── ReplicaError            1   the file itself; nothing was changed
+        ├── ReplicaMissing      7   there is no replica at that path
+        ├── ReplicaExists       5   `create` never overwrites
+        ├── ReplicaTooNew           written by a newer anabranch
+        ├── ReplicaCorrupt      8   damaged bytes: found, never repaired silently
+        ├── ReplicaInUse            another agent runs on this file
+        ├── ReplicaBusy             another process has been writing for too long
+        ├── ReplicaUnwritable       permissions, or a read-only disk
+        ├── DiskFull                no room for the write
+        └── StorageFailed           the disk reported an error; the outcome of the write is unknown
+"""
+
+from typing import ClassVar
+
+from anabranch_sync.errors import AnabranchError
+from anabranch_sync.ids import DocumentId
+
+__all__ = [
+    "AnabranchError",
+    "Denied",
+    "DiskFull",
+    "HubDenied",
+    "HubError",
+    "HubUnreachable",
+    "HubUnverified",
+    "IdentityUnusable",
+    "NotAnObject",
+    "NotFound",
+    "NothingCached",
+    "PatchFailed",
+    "PreconditionFailed",
+    "ReplicaBusy",
+    "ReplicaCorrupt",
+    "ReplicaError",
+    "ReplicaExists",
+    "ReplicaInUse",
+    "ReplicaMissing",
+    "ReplicaTooNew",
+    "ReplicaUnwritable",
+    "StorageFailed",
+    "VersionMismatch",
+]
+
+
+class NotFound(AnabranchError):
+    """No such document, or nothing at that path in it."""
+
+    exit_code = 3
+
+    def __init__(self, document: DocumentId, path: str = "", reason: str = "") -> None:
+        self.document = document
+        self.path = path
+        where = f"{document} has nothing at {path}" if path else f"{document} does not exist"
+        super().__init__(f"{where}: {reason}" if reason else where)
+
+
+class NothingCached(AnabranchError):
+    """Nothing there, and this replica has never heard from its hub, so it cannot know."""
+
+    exit_code = 7
+
+    def __init__(self, document: DocumentId) -> None:
+        self.document = document
+        super().__init__(
+            f"{document} is not here and this replica has never synced: run `anabranch sync` once online"
+        )
+
+
+class Denied(AnabranchError):
+    """A write this edge may not make. Decided here, without asking the hub."""
+
+    exit_code = 4
+
+    def __init__(self, document: DocumentId, prefixes: tuple[str, ...]) -> None:
+        self.document = document
+        self.prefixes = prefixes
+        super().__init__(
+            f"{document} is outside what this edge may write ({', '.join(prefixes) or 'nothing'}): "
+            "ask an operator to write it on the hub or to widen the scope"
+        )
+
+
+class PreconditionFailed(AnabranchError):
+    """The document is not what the write demands. Nothing was changed; read again and decide anew."""
+
+    exit_code = 5
+
+
+class VersionMismatch(PreconditionFailed):
+    """Another version than the one demanded by `if_version`."""
+
+    def __init__(self, document: DocumentId, version: int, if_version: int) -> None:
+        self.document = document
+        self.version = version
+        self.if_version = if_version
+        super().__init__(
+            f"{document} is at version {version}, not {if_version}: somebody changed it; read it again"
+        )
+
+
+class NotAnObject(PreconditionFailed):
+    """A path that leads through a scalar or a list."""
+
+    def __init__(self, document: DocumentId, path: str, found: str) -> None:
+        self.document = document
+        self.path = path
+        super().__init__(f"{document} has {found} at {path or '/'}, not an object: write that place whole")
+
+
+class PatchFailed(PreconditionFailed):
+    """A JSON Patch (RFC 6902) that is malformed, too large or does not apply. `index` counts from 0."""
+
+    def __init__(self, document: DocumentId, reason: str, index: int | None = None) -> None:
+        self.document = document
+        self.index = index
+        place = "" if index is None else f" at operation {index}"
+        super().__init__(f"the patch of {document} does not apply{place}: {reason}; nothing was changed")
+
+
+class HubError(AnabranchError):
+    """The other side of the link. `address` is host:port as it was given."""
+
+    def __init__(self, address: str, message: str, reason: str) -> None:
+        self.address = address
+        self.reason = reason
+        super().__init__(message)
+
+
+class HubUnreachable(HubError):
+    """No connection, or one that brings nothing forward. Nothing is lost: it goes on where it was."""
+
+    exit_code = 7
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(
+            address,
+            f"the hub at {address} is not reachable ({reason}): reading and writing here go on; "
+            "check the address and the network, then try again",
+            reason,
+        )
+
+
+class HubDenied(HubError):
+    """The hub answers, and will not have this edge. Trying again is of no use until someone acts."""
+
+    exit_code = 4
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, f"the hub at {address} says no: {reason}", reason)
+
+
+class HubUnverified(HubError):
+    """Whoever answers at that address cannot prove to be the hub that is meant. Nothing was sent to it."""
+
+    exit_code = 8
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(
+            address,
+            f"whoever answers at {address} is not the hub that is meant ({reason}): "
+            "check the address; if it is right, somebody stands between",
+            reason,
+        )
+
+
+class IdentityUnusable(AnabranchError):
+    """The edge's key or certificate. `path` is the folder beside the replica."""
+
+    exit_code = 7
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"identity {path}: {reason}: enrol this edge again with `anabranch init`")
+
+
+class ReplicaError(AnabranchError):
+    """The replica's file. `path` names it, `way_out` says what to do."""
+
+    way_out: ClassVar[str] = ""
+
+    def __init__(self, path: str, reason: str, way_out: str = "") -> None:
+        self.path = path
+        self.reason = reason
+        advice = way_out or self.way_out
+        super().__init__(f"replica {path}: {reason}" + (f": {advice}" if advice else ""))
+
+
+class ReplicaMissing(ReplicaError):
+    """There is no replica at that path."""
+
+    exit_code = 7
+    way_out = "enrol this edge with `anabranch init`, or name another file with ANABRANCH_REPLICA"
+
+
+class ReplicaExists(ReplicaError):
+    """There is one already, and it may hold changes the hub has not seen."""
+
+    exit_code = 5
+    way_out = "nothing was overwritten; move it aside first if it is no longer wanted"
+
+
+class ReplicaTooNew(ReplicaError):
+    """Written by a newer anabranch, whose schema this one does not know."""
+
+    way_out = "update anabranch on this machine; nothing was changed"
+
+
+class ReplicaCorrupt(ReplicaError):
+    """Damaged bytes. What can still be read stays readable; nothing is repaired silently."""
+
+    exit_code = 8
+    way_out = "move the file aside, enrol again with `anabranch init` and let the hub fill it"
+
+
+class ReplicaInUse(ReplicaError):
+    """Another agent runs on this file."""
+
+    way_out = "one agent is enough: stop the other one first"
+
+
+class ReplicaBusy(ReplicaError):
+    """Another process has been writing for longer than a write may take."""
+
+    way_out = "nothing was changed; try again"
+
+
+class ReplicaUnwritable(ReplicaError):
+    """Permissions, a missing directory or a read-only disk."""
+
+    way_out = "check who owns the file and its directory"
+
+
+class DiskFull(ReplicaError):
+    """No room for the write. Reading, status and deleting go on in a reserve kept for them."""
+
+    way_out = "nothing was changed; free some space and try again (reading and deleting still work)"
+
+
+class StorageFailed(ReplicaError):
+    """The disk reported an error. The write is not acknowledged and may or may not be there."""
+
+    way_out = "check the disk; read the document before you write it again"

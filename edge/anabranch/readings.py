@@ -1,0 +1,105 @@
+"""What the SDK answers: values with their version, source, age and state."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from anabranch_sync.ids import Cursor, DocumentId
+from anabranch_sync.path import Path
+from anabranch_sync.value import Json
+
+from anabranch.replica import Heard, Link
+
+# An agent hears from its hub at least every 4 minutes (pings on metered links are no further apart);
+# a minute more forgives a slow link before a reading is called stale.
+FRESH_S = 300.0
+# NTP slews by less than this between two readings; a clock further behind has been set back.
+_CLOCK_BACK_S = 1.0
+
+
+class State(StrEnum):
+    """How a reading stands to the hub."""
+
+    FRESH = "fresh"  # the link is up and the hub had nothing newer within FRESH_S
+    STALE = "stale"  # nobody said the link is down, but the hub was not heard within FRESH_S
+    OFFLINE = "offline"  # the agent says the link is down
+    NEVER_SYNCED = "never_synced"  # nothing has ever come from the hub
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A value read from the replica. It never waited for the network.
+
+    `pending`: some of it is not confirmed by the hub yet. `age_s`: seconds since the hub last had
+    nothing newer; None when it never was heard, or this machine's clock has gone back since.
+    """
+
+    document: DocumentId
+    path: Path
+    value: Json
+    version: int
+    pending: bool
+    source: str
+    age_s: float | None
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A durable write. `dot` is its identity in the log; both are empty when nothing changed."""
+
+    dot: str
+    documents: tuple[DocumentId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A document that readers see otherwise than before. `reading` is None when it was deleted."""
+
+    document: DocumentId
+    reading: Reading | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the replica stands."""
+
+    path: str
+    tenant: str
+    edge: str
+    prefixes: tuple[str, ...]
+    state: State
+    age_s: float | None
+    link: Link | None
+    agent_running: bool
+    clock_offset_ms: int | None
+    incarnation: int
+    cursor: Cursor
+    documents: int
+    outbox: int
+    unsent: int
+    oldest_unsent_s: float | None
+    conflicts: int
+    refused: int
+    digest: str
+    file_bytes: int
+    wal_bytes: int
+    reserve: bool
+
+
+def age_s(heard: Heard, now_s: float) -> float | None:
+    """Seconds since the hub had nothing newer; None when that cannot be known."""
+    if heard.heard_ms is None:
+        return None
+    age = now_s - heard.heard_ms / 1000
+    if age < -_CLOCK_BACK_S:
+        return None
+    return max(0.0, age)
+
+
+def state_of(heard: Heard, age: float | None) -> State:
+    """The state of everything read now."""
+    if heard.applied_ms is None:
+        return State.NEVER_SYNCED
+    if heard.link is Link.DOWN:
+        return State.OFFLINE
+    return State.FRESH if age is not None and age <= FRESH_S else State.STALE

@@ -1,0 +1,33 @@
+"""The edge's replica: one durable copy of a scope in one SQLite file.
+
+`store` holds `Replica`; `commit` writes, `apply` and `exchange` talk with the hub, `show` merges the
+outbox into what readers see, `shelf` keeps it in memory, `looking` lists; `file` is the only module
+that knows sqlite3, `queries.sql` and `schema/` hold the SQL.
+"""
+
+from anabranch.replica.facts import (
+    Edit,
+    Facts,
+    Fate,
+    Heard,
+    Link,
+    Listed,
+    LogLine,
+    Refused,
+    Visible,
+)
+from anabranch.replica.store import Read, Replica
+
+__all__ = [
+    "Edit",
+    "Facts",
+    "Fate",
+    "Heard",
+    "Link",
+    "Listed",
+    "LogLine",
+    "Read",
+    "Refused",
+    "Replica",
+    "Visible",
+]

@@ -1,0 +1,214 @@
+"""A pull, applied: documents, outbox and cursor move in one transaction or not at all."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from anabranch_sync.change import Entry
+from anabranch_sync.clock import wall_ms
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.document import EMPTY, Document, digest, rebuild
+from anabranch_sync.errors import ProtocolViolation
+from anabranch_sync.ids import DocumentId, HubSeq, LocalSeq
+from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies
+from anabranch_sync.pull import Outcome, Pull, Result, fold
+
+from anabranch.replica.facts import Fate
+from anabranch.replica.file import Connection
+from anabranch.replica.queries import SQL
+from anabranch.replica.rows import (
+    Position,
+    Rot,
+    confirmed_body,
+    digest_bytes,
+    entry,
+    pack_notice,
+    position,
+    put_confirmed,
+    row_of,
+)
+from anabranch.replica.shelf import Shelf
+from anabranch.replica.show import Outbox, show
+
+# The hub keeps every row; a replica keeps what a person may still look for on the spot.
+HISTORY_ROWS_MAX = 20_000
+NOTICES_MAX = 10_000
+
+
+def apply(connection: Connection, pull: Pull, shelf: Shelf, now_ms: int, rot: Rot) -> ScopeDigest:
+    """Apply `pull` and move the cursor; returns the digest of the confirmed documents.
+
+    Raises ProtocolViolation when the pull starts elsewhere than at the cursor, so that a repeated
+    one changes nothing.
+    """
+    at = position(connection)
+    if not pull.whole and pull.after != at.cursor:
+        raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {at.cursor}")
+    return _Application(connection, pull, shelf, now_ms, rot, at).run()
+
+
+@dataclass(slots=True)
+class _Application:
+    """One pull while it is applied. `decided` are the own changes that leave the outbox with it."""
+
+    connection: Connection
+    pull: Pull
+    shelf: Shelf
+    now_ms: int
+    rot: Rot
+    at: Position
+    rows: dict[DocumentId, int] = field(default_factory=dict)
+    confirmed: dict[DocumentId, tuple[Document, int]] = field(default_factory=dict)
+
+    def run(self) -> ScopeDigest:
+        pull = self.pull
+        positions = {
+            run.first_local + offset: run.first_hub_seq + offset
+            for run in pull.runs
+            for offset in range(run.count)
+        }
+        results = {result.local_seq: result for result in pull.results}
+        decided = self._decided(positions, results)
+        touched = dict.fromkeys(
+            [*pull.documents, *(op.document for each in decided for op in each.change.ops)]
+        )
+        for document in touched:
+            self._load(document)
+        before = {document: state for document, (state, _) in self.confirmed.items()}
+        placed = [each for each in decided if each.dot.local_seq in positions]
+        changed = fold(before, self.at.incarnation, placed, pull)
+        total = self._confirm(changed)
+        self._remember(decided, positions, results)
+        self._take_out(decided)
+        self._show(touched)
+        self._move(total)
+        return total
+
+    def _decided(self, positions: dict[LocalSeq, HubSeq], results: dict[LocalSeq, Result]) -> list[Entry]:
+        """The own changes that the pull names, oldest first.
+
+        A whole pull may name some that left the outbox long ago: it carries all their values itself.
+        """
+        first, last = min(positions, default=0), max(positions, default=0)
+        rows = self.connection.execute(SQL["outbox_between"], (first, last)).fetchall()
+        missing = positions.keys() - {row[0] for row in rows}
+        if missing and not self.pull.whole:
+            raise ProtocolViolation(f"the pull names change {min(missing)}, which is not in the outbox")
+        for local_seq in results.keys() - positions.keys():
+            rows += self.connection.execute(SQL["outbox_between"], (local_seq, local_seq)).fetchall()
+        return [
+            entry(self.at.incarnation, row, self.rot)
+            for row in sorted(rows)
+            if row[0] in positions or row[0] in results
+        ]
+
+    def _load(self, document: DocumentId) -> None:
+        row = self.rows[document] = row_of(self.connection, document)
+        # A whole pull uses nothing of what was confirmed, so that damage there can heal.
+        self.confirmed[document] = (
+            (EMPTY, 0) if self.pull.whole else confirmed_body(self.connection, document, row, self.rot)
+        )
+
+    def _confirm(self, changed: dict[DocumentId, Document]) -> ScopeDigest:
+        total = ScopeDigest() if self.pull.whole else self.at.digest
+        if self.pull.whole:
+            for row, namespace, key, _ in self.connection.execute(SQL["confirmed_documents"]).fetchall():
+                document = DocumentId(namespace, key)
+                self.rows[document] = row
+                self.confirmed.setdefault(document, (EMPTY, 0))
+            self.connection.execute(SQL["drop_confirmed"])
+        for document, state in changed.items():
+            after = digest(document, rebuild(state.registers))
+            total = total.replaced(self.confirmed[document][1], after)
+            put_confirmed(self.connection, document, self.rows[document], state, after)
+            self.confirmed[document] = (state, after)
+        return total
+
+    def _take_out(self, decided: list[Entry]) -> None:
+        if decided:  # what the pull names is merged, also if its acknowledgement was lost
+            last = decided[-1].dot.local_seq
+            (chain,) = self.connection.execute(SQL["chain_at"], (last,)).fetchone()
+            self.connection.execute(SQL["acknowledge"], {"mark": last, "chain": chain})
+        for each in decided:
+            self.connection.execute(SQL["decided"], (each.dot.local_seq,))
+            pairs = [(self.rows[document], each.dot.local_seq) for document in each.change.documents]
+            self.connection.executemany(SQL["decided_document"], pairs)
+
+    def _show(self, touched: Iterable[DocumentId]) -> None:
+        """Show everything that may look different now; schemas first, for they judge the others."""
+        stale = dict.fromkeys(touched)
+        if self.pull.whole:
+            stale.update(dict.fromkeys(self.confirmed))
+        if self.pull.whole or any(document.namespace == SCHEMA_NAMESPACE for document in stale):
+            for row, namespace, key, *_ in self.connection.execute(SQL["pending_documents"]).fetchall():
+                document = DocumentId(namespace, key)
+                self.rows[document] = row
+                stale[document] = None
+        outbox = Outbox(self.connection, self.at.incarnation, self.rot)
+        policies = NO_POLICIES
+        for document in sorted(stale, key=_is_judged):
+            if not _is_judged(document):
+                self._show_one(document, [], NO_POLICIES)
+                continue
+            if policies is NO_POLICIES:
+                policies = self.shelf.policies_in(self.connection)
+            self._show_one(document, outbox.of(document, self.rows[document]), policies)
+
+    def _show_one(self, document: DocumentId, waiting: list[Entry], policies: Policies) -> None:
+        if document not in self.confirmed:
+            self._load(document)
+        row, confirmed = self.rows[document], self.confirmed[document]
+        show(self.connection, document, row, confirmed, waiting, policies, self.at.revision + 1)
+
+    def _remember(
+        self, decided: list[Entry], positions: dict[LocalSeq, HubSeq], results: dict[LocalSeq, Result]
+    ) -> None:
+        """Keep what became of own changes, what others changed, and the conflicts with them."""
+        incarnation = self.at.incarnation
+        for each in decided:
+            local_seq, change = each.dot.local_seq, each.change
+            result = results.get(local_seq)
+            fate = Fate.MERGED if result is None else Fate(result.outcome.value)
+            for document in change.documents:
+                facts = (wall_ms(change.timestamp), change.author, change.message, fate)
+                self._note(document, None, positions.get(local_seq), incarnation, local_seq, *facts)
+            if result is not None and result.outcome is Outcome.REFUSED:
+                refusal = (incarnation, local_seq, result.reason, self.now_ms, each.body)
+                self.connection.execute(SQL["refuse"], refusal)
+        for document, state in self.pull.documents.items():
+            stamps = (register.stamp for register in state.registers.values())
+            stamp = max(stamps, key=lambda each: each.hub_seq, default=None)
+            if stamp is not None and stamp.actor != incarnation:
+                facts = (wall_ms(stamp.timestamp), "", "", Fate.RECEIVED)
+                self._note(document, state.version, stamp.hub_seq, stamp.actor, None, *facts)
+        for notice in self.pull.notices:
+            self.connection.execute(SQL["notice"], (notice.ledger, pack_notice(notice)))
+        self.connection.execute(SQL["trim_history"], (HISTORY_ROWS_MAX,))
+        self.connection.execute(SQL["trim_notices"], (NOTICES_MAX,))
+
+    def _note(self, document: DocumentId, *columns: object) -> None:
+        self.connection.execute(SQL["remember"], (self.rows[document], *columns))
+
+    def _move(self, total: ScopeDigest) -> None:
+        pull, at = self.pull, self.at
+        seen = max(
+            (
+                register.stamp.timestamp
+                for state in pull.documents.values()
+                for register in state.registers.values()
+            ),
+            default=0,
+        )
+        upto = (pull.upto.epoch, pull.upto.hub_seq)
+        self.connection.execute(SQL["drop_parts"])
+        self.connection.execute(
+            SQL["moved"],
+            (
+                *(*upto, *upto, max(at.last_timestamp, seen), total.count, digest_bytes(total.sum)),
+                *(at.revision + 1, self.now_ms, self.now_ms),
+            ),
+        )
+
+
+def _is_judged(document: DocumentId) -> bool:
+    """Whether it is no schema. Schemas are shown first: they judge the others, and no outbox touches them."""
+    return document.namespace != SCHEMA_NAMESPACE

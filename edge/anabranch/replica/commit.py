@@ -1,0 +1,124 @@
+"""A write: one SQLite transaction for what readers see and for the outbox."""
+
+from collections.abc import Callable, Sequence
+
+from anabranch_sync.change import Change, Entry, Op, chained, entry
+from anabranch_sync.clock import tick
+from anabranch_sync.document import PolicyAt, check_content, digest, rebuild, written
+from anabranch_sync.errors import InvalidInput
+from anabranch_sync.ids import DocumentId, Dot, check_author, check_message, document_id
+from anabranch_sync.path import Path
+from anabranch_sync.policy import Policies, Policy
+from anabranch_sync.pull import overlay
+from anabranch_sync.register import DELETED
+from anabranch_sync.scope import Scope
+
+from anabranch.errors import Denied, VersionMismatch
+from anabranch.replica.facts import Edit
+from anabranch.replica.file import Connection
+from anabranch.replica.queries import SQL
+from anabranch.replica.rows import Position, Shown, digest_bytes, position, put_entry, put_visible, row_of
+from anabranch.replica.shelf import Held, hold
+from anabranch.replica.show import by_document
+
+
+def check_edits(edits: Sequence[Edit], scope: Scope) -> list[Edit]:
+    """The edits, checked. Raises InvalidInput, Denied."""
+    checked = []
+    for edit in edits:
+        document = document_id(edit.document.namespace, edit.document.key)
+        if not scope.writes(document):
+            raise Denied(document, scope.prefixes)
+        content = None if edit.content is None else check_content(document, edit.content)
+        checked.append(Edit(document, content, edit.if_version))
+    if len({edit.document for edit in checked}) < len(checked):
+        raise InvalidInput("two edits of one document in one change: give its content once")
+    return checked
+
+
+def commit(
+    connection: Connection,
+    edits: Sequence[Edit],
+    held: Callable[[DocumentId], Held],
+    policies: Policies,
+    require_room: Callable[[], None],
+    *,
+    author: str,
+    message: str,
+    now_ms: int,
+    restores: int,
+) -> tuple[Entry, dict[DocumentId, Held]] | None:
+    """Write `edits` (checked) as one change; None when nothing changes. Raises VersionMismatch.
+
+    The transaction was begun by the caller, so two writers never take the same local_seq. A change
+    that does more than delete asks `require_room` first.
+    """
+    before = {edit.document: held(edit.document) for edit in edits}
+    ops: list[Op] = []
+    for edit in edits:
+        state = before[edit.document]
+        _check_version(edit, state)
+        leaves = written(state.state.registers, edit.content, _policy_at(policies, edit.document))
+        ops += [Op(edit.document, slot, value) for slot, value in leaves]
+    if not ops:
+        return None
+    if any(op.value is not DELETED for op in ops):
+        require_room()
+    at = position(connection)
+    change = Change(
+        tick(at.last_timestamp, now_ms),
+        at.base,
+        check_author(author),
+        check_message(message),
+        tuple(ops),
+        _schemas(policies, ops),
+        restores,
+    )
+    new = entry(Dot(at.incarnation, at.last_local + 1), change)
+    after = _show(connection, new, before, policies, at.revision + 1)
+    _write(connection, new, at, now_ms)
+    return new, after
+
+
+def _show(
+    connection: Connection, new: Entry, before: dict[DocumentId, Held], policies: Policies, revision: int
+) -> dict[DocumentId, Held]:
+    result = {}
+    for document, part in by_document(new).items():
+        old = before[document]
+        state = overlay(document, old.state, (part,), policies)
+        row = row_of(connection, document)
+        content = rebuild(state.registers)
+        seen = digest_bytes(digest(document, content))
+        now = Shown(row, revision, state.version, old.shown.pending + 1, seen)
+        size_bytes = put_visible(connection, document, row, state)
+        connection.execute(SQL["show"], (revision, now.version, now.pending, seen, row))
+        connection.execute(SQL["write_document"], (row, new.dot.local_seq))
+        result[document] = hold(now, state, content, size_bytes)
+    return result
+
+
+def _write(connection: Connection, new: Entry, at: Position, now_ms: int) -> None:
+    chain = chained(at.last_chain, new.body)
+    put_entry(connection, new, chain, now_ms)
+    connection.execute(SQL["wrote"], (new.dot.local_seq, chain, new.change.timestamp, at.revision + 1))
+
+
+def _check_version(edit: Edit, held: Held) -> None:
+    if edit.if_version is None:
+        return
+    version = held.visible.version if held.visible else 0
+    if edit.if_version != version:
+        raise VersionMismatch(edit.document, version, edit.if_version)
+
+
+def _policy_at(policies: Policies, document: DocumentId) -> PolicyAt:
+    def at(path: Path) -> Policy:
+        return policies.of(document, path)
+
+    return at
+
+
+def _schemas(policies: Policies, ops: Sequence[Op]) -> tuple[str, ...]:
+    names = dict.fromkeys(policies.version(document) for document in dict.fromkeys(op.document for op in ops))
+    return tuple(name for name in names if name)

@@ -1,0 +1,80 @@
+"""What an exchange needs of a replica, and what it leaves in it. Each function is one transaction's work."""
+
+from anabranch_sync.change import CHAIN_START, Entry, chained
+from anabranch_sync.errors import ProtocolViolation
+from anabranch_sync.ids import DocumentId, Incarnation, LocalSeq
+from anabranch_sync.outbox import PUSH_CHANGES_MAX, next_push
+from anabranch_sync.standing import Partial, Standing
+
+from anabranch.replica.file import Connection
+from anabranch.replica.queries import SQL
+from anabranch.replica.rows import Rot, confirmed_body, entry, position
+from anabranch.replica.shelf import Shelf
+from anabranch.replica.show import Outbox, show
+
+
+def standing(connection: Connection) -> Standing:
+    """Where the replica stands. `connection` holds one snapshot."""
+    at = position(connection)
+    unsent = connection.execute(SQL["oldest_unsent"], (at.push_mark,)).fetchone()
+    parts = connection.execute(SQL["parts"]).fetchall()
+    partial = Partial(parts[0][0], parts[0][1], b"".join(part[3] for part in parts)) if parts else None
+    return Standing(
+        at.incarnation,
+        at.cursor,
+        at.push_mark,
+        at.push_chain,
+        at.last_local,
+        at.digest,
+        partial,
+        None if unsent is None else unsent[0],
+    )
+
+
+def pending(connection: Connection, after: LocalSeq, rot: Rot) -> list[Entry]:
+    """The changes after `after`, as many as one push may carry. Raises ReplicaCorrupt."""
+    at = position(connection)
+    rows = connection.execute(SQL["outbox_after"], (after, PUSH_CHANGES_MAX)).fetchall()
+    if rows and rows[0][0] != after + 1:
+        raise ProtocolViolation(f"change {after} is not in the outbox, which starts at {rows[0][0]}")
+    return list(next_push([entry(at.incarnation, columns, rot) for columns in rows]))
+
+
+def store_part(connection: Connection, batch: bytes, total: int, offset: int, piece: bytes) -> None:
+    """Append one piece of an inbound batch. Raises ProtocolViolation for a gap."""
+    known = connection.execute(SQL["parts_end"]).fetchone()
+    if known is not None and known[:2] != (batch, total):
+        connection.execute(SQL["drop_parts"])
+        known = None
+    end = 0 if known is None else known[2]
+    if offset + len(piece) <= end:
+        return  # it came twice
+    if offset != end or offset + len(piece) > total:
+        raise ProtocolViolation(f"piece {offset}+{len(piece)} of {total} bytes, of which {end} are here")
+    connection.execute(SQL["put_part"], (offset, batch, total, piece))
+
+
+def adopt(connection: Connection, incarnation: Incarnation, shelf: Shelf, rot: Rot) -> None:
+    """Go on under `incarnation`; every change in the outbox gets a new dot, its body stays."""
+    at = position(connection)
+    if incarnation == at.incarnation:
+        return  # it was adopted before a crash
+    chain = CHAIN_START
+    renumbered: dict[LocalSeq, LocalSeq] = {}
+    old = connection.execute(SQL["outbox_after"], (0, -1)).fetchall()
+    for number, (local_seq, _, body) in enumerate(old, 1):
+        chain = chained(chain, body)
+        renumbered[local_seq] = number
+        # A number only gets smaller, and in this order its place is already free.
+        connection.execute(SQL["renumber"], (number, chain, local_seq))
+    pairs = connection.execute(SQL["outbox_pairs"]).fetchall()
+    connection.execute(SQL["drop_outbox_pairs"])
+    connection.executemany(SQL["write_document"], [(row, renumbered[seq]) for row, seq in pairs])
+    connection.execute(SQL["drop_parts"])
+    connection.execute(SQL["adopted"], (incarnation, CHAIN_START, len(renumbered), chain, at.revision + 1))
+    outbox = Outbox(connection, incarnation, rot)
+    policies = shelf.policies_in(connection)
+    for row, namespace, key, *_ in connection.execute(SQL["pending_documents"]).fetchall():
+        document = DocumentId(namespace, key)
+        confirmed = confirmed_body(connection, document, row, rot)
+        show(connection, document, row, confirmed, outbox.of(document, row), policies, at.revision + 1)

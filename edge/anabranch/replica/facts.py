@@ -1,0 +1,122 @@
+"""What goes into a replica and what comes out of it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from anabranch_sync.change import Change
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.document import Object
+from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq
+from anabranch_sync.outbox import Continuity
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The whole new content of one document; None deletes it.
+
+    With `if_version` the edit is refused unless the document is at that version as its readers see
+    it; 0 stands for a document that does not exist.
+    """
+
+    document: DocumentId
+    content: Object | None
+    if_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """A document as its readers see it: confirmed, with the outbox merged into it.
+
+    `pending` counts the changes of the outbox that touch it. `content` is shared with other readers:
+    copy it before changing anything in it.
+    """
+
+    content: Object
+    version: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One line of a list of documents. `digest` is that of the visible content."""
+
+    document: DocumentId
+    version: int
+    pending: int
+    digest: int
+
+
+class Link(StrEnum):
+    """The agent's last word on its link to the hub."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Fate(StrEnum):
+    """What became of a line of a document's history."""
+
+    PENDING = "pending"  # in the outbox, not known to be at the hub
+    SENT = "sent"  # merged by the hub; the pull that says where is still to come
+    MERGED = "merged"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+    RECEIVED = "received"  # somebody else's
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a document's history as this replica knows it, which starts when it was enrolled.
+
+    Of others' changes a pull tells the outcome only: `author` and `message` are then empty, and
+    several changes that came in one pull are one line. `dot` is None for those.
+    """
+
+    fate: Fate
+    wall_ms: int
+    author: str
+    message: str
+    dot: Dot | None
+    actor: int
+    version: int | None
+    hub_seq: HubSeq | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An own change that the hub refused, whole, so that nothing anyone wrote is lost."""
+
+    dot: Dot
+    reason: str
+    decided_ms: int
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is known of the link. `heard_ms`: when the hub last confirmed that nothing newer exists."""
+
+    link: Link | None
+    heard_ms: int | None
+    applied_ms: int | None
+    clock_offset_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything `status` tells about the replica itself."""
+
+    cursor: Cursor
+    continuity: Continuity
+    last_local: int
+    digest: ScopeDigest
+    documents: int
+    outbox: int
+    unsent: int
+    oldest_unsent_ms: int | None
+    notices: int
+    refused: int
+    heard: Heard
+    file_bytes: int
+    wal_bytes: int
+    reserve: bool

@@ -1,0 +1,179 @@
+-- standing: the one row of the replica
+SELECT incarnation, cursor_epoch, cursor_hub_seq, base_epoch, base_hub_seq, push_mark, push_chain,
+       last_local, last_chain, last_timestamp, digest_count, digest_sum, revision
+FROM replica;
+
+-- identity: what never changes after creation
+SELECT tenant, edge, author, prefixes FROM replica;
+
+-- link: what a reader must know to say how fresh the documents are
+SELECT link, heard_ms, applied_ms, clock_offset_ms, revision FROM replica;
+
+-- create_replica: the row of a new replica
+INSERT INTO replica (
+    only_row, tenant, edge, author, prefixes, incarnation, cursor_epoch, cursor_hub_seq, base_epoch,
+    base_hub_seq, push_mark, push_chain, last_local, last_chain, last_timestamp, digest_count, digest_sum,
+    revision
+) VALUES (
+    1, :tenant, :edge, :author, :prefixes, :incarnation, :epoch, 0, :epoch, 0, 0, :chain, 0, :chain, 0, 0, :zero, 0
+);
+
+-- document: the row of one document
+SELECT document, revision, version, pending, digest FROM documents WHERE namespace = ? AND key = ?;
+
+-- body: what readers see of a document: its visible body if the outbox touches it, else the confirmed one
+SELECT visible.checksum, visible.body, confirmed.digest, confirmed.checksum, confirmed.body
+FROM documents LEFT JOIN visible USING (document) LEFT JOIN confirmed USING (document)
+WHERE documents.document = ?;
+
+-- changed: what readers see anew after a revision
+SELECT namespace, key, revision, digest FROM documents WHERE revision > ?;
+
+-- listed: live documents at or below a namespace
+SELECT namespace, key, version, pending, digest FROM documents
+WHERE digest <> zeroblob(16) AND (namespace = :prefix OR (namespace > :low AND namespace < :high))
+ORDER BY namespace, key;
+
+-- counted: how many live documents there are
+SELECT count(*) FROM documents WHERE digest <> zeroblob(16);
+
+-- schemas_revision: when a schema last changed
+SELECT max(revision) FROM documents WHERE namespace = ?;
+
+-- schema_documents: the documents that hold policies
+SELECT namespace, key FROM documents WHERE namespace = ? AND digest <> zeroblob(16) ORDER BY key;
+
+-- all_documents: every row, deleted documents included
+SELECT document, namespace, key FROM documents;
+
+-- add_document: a row for a document seen for the first time
+INSERT INTO documents (namespace, key, revision, version, pending, digest)
+VALUES (?, ?, 0, 0, 0, zeroblob(16));
+
+-- show: what readers see of a document has changed
+UPDATE documents SET revision = ?, version = ?, pending = ?, digest = ? WHERE document = ?;
+
+-- put_visible: what readers see while the outbox touches the document
+INSERT OR REPLACE INTO visible (document, checksum, body) VALUES (?, ?, ?);
+
+-- drop_visible: the outbox does not touch the document any more
+DELETE FROM visible WHERE document = ?;
+
+-- put_confirmed: the hub has confirmed the document
+INSERT OR REPLACE INTO confirmed (document, digest, checksum, body) VALUES (?, ?, ?, ?);
+
+-- confirmed: what the hub has confirmed of a document
+SELECT digest, checksum, body FROM confirmed WHERE document = ?;
+
+-- drop_confirmed: before everything is confirmed anew
+DELETE FROM confirmed;
+
+-- confirmed_documents: everything the hub has confirmed
+SELECT document, namespace, key, confirmed.digest FROM confirmed JOIN documents USING (document);
+
+-- write: a change into the outbox
+INSERT INTO outbox (local_seq, written_ms, chain, checksum, body) VALUES (?, ?, ?, ?, ?);
+
+-- write_document: a document that a change in the outbox touches
+INSERT INTO outbox_documents (document, local_seq) VALUES (?, ?);
+
+-- wrote: the replica after an own change
+UPDATE replica SET last_local = ?, last_chain = ?, last_timestamp = ?, revision = ?;
+
+-- outbox_after: changes after one, oldest first
+SELECT local_seq, checksum, body FROM outbox WHERE local_seq > ? ORDER BY local_seq LIMIT ?;
+
+-- outbox_between: changes of a run
+SELECT local_seq, checksum, body FROM outbox WHERE local_seq BETWEEN ? AND ?;
+
+-- chain_at: the chain up to a change
+SELECT chain FROM outbox WHERE local_seq = ?;
+
+-- outbox_of: changes that touch a document, oldest first
+SELECT outbox.local_seq, outbox.checksum, outbox.body FROM outbox_documents JOIN outbox USING (local_seq)
+WHERE outbox_documents.document = ? ORDER BY outbox.local_seq;
+
+-- pending_documents: documents that the outbox touches
+SELECT document, namespace, key, version, digest FROM documents WHERE pending > 0;
+
+-- oldest_unsent: when the oldest change after a mark was written
+SELECT written_ms FROM outbox WHERE local_seq > ? ORDER BY local_seq LIMIT 1;
+
+-- outbox_count: how many changes wait
+SELECT count(*) FROM outbox;
+
+-- decided: a change leaves the outbox
+DELETE FROM outbox WHERE local_seq = ?;
+
+-- decided_document: and no longer touches its document
+DELETE FROM outbox_documents WHERE document = ? AND local_seq = ?;
+
+-- acknowledge: the hub has merged up to a mark; a mark never goes back
+UPDATE replica SET push_mark = :mark, push_chain = :chain WHERE push_mark < :mark;
+
+-- moved: the replica after a pull
+UPDATE replica SET cursor_epoch = ?, cursor_hub_seq = ?, base_epoch = ?, base_hub_seq = ?,
+    last_timestamp = ?, digest_count = ?, digest_sum = ?, revision = ?,
+    heard_ms = ?, applied_ms = ?;
+
+-- reset: the next pull starts from nothing
+UPDATE replica SET cursor_epoch = 0, cursor_hub_seq = 0;
+
+-- renumber: a change under a new incarnation
+UPDATE outbox SET local_seq = ?, chain = ? WHERE local_seq = ?;
+
+-- outbox_pairs: which changes touch which documents
+SELECT document, local_seq FROM outbox_documents;
+
+-- drop_outbox_pairs: before they are written anew
+DELETE FROM outbox_documents;
+
+-- adopted: the replica under a new incarnation
+UPDATE replica SET incarnation = ?, push_mark = 0, push_chain = ?, last_local = ?, last_chain = ?, revision = ?;
+
+-- parts: the inbound batch so far
+SELECT batch, total, offset, piece FROM parts ORDER BY offset;
+
+-- parts_end: where the inbound batch so far ends
+SELECT batch, total, offset + length(piece) FROM parts ORDER BY offset DESC LIMIT 1;
+
+-- put_part: one more piece of it
+INSERT INTO parts (offset, batch, total, piece) VALUES (?, ?, ?, ?);
+
+-- drop_parts: applied, or another batch begins
+DELETE FROM parts;
+
+-- heard: what the agent knows of the link
+UPDATE replica SET link = ?, heard_ms = coalesce(?, heard_ms), clock_offset_ms = coalesce(?, clock_offset_ms);
+
+-- refuse: keep an own change that the hub refused
+INSERT INTO refused (incarnation, local_seq, reason, decided_ms, body) VALUES (?, ?, ?, ?, ?);
+
+-- refused: own changes that the hub refused, oldest first
+SELECT incarnation, local_seq, reason, decided_ms, body FROM refused ORDER BY id;
+
+-- refused_count: how many there are
+SELECT count(*) FROM refused;
+
+-- notice: a row of the hub's ledger that concerns this replica
+INSERT OR REPLACE INTO notices (ledger, body) VALUES (?, ?);
+
+-- trim_notices: keep the newest; the hub's ledger keeps all
+DELETE FROM notices WHERE ledger <= (SELECT max(ledger) FROM notices) - ?;
+
+-- notices: in the order of the ledger
+SELECT body FROM notices ORDER BY ledger;
+
+-- notices_count: how many there are
+SELECT count(*) FROM notices;
+
+-- remember: what became of a document
+INSERT INTO history (document, version, hub_seq, incarnation, local_seq, wall_ms, author, message, outcome)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- trim_history: keep the newest; the hub keeps all
+DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?;
+
+-- history: of one document, oldest first
+SELECT version, hub_seq, incarnation, local_seq, wall_ms, author, message, outcome FROM history
+WHERE document = ? ORDER BY id;

@@ -1,0 +1,219 @@
+"""Rows and what they mean: checked when read, because SQLite serves flipped bits silently."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import msgpack
+from anabranch_sync.change import Entry, decode
+from anabranch_sync.columns import decode_document, encode_document
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.document import DIGEST_BYTES, EMPTY, Document
+from anabranch_sync.errors import WireError
+from anabranch_sync.ids import Cursor, DocumentId, Dot, Incarnation, LocalSeq
+from anabranch_sync.packing import seal, unpack, unseal
+from anabranch_sync.pull import Notice
+
+from anabranch.errors import ReplicaCorrupt
+from anabranch.replica.file import Connection
+from anabranch.replica.queries import SQL
+
+# Compared with bytes on our own disk: 64 bits make an accident impossible.
+CHECKSUM_BYTES = 8
+NO_DIGEST = bytes(DIGEST_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The row of the replica."""
+
+    incarnation: int
+    cursor: Cursor
+    base: Cursor
+    push_mark: int
+    push_chain: bytes
+    last_local: int
+    last_chain: bytes
+    last_timestamp: int
+    digest: ScopeDigest
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The row of a document: what readers see of it, in short. `row` 0: there is none yet."""
+
+    row: int = 0
+    revision: int = 0
+    version: int = 0
+    pending: int = 0
+    digest: bytes = NO_DIGEST
+
+    @property
+    def live(self) -> bool:
+        """Whether readers see anything."""
+        return self.digest != NO_DIGEST
+
+
+NOT_SHOWN = Shown()
+
+
+@dataclass(frozen=True, slots=True)
+class Rot:
+    """Names damage: which file, which place, what to do."""
+
+    path: Path
+
+    def at(self, place: str) -> ReplicaCorrupt:
+        """The error for damaged bytes at `place`."""
+        return ReplicaCorrupt(
+            str(self.path),
+            f"the bytes of {place} are not those that were written",
+            "check the disk; `anabranch sync --whole` fetches again what the hub has",
+        )
+
+
+def position(connection: Connection) -> Position:
+    """Where the replica stands."""
+    row = connection.execute(SQL["standing"]).fetchone()
+    incarnation, epoch, hub_seq, base_epoch, base_seq, mark, chain, last, last_chain, timestamp = row[:10]
+    count, total, revision = row[10:]
+    return Position(
+        incarnation,
+        Cursor(epoch, hub_seq),
+        Cursor(base_epoch, base_seq),
+        mark,
+        chain,
+        last,
+        last_chain,
+        timestamp,
+        ScopeDigest(count, int.from_bytes(total, "big")),
+        revision,
+    )
+
+
+def shown(connection: Connection, document: DocumentId) -> Shown:
+    """The row of a document, or NOT_SHOWN."""
+    row = connection.execute(SQL["document"], (document.namespace, document.key)).fetchone()
+    return NOT_SHOWN if row is None else Shown(*row)
+
+
+def row_of(connection: Connection, document: DocumentId) -> int:
+    """The number of a document's row, which is made if need be."""
+    known = shown(connection, document).row
+    if known:
+        return known
+    cursor = connection.execute(SQL["add_document"], (document.namespace, document.key))
+    return int(cursor.lastrowid or 0)
+
+
+def visible_body(connection: Connection, document: DocumentId, row: int, rot: Rot) -> tuple[Document, int]:
+    """The registers readers see, and how many bytes they take in the file. Raises ReplicaCorrupt."""
+    checksum, body, digest, confirmed_checksum, confirmed = (
+        connection.execute(SQL["body"], (row,)).fetchone() or (None,) * 5
+    )
+    if body is not None:
+        if _checksum(document, body) != checksum:
+            raise rot.at(str(document))
+        return _decoded(document, body, rot), len(body)
+    return _confirmed(document, digest, confirmed_checksum, confirmed, rot)
+
+
+def confirmed_body(connection: Connection, document: DocumentId, row: int, rot: Rot) -> tuple[Document, int]:
+    """The registers the hub confirmed and the digest of their content. Raises ReplicaCorrupt."""
+    digest, checksum, body = connection.execute(SQL["confirmed"], (row,)).fetchone() or (None,) * 3
+    state, _ = _confirmed(document, digest, checksum, body, rot)
+    return state, number(digest or NO_DIGEST)
+
+
+def put_confirmed(
+    connection: Connection, document: DocumentId, row: int, state: Document, digest: int
+) -> None:
+    """Store what the hub confirmed; `digest` is that of its content."""
+    body = seal(encode_document(state))
+    packed = digest_bytes(digest)
+    connection.execute(SQL["put_confirmed"], (row, packed, _checksum(document, packed + body), body))
+
+
+def put_visible(connection: Connection, document: DocumentId, row: int, state: Document) -> int:
+    """Store what readers see while the outbox touches the document; returns the bytes it takes."""
+    body = encode_document(state)
+    connection.execute(SQL["put_visible"], (row, _checksum(document, body), body))
+    return len(body)
+
+
+def put_entry(connection: Connection, new: Entry, chain: bytes, now_ms: int) -> None:
+    """Store a change in the outbox."""
+    connection.execute(SQL["write"], (new.dot.local_seq, now_ms, chain, _checked(new.body), new.body))
+
+
+def entry(incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes], rot: Rot) -> Entry:
+    """The change of a row (local_seq, checksum, body) of the outbox. Raises ReplicaCorrupt."""
+    local_seq, checksum, body = columns
+    place = f"change {incarnation}:{local_seq} in the outbox"
+    if _checked(body) != checksum:
+        raise rot.at(place)
+    try:
+        return Entry(Dot(incarnation, local_seq), decode(body), body)
+    except WireError as error:
+        raise rot.at(place) from error
+
+
+def pack_notice(notice: Notice) -> bytes:
+    """A notice as stored."""
+    body: bytes = msgpack.packb(
+        [
+            *(notice.ledger, notice.hub_seq, notice.document.namespace, notice.document.key, notice.path),
+            *(notice.kind, notice.policy, notice.won, notice.values, notice.authors),
+        ]
+    )
+    return body
+
+
+def unpack_notice(body: bytes) -> Notice:
+    """The notice of stored bytes."""
+    ledger, hub_seq, namespace, key, path, kind, policy, won, values, authors = unpack(body)
+    return Notice(
+        *(ledger, hub_seq, DocumentId(namespace, key), tuple(path), kind, policy, won),
+        tuple(tuple(each) for each in values),
+        tuple(authors),
+    )
+
+
+def digest_bytes(digest: int) -> bytes:
+    """A digest as stored."""
+    return digest.to_bytes(DIGEST_BYTES, "big")
+
+
+def number(digest: bytes) -> int:
+    """A stored digest."""
+    return int.from_bytes(digest, "big")
+
+
+def _confirmed(
+    document: DocumentId, digest: bytes | None, checksum: bytes | None, body: bytes | None, rot: Rot
+) -> tuple[Document, int]:
+    if digest is None or body is None:
+        return EMPTY, 0
+    if _checksum(document, digest + body) != checksum:
+        raise rot.at(str(document))
+    try:
+        return _decoded(document, unseal(body), rot), len(body)
+    except WireError as error:
+        raise rot.at(str(document)) from error
+
+
+def _decoded(document: DocumentId, body: bytes, rot: Rot) -> Document:
+    try:
+        return decode_document(body)
+    except WireError as error:
+        raise rot.at(str(document)) from error
+
+
+def _checked(body: bytes) -> bytes:
+    return blake2b(body, digest_size=CHECKSUM_BYTES).digest()
+
+
+def _checksum(document: DocumentId, body: bytes) -> bytes:
+    address = f"{document.namespace}\n{document.key}\n".encode()
+    return blake2b(address + body, digest_size=CHECKSUM_BYTES).digest()

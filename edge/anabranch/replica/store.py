@@ -1,0 +1,293 @@
+"""The replica: one durable copy of a scope, in one SQLite file."""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from anabranch_sync.change import CHAIN_START, Entry
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.ids import DocumentId, Incarnation, LocalSeq, check_author, check_edge, check_tenant
+from anabranch_sync.policy import Policies
+from anabranch_sync.pull import Notice, Pull
+from anabranch_sync.scope import Scope, scope
+from anabranch_sync.standing import Standing
+
+from anabranch.errors import ReplicaCorrupt
+from anabranch.replica import exchange, looking
+from anabranch.replica.agent_lock import agent_lock, agent_running
+from anabranch.replica.apply import apply
+from anabranch.replica.commit import check_edits, commit
+from anabranch.replica.facts import Edit, Facts, Heard, Link, Listed, LogLine, Refused, Visible
+from anabranch.replica.file import ReplicaFile, creating
+from anabranch.replica.queries import SQL
+from anabranch.replica.rows import NO_DIGEST, Rot, number
+from anabranch.replica.schema import prepare
+from anabranch.replica.shelf import Held, Shelf
+
+Read = Callable[[DocumentId], Visible | None]
+
+
+class Replica:
+    """One SQLite file, safe for several processes and, in each, for several threads.
+
+    Everything that writes is durable when it returns, or has changed nothing when it raises; only
+    after StorageFailed the outcome is unknown. Reads never wait for a write. Not safe across
+    `os.fork`: open the replica in the child.
+    """
+
+    tenant: str
+    edge: str
+    author: str
+    scope: Scope
+
+    def __init__(self, file: ReplicaFile) -> None:
+        self._file = file
+        self._rot = Rot(file.path)
+        self._shelf = Shelf(file, self._rot)
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        tenant: str,
+        edge: str,
+        prefixes: tuple[str, ...],
+        incarnation: Incarnation,
+        hub_epoch: int = 0,
+        author: str,
+    ) -> "Replica":
+        """Make a new replica, its file readable by its owner only. Raises ReplicaExists, InvalidName."""
+        target = Path(path)
+        row = {
+            "tenant": check_tenant(tenant),
+            "edge": check_edge(edge),
+            "author": check_author(author),
+            "prefixes": json.dumps(scope(prefixes).prefixes),
+            "incarnation": incarnation,
+            "epoch": hub_epoch,
+            "chain": CHAIN_START,
+            "zero": NO_DIGEST,
+        }
+        with creating(target) as (aside, connection):
+            prepare(connection, aside, new=True)
+            connection.execute(SQL["create_replica"], row)
+        replica = cls.open(target)
+        replica._file.lay_ballast()
+        return replica
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Replica":
+        """Open an existing replica, and check the whole file if the last stop was unclean.
+
+        Raises ReplicaMissing, ReplicaCorrupt, ReplicaTooNew, ReplicaUnwritable.
+        """
+        replica = cls(ReplicaFile(Path(path)))
+        try:
+            replica._file.open()
+            with replica._file.reading() as connection:
+                prepare(connection, replica.path)
+                identity = connection.execute(SQL["identity"]).fetchone()
+            if identity is None:
+                raise ReplicaCorrupt(str(path), "the row that says whose replica this is is missing")
+            replica.tenant, replica.edge, replica.author = identity[:3]
+            replica.scope = Scope(tuple(json.loads(identity[3])))
+        except BaseException:
+            replica.close()
+            raise
+        return replica
+
+    def close(self) -> None:
+        """Let go of the file. Safe to repeat."""
+        self._file.close()
+
+    def __enter__(self) -> "Replica":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    # Reading.
+
+    def read(self, document: DocumentId) -> Visible | None:
+        """The document as it stands, the outbox merged into it. Raises ReplicaCorrupt."""
+        return self._shelf.held(document).visible
+
+    def look(self) -> int:
+        """A number that changes whenever readers may see something else; costs some microseconds."""
+        return self._shelf.look()
+
+    def documents(self, prefix: str = "") -> list[Listed]:
+        """The live documents whose namespace is `prefix` or lies below it, by name."""
+        with self._file.reading() as connection:
+            return looking.documents(connection, prefix)
+
+    def changed(self, revision: int) -> tuple[int, list[tuple[DocumentId, int]]]:
+        """The newest revision, and the documents shown anew after `revision` with their digests."""
+        with self._file.reading() as connection:
+            rows = connection.execute(SQL["changed"], (revision,)).fetchall()
+        newest = max((row[2] for row in rows), default=revision)
+        return newest, [(DocumentId(row[0], row[1]), number(row[3])) for row in rows]
+
+    def policies(self) -> Policies:
+        """The merge policies in force here."""
+        return self._shelf.policies()
+
+    # Writing.
+
+    def commit(
+        self, edits: Sequence[Edit], *, author: str, message: str, now_ms: int, restores: int = 0
+    ) -> Entry | None:
+        """Write these contents as one change; None when nothing changes.
+
+        Raises InvalidInput, Denied, VersionMismatch, ReplicaError.
+        """
+        return self.compose(lambda _: edits, author=author, message=message, now_ms=now_ms, restores=restores)
+
+    def compose(
+        self,
+        edits: Callable[[Read], Sequence[Edit]],
+        *,
+        author: str,
+        message: str,
+        now_ms: int,
+        restores: int = 0,
+    ) -> Entry | None:
+        """`commit` of edits that are made from what stands, inside the transaction.
+
+        Two processes that each set a field of one document so never overwrite each other. `edits`
+        must be quick: every other writer waits for it.
+        """
+        held: dict[DocumentId, Held] = {}
+        with self._file.writing() as connection:
+
+            def hold(document: DocumentId) -> Held:
+                if document not in held:
+                    held[document] = self._shelf.held_in(connection, document)
+                return held[document]
+
+            made = check_edits(edits(lambda document: hold(document).visible), self.scope)
+            done = commit(
+                connection,
+                made,
+                hold,
+                self._shelf.policies_in(connection),
+                self._file.require_ballast,
+                author=author,
+                message=message,
+                now_ms=now_ms,
+                restores=restores,
+            )
+        if done is None:
+            return None
+        new, after = done
+        for document, each in after.items():
+            self._shelf.put(document, each)
+        return new
+
+    # The exchange.
+
+    def standing(self) -> Standing:
+        """Where the replica stands, in one snapshot."""
+        with self._file.snapshot() as connection:
+            return exchange.standing(connection)
+
+    def pending(self, after: LocalSeq) -> list[Entry]:
+        """The changes of the outbox after `after`, as many as one push may carry, oldest first."""
+        with self._file.snapshot() as connection:
+            return exchange.pending(connection, after, self._rot)
+
+    def acknowledge(self, push_mark: LocalSeq, chain: bytes) -> None:
+        """The hub has merged own changes up to `push_mark`. Safe to repeat; a mark never goes back.
+
+        The changes stay, as part of what readers see, until a pull names their positions.
+        """
+        with self._file.writing() as connection:
+            connection.execute(SQL["acknowledge"], {"mark": push_mark, "chain": chain})
+
+    def store_part(self, batch: bytes, total: int, offset: int, piece: bytes) -> None:
+        """Make one more piece of an inbound batch durable. Safe to repeat.
+
+        One batch is kept: the first piece of another replaces it. Raises ProtocolViolation for a gap.
+        """
+        with self._file.writing() as connection:
+            self._file.require_ballast()
+            exchange.store_part(connection, batch, total, offset, piece)
+
+    def apply(self, pull: Pull, now_ms: int) -> ScopeDigest:
+        """Apply `pull`: documents, outbox and cursor move in one transaction.
+
+        Returns the digest of the confirmed documents. Raises ProtocolViolation when the pull starts
+        elsewhere than at the cursor, so that one that comes twice changes nothing.
+        """
+        self._shelf.forget_policies()
+        try:
+            with self._file.writing() as connection:
+                self._file.require_ballast()
+                return apply(connection, pull, self._shelf, now_ms, self._rot)
+        finally:
+            self._shelf.forget_policies()
+
+    def adopt(self, incarnation: Incarnation) -> None:
+        """Go on under `incarnation`: the outbox is numbered anew from 1, what was written stays.
+
+        Safe to repeat.
+        """
+        with self._file.writing() as connection:
+            exchange.adopt(connection, incarnation, self._shelf, self._rot)
+
+    def reset(self) -> None:
+        """Forget the cursor, so that the next pull is whole. Safe to repeat; nothing readers see changes."""
+        with self._file.writing() as connection:
+            connection.execute(SQL["reset"])
+
+    def heard(self, *, link: Link, now_ms: int, clock_offset_ms: int | None = None) -> None:
+        """Note the state of the link. `Link.UP`: at `now_ms` the hub had nothing newer than this replica."""
+        heard_ms = now_ms if Link(link) is Link.UP else None
+        with self._file.writing() as connection:
+            connection.execute(SQL["heard"], (str(Link(link)), heard_ms, clock_offset_ms))
+
+    def lock_agent(self) -> AbstractContextManager[None]:
+        """Be this replica's agent for the block. Raises ReplicaInUse."""
+        return agent_lock(self.path)
+
+    def agent_running(self) -> bool:
+        """Whether some process is this replica's agent now."""
+        return agent_running(self.path)
+
+    # Looking.
+
+    def link(self) -> Heard:
+        """What is known of the link, from memory."""
+        return self._shelf.heard()
+
+    def facts(self) -> Facts:
+        """What `status` tells."""
+        with self._file.snapshot() as connection:
+            return looking.facts(connection, self._file, self._shelf.heard())
+
+    def history(self, document: DocumentId) -> list[LogLine]:
+        """What this replica knows of the document's past, oldest first; what waits comes last."""
+        with self._file.snapshot() as connection:
+            return looking.history(connection, document, self._rot)
+
+    def notices(self) -> list[Notice]:
+        """Conflicts that concern this replica, in the order of the hub's ledger."""
+        with self._file.reading() as connection:
+            return looking.notices(connection)
+
+    def refused(self) -> list[Refused]:
+        """Own changes the hub refused, oldest first."""
+        with self._file.reading() as connection:
+            return looking.refused(connection)
+
+    def verify(self) -> list[ReplicaCorrupt]:
+        """Read every byte that can be checked; returns what is damaged."""
+        with self._file.snapshot() as connection:
+            return looking.verify(connection, self._rot)
