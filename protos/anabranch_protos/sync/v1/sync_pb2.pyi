@@ -76,6 +76,7 @@ class EnrollReply(_message.Message):
     PREFIXES_FIELD_NUMBER: _builtins.int
     INCARNATION_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    RENEW_AT_MS_FIELD_NUMBER: _builtins.int
     chain_pem: _builtins.bytes
     """The edge's certificate and its issuers up to the root, the root left out."""
     ca_pem: _builtins.bytes
@@ -85,6 +86,8 @@ class EnrollReply(_message.Message):
     incarnation: _builtins.int
     """Leased to this enrolment's replica and never to another."""
     epoch: _builtins.int
+    renew_at_ms: _builtins.int
+    """When to ask for the next certificate: milliseconds since 1970 by the hub's clock."""
     @_builtins.property
     def prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The namespaces that the edge replicates and may write."""
@@ -99,10 +102,11 @@ class EnrollReply(_message.Message):
         prefixes: _abc.Iterable[_builtins.str] | None = ...,
         incarnation: _builtins.int = ...,
         epoch: _builtins.int = ...,
+        renew_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_pem", b"ca_pem", "chain_pem", b"chain_pem", "edge", b"edge", "epoch", b"epoch", "incarnation", b"incarnation", "prefixes", b"prefixes", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_pem", b"ca_pem", "chain_pem", b"chain_pem", "edge", b"edge", "epoch", b"epoch", "incarnation", b"incarnation", "prefixes", b"prefixes", "renew_at_ms", b"renew_at_ms", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -133,17 +137,20 @@ class RenewReply(_message.Message):
 
     CHAIN_PEM_FIELD_NUMBER: _builtins.int
     CA_PEM_FIELD_NUMBER: _builtins.int
+    RENEW_AT_MS_FIELD_NUMBER: _builtins.int
     chain_pem: _builtins.bytes
     ca_pem: _builtins.bytes
+    renew_at_ms: _builtins.int
     def __init__(
         self,
         *,
         chain_pem: _builtins.bytes = ...,
         ca_pem: _builtins.bytes = ...,
+        renew_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_pem", b"ca_pem", "chain_pem", b"chain_pem"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_pem", b"ca_pem", "chain_pem", b"chain_pem", "renew_at_ms", b"renew_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

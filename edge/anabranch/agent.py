@@ -1,0 +1,328 @@
+"""The agent: exchanges with the hub, waits, and begins again, for ever.
+
+One agent runs on a replica; programs read and write it meanwhile and never wait for it. Whatever happens to
+an exchange, the next one goes on from what is on disk. Stopping is safe at any moment: what is under way on
+disk is finished or undone as a whole, and nothing else is remembered.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from anabranch_sync.backoff import delay_ms, next_attempt
+from anabranch_sync.errors import AnabranchError
+
+from anabranch.errors import HubDenied, HubUnreachable, ReplicaError
+from anabranch.exchange import Applied, Clock, Connected, Ended, Exchange, Pulled, Pushed, Settled, Step
+from anabranch.identity import (
+    Identity,
+    certificate_request,
+    identity_folder,
+    next_key,
+    put_renewed,
+    read_identity,
+)
+from anabranch.link import HubLink
+from anabranch.replica import Link, Replica
+
+log = logging.getLogger(__name__)
+
+# A person who asks for one exchange hears within this that there is no connection,
+CONNECT_S_MAX = 10.0
+# and within this that there is one which brings nothing forward: a chunk takes 30 s on a 2.4 kbit/s link.
+STANDSTILL_S_MAX = 60.0
+WATCH_S = 0.5
+# Someone has to act before a denied edge is let in again; asking more often only costs the hub.
+DENIED_RETRY_MS = 5 * 60_000
+# A certificate that could not be renewed is good for a third of its life still.
+RENEWAL_RETRY_MS = 60 * 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The link is down; the next attempt comes after `delay_ms`."""
+
+    reason: str
+    delay_ms: int
+
+
+Progress: TypeAlias = Step | Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOutcome:
+    """What an agent has done until it ended. Bytes are those of frames, without HTTP/2 and TLS."""
+
+    reason: str
+    settled: bool
+    exchanges: int
+    changes_pushed: int
+    documents_pulled: int
+    conflicts: int
+    bytes_up: int
+    bytes_down: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class Counts:
+    """What an agent counts up. `advanced`: the present connection brought something durable forward."""
+
+    exchanges: int = 0
+    changes_pushed: int = 0
+    documents_pulled: int = 0
+    conflicts: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    advanced: bool = False
+
+
+async def run_agent(
+    replica_path: str | Path,
+    *,
+    once: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> AgentOutcome:
+    """Keep the replica and its hub equal until SIGTERM or SIGINT; with `once` until nothing is on its way.
+
+    `progress` hears of every step, in the event loop's thread. Raises ReplicaError (ReplicaInUse: another
+    agent runs), IdentityUnusable; with `once` also HubUnreachable, HubDenied, HubUnverified.
+    """
+    path = Path(replica_path)
+    with Replica.open(path) as replica, replica.lock_agent():
+        identity = read_identity(identity_folder(path))
+        with ThreadPoolExecutor(1, "replica") as disk, _stop_at_signals() as stop:
+            agent = _Agent(replica, identity, disk, progress or (lambda step: None), stop)
+            return await agent.run(once=once)
+
+
+class _Agent:
+    """What outlives one exchange."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        identity: Identity,
+        disk: Executor,
+        progress: Callable[[Progress], None],
+        stop: asyncio.Event,
+    ) -> None:
+        self._replica = replica
+        self._identity = identity
+        self._disk = disk
+        self._progress = progress
+        self._stop = stop
+        self._clock = Clock()
+        self._clock_offset_ms = replica.link().clock_offset_ms or 0
+        self._renewal_not_before_ms = 0
+        self._counts = Counts()
+        self._advanced_s: float | None = None
+        self._began_s = time.monotonic()
+
+    async def run(self, *, once: bool) -> AgentOutcome:
+        """Exchange until stopped; with `once` until settled."""
+        attempt = 0
+        renew = False
+        while not self._stop.is_set():
+            began_ms = self._clock.now_ms()
+            self._counts.advanced = False
+            ended = await self._attempt(renew=renew, once=once)
+            await self._note_down()
+            if self._stop.is_set() or (once and ended.settled):
+                return self._outcome(ended.reason, settled=ended.settled)
+            if once:
+                self._give_up_if_final(ended)
+            # A new incarnation may be asked for at once, but not again and again.
+            is_first_renewal = ended.renew and not renew
+            renew = ended.renew
+            if self._counts.advanced or is_first_renewal:
+                # A link that breaks every few kilobytes gets somewhere only if it is used again soon.
+                attempt = 0
+            pause_ms = 0 if is_first_renewal else _pause_ms(ended, attempt)
+            attempt = next_attempt(attempt, self._clock.now_ms() - began_ms)
+            log.info("exchange ended", extra={"edge": self._identity.edge, "reason": ended.reason})
+            await self._pause(ended.reason, pause_ms)
+        return self._outcome("stopped", settled=False)
+
+    async def _attempt(self, *, renew: bool, once: bool) -> Ended:
+        """One connection from its beginning to its end, however it ends."""
+        try:
+            return await self._watched(self._exchange(renew=renew, once=once), once=once)
+        except HubDenied as error:
+            return Ended(error.reason, settled=False, denied=True, error=error)
+        except HubUnreachable as error:
+            if self._hub_now_ms() > self._identity.not_after_ms:
+                reason = "this edge's certificate has ended: ask for a new token and enrol it again"
+                return Ended(reason, settled=False, denied=True, error=HubDenied(error.address, reason))
+            return Ended(error.reason, settled=False, error=error)
+        except AnabranchError as error:
+            return Ended(str(error), settled=False, error=error)
+        except Exception as error:
+            if once:
+                raise
+            # The top of the task: an agent outlives its defects, and tells of them.
+            log.exception("exchange failed", extra={"edge": self._identity.edge})
+            return Ended(f"unexpected {type(error).__name__}", settled=False)
+
+    async def _exchange(self, *, renew: bool, once: bool) -> Ended:
+        """Connect and exchange. Raises HubError, ReplicaError."""
+        if self._renewal_due_ms() <= self._clock.now_ms():
+            await self._renew_certificate()
+        async with HubLink(self._identity) as link:
+            exchange = Exchange(
+                self._replica, self._disk, link.exchange(), self._identity.address, self._clock, self._tell
+            )
+            try:
+                return await exchange.run(
+                    renew=renew,
+                    until_settled=once,
+                    until_ms=max(self._renewal_due_ms(), self._clock.now_ms() + 1),
+                )
+            finally:
+                self._counts.bytes_up += exchange.bytes_up
+                self._counts.bytes_down += exchange.bytes_down
+
+    async def _watched(self, exchange: Coroutine[Any, Any, Ended], *, once: bool) -> Ended:
+        """The exchange, until it ends, this agent is stopped, or patience does with `once`."""
+        running = asyncio.ensure_future(exchange)
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            while not running.done():
+                await asyncio.wait(
+                    {running, stopping},
+                    timeout=WATCH_S if once else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if stopping.done():
+                    return Ended("stopped", settled=False)
+                if once and (reason := self._standstill()):
+                    raise HubUnreachable(self._identity.address, reason)
+            return running.result()
+        finally:
+            stopping.cancel()
+            running.cancel()
+            await asyncio.gather(running, stopping, return_exceptions=True)
+
+    def _standstill(self) -> str:
+        """Why waiting longer is of no use to a person; empty while it is."""
+        now_s = time.monotonic()
+        if self._advanced_s is None and now_s - self._began_s > CONNECT_S_MAX:
+            return f"no connection within {CONNECT_S_MAX:.0f} s"
+        if self._advanced_s is not None and now_s - self._advanced_s > STANDSTILL_S_MAX:
+            return f"nothing came forward for {STANDSTILL_S_MAX:.0f} s"
+        return ""
+
+    def _give_up_if_final(self, ended: Ended) -> None:
+        """Raise what a person has to hear now instead of another attempt."""
+        if ended.denied:
+            raise ended.error or HubDenied(self._identity.address, ended.reason)
+        if ended.error is not None and not isinstance(ended.error, HubUnreachable):
+            raise ended.error
+        if self._standstill():
+            raise ended.error or HubUnreachable(self._identity.address, ended.reason)
+
+    # The certificate.
+
+    def _hub_now_ms(self) -> int:
+        return self._clock.now_ms() + self._clock_offset_ms
+
+    def _renewal_due_ms(self) -> int:
+        """When to ask for the next certificate, by our clock."""
+        return max(self._identity.renew_at_ms - self._clock_offset_ms, self._renewal_not_before_ms)
+
+    async def _renew_certificate(self) -> None:
+        """Ask for the next certificate; where that fails the present one serves on."""
+        folder = identity_folder(self._replica.path)
+        try:
+            async with HubLink(self._identity) as link:
+                renewed = await link.renew(certificate_request(next_key(folder)))
+            self._identity = put_renewed(
+                folder, self._identity, renewed.chain_pem, renewed.root_pem, renewed.renew_at_ms
+            )
+            log.info("certificate renewed", extra={"edge": self._identity.edge})
+        except (HubUnreachable, OSError) as error:
+            self._renewal_not_before_ms = self._clock.now_ms() + RENEWAL_RETRY_MS
+            log.warning("certificate not renewed", extra={"edge": self._identity.edge, "reason": str(error)})
+
+    # What is told.
+
+    def _tell(self, step: Step) -> None:
+        match step:
+            case Connected():
+                self._clock_offset_ms = step.clock_offset_ms
+                self._counts.exchanges += 1
+                self._advanced_s = time.monotonic()
+            case Pushed():
+                self._counts.changes_pushed += step.more
+            case Applied():
+                self._counts.documents_pulled += step.documents
+                self._counts.conflicts += step.conflicts
+            case Pulled() | Settled():
+                pass
+        if not isinstance(step, Connected | Settled):
+            self._counts.advanced = True
+            self._advanced_s = time.monotonic()
+        self._progress(step)
+
+    async def _pause(self, reason: str, pause_ms: int) -> None:
+        self._progress(Waiting(reason, pause_ms))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_ms / 1000):
+                await self._stop.wait()
+
+    async def _note_down(self) -> None:
+        """Write down for `status` that the link is down."""
+        if self._replica.link().link is Link.DOWN:
+            return
+        note = partial(self._replica.heard, link=Link.DOWN, now_ms=self._clock.now_ms())
+        with contextlib.suppress(ReplicaError):  # a full disk: `status` finds the age by itself
+            await asyncio.get_running_loop().run_in_executor(self._disk, note)
+
+    def _outcome(self, reason: str, *, settled: bool) -> AgentOutcome:
+        counts = self._counts
+        return AgentOutcome(
+            reason,
+            settled,
+            counts.exchanges,
+            counts.changes_pushed,
+            counts.documents_pulled,
+            counts.conflicts,
+            counts.bytes_up,
+            counts.bytes_down,
+            time.monotonic() - self._began_s,
+        )
+
+
+def _pause_ms(ended: Ended, attempt: int) -> int:
+    """How long to wait before the next attempt. What the hub asks for is spread by as much again."""
+    if ended.denied:
+        return int(DENIED_RETRY_MS * (1 + random.random()))
+    if ended.retry_after_ms:
+        return int(ended.retry_after_ms * (1 + random.random()))
+    return delay_ms(attempt, random.random())
+
+
+@contextlib.contextmanager
+def _stop_at_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set; in a thread that is not the main one nothing sets it."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    caught = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(RuntimeError, ValueError):
+            loop.add_signal_handler(number, stop.set)
+            caught.append(number)
+    try:
+        yield stop
+    finally:
+        for number in caught:
+            loop.remove_signal_handler(number)

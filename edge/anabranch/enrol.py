@@ -1,0 +1,197 @@
+"""`anabranch init`: an invitation becomes an identity and an empty replica, or nothing at all.
+
+::
+
+    token -> fetch the hub's chain, unverified, and look for the root of the token's fingerprint in it
+          -> connect again, verified with that root; only now does the secret leave
+          -> <- certificate, tenant, edge, scope, incarnation
+          -> the identity is written, then the replica: without one it is not an identity
+"""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import ssl
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+from pathlib import Path
+from typing import Any
+
+from anabranch_protos.invitation import PORT_MAX, InvitationToken, parse_token
+from anabranch_sync.errors import InvalidName
+
+from anabranch.errors import HubUnreachable, HubUnverified, ReplicaExists, ReplicaUnwritable
+from anabranch.identity import (
+    Identity,
+    certificate_request,
+    identity_folder,
+    new_key,
+    write_identity,
+)
+from anabranch.link import Enrolled, enroll
+from anabranch.replica import Replica
+
+CONNECT_S_MAX = 20.0
+# A lost reply is asked for again with the same key, which the hub answers with the same edge.
+ATTEMPTS_MAX = 4
+RETRY_S = 0.5
+
+# What _ssl.Certificate.public_bytes takes for DER.
+ENCODING_DER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """A new edge, ready to exchange."""
+
+    replica: Path
+    tenant: str
+    edge: str
+    prefixes: tuple[str, ...]
+
+
+def init(
+    replica: Path,
+    hub: str,
+    token: str,
+    *,
+    author: str = "",
+    enrolment_address: str = "",
+) -> Initialised:
+    """Enrol this edge at the hub at `hub` (host:port) and make an empty replica.
+
+    `author` is who writes here when nobody says otherwise (default: the edge's name). Where the enrolment
+    port is not the one after the hub's, the token or `enrolment_address` says so. Nothing is left behind by
+    a failure. Raises InvalidToken, InvalidName, ReplicaExists, ReplicaUnwritable, HubError.
+    """
+    return asyncio.run(_initialised(replica, hub, parse_token(token), author, enrolment_address))
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of ``host:port`` or ``[address]:port``. Raises InvalidName."""
+    host, _, port = address.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not bare or (":" in bare) != host.startswith("["):
+        raise InvalidName("hub", address, "write host:port, an IPv6 address in brackets")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) <= PORT_MAX):
+        raise InvalidName("hub", address, f"the port is a number from 1 to {PORT_MAX}")
+    return bare, int(port)
+
+
+async def _initialised(
+    replica: Path, hub: str, token: InvitationToken, author: str, enrolment_address: str
+) -> Initialised:
+    host, port = split_address(hub)
+    address = enrolment_address or _joined(host, token.enrolment_port or port + 1)
+    if replica.exists():
+        raise ReplicaExists(str(replica), "there is one already")
+    folder = identity_folder(replica)
+    with _all_or_nothing(replica, folder):
+        root_pem = await asyncio.to_thread(_root_of, address, token.root_fingerprint)
+        key_pem = new_key()
+        enrolled = await _enrolled(address, root_pem, token.secret, certificate_request(key_pem))
+        renewed = enrolled.renewed
+        identity = Identity(
+            hub,
+            enrolled.tenant,
+            enrolled.edge,
+            key_pem,
+            renewed.chain_pem,
+            renewed.root_pem,
+            renewed.renew_at_ms,
+        )
+        write_identity(folder, identity)
+        Replica.create(
+            replica,
+            tenant=enrolled.tenant,
+            edge=enrolled.edge,
+            prefixes=enrolled.prefixes,
+            incarnation=enrolled.incarnation,
+            hub_epoch=enrolled.epoch,
+            author=author or enrolled.edge,
+        ).close()
+    return Initialised(replica, enrolled.tenant, enrolled.edge, enrolled.prefixes)
+
+
+@contextlib.contextmanager
+def _all_or_nothing(replica: Path, folder: Path) -> Iterator[None]:
+    """The folder is there at the end of the block, with the replica; or it is not, if the block raises.
+
+    A folder without a replica is what an `init` leaves that was killed: nobody can use it.
+    """
+    try:
+        replica.parent.mkdir(parents=True, exist_ok=True)
+        _remove(folder)
+        # The token works once: find out before it is sent whether anything can be written here.
+        folder.mkdir(mode=0o700)
+        yield
+    except OSError as error:
+        _remove(folder)
+        raise ReplicaUnwritable(str(replica), error.strerror or str(error)) from error
+    except BaseException:
+        _remove(folder)
+        raise
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+async def _enrolled(address: str, root_pem: bytes, secret: bytes, csr_pem: bytes) -> Enrolled:
+    for attempt in range(ATTEMPTS_MAX):
+        try:
+            return await enroll(address, root_pem, secret, csr_pem)
+        except HubUnreachable:
+            if attempt == ATTEMPTS_MAX - 1:
+                raise
+            await asyncio.sleep(RETRY_S)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _root_of(address: str, fingerprint: bytes) -> bytes:
+    """The certificate of that fingerprint, in PEM, from the chain shown at `address`.
+
+    Nothing is sent and nothing of the chain is believed here: gRPC verifies it with the root found.
+    Raises HubUnreachable, HubUnverified.
+    """
+    for der in _chain_shown(address):
+        if compare_digest(sha256(der).digest(), fingerprint):
+            return ssl.DER_cert_to_PEM_cert(der).encode("ascii")
+    raise HubUnverified(address, "its chain does not end in the root that the token names")
+
+
+def _chain_shown(address: str) -> list[bytes]:
+    """The certificates (DER) that the server at `address` shows to anybody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    host, port = split_address(address)
+    try:
+        with (
+            socket.create_connection((host, port), timeout=CONNECT_S_MAX) as plain,
+            context.wrap_socket(plain, server_hostname=host) as secured,
+        ):
+            return _unverified_chain(secured)
+    except ssl.SSLError as error:
+        raise HubUnverified(address, f"no TLS 1.3 there ({error.reason or 'it broke off'})") from error
+    except OSError as error:
+        raise HubUnreachable(address, error.strerror or str(error)) from error
+
+
+def _unverified_chain(secured: ssl.SSLSocket) -> list[bytes]:
+    # Public from Python 3.13 on; before that the same method of the object underneath, since 3.10.
+    if sys.version_info >= (3, 13):
+        return list(secured.get_unverified_chain())
+    shown: Any = secured._sslobj  # type: ignore[attr-defined]
+    return [certificate.public_bytes(ENCODING_DER) for certificate in shown.get_unverified_chain()]
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,267 @@
+"""One exchange with the hub: carries out what `EdgeSession` decides.
+
+The session says what to do and this does it, in order, and waits for each thing before the next: an
+acknowledgement leaves after what it acknowledges is on disk. The replica's writes run in a thread of their
+own, so that the event loop stays free for the link; they never run at once.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from anabranch_sync.edge_session import (
+    Acknowledge,
+    Adopt,
+    Apply,
+    Close,
+    EdgeEffect,
+    EdgeSession,
+    Load,
+    Phase,
+    Reset,
+    Send,
+    StorePart,
+)
+from anabranch_sync.errors import AnabranchError
+from anabranch_sync.standing import Standing
+
+from anabranch.link import FrameStream
+from anabranch.replica import Link, Replica
+
+# How soon a write of another process is noticed. Looking costs some microseconds.
+LOOK_S = 0.05
+# How often a status is written down that has not changed: each is a transaction with its fsync.
+HEARTBEAT_S = 30.0
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The hub has let this edge in. `clock_offset_ms` is its clock minus ours."""
+
+    address: str
+    clock_offset_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """`changes` of the `total` that were unsent are merged at the hub, `more` of them just now."""
+
+    changes: int
+    total: int
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """`received` of `total` bytes of a pull are on disk."""
+
+    received: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A pull is applied: documents that changed, and conflicts in which this replica took part."""
+
+    documents: int
+    conflicts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Nothing is on its way: what was written here is merged, and what the hub had is here."""
+
+
+Step: TypeAlias = Connected | Pushed | Pulled | Applied | Settled
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an exchange ended. `settled`: at least once, nothing was on its way."""
+
+    reason: str
+    settled: bool
+    renew: bool = False
+    denied: bool = False
+    retry_after_ms: int = 0
+    error: AnabranchError | None = None
+
+
+class Clock:
+    """Milliseconds since 1970 as of the start of the process, and steady since: it never jumps."""
+
+    def __init__(self) -> None:
+        self._began_ns = time.time_ns() - time.monotonic_ns()
+
+    def now_ms(self) -> int:
+        return (self._began_ns + time.monotonic_ns()) // 1_000_000
+
+
+class Exchange:
+    """One stream. `tell` hears of each step. Bytes are those of frames, without HTTP/2 and TLS."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        disk: Executor,
+        stream: FrameStream,
+        address: str,
+        clock: Clock,
+        tell: Callable[[Step], None],
+    ) -> None:
+        self.bytes_up = 0
+        self.bytes_down = 0
+        self._replica = replica
+        self._disk = disk
+        self._stream = stream
+        self._address = address
+        self._clock = clock
+        self._tell = tell
+        self._stirred = asyncio.Event()
+        self._close: Close | None = None
+        self._is_connected = False
+        self._settled = False
+        self._noted_s = 0.0
+        self._seen_view = 0
+        self._unsent_first = self._unsent_last = self._pushed_upto = 0
+
+    async def run(self, *, renew: bool, until_settled: bool, until_ms: int) -> Ended:
+        """Exchange until either side ends it, until nothing is on its way, or until `until_ms`.
+
+        Raises HubError, ReplicaError.
+        """
+        standing = await self._on_disk(self._replica.standing)
+        self._count_from(standing)
+        session = EdgeSession(standing, self._replica.scope.fingerprint, renew=renew)
+        self._seen_view = self._replica.look()
+        reading: asyncio.Future[bytes | None] | None = None
+        try:
+            await self._carry_out(session, session.start(self._clock.now_ms()))
+            while session.phase is not Phase.CLOSED:
+                reading = reading or self._next_frame()
+                await self._wait(LOOK_S)
+                now_ms = self._clock.now_ms()
+                await self._carry_out(session, session.woken(now_ms))
+                if reading.done():
+                    frame = reading.result()
+                    if frame is None:
+                        return self._ended("the hub ended the exchange")
+                    reading = None
+                    self.bytes_down += len(frame)
+                    await self._carry_out(session, session.received(frame, now_ms))
+                await self._look(session)
+                await self._note(session)
+                if self._settled and until_settled:
+                    await self._stream.finish()
+                    return self._ended("nothing is on its way")
+                if now_ms >= until_ms and session.settled:
+                    await self._stream.finish()
+                    return self._ended("the certificate is due for renewal")
+            return self._ended("")
+        finally:
+            if reading is not None:
+                reading.cancel()
+            self._stream.cancel()
+
+    async def _wait(self, delay_s: float) -> None:
+        """Until something happens, but no longer than `delay_s`."""
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._stirred.wait()
+        except TimeoutError:
+            return
+        self._stirred.clear()
+
+    def _next_frame(self) -> asyncio.Future[bytes | None]:
+        reading = asyncio.ensure_future(self._stream.read())
+        reading.add_done_callback(lambda _: self._stirred.set())
+        return reading
+
+    async def _look(self, session: EdgeSession) -> None:
+        """Offer what was written here since the last look, by whatever process."""
+        view = self._replica.look()
+        if view != self._seen_view:
+            self._seen_view = view
+            await self._carry_out(session, session.offered())
+
+    async def _note(self, session: EdgeSession) -> None:
+        """Tell, and write down for `status`, that the hub is there and has nothing newer."""
+        if session.clock_offset_ms is not None and not self._is_connected:
+            self._is_connected = True
+            self._tell(Connected(self._address, session.clock_offset_ms))
+        if not session.settled:
+            return
+        now_s = time.monotonic()
+        if self._settled and now_s - self._noted_s < HEARTBEAT_S:
+            return
+        self._noted_s = now_s
+        await self._on_disk(
+            lambda: self._replica.heard(
+                link=Link.UP, now_ms=self._clock.now_ms(), clock_offset_ms=session.clock_offset_ms
+            )
+        )
+        if not self._settled:
+            self._settled = True
+            self._tell(Settled())
+
+    async def _carry_out(self, session: EdgeSession, effects: Sequence[EdgeEffect]) -> None:
+        queue = deque(effects)
+        while queue:
+            queue.extend(await self._done(session, queue.popleft()))
+
+    async def _done(self, session: EdgeSession, effect: EdgeEffect) -> Sequence[EdgeEffect]:
+        """Carry `effect` out and return what the session makes of it. Raises HubError, ReplicaError."""
+        replica = self._replica
+        match effect:
+            case Send(frame):
+                await self._stream.write(frame)
+                self.bytes_up += len(frame)
+            case Load(after):
+                return session.loaded(await self._on_disk(lambda: replica.pending(after)))
+            case StorePart(batch, total, offset, piece):
+                await self._on_disk(lambda: replica.store_part(batch, total, offset, piece))
+                self._tell(Pulled(offset + len(piece), total))
+            case Acknowledge(push_mark, chain):
+                await self._on_disk(lambda: replica.acknowledge(push_mark, chain))
+                self._tell_pushed(push_mark)
+            case Apply(pull):
+                digest = await self._on_disk(lambda: replica.apply(pull, self._clock.now_ms()))
+                self._tell(Applied(len(pull.documents), len(pull.notices)))
+                return session.applied(digest)
+            case Adopt(incarnation):
+                await self._on_disk(lambda: replica.adopt(incarnation))
+                standing = await self._on_disk(replica.standing)
+                self._count_from(standing)
+                return session.adopted(standing)
+            case Reset(reason):
+                log.error("documents differ from the hub's", extra={"edge": replica.edge, "reason": reason})
+                await self._on_disk(replica.reset)
+            case Close():
+                self._close = effect
+        return ()
+
+    def _tell_pushed(self, push_mark: int) -> None:
+        more = push_mark - self._pushed_upto
+        self._pushed_upto = push_mark
+        self._unsent_last = max(self._unsent_last, push_mark)
+        self._tell(Pushed(push_mark - self._unsent_first, self._unsent_last - self._unsent_first, more))
+
+    def _count_from(self, standing: Standing) -> None:
+        self._unsent_first = self._pushed_upto = standing.push_mark
+        self._unsent_last = standing.last_local
+
+    async def _on_disk(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+
+    def _ended(self, reason: str) -> Ended:
+        close = self._close or Close(reason)
+        return Ended(close.reason, self._settled, close.renew, close.denied, close.retry_after_ms)

@@ -1,0 +1,179 @@
+"""Who this edge is to its hub: a key that never leaves, a certificate for it, and the hub's root.
+
+::
+
+    <replica>.identity/     0700
+      key.pem               0600, made here
+      cert.pem              the certificate and its issuers
+      ca.pem                the root that the hub's own certificate must end in
+      hub                   JSON: address, tenant, edge, renew_at_ms
+      key.pem.next          a key whose certificate is still to come
+
+Every file is replaced whole. A renewal puts the certificate in place first and its key after it; whoever
+finds the one without the other finishes that.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from anabranch.errors import IdentityUnusable
+
+_KEY, _KEY_NEXT, _CERTIFICATE, _ROOT, _HUB = "key.pem", "key.pem.next", "cert.pem", "ca.pem", "hub"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What it takes to speak to the hub at `address` (host:port).
+
+    `renew_at_ms` is when to ask for the next certificate, by the hub's clock.
+    """
+
+    address: str
+    tenant: str
+    edge: str
+    key_pem: bytes = field(repr=False)
+    chain_pem: bytes
+    root_pem: bytes
+    renew_at_ms: int
+
+    @property
+    def not_after_ms(self) -> int:
+        """When the certificate ends."""
+        return int(_leaf(self.chain_pem).not_valid_after_utc.timestamp() * 1000)
+
+
+def identity_folder(replica: Path) -> Path:
+    """Where the identity of the replica at `replica` is."""
+    return Path(f"{replica}.identity")
+
+
+def new_key() -> bytes:
+    """A P-256 key in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def certificate_request(key_pem: bytes) -> bytes:
+    """A request that proves the key; it names nobody, since the hub decides whom it certifies."""
+    key = load_pem_private_key(key_pem, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey), "a key of another kind than new_key makes"
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    return request.public_bytes(Encoding.PEM)
+
+
+def read_identity(folder: Path) -> Identity:
+    """Read the identity, and finish a renewal that was cut off. Raises IdentityUnusable."""
+    try:
+        hub = json.loads((folder / _HUB).read_text())
+        chain_pem = (folder / _CERTIFICATE).read_bytes()
+        return Identity(
+            str(hub["address"]),
+            str(hub["tenant"]),
+            str(hub["edge"]),
+            _key_of(folder, chain_pem),
+            chain_pem,
+            (folder / _ROOT).read_bytes(),
+            int(hub["renew_at_ms"]),
+        )
+    except FileNotFoundError as error:
+        raise IdentityUnusable(str(folder), f"{Path(error.filename).name} is missing") from error
+    except OSError as error:
+        raise IdentityUnusable(str(folder), error.strerror or str(error)) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise IdentityUnusable(str(folder), "a file in it is damaged") from error
+
+
+def write_identity(folder: Path, identity: Identity) -> None:
+    """Write a first identity into `folder`, which is there. Raises OSError."""
+    write_private(folder / _KEY, identity.key_pem)
+    write_private(folder / _CERTIFICATE, identity.chain_pem)
+    write_private(folder / _ROOT, identity.root_pem)
+    write_private(folder / _HUB, _hub_json(identity))
+    sync_folder(folder.parent)
+
+
+def next_key(folder: Path) -> bytes:
+    """The key to ask a new certificate for, on disk before anybody hears of it. Raises OSError."""
+    key_pem = new_key()
+    write_private(folder / _KEY_NEXT, key_pem)
+    return key_pem
+
+
+def put_renewed(
+    folder: Path, identity: Identity, chain_pem: bytes, root_pem: bytes, renew_at_ms: int
+) -> Identity:
+    """Go over to the certificate that was asked for with `next_key`. Raises OSError."""
+    write_private(folder / _ROOT, root_pem)
+    write_private(folder / _CERTIFICATE, chain_pem)
+    renewed = replace(
+        identity,
+        key_pem=_key_of(folder, chain_pem),
+        chain_pem=chain_pem,
+        root_pem=root_pem,
+        renew_at_ms=renew_at_ms,
+    )
+    write_private(folder / _HUB, _hub_json(renewed))
+    return renewed
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace `path` durably and whole; its owner's alone from the first moment. Raises OSError."""
+    aside = path.with_name(path.name + ".new")
+    aside.unlink(missing_ok=True)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and removals in `folder` durable. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _key_of(folder: Path, chain_pem: bytes) -> bytes:
+    """The key of this certificate, put in place if a renewal was cut off before it was."""
+    certified = _leaf(chain_pem).public_key()
+    key_pem = (folder / _KEY).read_bytes()
+    if load_pem_private_key(key_pem, None).public_key() == certified:
+        return key_pem
+    waiting = folder / _KEY_NEXT
+    key_pem = waiting.read_bytes()
+    if load_pem_private_key(key_pem, None).public_key() != certified:
+        raise ValueError("no key belongs to the certificate")
+    waiting.replace(folder / _KEY)
+    sync_folder(folder)
+    return key_pem
+
+
+def _leaf(chain_pem: bytes) -> x509.Certificate:
+    return x509.load_pem_x509_certificates(chain_pem)[0]
+
+
+def _hub_json(identity: Identity) -> bytes:
+    told = {
+        "address": identity.address,
+        "tenant": identity.tenant,
+        "edge": identity.edge,
+        "renew_at_ms": identity.renew_at_ms,
+    }
+    return json.dumps(told, indent=1).encode() + b"\n"

@@ -1,0 +1,188 @@
+"""gRPC to the hub. The one edge module that imports grpc.
+
+A channel is made for one attempt and closed with it: gRPC's own reconnecting and back-off would hide from
+the agent what its link is like, and a channel's client certificate cannot be changed anyway.
+"""
+
+import os
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from anabranch_protos.sync.v1 import methods
+from anabranch_protos.sync.v1.sync_pb2 import (
+    EnrollReply,
+    EnrollRequest,
+    ExchangeFrame,
+    RenewReply,
+    RenewRequest,
+)
+from anabranch_sync.frame import FRAME_BYTES_MAX
+from grpc import aio
+
+from anabranch.errors import HubDenied, HubError, HubUnreachable, HubUnverified
+from anabranch.identity import Identity
+
+# A frame and protobuf's tag and length around it.
+MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 16
+METADATA_BYTES_MAX = 4 * 1024
+# An idle link costs one ping and its answer each 45 s (34 bytes); a dead one is noticed within 65 s.
+PING_MS = 45_000
+PONG_MS_MAX = 20_000
+# 5 KB of handshake on a 2.4 kbit/s link, and a hub that is busy.
+CALL_S_MAX = 60.0
+
+_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.keepalive_time_ms", PING_MS),
+    ("grpc.keepalive_timeout_ms", PONG_MS_MAX),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.bdp_probe", 0),  # pings with every burst of data would cost more than they find out here
+    ("grpc.enable_retries", 0),
+    ("grpc.service_config_disable_resolution", 1),  # no TXT look-ups before each connection
+    ("grpc.use_local_subchannel_pool", 1),  # else a new channel inherits the back-off of the one before
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A new certificate. `renew_at_ms` by the hub's clock."""
+
+    chain_pem: bytes
+    root_pem: bytes
+    renew_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What the hub tells a new edge."""
+
+    renewed: Renewed
+    tenant: str
+    edge: str
+    prefixes: tuple[str, ...]
+    incarnation: int
+    epoch: int
+
+
+class FrameStream:
+    """One exchange under way. Every method raises HubError when the link or the hub ends it."""
+
+    def __init__(self, address: str, call: aio.StreamStreamCall) -> None:
+        self._address = address
+        self._call = call
+
+    async def read(self) -> bytes | None:
+        """The next frame; None when the hub has ended the exchange in good order."""
+        try:
+            message = await self._call.read()
+        except aio.AioRpcError as error:
+            raise _ours(self._address, error) from error
+        return None if message is aio.EOF else message.frame
+
+    async def write(self, frame: bytes) -> None:
+        """Hand a frame on; returns when there is room for the next."""
+        try:
+            await self._call.write(ExchangeFrame(frame=frame))
+        except aio.AioRpcError as error:
+            raise _ours(self._address, error) from error
+        except aio.UsageError as error:  # the call is over already, and knows why
+            await self.read()
+            raise HubUnreachable(self._address, "the exchange is over") from error
+
+    async def finish(self) -> None:
+        """Say that nothing more will come, and wait until the hub has taken in everything before."""
+        try:
+            await self._call.done_writing()
+            while await self._call.read() is not aio.EOF:
+                pass
+        except aio.AioRpcError as error:
+            raise _ours(self._address, error) from error
+
+    def cancel(self) -> None:
+        """Give it up at once. Safe to repeat, and after its end."""
+        self._call.cancel()
+
+
+class HubLink:
+    """A channel to the hub; use it with `async with`. Nothing connects before the first call."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._address = identity.address
+        self._channel = _channel(
+            identity.address,
+            grpc.ssl_channel_credentials(identity.root_pem, identity.key_pem, identity.chain_pem),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._channel.close()
+
+    def exchange(self) -> FrameStream:
+        """Open an exchange."""
+        start = self._channel.stream_stream(
+            methods.EXCHANGE, ExchangeFrame.SerializeToString, ExchangeFrame.FromString
+        )
+        return FrameStream(self._address, start())
+
+    async def renew(self, csr_pem: bytes) -> Renewed:
+        """Ask for the next certificate with the present one. Raises HubError."""
+        call = self._channel.unary_unary(methods.RENEW, RenewRequest.SerializeToString, RenewReply.FromString)
+        try:
+            reply = await call(RenewRequest(csr_pem=csr_pem), timeout=CALL_S_MAX)
+        except aio.AioRpcError as error:
+            raise _ours(self._address, error) from error
+        return Renewed(reply.chain_pem, reply.ca_pem, reply.renew_at_ms)
+
+
+async def enroll(address: str, root_pem: bytes, secret: bytes, csr_pem: bytes) -> Enrolled:
+    """Trade an invitation's secret for a certificate, at the hub whose chain ends in this root.
+
+    The same secret with the same key may be sent again when the answer was lost. Raises HubError.
+    """
+    async with _channel(address, grpc.ssl_channel_credentials(root_pem)) as channel:
+        call = channel.unary_unary(methods.ENROLL, EnrollRequest.SerializeToString, EnrollReply.FromString)
+        try:
+            reply = await call(EnrollRequest(secret=secret, csr_pem=csr_pem), timeout=CALL_S_MAX)
+        except aio.AioRpcError as error:
+            raise _ours(address, error) from error
+    return Enrolled(
+        Renewed(reply.chain_pem, reply.ca_pem, reply.renew_at_ms),
+        reply.tenant,
+        reply.edge,
+        tuple(reply.prefixes),
+        reply.incarnation,
+        reply.epoch,
+    )
+
+
+def _channel(address: str, credentials: Any) -> aio.Channel:
+    # A proxy meant for web pages has no business here; who needs one for this says so in `grpc_proxy`.
+    proxied = ("grpc.enable_http_proxy", int("grpc_proxy" in os.environ))
+    return aio.secure_channel(address, credentials, options=[*_OPTIONS, proxied])
+
+
+def _ours(address: str, error: aio.AioRpcError) -> HubError:
+    details = str(error.details() or "")
+    match error.code():
+        case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.UNAUTHENTICATED:
+            return HubDenied(address, details)
+        case grpc.StatusCode.UNAVAILABLE if "CERTIFICATE_VERIFY_FAILED" in details:
+            return HubUnverified(address, "its certificate does not end in the root of this edge's hub")
+        case grpc.StatusCode.UNIMPLEMENTED:
+            return HubUnverified(address, "it speaks gRPC, but not this protocol: another port or program")
+        case code:
+            return HubUnreachable(address, _told(code, details))
+
+
+def _told(code: grpc.StatusCode, details: str) -> str:
+    """gRPC's own words, short enough for a line: what came last says most."""
+    cause = details.rsplit("last error:", 1)[-1].strip() or code.name.lower().replace("_", " ")
+    return cause if len(cause) <= 160 else f"{cause[:157]}..."

@@ -1,0 +1,1 @@
+"""What the hub serves. grpc is imported in `grpc_service` only."""

@@ -1,0 +1,112 @@
+"""Certificates for edges: the first for an invitation, the next for the one before.
+
+The certificate is signed before the invitation is used up, so that a Vault that is away costs nobody a
+token. A signed certificate that the store then refuses is worth nothing: every use is checked against the
+serial that the store names.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from anabranch_hub.errors import CertificateUnknown, EdgeRevoked, EdgeUnknown, TenantUnknown
+from anabranch_hub.identity.peer import Peer, peer_of_certificate
+from anabranch_hub.secrets.authority import Authority, checked_request
+from anabranch_hub.store.records import EdgeStatus
+
+if TYPE_CHECKING:
+    from anabranch_hub.api.exchange import Clock
+    from anabranch_hub.store import Store
+
+log = logging.getLogger(__name__)
+
+# An edge asks for its next certificate when two thirds of the present one's life are over: the last third
+# is for a hub that is away.
+RENEW_FRACTION = 2 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What a new edge is told."""
+
+    chain_pem: bytes
+    ca_pem: bytes
+    tenant: str
+    edge: str
+    prefixes: tuple[str, ...]
+    incarnation: int
+    epoch: int
+    renew_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What an edge is told whose certificate was renewed."""
+
+    chain_pem: bytes
+    ca_pem: bytes
+    renew_at_ms: int
+
+
+async def enrol(
+    store: Store, authority: Authority, clock: Clock, secret_hash: bytes, csr_pem: bytes
+) -> Enrolled:
+    """Use an invitation. The same request again gets the same answer: a reply may be lost on its way.
+
+    Raises TokenRefused, CertificateRequestRefused, StoreUnavailable, VaultUnavailable.
+    """
+    checked_request(csr_pem)
+    invitation = await store.redeem(secret_hash, clock.now_ms())
+    chain_pem = await authority.sign_edge(csr_pem, invitation.tenant, invitation.edge)
+    ca_pem = await authority.root_pem()
+    peer = _peer_of_chain(chain_pem)
+    enrolment = await store.enrolled(peer.tenant, peer.edge, peer.serial, peer.not_after_ms)
+    log.info("edge enrolled", extra={"tenant": peer.tenant, "edge": peer.edge, "serial": peer.serial})
+    return Enrolled(
+        chain_pem,
+        ca_pem,
+        invitation.tenant,
+        invitation.edge,
+        invitation.scope.prefixes,
+        enrolment.incarnation,
+        enrolment.epoch,
+        _renew_at_ms(peer, clock.now_ms()),
+    )
+
+
+async def renew(store: Store, authority: Authority, clock: Clock, peer: Peer, csr_pem: bytes) -> Renewed:
+    """A new certificate for `peer`. The one before stays good until the new one is first shown.
+
+    Raises CertificateUnknown, EdgeRevoked, CertificateRequestRefused, StoreUnavailable, VaultUnavailable.
+    """
+    await check_standing(store, peer)
+    chain_pem = await authority.sign_edge(csr_pem, peer.tenant, peer.edge)
+    ca_pem = await authority.root_pem()
+    new = _peer_of_chain(chain_pem)
+    await store.renewed(peer.tenant, peer.edge, new.serial, new.not_after_ms)
+    log.info("certificate renewed", extra={"tenant": peer.tenant, "edge": peer.edge, "serial": new.serial})
+    return Renewed(chain_pem, ca_pem, _renew_at_ms(new, clock.now_ms()))
+
+
+async def check_standing(store: Store, peer: Peer) -> None:
+    """Return if `peer` may be served. Raises CertificateUnknown, EdgeRevoked, StoreUnavailable."""
+    try:
+        edge = await store.edge(peer.tenant, peer.edge)
+    except (TenantUnknown, EdgeUnknown) as error:
+        raise CertificateUnknown(f"edge {peer.edge} of tenant {peer.tenant} is not known here") from error
+    if edge.status is EdgeStatus.REVOKED:
+        raise EdgeRevoked(peer.tenant, peer.edge)
+    if peer.serial != edge.certificate_serial:
+        raise CertificateUnknown(f"edge {peer.edge} was enrolled again since it was issued")
+
+
+def _peer_of_chain(chain_pem: bytes) -> Peer:
+    return peer_of_certificate(x509.load_pem_x509_certificates(chain_pem)[0])
+
+
+def _renew_at_ms(peer: Peer, now_ms: int) -> int:
+    return now_ms + int((peer.not_after_ms - now_ms) * RENEW_FRACTION)

@@ -1,0 +1,263 @@
+"""One stream with one edge: carries out what `HubSession` decides.
+
+The session says what to do and this does it, in order, and waits for each thing before the next: an
+acknowledgement leaves after what it acknowledges is committed. Nothing is read from the edge meanwhile, so a
+slow store slows the edge down instead of filling memory.
+
+Who the edge is was read from its certificate; tenant and edge are bound to every call of the store here, and
+nothing the edge says can change them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from anabranch_sync.hub_session import (
+    Close,
+    Decide,
+    Draw,
+    HubEffect,
+    HubSession,
+    Open,
+    Phase,
+    Recall,
+    Seen,
+    Send,
+    Spool,
+    StorePart,
+)
+
+from anabranch_hub.errors import Fenced, RequestRefused, StoreUnavailable
+from anabranch_hub.identity.peer import Peer
+
+if TYPE_CHECKING:
+    from anabranch_hub.api.streams import Streams
+    from anabranch_hub.store import Store
+
+# A Postgres that restarts is back within seconds; the edge spreads its return over as long again.
+STORE_AWAY_RETRY_MS = 2_000
+# A hub that stops is followed by another, or by itself.
+STOPPING_RETRY_MS = 1_000
+# The last frame of an interrupted stream is a courtesy; an edge that does not read must not hold us up.
+FAREWELL_S_MAX = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """Why the hub ends a stream: `revoked`, `refused`, `superseded`, `stopping`, `away` (the store)."""
+
+    order: str
+    reason: str
+
+
+STOPPING = Interruption("stopping", "this hub stops")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One exchange, for the log and for gRPC's status. `interruption` None: the edge ended it, or a rule."""
+
+    reason: str
+    interruption: Interruption | None = None
+
+
+@dataclass(slots=True)
+class Carried:
+    """What went over one stream. Frames' bytes only: HTTP/2 and TLS are not counted."""
+
+    frames_up: int = 0
+    frames_down: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    changes_up: int = 0
+    documents_down: int = 0
+
+
+class Clock:
+    """Milliseconds since 1970 as of the start of the process, and steady since: it never jumps."""
+
+    def __init__(self) -> None:
+        self._began_ns = time.time_ns() - time.monotonic_ns()
+
+    def now_ms(self) -> int:
+        return (self._began_ns + time.monotonic_ns()) // 1_000_000
+
+
+class Exchange:
+    """A stream of `peer`. `read` gives None at the edge's end; both raise OSError when the link is gone."""
+
+    def __init__(
+        self,
+        store: Store,
+        streams: Streams,
+        peer: Peer,
+        clock: Clock,
+        read: Callable[[], Awaitable[bytes | None]],
+        write: Callable[[bytes], Awaitable[None]],
+    ) -> None:
+        self.peer = peer
+        self.carried = Carried()
+        self._store = store
+        self._streams = streams
+        self._clock = clock
+        self._read = read
+        self._write = write
+        self._session = HubSession()
+        self._stirred = asyncio.Event()
+        self._hub_seq = 0
+        self._frames_owed = 0
+        self._interruption: Interruption | None = None
+        self._running: asyncio.Timeout | None = None
+        self._reason = ""
+
+    @property
+    def incarnation(self) -> int:
+        """Whom the edge speaks for; 0 before it said so."""
+        return self._session.incarnation
+
+    def notice(self, hub_seq: int) -> None:
+        """The tenant's order has come to `hub_seq`."""
+        self._hub_seq = max(self._hub_seq, hub_seq)
+        self._stirred.set()
+
+    def interrupt(self, interruption: Interruption) -> None:
+        """End this stream at once, whatever it waits for. The first reason stays."""
+        if self._interruption is None:
+            self._interruption = interruption
+            if self._running is not None and not self._running.expired():
+                self._running.reschedule(asyncio.get_running_loop().time())
+
+    async def run(self) -> Finished:
+        """Exchange until either side ends it."""
+        self._streams.join(self)
+        try:
+            async with asyncio.timeout(0 if self._interruption else None) as self._running:
+                await self._exchange()
+        except TimeoutError:
+            if self._interruption is None:
+                raise
+        finally:
+            self._running = None
+            self._streams.leave(self)
+        if self._interruption is not None:
+            await self._say_farewell(self._interruption)
+            return Finished(f"{self._interruption.order}: {self._interruption.reason}", self._interruption)
+        return Finished(self._reason)
+
+    async def _exchange(self) -> None:
+        session = self._session
+        session.start(self._clock.now_ms())
+        reading = self._next_frame()
+        try:
+            while session.phase is not Phase.CLOSED:
+                await self._wait(session.wake_ms)
+                await self._carry_out(session.woken(self._clock.now_ms()))
+                await self._carry_out(session.notified(self._hub_seq))
+                if reading.done():
+                    frame = reading.result()
+                    if frame is None:
+                        self._reason = self._reason or "the edge ended it"
+                        return
+                    self.carried.frames_up += 1
+                    self.carried.bytes_up += len(frame)
+                    await self._carry_out(session.received(frame, self._clock.now_ms()))
+                    reading = self._next_frame()
+        finally:
+            reading.cancel()
+
+    def _next_frame(self) -> asyncio.Future[bytes | None]:
+        reading = asyncio.ensure_future(self._read())
+        reading.add_done_callback(lambda _: self._stirred.set())
+        return reading
+
+    async def _wait(self, wake_ms: int | None) -> None:
+        """Until something happens, or `wake_ms` comes."""
+        delay_s = None if wake_ms is None else max(0.0, (wake_ms - self._clock.now_ms()) / 1000)
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._stirred.wait()
+        except TimeoutError:
+            return
+        self._stirred.clear()
+
+    async def _carry_out(self, effects: Sequence[HubEffect]) -> None:
+        queue = deque(self._owing(effects))
+        while queue:
+            try:
+                queue.extend(self._owing(await self._done(queue.popleft())))
+            except RequestRefused as error:
+                return self.interrupt(Interruption("refused", str(error)))
+            except StoreUnavailable as error:
+                return self.interrupt(Interruption("away", str(error)))
+
+    def _owing(self, effects: Sequence[HubEffect]) -> Sequence[HubEffect]:
+        """Count the frames among `effects`: they are numbered, so none after them may go out before them."""
+        self._frames_owed += sum(isinstance(each, Send) for each in effects)
+        return effects
+
+    async def _done(self, effect: HubEffect) -> Sequence[HubEffect]:
+        """Carry `effect` out; return what the session makes of it. Raises RequestRefused, Unreachable."""
+        store, session = self._store, self._session
+        tenant, edge, incarnation = self.peer.tenant, self.peer.edge, session.incarnation
+        match effect:
+            case Send(frame):
+                await self._send(frame)
+            case Open(hello):
+                opening = await store.open_replica(tenant, edge, hello.incarnation)
+                self._streams.opened(self, opening.incarnation)
+                return session.opened(opening, self._clock.now_ms())
+            case Decide(entries, chain):
+                self.carried.changes_up += len(entries)
+                try:
+                    answer = await store.decide(tenant, edge, entries, chain)
+                except Fenced as error:
+                    return session.fenced(error.reason)
+                self._streams.moved(tenant, answer.hub_seq)
+                return session.decided(answer)
+            case Draw(after, always):
+                pull = await store.pull(tenant, edge, incarnation, after, always=always)
+                self.carried.documents_down += len(pull.documents) if pull else 0
+                return session.drawn(pull)
+            case StorePart(batch, total, offset, piece):
+                await store.store_upload(tenant, incarnation, batch, total, offset, piece)
+            case Spool(batch, sealed):
+                await store.spool(tenant, incarnation, batch, sealed)
+            case Recall(batch):
+                return session.recalled(await store.spooled(tenant, incarnation, batch))
+            case Seen(cursor):
+                await store.seen(tenant, incarnation, cursor)
+            case Close(reason):
+                self._reason = reason
+        return ()
+
+    async def _send(self, frame: bytes) -> None:
+        await self._write(frame)
+        self._frames_owed -= 1
+        self.carried.frames_down += 1
+        self.carried.bytes_down += len(frame)
+
+    async def _say_farewell(self, interruption: Interruption) -> None:
+        """Tell the edge why, if it listens. After a gap in the numbers a frame would read as damage."""
+        if self._frames_owed:
+            return
+        match interruption.order:
+            case "revoked" | "refused" as order:
+                effects = self._session.ended(order, interruption.reason)
+            case "stopping":
+                effects = self._session.busy(STOPPING_RETRY_MS)
+            case "away":
+                effects = self._session.busy(STORE_AWAY_RETRY_MS)
+            case _:
+                return
+        try:
+            async with asyncio.timeout(FAREWELL_S_MAX):
+                for effect in self._owing(effects):
+                    if isinstance(effect, Send):
+                        await self._send(effect.frame)
+        except (TimeoutError, OSError):
+            pass

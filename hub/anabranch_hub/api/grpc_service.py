@@ -1,0 +1,320 @@
+"""gRPC: the two ports edges connect to. The one hub module that imports grpc.
+
+    main port        Exchange, Renew    TLS 1.3, client certificate required
+    enrolment port   Enroll             TLS 1.3, no client certificate: a new edge has none yet
+
+grpc for Python asks for client certificates on all of a port or on none of it, hence two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from anabranch_protos.invitation import SECRET_BYTES, hash_secret
+from anabranch_protos.sync.v1 import methods
+from anabranch_protos.sync.v1.sync_pb2 import (
+    EnrollReply,
+    EnrollRequest,
+    ExchangeFrame,
+    RenewReply,
+    RenewRequest,
+)
+from anabranch_sync.frame import FRAME_BYTES_MAX
+
+from anabranch_hub.api import enrolment
+from anabranch_hub.api.exchange import STOPPING, Clock, Exchange, Finished
+from anabranch_hub.api.streams import Streams
+from anabranch_hub.errors import (
+    HubError,
+    PortInUse,
+    RequestRefused,
+    TokenRefused,
+    Unreachable,
+)
+from anabranch_hub.identity.peer import Peer, peer_of
+from anabranch_hub.secrets.authority import REQUEST_BYTES_MAX, Authority, ServerCredentials
+
+# BoringSSL under gRPC offers TLS 1.2 unless its cipher list for 1.2 is one that no client can use; the
+# suites of 1.3 are not in that list. gRPC reads it once, so it must stand before grpc is first imported.
+CIPHER_SUITES = "PSK-AES128-CBC-SHA"
+if "grpc" not in sys.modules:
+    os.environ["GRPC_SSL_CIPHER_SUITES"] = CIPHER_SUITES
+
+import grpc  # noqa: E402
+from grpc import aio  # noqa: E402
+
+if TYPE_CHECKING:
+    from anabranch_hub.store import Store
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+# A frame and protobuf's tag and length around it.
+MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 16
+ENROL_BYTES_MAX = REQUEST_BYTES_MAX + 1024
+# An honest call's headers are under 400 bytes.
+METADATA_BYTES_MAX = 4 * 1024
+# An exchange and its ghost, and a renewal beside each.
+STREAMS_PER_CONNECTION_MAX = 4
+# The target is 10,000 idle edges in 2 GB; over this one process says no, and a balancer finds another.
+EXCHANGES_MAX = 20_000
+# A token has 256 bits: not against guessing, only against keeping Vault busy.
+ENROLMENTS_AT_ONCE_MAX = 32
+# Edges ping every 45 s and notice a dead hub within 65 s. The hub pings rarely (34 bytes each): it
+# loses little by a ghost, which goes when its edge comes back.
+HUB_PING_MS = 10 * 60_000
+PONG_MS_MAX = 20_000
+EDGE_PING_MS_MIN = 20_000
+# A handshake with certificates is 5 KB: 20 s on a 2.4 kbit/s link.
+HANDSHAKE_MS_MAX = 60_000
+STOP_S_MAX = 3.0
+
+_COMMON_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.so_reuseport", 0),  # else a second hub on the same port would take every other connection
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS_MAX),
+    ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
+    ("grpc.keepalive_time_ms", HUB_PING_MS),
+    ("grpc.keepalive_timeout_ms", PONG_MS_MAX),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", EDGE_PING_MS_MIN),
+    ("grpc.http2.bdp_probe", 0),  # pings with every burst of data would cost more than they find out here
+]
+_MAIN_OPTIONS = [*_COMMON_OPTIONS, ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX)]
+_ENROLMENT_OPTIONS = [*_COMMON_OPTIONS, ("grpc.max_receive_message_length", ENROL_BYTES_MAX)]
+
+
+class GrpcServer:
+    """Both ports, serving. `streams` are the edges connected now."""
+
+    def __init__(
+        self, main: aio.Server, enrolment: aio.Server, following: asyncio.Task[None], streams: Streams
+    ) -> None:
+        self.port = 0
+        self.enrolment_port = 0
+        self.streams = streams
+        self._main = main
+        self._enrolment = enrolment
+        self._following = following
+
+    async def stop(self) -> None:
+        """Tell every edge to come back later, end every stream and close both ports. Safe to repeat."""
+        self.streams.end_all(STOPPING)
+        self._following.cancel()
+        await asyncio.gather(
+            self._main.stop(STOP_S_MAX),
+            self._enrolment.stop(STOP_S_MAX),
+            self._following,
+            return_exceptions=True,
+        )
+
+
+async def serve_grpc(
+    store: Store,
+    authority: Authority,
+    *,
+    host: str,
+    port: int,
+    enrolment_port: int | None = None,
+    names: tuple[str, ...] = (),
+) -> GrpcServer:
+    """Serve edges on `host`. Port 0 takes any; the enrolment port is the one after, unless it is given.
+
+    `names` are the DNS names and addresses by which edges call this hub, beside `host` and the loopback
+    ones. Raises PortInUse, VaultUnavailable, and what the store's first notification raises.
+    """
+    certified = tuple(dict.fromkeys((*names, *_callable_as(host), "localhost", "127.0.0.1", "::1")))
+    credentials = await authority.server_credentials(certified)
+    root_pem = await authority.root_pem()
+    streams = Streams()
+    service = _Service(store, authority, streams)
+    main = aio.server(options=_MAIN_OPTIONS, maximum_concurrent_rpcs=EXCHANGES_MAX)
+    main.add_generic_rpc_handlers((_handlers(service.main_methods()),))
+    enrolling = aio.server(options=_ENROLMENT_OPTIONS, maximum_concurrent_rpcs=ENROLMENTS_AT_ONCE_MAX)
+    enrolling.add_generic_rpc_handlers((_handlers(service.enrolment_methods()),))
+    following = asyncio.create_task(_follow(store, streams), name="hear of decided changes")
+    server = GrpcServer(main, enrolling, following, streams)
+    try:
+        server.port = _listen(main, host, port, _main_credentials(credentials, root_pem))
+        wanted = server.port + 1 if enrolment_port is None else enrolment_port
+        server.enrolment_port = _listen(
+            enrolling, host, wanted, _enrolment_credentials(credentials, root_pem)
+        )
+        await main.start()
+        await enrolling.start()
+    except BaseException:
+        await server.stop()
+        raise
+    return server
+
+
+class _Service:
+    """The methods, between gRPC's words and ours."""
+
+    def __init__(self, store: Store, authority: Authority, streams: Streams) -> None:
+        self._store = store
+        self._authority = authority
+        self._streams = streams
+        self._clock = Clock()
+
+    def main_methods(self) -> dict[str, Any]:
+        """Those that need a certificate."""
+        return {
+            methods.EXCHANGE: grpc.stream_stream_rpc_method_handler(
+                self.exchange, _frame_of, ExchangeFrame.SerializeToString
+            ),
+            methods.RENEW: grpc.unary_unary_rpc_method_handler(
+                self.renew, RenewRequest.FromString, RenewReply.SerializeToString
+            ),
+        }
+
+    def enrolment_methods(self) -> dict[str, Any]:
+        """The one that gives one."""
+        return {
+            methods.ENROLL: grpc.unary_unary_rpc_method_handler(
+                self.enroll, EnrollRequest.FromString, EnrollReply.SerializeToString
+            )
+        }
+
+    async def exchange(self, _: object, context: aio.ServicerContext) -> None:
+        """One stream, for as long as it lasts."""
+        peer = await self._peer(context)
+        began_ms = self._clock.now_ms()
+
+        async def read() -> bytes | None:
+            frame = await context.read()
+            return None if frame is aio.EOF else frame
+
+        async def write(frame: bytes) -> None:
+            try:
+                await context.write(ExchangeFrame(frame=frame))
+            except aio.AioRpcError as error:
+                raise BrokenPipeError(error.details()) from error
+
+        stream = Exchange(self._store, self._streams, peer, self._clock, read, write)
+        finished = Finished("the link broke")
+        try:
+            finished = await stream.run()
+        finally:
+            log.info(
+                "exchange finished",
+                extra={
+                    "tenant": peer.tenant,
+                    "edge": peer.edge,
+                    "incarnation": stream.incarnation,
+                    "lasted_ms": self._clock.now_ms() - began_ms,
+                    "reason": finished.reason,
+                    **asdict(stream.carried),
+                },
+            )
+        if finished.interruption is not None:
+            await context.abort(_STATUS_OF_ORDER[finished.interruption.order], finished.interruption.reason)
+
+    async def renew(self, request: RenewRequest, context: aio.ServicerContext) -> RenewReply:
+        """A new certificate for the one shown."""
+        peer = await self._peer(context)
+        renewing = enrolment.renew(self._store, self._authority, self._clock, peer, request.csr_pem)
+        return RenewReply(**asdict(await self._answered(context, renewing)))
+
+    async def enroll(self, request: EnrollRequest, context: aio.ServicerContext) -> EnrollReply:
+        """The first certificate, for an invitation."""
+        if len(request.secret) != SECRET_BYTES:
+            await self._refuse(context, TokenRefused("it is not one of this hub's"))
+        enrolling = enrolment.enrol(
+            self._store, self._authority, self._clock, hash_secret(request.secret), request.csr_pem
+        )
+        return EnrollReply(**asdict(await self._answered(context, enrolling)))
+
+    async def _peer(self, context: aio.ServicerContext) -> Peer:
+        """Who calls, if it may."""
+
+        async def known() -> Peer:
+            peer = peer_of(context.auth_context())
+            await enrolment.check_standing(self._store, peer)
+            return peer
+
+        return await self._answered(context, known())
+
+    async def _answered(self, context: aio.ServicerContext, answering: Awaitable[_T]) -> _T:
+        """The answer, or gRPC's status for why there is none."""
+        try:
+            return await answering
+        except HubError as error:
+            await self._refuse(context, error)
+            raise  # not reached: refusing ends the call
+
+    async def _refuse(self, context: aio.ServicerContext, error: HubError) -> None:
+        match error:
+            case RequestRefused():
+                await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
+            case Unreachable():
+                # Which of our servers is away is our affair.
+                log.warning("call not served", extra={"reason": str(error)})
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "the hub cannot serve now: try again")
+            case _:
+                log.error("call not served", extra={"reason": str(error)})
+                await context.abort(grpc.StatusCode.INTERNAL, "the hub cannot serve this: ask its operator")
+
+
+_STATUS_OF_ORDER = {
+    "revoked": grpc.StatusCode.PERMISSION_DENIED,
+    "refused": grpc.StatusCode.PERMISSION_DENIED,
+    "superseded": grpc.StatusCode.ABORTED,
+    "stopping": grpc.StatusCode.UNAVAILABLE,
+    "away": grpc.StatusCode.UNAVAILABLE,
+}
+
+
+async def _follow(store: Store, streams: Streams) -> None:
+    """Pass on what the store hears, for as long as this hub serves."""
+    async for tenant, hub_seq in store.listen():
+        streams.moved(tenant, hub_seq)
+
+
+def _listen(server: aio.Server, host: str, port: int, credentials: Any) -> int:
+    """Bind, and return the port. Raises PortInUse."""
+    try:
+        bound: int = server.add_secure_port(_authority_part(host, port), credentials)
+    except RuntimeError:
+        bound = 0
+    if bound == 0:
+        raise PortInUse(host=host, port=port)
+    return bound
+
+
+def _main_credentials(credentials: ServerCredentials, root_pem: bytes) -> Any:
+    pair = (credentials.key_pem, credentials.chain_pem)
+    return grpc.ssl_server_credentials([pair], root_pem, require_client_auth=True)
+
+
+def _enrolment_credentials(credentials: ServerCredentials, root_pem: bytes) -> Any:
+    # The root is sent too: a new edge knows its fingerprint and nothing else.
+    return grpc.ssl_server_credentials([(credentials.key_pem, credentials.chain_pem + root_pem)])
+
+
+def _handlers(by_path: dict[str, Any]) -> Any:
+    """A handler for methods by their paths."""
+    service = next(iter(by_path)).split("/")[1]
+    return grpc.method_handlers_generic_handler(
+        service, {path.split("/")[2]: method for path, method in by_path.items()}
+    )
+
+
+def _frame_of(raw: bytes) -> bytes:
+    return ExchangeFrame.FromString(raw).frame
+
+
+def _callable_as(host: str) -> tuple[str, ...]:
+    """What an edge may call this host: nothing where it stands for every address."""
+    return () if host in ("", "0.0.0.0", "::", "[::]") else (host,)
+
+
+def _authority_part(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
