@@ -247,7 +247,9 @@ class Client:
         except KeyError as error:
             raise NotFound(document, render_pointer(path), f"{error.args[0]} is absent") from error
         source = "local" if visible.pending else "hub"
-        return Reading(document, path, value, visible.version, visible.pending > 0, source, age, state)
+        return Reading(
+            document, render_pointer(path), value, visible.version, visible.pending > 0, source, age, state
+        )
 
     def _commit(self, steps: Sequence[Step], message: str, author: str | None, restores: int) -> Committed:
         entry = self.replica.compose(

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from anabranch_sync.ids import Cursor, DocumentId
-from anabranch_sync.path import Path
 from anabranch_sync.value import Json
 
 from anabranch.replica import Heard, Link
@@ -27,14 +26,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A value read from the replica. It never waited for the network.
+    """The value at the JSON Pointer `path` of a document. It never waited for the network.
 
     `pending`: some of it is not confirmed by the hub yet. `age_s`: seconds since the hub last had
     nothing newer; None when it never was heard, or this machine's clock has gone back since.
     """
 
     document: DocumentId
-    path: Path
+    path: str
     value: Json
     version: int
     pending: bool

@@ -35,7 +35,8 @@ def pending(connection: Connection, after: LocalSeq, rot: Rot) -> list[Entry]:
     """The changes after `after`, as many as one push may carry. Raises ReplicaCorrupt."""
     at = position(connection)
     rows = connection.execute(SQL["outbox_after"], (after, PUSH_CHANGES_MAX)).fetchall()
-    if rows and rows[0][0] != after + 1:
+    # A pull may have taken changes out whose acknowledgement was lost; they are below the mark then.
+    if rows and rows[0][0] > max(after, at.push_mark) + 1:
         raise ProtocolViolation(f"change {after} is not in the outbox, which starts at {rows[0][0]}")
     return list(next_push([entry(at.incarnation, columns, rot) for columns in rows]))
 

@@ -246,6 +246,7 @@ class Replica:
         """Forget the cursor, so that the next pull is whole. Safe to repeat; nothing readers see changes."""
         with self._file.writing() as connection:
             connection.execute(SQL["reset"])
+            connection.execute(SQL["drop_parts"])  # of a pull that starts at the forgotten cursor
 
     def heard(self, *, link: Link, now_ms: int, clock_offset_ms: int | None = None) -> None:
         """Note the state of the link. `Link.UP`: at `now_ms` the hub had nothing newer than this replica."""
