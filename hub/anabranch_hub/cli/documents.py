@@ -1,4 +1,4 @@
-"""Commands on the hub's documents: `get`, `set`, `delete`, `list`.
+"""Commands on the hub's documents: `get`, `set`, `delete`, `list`, `digest`.
 
 What they write is decided like everything else: concurrent writes of edges meet it as they come.
 """
@@ -11,6 +11,7 @@ from anabranch_sync.document import Object, at, check_content
 from anabranch_sync.errors import InvalidPath
 from anabranch_sync.ids import DocumentId, check_message, check_tenant, document_id
 from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
+from anabranch_sync.scope import scope
 from anabranch_sync.value import Json
 
 from anabranch_hub.cli import reach, terminal
@@ -269,4 +270,22 @@ def _without(content: Object, path: Path) -> Object:
     return result
 
 
-COMMANDS = {"get": get, "set": set_value, "delete": delete, "list": list_documents}
+@command("digest")
+@TENANT
+@click.option("--scope", "prefixes", multiple=True, metavar="PREFIX", help="An edge's scope; repeat it.")
+async def digest(invocation: Invocation, tenant: str, prefixes: tuple[str, ...]) -> None:
+    """Print the digest of a scope: equal to that of `anabranch status` on a replica that has it all.
+
+    \b
+    anabranch-hub digest acme
+    """
+    check_tenant(tenant)
+    async with reach.store(invocation) as store:
+        cursor, total = await store.digest(tenant, scope(prefixes or (tenant,)))
+    if invocation.json:
+        terminal.write_json({"digest": str(total), "documents": total.count, "hub_seq": cursor.hub_seq})
+        return
+    terminal.write(f"{total} position {cursor.hub_seq}")
+
+
+COMMANDS = {"get": get, "set": set_value, "delete": delete, "list": list_documents, "digest": digest}

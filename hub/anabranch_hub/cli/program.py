@@ -17,6 +17,7 @@ _MODULES = {
     "set": "documents",
     "delete": "documents",
     "list": "documents",
+    "digest": "documents",
     "import": "importing",
     "merges": "merges",
     "migrate": "upkeep",

@@ -1,0 +1,102 @@
+"""What the demo's people do: the same for the same seed.
+
+Everyone changes documents of their own; and on the shared documents every edge and the hub's operator
+change the same field, each to another value, while nobody hears of the others. Each shared field
+has another merge policy.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anabranch_sync.value import Json
+
+from anabranch_hub.demo.catalogue import CatalogueDocument
+
+OPERATOR = "operator"
+SCHEMA_KEY = "model"
+SCHEMA: Json = {
+    "namespaces": ["*/prod/router/*"],
+    "schema": {
+        "properties": {
+            "enabled": {"x-anabranch-merge": "hub"},
+            "endpoint": {"properties": {"connect_timeout_ms": {"x-anabranch-merge": "edge"}}},
+            "limits": {
+                "properties": {
+                    "requests_per_minute": {"x-anabranch-merge": "min"},
+                    "tokens_per_minute": {"x-anabranch-merge": "max"},
+                }
+            },
+            "access": {"properties": {"teams": {"x-anabranch-merge": "union"}}},
+            "description": {"x-anabranch-merge": "manual"},
+        }
+    },
+}
+
+# The fields that everyone changes at once, each on a document of its own.
+CONTESTED = (
+    "/routing/weight",  # latest, the default
+    "/enabled",  # hub
+    "/endpoint/connect_timeout_ms",  # edge
+    "/limits/requests_per_minute",  # min
+    "/limits/tokens_per_minute",  # max
+    "/access/teams",  # union
+    "/description",  # manual
+)
+# Each edit is a process of the CLI: some 10 seconds in all on two cores for five edges.
+OWN_EDITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One field of one document set by one writer (an edge's name, or OPERATOR)."""
+
+    writer: str
+    namespace: str
+    key: str
+    pointer: str
+    value: Json
+
+
+def planned(documents: Sequence[CatalogueDocument], edges: Sequence[str], seed: int) -> list[Edit]:
+    """All offline edits, in the order in which each writer makes them."""
+    chance = random.Random(seed)
+    shared = [each for each in documents if _has_contested(each)][: len(CONTESTED)]
+    others = [each for each in documents if each not in shared]
+    writers = (*edges, OPERATOR)
+    edits = []
+    for number, writer in enumerate(writers):
+        for document, pointer in zip(shared, CONTESTED, strict=True):
+            value = _contested(document, pointer, number, writer)
+            edits.append(Edit(writer, document.namespace, document.key, pointer, value))
+        for document in chance.sample(others, OWN_EDITS):
+            weight = chance.randrange(1, 1_000)
+            edits.append(Edit(writer, document.namespace, document.key, "/routing/weight", weight))
+    return edits
+
+
+def _has_contested(document: CatalogueDocument) -> bool:
+    content = document.content
+    return all(
+        name in content for name in ("routing", "enabled", "endpoint", "limits", "access", "description")
+    )
+
+
+def _contested(document: CatalogueDocument, pointer: str, number: int, writer: str) -> Json:
+    """What this writer makes of a contested field: nobody writes what another one writes."""
+    match pointer:
+        case "/enabled":
+            # Only two values exist; the operator's is the minority, and policy `hub` lets it win.
+            return writer != OPERATOR
+        case "/access/teams":
+            return ["platform", "research", f"on-call-{writer}"]
+        case "/description":
+            return f"as seen from {writer}"
+        case "/endpoint/connect_timeout_ms":
+            return 1_000 + 250 * number
+        case "/limits/requests_per_minute":
+            return 700 - 50 * number
+        case "/limits/tokens_per_minute":
+            return 1_000_000 + 500_000 * number
+        case _:
+            return 10 + number
