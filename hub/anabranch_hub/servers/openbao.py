@@ -26,7 +26,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from anabranch_hub.errors import DataDirNotWritable, DataDirVersion, HubError, ServerFailed
+from anabranch_hub.errors import DataDirVersion, HubError, ServerFailed
 from anabranch_hub.secrets.vault import POLICY, AppRole, Vault, VaultAccess
 from anabranch_hub.servers.ports import LOOPBACK, launch_on_port
 from anabranch_hub.servers.private_files import make_private_folder, read_text, remove_tree, write_private
@@ -80,10 +80,7 @@ class EmbeddedOpenBao:
         pid = int(recorded_pid) if recorded_pid.isdecimal() else None
         if await end_leftover(self.name, pid, self._config, self._log_path, *STOP_STEPS):
             progress(f"openbao: ended the server a killed hub left behind (pid {pid})")
-        try:
-            self._prepare_folder(version)
-        except OSError as error:
-            raise DataDirNotWritable(self._folder, error.strerror or str(error)) from error
+        self._prepare_folder(version)
         progress("openbao: starting")
 
         async def launch(port: int) -> None:

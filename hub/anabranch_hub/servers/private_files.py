@@ -1,27 +1,41 @@
 """Small files below a data directory: secrets for the owner only, and everything replaced whole.
 
 A file is written aside, synced, and renamed over the old one, and the folder is synced: after a power cut
-there is the old content or the new one.
+there is the old content or the new one. A folder or disk that takes no file is DataDirNotWritable.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from anabranch_hub.errors import DataDirNotWritable
+
+
+@contextmanager
+def writing_below(folder: Path) -> Iterator[None]:
+    """Turn what the file system refuses into DataDirNotWritable for `folder`."""
+    try:
+        yield
+    except OSError as error:
+        raise DataDirNotWritable(folder, error.strerror or str(error)) from error
 
 
 def write_private(path: Path, content: str | bytes) -> None:
     """Replace `path` durably; readable by the owner alone from its first moment."""
     aside = path.with_name(path.name + ".new")
-    aside.unlink(missing_ok=True)
-    file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(file, "wb") as stream:
-        stream.write(content.encode() if isinstance(content, str) else content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
-    sync_folder(path.parent)
+    with writing_below(path.parent):
+        aside.unlink(missing_ok=True)
+        file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(file, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+        sync_folder(path.parent)
 
 
 def read_text(path: Path) -> str | None:
@@ -43,10 +57,12 @@ def sync_folder(folder: Path) -> None:
 
 def make_private_folder(folder: Path) -> None:
     """Create `folder` for its owner alone; nothing when it exists."""
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with writing_below(folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def remove_tree(folder: Path) -> None:
     """Remove what an interrupted first start left; nothing when there is nothing."""
-    if folder.exists():
-        shutil.rmtree(folder)
+    with writing_below(folder.parent):
+        if folder.exists():
+            shutil.rmtree(folder)

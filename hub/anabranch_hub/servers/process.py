@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anabranch_hub.errors import ServerFailed
+from anabranch_hub.servers.private_files import writing_below
 
 SHIM = Path(__file__).with_name("as_ordinary_user.py")
 
@@ -58,8 +59,9 @@ class ServerProcess:
         It works in the folder of its log, so that a configuration can name files without saying where the
         data directory is, and the directory can be moved.
         """
-        move_long_log_aside(log_path)
-        log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with writing_below(log_path.parent):
+            move_long_log_aside(log_path)
+            log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             log_start = os.fstat(log).st_size
             process = await asyncio.create_subprocess_exec(
@@ -72,6 +74,8 @@ class ServerProcess:
                 cwd=log_path.parent,
                 start_new_session=True,
             )
+        except OSError as error:  # no process or no memory left
+            raise ServerFailed(server, f"cannot start a process: {error.strerror}", log_path) from error
         finally:
             os.close(log)
         return cls(server, log_path, process, log_start)

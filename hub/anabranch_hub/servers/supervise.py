@@ -32,11 +32,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from anabranch_hub.errors import DataDirInUse, DataDirNotWritable, DataDirVersion, HubError
+from anabranch_hub.errors import DataDirInUse, DataDirVersion, HubError
 from anabranch_hub.secrets.vault import VaultAccess
 from anabranch_hub.servers.openbao import EmbeddedOpenBao
 from anabranch_hub.servers.postgres import EmbeddedPostgres
-from anabranch_hub.servers.private_files import read_text, write_private
+from anabranch_hub.servers.private_files import read_text, write_private, writing_below
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ class EmbeddedServers:
                 try:
                     await server.start(self._progress)
                     break
-                except HubError as error:
+                except (HubError, OSError) as error:
                     reason = str(error)
                     log.error("server not restarted", extra={"server": server.name, "reason": reason})
             restarts = self._states[server.name].restarts + 1
@@ -199,11 +199,9 @@ def open_data_dir(data_dir: Path) -> int:
 
     Raises DataDirNotWritable, DataDirInUse, DataDirVersion.
     """
-    try:
+    with writing_below(data_dir):
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise DataDirNotWritable(data_dir, error.strerror or str(error)) from error
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, lock)
         try:
@@ -212,14 +210,12 @@ def open_data_dir(data_dir: Path) -> int:
         except BlockingIOError:
             holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
             raise DataDirInUse(data_dir, int(holder) if holder.isdecimal() else 0) from None
-        try:
+        with writing_below(data_dir):
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
             found = read_text(data_dir / "layout")
             if found is None:
                 write_private(data_dir / "layout", LAYOUT)
-        except OSError as error:
-            raise DataDirNotWritable(data_dir, error.strerror or str(error)) from error
         if found not in (None, LAYOUT):
             raise DataDirVersion(
                 data_dir, what="data directory layout", found=str(found)[:20] or "empty", supported=LAYOUT

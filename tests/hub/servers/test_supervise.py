@@ -173,6 +173,21 @@ def test_a_folder_the_user_may_not_write_is_refused_in_one_line(tmp_path: Path) 
     assert line.startswith(f"data directory {tmp_path / 'hub'} cannot be written (Permission denied)")
 
 
+@pytest.mark.parametrize("file_blocks_max", [0, 200])
+def test_a_disk_that_takes_no_more_is_told_in_one_line(tmp_path: Path, file_blocks_max: int) -> None:
+    limited = ["sh", "-c", f'ulimit -f {file_blocks_max}; exec "$@"', "sh"]
+    refused = subprocess.run(
+        [*limited, *owner_command(ordinary_user=False), str(tmp_path / "hub")],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=surroundings(),
+    )
+    assert refused.returncode in (DataDirNotWritable.exit_code, ServerFailed.exit_code)
+    assert len(refused.stderr.splitlines()) == 1, refused.stderr
+
+
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("not a folder")
 
