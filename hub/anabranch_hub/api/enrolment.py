@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from hashlib import sha256
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from anabranch_hub.api.exchange import Clock
 from anabranch_hub.errors import CertificateUnknown, EdgeRevoked, EdgeUnknown, TenantUnknown
 from anabranch_hub.identity.peer import Peer, peer_of_certificate
 from anabranch_hub.secrets.authority import Authority, checked_request
-from anabranch_hub.store.records import EdgeStatus
-
-if TYPE_CHECKING:
-    from anabranch_hub.api.exchange import Clock
-    from anabranch_hub.store import Store
+from anabranch_hub.store import EdgeStatus, Store
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +57,12 @@ async def enrol(
 
     Raises TokenRefused, CertificateRequestRefused, StoreUnavailable, VaultUnavailable.
     """
-    checked_request(csr_pem)
-    invitation = await store.redeem(secret_hash, clock.now_ms())
+    key_hash = _key_hash(csr_pem)
+    invitation = await store.invitation(secret_hash, clock.now_ms(), key_hash=key_hash)
     chain_pem = await authority.sign_edge(csr_pem, invitation.tenant, invitation.edge)
     ca_pem = await authority.root_pem()
     peer = _peer_of_chain(chain_pem)
+    await store.redeem(secret_hash, clock.now_ms(), key_hash=key_hash)
     enrolment = await store.enrolled(peer.tenant, peer.edge, peer.serial, peer.not_after_ms)
     log.info("edge enrolled", extra={"tenant": peer.tenant, "edge": peer.edge, "serial": peer.serial})
     return Enrolled(
@@ -100,8 +99,15 @@ async def check_standing(store: Store, peer: Peer) -> None:
         raise CertificateUnknown(f"edge {peer.edge} of tenant {peer.tenant} is not known here") from error
     if edge.status is EdgeStatus.REVOKED:
         raise EdgeRevoked(peer.tenant, peer.edge)
-    if peer.serial != edge.certificate_serial:
+    if peer.serial == edge.next_serial:
+        await store.certificate_shown(peer.tenant, peer.edge, peer.serial)
+    elif peer.serial != edge.certificate_serial:
         raise CertificateUnknown(f"edge {peer.edge} was enrolled again since it was issued")
+
+
+def _key_hash(csr_pem: bytes) -> bytes:
+    key = checked_request(csr_pem).public_key()
+    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
 def _peer_of_chain(chain_pem: bytes) -> Peer:

@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Awaitable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from anabranch_protos.invitation import SECRET_BYTES, hash_secret
 from anabranch_protos.sync.v1 import methods
@@ -28,9 +28,10 @@ from anabranch_protos.sync.v1.sync_pb2 import (
 from anabranch_sync.frame import FRAME_BYTES_MAX
 
 from anabranch_hub.api import enrolment
-from anabranch_hub.api.exchange import STOPPING, Clock, Exchange, Finished
+from anabranch_hub.api.exchange import STOPPING, Clock, Exchange, Finished, Interruption
 from anabranch_hub.api.streams import Streams
 from anabranch_hub.errors import (
+    EdgeRevoked,
     HubError,
     PortInUse,
     RequestRefused,
@@ -39,6 +40,7 @@ from anabranch_hub.errors import (
 )
 from anabranch_hub.identity.peer import Peer, peer_of
 from anabranch_hub.secrets.authority import REQUEST_BYTES_MAX, Authority, ServerCredentials
+from anabranch_hub.store import Moved, Revoked, Store
 
 # BoringSSL under gRPC offers TLS 1.2 unless its cipher list for 1.2 is one that no client can use; the
 # suites of 1.3 are not in that list. gRPC reads it once, so it must stand before grpc is first imported.
@@ -48,9 +50,6 @@ if "grpc" not in sys.modules:
 
 import grpc  # noqa: E402
 from grpc import aio  # noqa: E402
-
-if TYPE_CHECKING:
-    from anabranch_hub.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -274,8 +273,12 @@ _STATUS_OF_ORDER = {
 
 async def _follow(store: Store, streams: Streams) -> None:
     """Pass on what the store hears, for as long as this hub serves."""
-    async for tenant, hub_seq in store.listen():
-        streams.moved(tenant, hub_seq)
+    async for heard in store.listen():
+        match heard:
+            case Moved(tenant, hub_seq):
+                streams.moved(tenant, hub_seq)
+            case Revoked(tenant, edge):
+                streams.end(tenant, edge, Interruption("revoked", str(EdgeRevoked(tenant, edge))))
 
 
 def _listen(server: aio.Server, host: str, port: int, credentials: Any) -> int:

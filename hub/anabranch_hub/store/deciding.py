@@ -31,10 +31,10 @@ from anabranch_hub.store.decision import (
     TenantState,
     schemas_from,
 )
+from anabranch_hub.store.news import CHANNEL, moved_payload
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import HubWrite, Push, Replica, Written, address
 
-CHANNEL = "anabranch"
 # Merging this many bytes takes a few milliseconds; beyond it the event loop is left to others.
 INLINE_BYTES_MAX = 16 * 1024
 # Tenants whose policies one process remembers: a few KB each.
@@ -117,7 +117,7 @@ class Decider:
                 timestamp=state.timestamp,
                 schemas_seq=state.schemas_seq,
             )
-            await session.run("notify", channel=CHANNEL, payload=f"{tenant}:{state.hub_seq}")
+            await session.run("notify", channel=CHANNEL, payload=moved_payload(tenant, state.hub_seq))
 
     def _remember(self, tenant: str, schemas: Schemas) -> None:
         if len(self._schemas) >= _SCHEMAS_MAX and tenant not in self._schemas:

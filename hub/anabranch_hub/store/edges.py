@@ -9,6 +9,7 @@ from anabranch_sync.opening import Opening
 from anabranch_sync.scope import Scope, scope
 
 from anabranch_hub.errors import EdgeRevoked, EdgeUnknown, Fenced, TokenRefused
+from anabranch_hub.store.news import CHANNEL, revoked_payload
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import Edge, EdgeStatus, Enrolment, Invitation
 from anabranch_hub.store.transfers import arrived
@@ -42,15 +43,19 @@ async def invite(
         )
 
 
-async def redeem(pool: Pool, token_hash: bytes, now_ms: int) -> Invitation:
+async def invitation(pool: Pool, token_hash: bytes, now_ms: int, key_hash: bytes | None) -> Invitation:
+    """What a token would entitle to now; it stays unused. Raises TokenRefused."""
+    async with pool.connection() as session:
+        return await _invitation(session, token_hash, now_ms, key_hash)
+
+
+async def redeem(pool: Pool, token_hash: bytes, now_ms: int, key_hash: bytes | None) -> Invitation:
     """Use a token up and give its edge the scope it promises, in one transaction. Raises TokenRefused."""
     async with pool.hub_transaction() as session:
-        row = await session.row("use_invitation", token_hash=token_hash, now_ms=now_ms)
+        row = await session.row("use_invitation", token_hash=token_hash, now_ms=now_ms, key_hash=key_hash)
         if row is None:
-            found = await session.row("invitation", token_hash=token_hash)
-            if found is None:
-                raise TokenRefused("unknown")
-            raise TokenRefused("used" if found["used"] else "expired")
+            await _invitation(session, token_hash, now_ms, key_hash)
+            raise TokenRefused("used")  # a moment ago, by another
         tenant, edge, prefixes = row["tenant"], row["edge"], row["prefixes"]
         if await session.of(tenant).row("rescope_edge", edge=edge, prefixes=prefixes) is None:
             raise EdgeRevoked(tenant, edge)
@@ -71,9 +76,20 @@ async def enrolled(pool: Pool, tenant: str, edge: str, serial: str, not_after_ms
 
 
 async def renewed(pool: Pool, tenant: str, edge: str, serial: str, not_after_ms: int) -> None:
-    """Record a further certificate of an edge. Raises EdgeUnknown, EdgeRevoked."""
+    """Record the next certificate of an enrolled edge. Raises EdgeUnknown, EdgeRevoked."""
     async with pool.transaction(tenant) as session:
-        await _certify(session, tenant, edge, serial, not_after_ms)
+        if (
+            await session.row("certify_edge_next", edge=edge, serial=serial, not_after_ms=not_after_ms)
+            is None
+        ):
+            await _edge(session, tenant, edge)
+            raise EdgeRevoked(tenant, edge)
+
+
+async def certificate_shown(pool: Pool, tenant: str, edge: str, serial: str) -> None:
+    """The edge has its next certificate; safe to repeat."""
+    async with pool.session(tenant) as session:
+        await session.run("show_certificate", edge=edge, serial=serial)
 
 
 async def edges(pool: Pool, tenant: str) -> list[Edge]:
@@ -94,6 +110,7 @@ async def revoke(pool: Pool, tenant: str, name: str) -> None:
         if await session.row("revoke_edge", edge=name) is None:
             raise EdgeUnknown(tenant, name)
         await session.run("void_invitations", tenant=tenant, edge=name)
+        await session.run("notify", channel=CHANNEL, payload=revoked_payload(tenant, name))
 
 
 async def open_replica(pool: Pool, tenant: str, name: str, incarnation: Incarnation) -> Opening:
@@ -117,6 +134,15 @@ async def open_replica(pool: Pool, tenant: str, name: str, incarnation: Incarnat
             Scope(tuple(row["prefixes"])),
             await arrived(session, leased) if incarnation else None,
         )
+
+
+async def _invitation(session: Session, token_hash: bytes, now_ms: int, key_hash: bytes | None) -> Invitation:
+    row = await session.row("invitation", token_hash=token_hash, key_hash=key_hash)
+    if row is None:
+        raise TokenRefused("unknown")
+    if row["used"] or row["expires_ms"] <= now_ms:
+        raise TokenRefused("used" if row["used"] else "expired")
+    return Invitation(row["tenant"], row["edge"], Scope(tuple(row["prefixes"])))
 
 
 async def _certify(session: Session, tenant: str, name: str, serial: str, not_after_ms: int) -> None:
@@ -145,6 +171,7 @@ def _edge_of(tenant: str, row: Mapping[str, Any]) -> Edge:
         EdgeStatus(row["status"]),
         Scope(tuple(row["prefixes"])),
         row["certificate_serial"],
+        row["next_serial"],
         row["not_after_ms"],
         row["incarnation"],
         row["push_mark"],

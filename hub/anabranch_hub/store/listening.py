@@ -1,17 +1,17 @@
-"""News of decisions, from every hub process on the same Postgres."""
+"""News of decisions and revocations, from every hub process on the same Postgres."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator
 
 import psycopg
-from anabranch_sync.ids import HubSeq
 from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 
-from anabranch_hub.store.deciding import CHANNEL
+from anabranch_hub.store.news import CHANNEL, news
 from anabranch_hub.store.pool import connection_settings, reason
 from anabranch_hub.store.queries import HUB_SCHEMA, statement
+from anabranch_hub.store.records import Moved, Revoked
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +21,12 @@ PROBE_S = 30.0
 RECONNECT_S = 0.5
 
 
-async def listen(dsn: str) -> AsyncIterator[tuple[str, HubSeq]]:
-    """Yield (tenant, position) after each decision, for ever, over one connection of its own.
+async def listen(dsn: str) -> AsyncIterator[Moved | Revoked]:
+    """Yield news after each decision and revocation, for ever, over one connection of its own.
 
-    When the connection was lost and is there again, every tenant's position comes once, for what
-    was missed meanwhile. It needs a real session of Postgres: no pooler in transaction mode between.
+    When the connection was lost and is there again, every tenant's position and every revoked edge
+    come once, for what was missed meanwhile. It needs a real session of Postgres: no pooler in
+    transaction mode between.
     """
     missed = False
     while True:
@@ -34,13 +35,14 @@ async def listen(dsn: str) -> AsyncIterator[tuple[str, HubSeq]]:
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
                 if missed:
                     log.info("listening again")
-                    for position in await _positions(connection):
-                        yield position
+                    for each in await _all_news(connection):
+                        yield each
                 missed = True
                 while True:
                     async for notify in connection.notifies(timeout=PROBE_S):
-                        tenant, _, hub_seq = notify.payload.rpartition(":")
-                        yield tenant, int(hub_seq)
+                        heard = news(notify.payload)
+                        if heard is not None:
+                            yield heard
                     await connection.execute("SELECT 1")
         except psycopg.OperationalError as error:
             log.warning("not listening", extra={"reason": reason(error), "retry_s": RECONNECT_S})
@@ -48,11 +50,14 @@ async def listen(dsn: str) -> AsyncIterator[tuple[str, HubSeq]]:
             await asyncio.sleep(RECONNECT_S)
 
 
-async def _positions(connection: AsyncConnection[DictRow]) -> list[tuple[str, HubSeq]]:
+async def _all_news(connection: AsyncConnection[DictRow]) -> list[Moved | Revoked]:
     rows = await connection.execute(sql.SQL("SELECT name FROM {}.tenants").format(sql.Identifier(HUB_SCHEMA)))
-    positions = []
+    heard: list[Moved | Revoked] = []
     for row in await rows.fetchall():
-        found = await (await connection.execute(statement("position", row["name"]))).fetchone()
-        if found is not None:
-            positions.append((str(row["name"]), int(found["hub_seq"])))
-    return positions
+        tenant = str(row["name"])
+        position = await (await connection.execute(statement("position", tenant))).fetchone()
+        assert position is not None, "a tenant has its state from its first migration on"
+        heard.append(Moved(tenant, int(position["hub_seq"])))
+        revoked = await (await connection.execute(statement("revoked_edges", tenant))).fetchall()
+        heard += [Revoked(tenant, str(each["name"])) for each in revoked]
+    return heard

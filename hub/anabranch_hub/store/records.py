@@ -33,13 +33,17 @@ class EdgeStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An edge and what is known of its latest replica (`incarnation` 0: none yet, `seen_ms` 0: never)."""
+    """An edge and what is known of its latest replica (`incarnation` 0: none yet, `seen_ms` 0: never).
+
+    `next_serial` is that of a renewed certificate which the edge has not shown yet; empty: none.
+    """
 
     tenant: str
     name: str
     status: EdgeStatus
     scope: Scope
     certificate_serial: str
+    next_serial: str
     not_after_ms: int
     incarnation: Incarnation
     push_mark: LocalSeq
@@ -62,6 +66,22 @@ class Enrolment:
 
     incarnation: Incarnation
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The tenant's order has come to `hub_seq`."""
+
+    tenant: str
+    hub_seq: HubSeq
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """The edge is shut out."""
+
+    tenant: str
+    edge: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from anabranch_sync.change import Entry
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation
+from anabranch_sync.ids import Cursor, DocumentId, Incarnation
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.pull import Pull
 from anabranch_sync.scope import Scope
@@ -25,7 +25,9 @@ from anabranch_hub.store.records import (
     HubWrite,
     Invitation,
     LedgerRow,
+    Moved,
     Push,
+    Revoked,
     Stored,
     Tenant,
     Version,
@@ -86,17 +88,33 @@ class Store:
         """Keep an invitation to write below `prefixes`. Raises EdgeRevoked."""
         await edges.invite(self._pool, tenant, edge, prefixes, token_hash, expires_ms, invited_by)
 
-    async def redeem(self, token_hash: bytes, now_ms: int) -> Invitation:
-        """Use a one-time token up. Raises TokenRefused, EdgeRevoked."""
-        return await edges.redeem(self._pool, token_hash, now_ms)
+    async def invitation(
+        self, token_hash: bytes, now_ms: int, *, key_hash: bytes | None = None
+    ) -> Invitation:
+        """What `redeem` would answer now; the token stays unused. Raises TokenRefused."""
+        return await edges.invitation(self._pool, token_hash, now_ms, key_hash)
+
+    async def redeem(self, token_hash: bytes, now_ms: int, *, key_hash: bytes | None = None) -> Invitation:
+        """Use a one-time token up. Raises TokenRefused, EdgeRevoked.
+
+        Safe to repeat with the `key_hash` of the first time: the answer may have been lost.
+        """
+        return await edges.redeem(self._pool, token_hash, now_ms, key_hash)
 
     async def enrolled(self, tenant: str, edge: str, certificate_serial: str, not_after_ms: int) -> Enrolment:
         """Record an edge's first certificate and lease an incarnation. Raises EdgeUnknown, EdgeRevoked."""
         return await edges.enrolled(self._pool, tenant, edge, certificate_serial, not_after_ms)
 
     async def renewed(self, tenant: str, edge: str, certificate_serial: str, not_after_ms: int) -> None:
-        """Record an edge's next certificate. Raises EdgeUnknown, EdgeRevoked."""
+        """Record an edge's next certificate; the present one counts until the next is shown.
+
+        Raises EdgeUnknown, EdgeRevoked.
+        """
         await edges.renewed(self._pool, tenant, edge, certificate_serial, not_after_ms)
+
+    async def certificate_shown(self, tenant: str, edge: str, certificate_serial: str) -> None:
+        """An edge has shown its next certificate: the one before counts no more. Safe to repeat."""
+        await edges.certificate_shown(self._pool, tenant, edge, certificate_serial)
 
     async def edges(self, tenant: str) -> list[Edge]:
         """All edges of a tenant, by name."""
@@ -107,7 +125,7 @@ class Store:
         return await edges.edge(self._pool, tenant, edge)
 
     async def revoke(self, tenant: str, edge: str) -> None:
-        """Shut an edge out for good; safe to repeat. Raises EdgeUnknown."""
+        """Shut an edge out for good, its open streams included; safe to repeat. Raises EdgeUnknown."""
         await edges.revoke(self._pool, tenant, edge)
 
     # The exchange.
@@ -161,8 +179,8 @@ class Store:
         """The bytes of a pull on its way, if they are still there."""
         return await transfers.spooled(self._pool, tenant, incarnation, batch)
 
-    def listen(self) -> AsyncIterator[tuple[str, HubSeq]]:
-        """Yield (tenant, position) after each decision of any hub process, for ever."""
+    def listen(self) -> AsyncIterator[Moved | Revoked]:
+        """Yield news after each decision and revocation by any hub process, for ever."""
         return listening.listen(self._pool.dsn)
 
     # The hub's own reads and writes.

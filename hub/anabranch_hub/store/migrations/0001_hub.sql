@@ -5,7 +5,8 @@ CREATE TABLE tenants (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- A token is kept as its hash only; `used_at` makes it single use.
+-- A token is kept as its hash only; `used_at` makes it single use. `used_by` is the hash of the key that used
+-- it: the same key may ask again, for its answer may have been lost.
 CREATE TABLE invitations (
     token_hash bytea PRIMARY KEY,
     tenant text COLLATE "C" NOT NULL REFERENCES tenants ON DELETE CASCADE,
@@ -14,6 +15,7 @@ CREATE TABLE invitations (
     expires_ms bigint NOT NULL,
     invited_by text NOT NULL,
     invited_at timestamptz NOT NULL DEFAULT now(),
-    used_at timestamptz
+    used_at timestamptz,
+    used_by bytea
 );
 CREATE INDEX invitations_of_edge ON invitations (tenant, edge);

@@ -9,25 +9,42 @@ INSERT INTO {tenant}.edges (name, status, prefixes) VALUES (%(edge)s, 'invited',
 ON CONFLICT DO NOTHING
 
 -- name: use_invitation
--- Use a token up, once; no row where that was not possible.
-UPDATE {hub}.invitations SET used_at = now()
-WHERE token_hash = %(token_hash)b AND used_at IS NULL AND expires_ms > %(now_ms)s
+-- Use a token up, for one key; no row where that was not possible.
+UPDATE {hub}.invitations SET used_at = coalesce(used_at, now()), used_by = %(key_hash)b
+WHERE token_hash = %(token_hash)b AND expires_ms > %(now_ms)s
+    AND (used_at IS NULL OR used_by = %(key_hash)b)
 RETURNING tenant, edge, prefixes
 
 -- name: invitation
--- Why a token could not be used.
-SELECT used_at IS NOT NULL AS used, expires_ms FROM {hub}.invitations WHERE token_hash = %(token_hash)b
+-- What a token is good for, and whether it still is.
+SELECT tenant, edge, prefixes, used_at IS NOT NULL AND used_by IS DISTINCT FROM %(key_hash)b AS used, expires_ms
+FROM {hub}.invitations WHERE token_hash = %(token_hash)b
 
 -- name: rescope_edge
 -- Give an edge the scope of the invitation it redeemed; no row where it is revoked.
 UPDATE {tenant}.edges SET prefixes = %(prefixes)s WHERE name = %(edge)s AND status <> 'revoked' RETURNING name
 
 -- name: certify_edge
--- Record the certificate an edge now has; no row where it is unknown or revoked.
+-- Record the only certificate an edge now has; no row where it is unknown or revoked.
 UPDATE {tenant}.edges
-SET status = 'enrolled', certificate_serial = %(serial)s, not_after_ms = %(not_after_ms)s
+SET status = 'enrolled', certificate_serial = %(serial)s, next_serial = '', not_after_ms = %(not_after_ms)s
 WHERE name = %(edge)s AND status <> 'revoked'
 RETURNING name
+
+-- name: certify_edge_next
+-- Record the certificate an edge will show next; no row where it is unknown or revoked.
+UPDATE {tenant}.edges SET next_serial = %(serial)s, not_after_ms = %(not_after_ms)s
+WHERE name = %(edge)s AND status = 'enrolled'
+RETURNING name
+
+-- name: show_certificate
+-- An edge has shown its next certificate: the one before is worth nothing from now on.
+UPDATE {tenant}.edges SET certificate_serial = next_serial, next_serial = ''
+WHERE name = %(edge)s AND next_serial = %(serial)s AND next_serial <> ''
+
+-- name: revoked_edges
+-- Whom a hub process must not serve.
+SELECT name FROM {tenant}.edges WHERE status = 'revoked'
 
 -- name: revoke_edge
 -- Shut an edge out for good; no row where it is unknown.
@@ -40,7 +57,7 @@ DELETE FROM {hub}.invitations WHERE tenant = %(tenant)s AND edge = %(edge)s AND 
 
 -- name: edges
 -- Edges with their latest replica; one of them, or all where no name is given.
-SELECT e.name, e.status, e.prefixes, e.certificate_serial, e.not_after_ms,
+SELECT e.name, e.status, e.prefixes, e.certificate_serial, e.next_serial, e.not_after_ms,
     coalesce(r.incarnation, 0) AS incarnation, coalesce(r.push_mark, 0) AS push_mark,
     coalesce(r.cursor_epoch, 0) AS cursor_epoch, coalesce(r.cursor_seq, 0) AS cursor_seq,
     coalesce((extract(epoch FROM r.seen_at) * 1000)::bigint, 0) AS seen_ms

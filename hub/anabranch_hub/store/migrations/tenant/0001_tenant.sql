@@ -96,6 +96,8 @@ CREATE TABLE edges (
     status text NOT NULL,
     prefixes text[] NOT NULL,
     certificate_serial text NOT NULL DEFAULT '',
+    -- A renewed certificate that was not shown yet: it may never have arrived, so the one before counts too.
+    next_serial text NOT NULL DEFAULT '',
     not_after_ms bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
     revoked_at timestamptz
