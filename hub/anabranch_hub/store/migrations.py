@@ -6,7 +6,8 @@ released are never changed, only added to.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -50,18 +51,21 @@ def released() -> Migrations:
 async def migrate(dsn: str, migrations: Migrations) -> None:
     """Bring every schema up to the last step; safe to repeat, and from several processes at once.
 
-    Each schema is migrated whole or not at all. Raises SchemaNewer, StoreUnavailable.
+    Each schema is migrated whole or not at all, and none where one is newer. Raises SchemaNewer,
+    StoreUnavailable.
     """
-    with translated():
-        async with await AsyncConnection.connect(dsn, **connection_settings()) as connection:
-            await connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
-            await _prepare(connection)
-            await _migrate_schema(connection, HUB_SCHEMA, migrations.hub)
-            rows = await connection.execute(
-                sql.SQL("SELECT name FROM {}.tenants ORDER BY name").format(sql.Identifier(HUB_SCHEMA))
-            )
-            for row in await rows.fetchall():
-                await _migrate_schema(connection, tenant_schema(row["name"]), migrations.tenant)
+    async with _migrating(dsn) as connection:
+        last = await _last_steps(connection)
+        for schema, number in last.items():
+            supported = len(migrations.hub if schema == HUB_SCHEMA else migrations.tenant)
+            if number > supported:
+                raise SchemaNewer(schema, found=number, supported=supported)
+        async with connection.transaction():
+            await _apply(connection, HUB_SCHEMA, migrations.hub[last.get(HUB_SCHEMA, 0) :])
+        for schema, number in last.items():
+            if schema != HUB_SCHEMA and number < len(migrations.tenant):
+                async with connection.transaction():
+                    await _apply(connection, schema, migrations.tenant[number:])
 
 
 async def create_tenant(dsn: str, tenant: str, migrations: Migrations) -> None:
@@ -70,64 +74,53 @@ async def create_tenant(dsn: str, tenant: str, migrations: Migrations) -> None:
     Raises InvalidName, TenantExists, StoreUnavailable.
     """
     check_tenant(tenant)
+    async with _migrating(dsn) as connection, connection.transaction():
+        added = await connection.execute(
+            _with("INSERT INTO {}.tenants (name) VALUES (%s) ON CONFLICT DO NOTHING", HUB_SCHEMA), (tenant,)
+        )
+        if not added.rowcount:
+            raise TenantExists(tenant)
+        await _apply(connection, tenant_schema(tenant), migrations.tenant)
+
+
+@asynccontextmanager
+async def _migrating(dsn: str) -> AsyncIterator[AsyncConnection[DictRow]]:
+    """A connection that holds the lock of whoever migrates, until it is closed."""
     with translated():
         async with await AsyncConnection.connect(dsn, **connection_settings()) as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
-            async with connection.transaction():
-                added = await connection.execute(
-                    sql.SQL("INSERT INTO {}.tenants (name) VALUES (%s) ON CONFLICT DO NOTHING").format(
-                        sql.Identifier(HUB_SCHEMA)
-                    ),
-                    (tenant,),
-                )
-                if not added.rowcount:
-                    raise TenantExists(tenant)
-                await _migrate_schema(connection, tenant_schema(tenant), migrations.tenant)
+            yield connection
 
 
-async def _prepare(connection: AsyncConnection[DictRow]) -> None:
-    """Make the table of applied steps."""
+async def _last_steps(connection: AsyncConnection[DictRow]) -> dict[str, int]:
+    """The last step applied to each schema, from a table that is made where it is missing."""
+    table = (
+        "CREATE TABLE IF NOT EXISTS {}.migrations (schema text, number int, name text NOT NULL,"
+        " applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (schema, number))"
+    )
     async with connection.transaction():
-        await connection.execute(_in_schema("CREATE SCHEMA IF NOT EXISTS {}", HUB_SCHEMA))
+        await connection.execute(_with("CREATE SCHEMA IF NOT EXISTS {}", HUB_SCHEMA))
+        await connection.execute(_with(table, HUB_SCHEMA))
+    rows = await connection.execute(
+        _with("SELECT schema, max(number) AS last FROM {}.migrations GROUP BY schema", HUB_SCHEMA)
+    )
+    return {row["schema"]: row["last"] for row in await rows.fetchall()}
+
+
+async def _apply(connection: AsyncConnection[DictRow], schema: str, steps: Sequence[Migration]) -> None:
+    """Apply these steps within the transaction that is open."""
+    await connection.execute(_with("CREATE SCHEMA IF NOT EXISTS {}", schema))
+    # Files name their tables plainly and find their schema by this path alone.
+    await connection.execute(_with("SET LOCAL search_path TO {}", schema))
+    for step in steps:
+        await connection.execute(step.text.encode())
         await connection.execute(
-            _in_schema(
-                "CREATE TABLE IF NOT EXISTS {}.migrations (schema text, number int, name text NOT NULL,"
-                " applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (schema, number))",
-                HUB_SCHEMA,
-            )
+            _with("INSERT INTO {}.migrations (schema, number, name) VALUES (%s, %s, %s)", HUB_SCHEMA),
+            (schema, step.number, step.name),
         )
 
 
-async def _migrate_schema(
-    connection: AsyncConnection[DictRow], schema: str, steps: Sequence[Migration]
-) -> None:
-    rows = await connection.execute(
-        _in_schema(
-            "SELECT coalesce(max(number), 0) AS last FROM {}.migrations WHERE schema = %s", HUB_SCHEMA
-        ),
-        (schema,),
-    )
-    row = await rows.fetchone()
-    last = int(row["last"] or 0) if row else 0
-    supported = steps[-1].number if steps else 0
-    if last > supported:
-        raise SchemaNewer(schema, found=last, supported=supported)
-    async with connection.transaction():
-        await connection.execute(_in_schema("CREATE SCHEMA IF NOT EXISTS {}", schema))
-        for step in steps:
-            if step.number > last:
-                # Files name their tables plainly and find their schema by this path alone.
-                await connection.execute(_in_schema("SET LOCAL search_path TO {}", schema))
-                await connection.execute(step.text.encode())
-                await connection.execute(
-                    _in_schema(
-                        "INSERT INTO {}.migrations (schema, number, name) VALUES (%s, %s, %s)", HUB_SCHEMA
-                    ),
-                    (schema, step.number, step.name),
-                )
-
-
-def _in_schema(text: str, schema: str) -> sql.Composed:
+def _with(text: str, schema: str) -> sql.Composed:
     return sql.SQL(text).format(sql.Identifier(schema))
 
 
@@ -137,7 +130,6 @@ def _steps(folder: Traversable) -> tuple[Migration, ...]:
         for file in folder.iterdir()
         if (match := _FILE.fullmatch(file.name))
     )
-    assert [step.number for step in steps] == list(range(1, len(steps) + 1)), (
-        "migrations are numbered 1, 2, 3..."
-    )
+    numbers = [step.number for step in steps]
+    assert numbers == list(range(1, len(steps) + 1)), f"migrations are numbered 1, 2, 3..., not {numbers}"
     return tuple(steps)

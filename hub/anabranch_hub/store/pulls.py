@@ -57,7 +57,8 @@ async def pull(
         upto = Cursor(row["epoch"], row["hub_seq"])
         if after == upto:
             return None
-        whole = after.epoch != upto.epoch or not 0 < after.hub_seq <= upto.hub_seq
+        # A cursor of another epoch says nothing here, nor one beyond what this hub has decided.
+        whole = after.epoch != upto.epoch or after.hub_seq > upto.hub_seq
         scope = Scope(tuple(row["prefixes"]))
         lacking = await _lacking(session, incarnation, scope, 0 if whole else after.hub_seq)
         if not (lacking.any or always or after.epoch != upto.epoch):
