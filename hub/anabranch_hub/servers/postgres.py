@@ -161,7 +161,8 @@ class EmbeddedPostgres:
         try:
             output, _ = await process.communicate()
         except asyncio.CancelledError:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
             raise
         lines = output.decode("utf-8", "replace").strip().splitlines() or [""]

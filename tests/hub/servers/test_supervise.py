@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import psycopg
@@ -225,6 +226,26 @@ def test_a_first_start_that_was_interrupted_is_begun_again(tmp_path: Path) -> No
 
     assert asyncio.run(start()) == {Phase.READY}
     assert not (tmp_path / "postgres" / "cluster.new").exists()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_a_first_start_can_be_broken_off_at_any_moment(tmp_path: Path, ending: signal.Signals) -> None:
+    seen: set[int] = set()
+    for enough in (1, 4):  # processes seen: earlier and later in the start
+        command = [*owner_command(ordinary_user=False), str(tmp_path / "hub")]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=surroundings()
+        ) as process:
+            below: set[int] = set()
+            while len(below) < enough and process.poll() is None:
+                below |= set(descendants(process.pid))
+                time.sleep(0.005)
+            seen |= below | set(descendants(process.pid))
+            process.send_signal(ending)
+            process.communicate()
+    wait_until_gone(list(seen))
+    with owner(tmp_path / "hub") as next_one:
+        write(next_one.postgres_dsn, "kept")
 
 
 def test_no_other_user_can_read_a_secret_on_disk_or_in_the_process_list(data_dir: Path) -> None:
