@@ -21,7 +21,7 @@ from hmac import compare_digest
 from pathlib import Path
 from typing import Any
 
-from anabranch_protos.invitation import PORT_MAX, InvitationToken, parse_token
+from anabranch_protos.invitation import PORT_MAX, parse_token
 from anabranch_sync.errors import InvalidName
 
 from anabranch.errors import HubUnreachable, HubUnverified, ReplicaExists, ReplicaUnwritable
@@ -55,12 +55,15 @@ class Initialised:
 
 
 def init(
-    replica: Path,
-    hub: str,
-    token: str,
-    *,
-    author: str = "",
-    enrolment_address: str = "",
+    replica: Path, hub: str, token: str, *, author: str = "", enrolment_address: str = ""
+) -> Initialised:
+    """`initialise` for a program without an event loop."""
+    enrolling = initialise(replica, hub, token, author=author, enrolment_address=enrolment_address)
+    return asyncio.run(enrolling)
+
+
+async def initialise(
+    replica: Path, hub: str, token: str, *, author: str = "", enrolment_address: str = ""
 ) -> Initialised:
     """Enrol this edge at the hub at `hub` (host:port) and make an empty replica.
 
@@ -68,32 +71,16 @@ def init(
     port is not the one after the hub's, the token or `enrolment_address` says so. Nothing is left behind by
     a failure. Raises InvalidToken, InvalidName, ReplicaExists, ReplicaUnwritable, HubError.
     """
-    return asyncio.run(_initialised(replica, hub, parse_token(token), author, enrolment_address))
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of ``host:port`` or ``[address]:port``. Raises InvalidName."""
-    host, _, port = address.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    if not bare or (":" in bare) != host.startswith("["):
-        raise InvalidName("hub", address, "write host:port, an IPv6 address in brackets")
-    if not (port.isascii() and port.isdecimal() and 0 < int(port) <= PORT_MAX):
-        raise InvalidName("hub", address, f"the port is a number from 1 to {PORT_MAX}")
-    return bare, int(port)
-
-
-async def _initialised(
-    replica: Path, hub: str, token: InvitationToken, author: str, enrolment_address: str
-) -> Initialised:
+    invitation = parse_token(token)
     host, port = split_address(hub)
-    address = enrolment_address or _joined(host, token.enrolment_port or port + 1)
+    address = enrolment_address or _joined(host, invitation.enrolment_port or port + 1)
     if replica.exists():
         raise ReplicaExists(str(replica), "there is one already")
     folder = identity_folder(replica)
     with _all_or_nothing(replica, folder):
-        root_pem = await asyncio.to_thread(_root_of, address, token.root_fingerprint)
+        root_pem = await asyncio.to_thread(_root_of, address, invitation.root_fingerprint)
         key_pem = new_key()
-        enrolled = await _enrolled(address, root_pem, token.secret, certificate_request(key_pem))
+        enrolled = await _enrolled(address, root_pem, invitation.secret, certificate_request(key_pem))
         renewed = enrolled.renewed
         identity = Identity(
             hub,
@@ -115,6 +102,17 @@ async def _initialised(
             author=author or enrolled.edge,
         ).close()
     return Initialised(replica, enrolled.tenant, enrolled.edge, enrolled.prefixes)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of ``host:port`` or ``[address]:port``. Raises InvalidName."""
+    host, _, port = address.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not bare or (":" in bare) != host.startswith("["):
+        raise InvalidName("hub", address, "write host:port, an IPv6 address in brackets")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) <= PORT_MAX):
+        raise InvalidName("hub", address, f"the port is a number from 1 to {PORT_MAX}")
+    return bare, int(port)
 
 
 @contextlib.contextmanager

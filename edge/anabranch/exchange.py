@@ -32,9 +32,16 @@ from anabranch_sync.standing import Standing
 
 from anabranch.link import FrameStream
 from anabranch.replica import Link, Replica
+from anabranch.wake import woken_by_writes
 
-# How soon a write of another process is noticed. Looking costs some microseconds.
+# How often to look whether another process wrote, where Linux does not tell and where it does. Looking costs
+# some microseconds; Linux tells of the WAL file it was asked about, which a repair may have replaced.
 LOOK_S = 0.05
+LOOK_TOLD_S = 0.5
+# After Linux told of bytes written, look often until they are synced, and so visible: at first after half
+# a millisecond, then after half as long again as it has taken. A slow SD card syncs in this time.
+LOOK_FIRST_S = 0.0005
+SYNC_S_MAX = 0.5
 # How often a status is written down that has not changed: each is a transaction with its fsync.
 HEARTBEAT_S = 30.0
 
@@ -131,11 +138,13 @@ class Exchange:
         self._is_connected = False
         self._settled = False
         self._noted_s = 0.0
+        self._written_s = -SYNC_S_MAX
+        self._reading: asyncio.Future[bytes | None] | None = None
         self._seen_view = 0
         self._unsent_first = self._unsent_last = self._pushed_upto = 0
 
     async def run(self, *, renew: bool, until_settled: bool, until_ms: int) -> Ended:
-        """Exchange until either side ends it, until nothing is on its way, or until `until_ms`.
+        """Exchange until either side ends it, until nothing is on its way, or until `until_ms` is over.
 
         Raises HubError, ReplicaError.
         """
@@ -143,37 +152,51 @@ class Exchange:
         self._count_from(standing)
         session = EdgeSession(standing, self._replica.scope.fingerprint, renew=renew)
         self._seen_view = self._replica.look()
-        reading: asyncio.Future[bytes | None] | None = None
         try:
-            await self._carry_out(session, session.start(self._clock.now_ms()))
-            while session.phase is not Phase.CLOSED:
-                reading = reading or self._next_frame()
-                await self._wait(LOOK_S)
-                now_ms = self._clock.now_ms()
-                await self._carry_out(session, session.woken(now_ms))
-                if reading.done():
-                    frame = reading.result()
-                    if frame is None:
+            with woken_by_writes(self._replica.path, self._written) as is_told:
+                look_s = LOOK_TOLD_S if is_told else LOOK_S
+                await self._carry_out(session, session.start(self._clock.now_ms()))
+                while session.phase is not Phase.CLOSED:
+                    if not await self._go_on(session, look_s):
                         return self._ended("the hub ended the exchange")
-                    reading = None
-                    self.bytes_down += len(frame)
-                    await self._carry_out(session, session.received(frame, now_ms))
-                await self._look(session)
-                await self._note(session)
-                if self._settled and until_settled:
-                    await self._stream.finish()
-                    return self._ended("nothing is on its way")
-                if now_ms >= until_ms and session.settled:
-                    await self._stream.finish()
-                    return self._ended("the certificate is due for renewal")
+                    if self._settled and until_settled:
+                        await self._stream.finish()
+                        return self._ended("nothing is on its way")
+                    if session.settled and self._clock.now_ms() >= until_ms:
+                        await self._stream.finish()
+                        return self._ended("the certificate is due for renewal")
             return self._ended("")
         finally:
-            if reading is not None:
-                reading.cancel()
+            if self._reading is not None:
+                self._reading.cancel()
             self._stream.cancel()
 
-    async def _wait(self, delay_s: float) -> None:
-        """Until something happens, but no longer than `delay_s`."""
+    async def _go_on(self, session: EdgeSession, look_s: float) -> bool:
+        """Wait for the next thing that happens and act on it; False when the hub has ended the stream."""
+        reading = self._reading = self._reading or self._next_frame()
+        await self._wait(look_s)
+        now_ms = self._clock.now_ms()
+        await self._carry_out(session, session.woken(now_ms))
+        if reading.done():
+            self._reading = None
+            frame = reading.result()
+            if frame is None:
+                return False
+            self.bytes_down += len(frame)
+            await self._carry_out(session, session.received(frame, now_ms))
+        await self._look(session)
+        await self._note(session)
+        return True
+
+    def _written(self) -> None:
+        """Linux tells of bytes in the WAL."""
+        self._written_s = time.monotonic()
+        self._stirred.set()
+
+    async def _wait(self, look_s: float) -> None:
+        """Until something happens, but no longer than it is to the next look."""
+        since_s = time.monotonic() - self._written_s
+        delay_s = max(LOOK_FIRST_S, since_s / 2) if since_s < SYNC_S_MAX else look_s
         try:
             async with asyncio.timeout(delay_s):
                 await self._stirred.wait()
@@ -191,6 +214,7 @@ class Exchange:
         view = self._replica.look()
         if view != self._seen_view:
             self._seen_view = view
+            self._written_s = -SYNC_S_MAX
             await self._carry_out(session, session.offered())
 
     async def _note(self, session: EdgeSession) -> None:
