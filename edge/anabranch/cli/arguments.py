@@ -1,0 +1,50 @@
+"""Arguments and options that several commands share, with their completions."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+from anabranch_sync.errors import AnabranchError
+from anabranch_sync.ids import document_id
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _namespaces(context: click.Context, _: click.Parameter, begun: str) -> "list[CompletionItem]":
+    """The namespaces that begin so. A replica that cannot be read completes nothing, silently."""
+    from click.shell_completion import CompletionItem
+
+    from anabranch.client import open as open_client
+
+    replica: Path | None = context.find_root().params.get("replica")
+    try:
+        with open_client(replica) as client:
+            names = {each.document.namespace for each in client.list()}
+    except (AnabranchError, OSError):
+        return []
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(begun)]
+
+
+def checked_prefix(prefix: str) -> str:
+    """A PREFIX argument: a namespace, or its first segments. Raises InvalidName."""
+    whole = prefix.rstrip("/")
+    return document_id(whole).namespace if whole else ""
+
+
+NAMESPACE: Decorator = click.argument("namespace", shell_complete=_namespaces)
+POINTER: Decorator = click.argument("pointer", default="", metavar="[POINTER]")
+POINTER_NEEDED: Decorator = click.argument("pointer")
+PREFIX: Decorator = click.argument("prefix", default="", shell_complete=_namespaces)
+KEY: Decorator = click.option(
+    "--key", default="config", show_default=True, help="Which document of the namespace."
+)
+MESSAGE: Decorator = click.option("-m", "--message", default="", help="Why, for the history.")
+IF_VERSION: Decorator = click.option(
+    "--if-version",
+    type=click.IntRange(min=0),
+    help="Only if the document is at this version (0: not there yet).",
+)

@@ -1,0 +1,251 @@
+"""The command `doctor`: looks at everything this edge stands on, and says how to mend what is wrong."""
+
+import shutil
+import socket
+import ssl
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from anabranch_sync.clock import SKEW_FLAG_MS
+from anabranch_sync.errors import AnabranchError
+
+from anabranch.cli import terminal
+from anabranch.cli.failure import ExitCode
+from anabranch.cli.invocation import Invocation, command
+
+if TYPE_CHECKING:
+    from anabranch.client import Client
+    from anabranch.identity import Identity
+    from anabranch.readings import Status
+
+# Room for a first pull of a large scope and the WAL beside it.
+DISK_FREE_BYTES_MIN = 64 * 1024 * 1024
+# The first commit of anabranch: a clock before it has lost the time.
+CLOCK_FLOOR_S = 1_763_856_000  # 2025-11-23
+# A day offline is ordinary; a person should know of more.
+UNSENT_S_MAX = 86_400.0
+# A person waits for this; a hub behind a bad link is slow, not absent.
+HUB_S_MAX = 5.0
+DAMAGES_SHOWN_MAX = 5
+
+
+class Verdict(StrEnum):
+    """What a check came to. A warning is worth knowing and does not fail the command."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: what was found, and for all but OK what to do about it."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    hint: str = ""
+    exit_code: int = ExitCode.OK
+
+
+@command("doctor")
+@click.option("--offline", is_flag=True, help="Do not try to reach the hub.")
+def doctor(invocation: Invocation, offline: bool) -> None:
+    """Check replica, disk, clock, certificate and hub, with a hint for everything that is wrong.
+
+    Exits with 8 if anything that is verified turns out damaged or false. A hub that cannot be reached
+    is a warning: an edge works without.
+    """
+    checks = []
+    for check in _checks(invocation.replica, ask_hub=not offline):
+        checks.append(check)
+        if not invocation.json:
+            _tell(check)
+    code = exit_code(checks)
+    if invocation.json:
+        shown = [
+            {"name": each.name, "verdict": str(each.verdict), "found": each.found, "hint": each.hint}
+            for each in checks
+        ]
+        terminal.write_json({"ok": code == ExitCode.OK, "checks": shown})
+    if code != ExitCode.OK:
+        raise click.exceptions.Exit(code)
+
+
+def exit_code(checks: list[Check]) -> int:
+    """The code of the whole: failed verification before anything else, then the first failure."""
+    codes = [check.exit_code for check in checks if check.verdict is Verdict.FAIL]
+    if ExitCode.UNVERIFIED in codes:
+        return ExitCode.UNVERIFIED
+    return codes[0] if codes else ExitCode.OK
+
+
+def _checks(replica: Path, *, ask_hub: bool) -> Iterator[Check]:
+    from anabranch.client import open as open_client
+    from anabranch.identity import identity_folder, read_identity
+
+    status = None
+    try:
+        with open_client(replica) as client:
+            status = client.status()
+            yield from _replica_checks(client, status)
+    except AnabranchError as error:
+        yield _failed("replica", error)
+    yield _disk(replica, status)
+    yield _clock(status)
+    try:
+        identity = read_identity(identity_folder(replica))
+    except AnabranchError as error:
+        yield _failed("certificate", error)
+        return
+    yield _private_files(replica, identity_folder(replica))
+    yield _certificate(identity)
+    if ask_hub:
+        yield _hub(identity, identity_folder(replica))
+
+
+def _replica_checks(client: "Client", status: "Status") -> Iterator[Check]:
+    from anabranch.replica.schema import SCHEMA_VERSION
+
+    yield Check("replica", Verdict.OK, f"{status.path} of {status.tenant}/{status.edge}")
+    # Both were read back when the file was opened; it would not have opened otherwise.
+    yield Check("storage", Verdict.OK, "journal_mode=WAL, synchronous=EXTRA")
+    yield Check("schema", Verdict.OK, f"version {SCHEMA_VERSION}, the newest known here")
+    damages = client.replica.verify()
+    for damage in damages[:DAMAGES_SHOWN_MAX]:
+        yield _failed("integrity", damage)
+    if not damages:
+        found = (
+            f"{terminal.count(status.documents, 'document')} and {terminal.count(status.outbox, 'change')}"
+        )
+        yield Check("integrity", Verdict.OK, f"{found} in the outbox verified")
+    yield _exchange(status)
+    if status.refused:
+        yield Check(
+            "refused",
+            Verdict.WARN,
+            f"{terminal.count(status.refused, 'change')} refused by the hub",
+            "anabranch conflicts shows them; nothing of them is lost",
+        )
+
+
+def _exchange(status: "Status") -> Check:
+    waiting = f"{terminal.count(status.unsent, 'change')} not sent"
+    unsent_s = status.oldest_unsent_s
+    if unsent_s is not None:
+        waiting += f", the oldest for {terminal.duration(unsent_s)}"
+    if not status.agent_running:
+        hint = "start it with anabranch agent, or exchange once with anabranch sync"
+        return Check("agent", Verdict.WARN, f"no agent is running; {waiting}", hint)
+    if unsent_s is not None and unsent_s > UNSENT_S_MAX:
+        return Check("agent", Verdict.WARN, waiting, "see the agent's log for why it cannot reach the hub")
+    return Check("agent", Verdict.OK, f"running; {waiting}")
+
+
+def _disk(replica: Path, status: "Status | None") -> Check:
+    folder = replica.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    free_bytes = shutil.disk_usage(folder).free
+    found = f"{terminal.size(free_bytes)} free at {folder}"
+    if status is not None and not status.reserve:
+        return Check("disk", Verdict.WARN, f"{found}, the replica's reserve is used up", "free some space")
+    if free_bytes < DISK_FREE_BYTES_MIN:
+        hint = f"free some space: {terminal.size(DISK_FREE_BYTES_MIN)} are needed to take in a large scope"
+        return Check("disk", Verdict.WARN, found, hint)
+    return Check("disk", Verdict.OK, found)
+
+
+def _clock(status: "Status | None") -> Check:
+    now_s = time.time()
+    found = f"it is {terminal.time_text(int(now_s * 1000))} here"
+    offset_ms = None if status is None else status.clock_offset_ms
+    if offset_ms is not None:
+        found += f", {terminal.duration(abs(offset_ms) / 1000)} from the hub's clock when it was last heard"
+    if now_s < CLOCK_FLOOR_S:
+        hint = "set the clock: no certificate is valid then; writes are kept all the same"
+        return Check("clock", Verdict.WARN, found, hint)
+    if offset_ms is not None and abs(offset_ms) > SKEW_FLAG_MS:
+        hint = "set the clock: of two concurrent writes the one that says it is later wins"
+        return Check("clock", Verdict.WARN, found, hint)
+    return Check("clock", Verdict.OK, found)
+
+
+def _private_files(replica: Path, folder: Path) -> Check:
+    others = stat.S_IRWXG | stat.S_IRWXO
+    paths = (replica, folder, folder / "key.pem")
+    loose = [path for path in paths if path.exists() and path.stat().st_mode & others]
+    if loose:
+        names = " ".join(str(path) for path in loose)
+        return Check("permissions", Verdict.WARN, f"others may read {names}", f"chmod go= {names}")
+    return Check("permissions", Verdict.OK, "replica and key are their owner's alone")
+
+
+def _certificate(identity: "Identity") -> Check:
+    now_ms = time.time() * 1000
+    found = f"{identity.tenant}/{identity.edge}, valid until {terminal.time_text(identity.not_after_ms)}"
+    if now_ms > identity.not_after_ms:
+        hint = "ask an operator for a new invitation (anabranch-hub edge invite) and enrol again"
+        return Check("certificate", Verdict.FAIL, f"{found}: it has ended", hint, ExitCode.UNVERIFIED)
+    if now_ms > identity.renew_at_ms:
+        hint = "the agent renews it at its next exchange: anabranch sync"
+        return Check("certificate", Verdict.WARN, f"{found}: due for renewal", hint)
+    return Check("certificate", Verdict.OK, found)
+
+
+def _hub(identity: "Identity", folder: Path) -> Check:
+    """Shake hands with the hub as the agent would, and wait for its first words."""
+    from anabranch.enrol import split_address
+
+    name = f"hub {identity.address}"
+    began_s = time.monotonic()
+    try:
+        context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.set_alpn_protocols(["h2"])
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        host, port = split_address(identity.address)
+        with (
+            socket.create_connection((host, port), timeout=HUB_S_MAX) as plain,
+            context.wrap_socket(plain, server_hostname=host) as secured,
+        ):
+            # A TLS 1.3 server judges our certificate after the handshake: only its first frame tells.
+            if not secured.recv(1):
+                raise ConnectionResetError("it closed the connection")
+            millis = (time.monotonic() - began_s) * 1000
+            return Check(name, Verdict.OK, f"{secured.version()}, both sides verified, in {millis:.0f} ms")
+    except ssl.SSLCertVerificationError as error:
+        hint = "check the address; if it is right, somebody stands between"
+        found = f"whoever answers is not the hub that is meant ({error.verify_message})"
+        return Check(name, Verdict.FAIL, found, hint, ExitCode.UNVERIFIED)
+    except ssl.SSLError as error:
+        hint = "ask an operator whether this edge was revoked (anabranch-hub edge list)"
+        return Check(name, Verdict.FAIL, f"it does not accept us ({error.reason})", hint, ExitCode.DENIED)
+    except OSError as error:
+        hint = "check the address and the network; reading and writing here go on meanwhile"
+        return Check(name, Verdict.WARN, f"not reachable ({error.strerror or error})", hint)
+
+
+def _failed(name: str, error: AnabranchError) -> Check:
+    message, _, way_out = str(error).rpartition(": ")
+    return Check(name, Verdict.FAIL, message or way_out, way_out if message else "", error.exit_code)
+
+
+_COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "red"}
+
+
+def _tell(check: Check) -> None:
+    verdict = terminal.painted(f"{check.verdict:<4}", _COLOURS[check.verdict])
+    terminal.write(f"{verdict}  {check.name:<11}  {terminal.one_line(check.found)}")
+    if check.hint:
+        terminal.write(f"{'':<19}{terminal.painted('-> ' + terminal.one_line(check.hint), 'dim')}")
+    terminal.flush()
+
+
+COMMANDS = {"doctor": doctor}

@@ -1,0 +1,214 @@
+"""Commands that read documents: `get`, `list`, `log`, `watch`. None waits for the network."""
+
+import itertools
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import click
+from anabranch_sync.ids import HUB_INCARNATION
+
+from anabranch.cli import terminal
+from anabranch.cli.arguments import KEY, NAMESPACE, POINTER, PREFIX, checked_prefix
+from anabranch.cli.invocation import Invocation, command
+from anabranch.errors import NotFound, NothingCached
+
+if TYPE_CHECKING:
+    from anabranch.client import Client
+    from anabranch.readings import Changed, Reading
+    from anabranch.replica import LogLine
+
+KEYS_SHOWN_MAX = 5
+
+
+@command("get")
+@NAMESPACE
+@POINTER
+@KEY
+@click.option("--raw", is_flag=True, help="Print a string as it is, without quotes.")
+def get(invocation: Invocation, namespace: str, pointer: str, key: str, raw: bool) -> None:
+    """Print a document, or the value at a JSON Pointer in it, as JSON.
+
+    On a terminal, or with -v, a line on standard error tells its version, source, age and state.
+
+    \b
+    anabranch get acme/prod/router
+    anabranch get acme/prod/router /limits/requests
+    """
+    with invocation.open() as client:
+        try:
+            reading = client.get(namespace, pointer, key=key)
+        except (NotFound, NothingCached) as error:
+            for hint in _meant(client, error):
+                error.add_note(hint)
+            raise
+    if invocation.json:
+        terminal.write_json(described(reading))
+        return
+    if raw and isinstance(reading.value, str):
+        seen = terminal.is_terminal(sys.stdout)
+        terminal.write(terminal.printable(reading.value) if seen else reading.value)
+    else:
+        terminal.write_json(reading.value)
+    if invocation.verbose or terminal.is_terminal(sys.stdout):
+        terminal.flush()
+        terminal.say(terminal.painted(_provenance(reading), "dim", sys.stderr))
+
+
+@command("list")
+@PREFIX
+@click.option("-l", "--long", is_flag=True, help="Version and pending changes too.")
+def list_documents(invocation: Invocation, prefix: str, long: bool) -> None:
+    """List the documents of a namespace and of all below it, one on a line."""
+    with invocation.open() as client:
+        listed = client.list(checked_prefix(prefix))
+    if invocation.json:
+        terminal.write_json(
+            [
+                {
+                    "namespace": each.document.namespace,
+                    "key": each.document.key,
+                    "version": each.version,
+                    "pending": each.pending,
+                }
+                for each in listed
+            ]
+        )
+    elif long:
+        rows = [(str(each.document), str(each.version), str(each.pending)) for each in listed]
+        for line in terminal.columns(rows, heading=("DOCUMENT", "VERSION", "PENDING")):
+            terminal.write(line)
+    else:
+        for each in listed:
+            terminal.write(str(each.document))
+
+
+@command("log")
+@NAMESPACE
+@KEY
+def log(invocation: Invocation, namespace: str, key: str) -> None:
+    """Tell a document's past as this replica knows it, oldest first.
+
+    Of others' changes a replica learns the outcome; who wrote them and why is told by the hub.
+    """
+    with invocation.open() as client:
+        lines = client.log(namespace, key=key)
+        if not lines:
+            client.get(namespace, key=key)  # says better than an empty answer why there is none
+    if invocation.json:
+        terminal.write_json([_logged(line) for line in lines])
+        return
+    rows = [
+        (
+            "-" if line.version is None else str(line.version),
+            str(line.fate),
+            terminal.time_text(line.wall_ms),
+            line.author or ("the hub" if line.actor == HUB_INCARNATION else f"replica {line.actor}"),
+            line.message,
+        )
+        for line in lines
+    ]
+    for shown in terminal.columns(rows, heading=("VERSION", "FATE", "WRITTEN", "AUTHOR", "MESSAGE")):
+        terminal.write(shown)
+
+
+@command("watch")
+@PREFIX
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="S", help="End after S seconds."
+)
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N changes.")
+def watch(invocation: Invocation, prefix: str, timeout_s: float | None, count: int | None) -> None:
+    """Print the documents of a namespace as they change, whoever changes them, until Ctrl-C.
+
+    With --json each change is one line.
+    """
+    with invocation.open() as client:
+        changes = client.watch(checked_prefix(prefix), timeout_s=timeout_s)
+        for changed in itertools.islice(changes, count):
+            if invocation.json:
+                terminal.write_json(_watched(changed), indent=None)
+            else:
+                terminal.write(_watched_line(changed))
+            terminal.flush()
+
+
+def described(reading: "Reading") -> dict[str, object]:
+    """A reading as --json prints it."""
+    return {
+        "namespace": reading.document.namespace,
+        "key": reading.document.key,
+        "path": reading.path,
+        "value": reading.value,
+        "version": reading.version,
+        "pending": reading.pending,
+        "source": reading.source,
+        "age_s": reading.age_s,
+        "state": str(reading.state),
+    }
+
+
+def _provenance(reading: "Reading") -> str:
+    age = "age unknown" if reading.age_s is None else f"{terminal.duration(reading.age_s)} old"
+    pending = ", with changes the hub has not confirmed" if reading.pending else ""
+    state = str(reading.state).replace("_", " ")
+    return f"version {reading.version}, from {reading.source}{pending}, {age}, {state}"
+
+
+def _meant(client: "Client", error: NotFound | NothingCached) -> Iterator[str]:
+    """What was probably meant, if there is something like it."""
+    if isinstance(error, NotFound) and error.path:
+        return
+    document = error.document
+    known = [each.document for each in client.list()]
+    keys = [each.key for each in known if each.namespace == document.namespace]
+    close = get_close_matches(document.namespace, {each.namespace for each in known}, n=1)
+    # `list` prints whole addresses, which are easily taken for namespaces.
+    as_address = [each for each in known if str(each) == document.namespace]
+    if as_address:
+        yield f"did you mean {as_address[0].namespace} --key {as_address[0].key}?"
+    elif keys:
+        yield f"that namespace has {', '.join(keys[:KEYS_SHOWN_MAX])}"
+    elif close:
+        yield f"did you mean {close[0]}?"
+
+
+def _logged(line: "LogLine") -> dict[str, object]:
+    return {
+        "fate": str(line.fate),
+        "written": terminal.time_text(line.wall_ms),
+        "wall_ms": line.wall_ms,
+        "author": line.author or None,
+        "message": line.message,
+        "dot": None if line.dot is None else str(line.dot),
+        "actor": line.actor,
+        "version": line.version,
+        "hub_seq": line.hub_seq,
+    }
+
+
+def _watched(changed: "Changed") -> dict[str, object]:
+    address = {"namespace": changed.document.namespace, "key": changed.document.key}
+    if changed.reading is None:
+        return {**address, "deleted": True}
+    return {**described(changed.reading), "deleted": False}
+
+
+def _watched_line(changed: "Changed") -> str:
+    when = terminal.time_text(time.time_ns() // 1_000_000)
+    if changed.reading is None:
+        return f"{when}  {changed.document}  deleted"
+    reading = changed.reading
+    pending = "+" if reading.pending else ""
+    text = terminal.json_text(reading.value, indent=None)
+    line = f"{when}  {changed.document}  {reading.version}{pending}  {text}"
+    if terminal.is_terminal(sys.stdout):
+        width = shutil.get_terminal_size().columns
+        line = line if len(line) <= width else f"{line[: width - 1]}…"
+    return line
+
+
+COMMANDS = {"get": get, "list": list_documents, "log": log, "watch": watch}

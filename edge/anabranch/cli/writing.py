@@ -1,0 +1,118 @@
+"""Commands that write: `set`, `patch`, `delete`. What they answer with ok is durable, also offline."""
+
+from typing import TYPE_CHECKING
+
+import click
+from anabranch_sync.errors import InvalidValue
+
+from anabranch.cli import terminal
+from anabranch.cli.arguments import IF_VERSION, KEY, MESSAGE, NAMESPACE, POINTER, POINTER_NEEDED
+from anabranch.cli.given import VALUE_BYTES_MAX, given_json, given_value
+from anabranch.cli.invocation import Invocation, command
+
+if TYPE_CHECKING:
+    from anabranch.readings import Committed
+
+
+@command("set")
+@NAMESPACE
+@POINTER_NEEDED
+@click.argument("value")
+@click.option("--string", "as_text", is_flag=True, help="Store the text as it is, whatever it looks like.")
+@KEY
+@MESSAGE
+@IF_VERSION
+def set_value(
+    invocation: Invocation,
+    namespace: str,
+    pointer: str,
+    value: str,
+    as_text: bool,
+    key: str,
+    message: str,
+    if_version: int | None,
+) -> None:
+    """Set the value at a JSON Pointer ("" is the whole document).
+
+    VALUE is JSON, or a word that does not look like JSON and is stored as a string; - reads standard
+    input and @FILE a file, both JSON. With --string the text is stored as it is.
+
+    \b
+    anabranch set acme/prod/router /limits/requests 600
+    anabranch set acme/prod/router /model gpt-4o -m "cheaper at night"
+    anabranch set acme/prod/router /build --string 1.10
+    anabranch set acme/prod/prompts /greeting --string @greeting.txt
+    anabranch set acme/prod/router "" @router.json
+    """
+    new = given_value(value, as_text=as_text)
+    with invocation.open() as client:
+        committed = client.set(
+            namespace,
+            pointer,
+            new,
+            key=key,
+            message=message,
+            author=invocation.author,
+            if_version=if_version,
+        )
+    tell_committed(invocation, committed)
+
+
+@command("patch")
+@NAMESPACE
+@click.argument("file", metavar="FILE|-")
+@KEY
+@MESSAGE
+@IF_VERSION
+def patch(
+    invocation: Invocation, namespace: str, file: str, key: str, message: str, if_version: int | None
+) -> None:
+    """Apply a JSON Patch (RFC 6902), as a whole or not at all.
+
+    \b
+    echo '[{"op": "replace", "path": "/model", "value": "gpt-4o"}]' | anabranch patch acme/prod/router -
+    """
+    operations = given_json(file, VALUE_BYTES_MAX)
+    if not isinstance(operations, list):
+        raise InvalidValue("", "a JSON Patch is a list of operations (RFC 6902)")
+    with invocation.open() as client:
+        committed = client.patch(
+            namespace,
+            operations,
+            key=key,
+            message=message,
+            author=invocation.author,
+            if_version=if_version,
+        )
+    tell_committed(invocation, committed)
+
+
+@command("delete")
+@NAMESPACE
+@POINTER
+@KEY
+@MESSAGE
+@IF_VERSION
+def delete(
+    invocation: Invocation, namespace: str, pointer: str, key: str, message: str, if_version: int | None
+) -> None:
+    """Delete a document, or the value at a JSON Pointer in it. Its history stays."""
+    with invocation.open() as client:
+        committed = client.delete(
+            namespace, pointer, key=key, message=message, author=invocation.author, if_version=if_version
+        )
+    tell_committed(invocation, committed)
+
+
+def tell_committed(invocation: Invocation, committed: "Committed") -> None:
+    """Acknowledge a write: ``ok``, the change's dot, the documents it changed."""
+    documents = [str(document) for document in committed.documents]
+    if invocation.json:
+        terminal.write_json({"dot": committed.dot, "documents": documents})
+    elif documents:
+        terminal.write(f"{terminal.painted('ok', 'green')} {committed.dot} {' '.join(documents)}")
+    else:
+        terminal.write(f"{terminal.painted('ok', 'green')} unchanged: it was so already")
+
+
+COMMANDS = {"set": set_value, "patch": patch, "delete": delete}
