@@ -29,7 +29,7 @@ import msgpack
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import DIGEST_BYTES
 from anabranch_sync.errors import CorruptFrame
-from anabranch_sync.ids import START, Cursor
+from anabranch_sync.ids import Cursor
 from anabranch_sync.packing import unpack
 from anabranch_sync.value import INT_MAX, INT_MIN
 
@@ -216,7 +216,7 @@ def decode_message(kind: int, body: bytes) -> Message | None:
         raise CorruptFrame(f"{message.__name__} is not a list of fields")
     values: dict[str, Any] = {}
     for field, value in zip(known, row, strict=False):
-        parse = _PARSERS[str(field.type)]
+        parse = _parse_int if field.name in _SIGNED else _PARSERS[str(field.type)]
         try:
             values[field.name] = parse(value)
         except (ValueError, TypeError) as error:
@@ -271,8 +271,11 @@ def _parse_digest(value: Any) -> ScopeDigest:
     return ScopeDigest(_parse_natural(count), int.from_bytes(total, "big"))
 
 
+# A clock may stand before 1970, and before or after another clock.
+_SIGNED = frozenset({"now_ms", "clock_offset_ms"})
+
 _PARSERS: dict[str, Callable[[Any], Any]] = {
-    "<class 'int'>": _parse_int,
+    "<class 'int'>": _parse_natural,
     "<class 'bytes'>": _parse_bytes,
     "<class 'str'>": _parse_str,
     str(Cursor): _parse_cursor,
@@ -280,6 +283,3 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "tuple[str, ...]": lambda value: tuple(_parse_str(item) for item in value),
     "tuple[int, ...]": lambda value: tuple(_parse_int(item) for item in value),
 }
-
-# Where a fresh replica stands.
-NOTHING = (START, ScopeDigest())

@@ -301,7 +301,7 @@ class MemoryHub:
 
     def pull(self, incarnation: int, after: Cursor, *, always: bool) -> Pull | None:
         """What the replica lacks."""
-        whole = after.hub_seq == 0 or after.epoch != self.epoch
+        whole = after.epoch != self.epoch
         start = 0 if whole else after.hub_seq
         own = [
             Decided(hub_seq, each.dot.local_seq, each.change, outcome)

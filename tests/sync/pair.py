@@ -1,0 +1,124 @@
+"""Two sessions face to face over stores in memory: no network, no failure but those a test makes."""
+
+from collections.abc import Callable
+
+from anabranch_sync import edge_session, hub_session
+from anabranch_sync.edge_session import EdgeSession
+from anabranch_sync.hub_session import HubSession
+from anabranch_sync.scope import scope
+
+from tests.simulation.memory import Fenced, MemoryHub, MemoryReplica, ReplicaState
+
+SCOPE = scope(("acme",))
+NOW_MS = 1_800_000_000_000
+
+
+def new_hub() -> MemoryHub:
+    return MemoryHub(SCOPE, lambda: NOW_MS)
+
+
+def new_replica(hub: MemoryHub) -> MemoryReplica:
+    return MemoryReplica(ReplicaState(hub.open_replica(0).incarnation, SCOPE))
+
+
+class Pair:
+    """One stream. `lose` says which frames never arrive, by direction (``up``, ``down``) and number."""
+
+    def __init__(
+        self,
+        replica: MemoryReplica,
+        hub: MemoryHub,
+        *,
+        lose: Callable[[str, int], bool] = lambda direction, number: False,
+        renew: bool = False,
+    ) -> None:
+        self.replica = replica
+        self.hub = hub
+        self.edge = EdgeSession(replica.standing(), SCOPE.fingerprint, renew=renew)
+        self.far = HubSession()
+        self.far.start(NOW_MS)
+        self.closed: edge_session.Close | None = None
+        self.hub_closed = ""
+        self.frames = {"up": 0, "down": 0}
+        self.sent_bytes = {"up": 0, "down": 0}
+        self._lose = lose
+        self._on_the_way: list[tuple[str, bytes]] = []
+        self._at_edge(self.edge.start(NOW_MS))
+
+    def run(self) -> "Pair":
+        """Carry frames until nothing is on its way."""
+        while self._on_the_way:
+            direction, frame = self._on_the_way.pop(0)
+            if direction == "up":
+                self._at_hub(self.far.received(frame, NOW_MS))
+            else:
+                self._at_edge(self.edge.received(frame, NOW_MS))
+        return self
+
+    def offered(self) -> "Pair":
+        """The edge wrote something."""
+        self._at_edge(self.edge.offered())
+        return self.run()
+
+    def notified(self) -> "Pair":
+        """The hub decided something elsewhere."""
+        self._at_hub(self.far.notified(self.hub.hub_seq))
+        return self.run()
+
+    def _put(self, direction: str, frame: bytes) -> None:
+        self.frames[direction] += 1
+        self.sent_bytes[direction] += len(frame)
+        if not self._lose(direction, self.frames[direction]):
+            self._on_the_way.append((direction, frame))
+
+    def _at_edge(self, effects: list[edge_session.EdgeEffect]) -> None:
+        queue = list(effects)
+        while queue:
+            match queue.pop(0):
+                case edge_session.Send(frame):
+                    self._put("up", frame)
+                case edge_session.StorePart(batch, total, offset, piece):
+                    self.replica.store_part(batch, total, offset, piece)
+                case edge_session.Load(after):
+                    queue += self.edge.loaded(self.replica.pending(after))
+                case edge_session.Acknowledge(push_mark, chain):
+                    self.replica.acknowledge(push_mark, chain)
+                case edge_session.Apply(pull):
+                    queue += self.edge.applied(self.replica.apply(pull))
+                case edge_session.Adopt(incarnation):
+                    self.replica.adopt(incarnation)
+                    queue += self.edge.adopted(self.replica.standing())
+                case edge_session.Reset():
+                    self.replica.reset()
+                case edge_session.Close() as close:
+                    self.closed = close
+
+    def _at_hub(self, effects: list[hub_session.HubEffect]) -> None:
+        queue = list(effects)
+        while queue:
+            queue += self._hub_effect(queue.pop(0))
+
+    def _hub_effect(self, effect: hub_session.HubEffect) -> list[hub_session.HubEffect]:
+        match effect:
+            case hub_session.Open(hello):
+                return self.far.opened(self.hub.open_replica(hello.incarnation), NOW_MS)
+            case hub_session.Send(frame):
+                self._put("down", frame)
+            case hub_session.StorePart(batch, total, offset, piece):
+                self.hub.store_upload(self.far.incarnation, batch, total, offset, piece)
+            case hub_session.Decide(entries, chain):
+                try:
+                    return self.far.decided(self.hub.decide(entries, chain))
+                except Fenced:
+                    return self.far.fenced("another history")
+            case hub_session.Draw(after, always):
+                return self.far.drawn(self.hub.pull(self.far.incarnation, after, always=always))
+            case hub_session.Spool(batch, sealed):
+                self.hub.spool(self.far.incarnation, batch, sealed)
+            case hub_session.Recall(batch):
+                return self.far.recalled(self.hub.spooled(self.far.incarnation, batch))
+            case hub_session.Seen():
+                self.hub.seen(self.far.incarnation)
+            case hub_session.Close(reason):
+                self.hub_closed = reason
+        return []
