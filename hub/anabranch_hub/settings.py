@@ -21,14 +21,16 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from anabranch_hub.errors import HubError
 from anabranch_hub.operations.logs import LogFormat
-from anabranch_hub.secrets.vault import AppRole, Token, VaultAccess
+
+if TYPE_CHECKING:  # Vault's client takes as long to import as all else; only `serve` has a use for it
+    from anabranch_hub.secrets.vault import AppRole, Token, VaultAccess
 
 DATA_DIR_VARIABLE = "ANABRANCH_HUB_DATA"
 POSTGRES_VARIABLE = "ANABRANCH_POSTGRES"
@@ -149,7 +151,7 @@ class _Given(BaseModel):
 
     data_dir: Path
     listen: Annotated[Address, BeforeValidator(_address)]
-    enrol_port: Annotated[int | None, Field(ge=0, le=PORT_MAX)]
+    enrol_port: int | None
     health: Annotated[Address | None, BeforeValidator(_health)]
     host_name: Annotated[tuple[str, ...], BeforeValidator(_host_names)]
     postgres: str | None
@@ -225,11 +227,15 @@ def _external(postgres: str | None, vault: str | None, environment: Mapping[str,
             f"it names an external {present} without a {missing}: give both, "
             "or neither for embedded servers below the data directory",
         )
+    from anabranch_hub.secrets.vault import VaultAccess
+
     ca_file = environment.get("ANABRANCH_VAULT_CA")
     return External(dsn, VaultAccess(_vault_address(address), _credentials(environment), _ca_file(ca_file)))
 
 
 def _credentials(environment: Mapping[str, str]) -> AppRole | Token:
+    from anabranch_hub.secrets.vault import AppRole, Token
+
     def secret(name: str) -> str | None:
         given = environment.get(name)
         return _secret(f"${name}", given) if given else None

@@ -11,7 +11,7 @@ import click
 from anabranch_hub.cli import reach, terminal
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.operations import logs
-from anabranch_hub.settings import HEALTH_DEFAULT, LISTEN_DEFAULT, Settings, settings
+from anabranch_hub.settings import HEALTH_DEFAULT, LISTEN_DEFAULT, PORT_MAX, Settings, settings
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,10 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     help="Where edges exchange; port 0 takes any.",
 )
 @click.option(
-    "--enrol-port", type=int, metavar="PORT", help="Where new edges enrol.  [default: the port after]"
+    "--enrol-port",
+    type=click.IntRange(0, PORT_MAX),
+    metavar="PORT",
+    help="Where new edges enrol.  [default: the port after]",
 )
 @click.option(
     "--health",
