@@ -324,14 +324,13 @@ class ChangeBuilder:
 
 
 class _Watcher:
-    """What a watch has yielded, by digest, so that it yields what differs and only that."""
+    """Where a watch stands: the revision up to which it has yielded what changed."""
 
     def __init__(self, client: Client, prefix: str) -> None:
         self._client = client
         self._prefix = prefix.strip("/")
         self._view = client.replica.look()
         self._revision, _ = client.replica.changed(-1)
-        self._digests = {listed.document: listed.digest for listed in client.list(self._prefix)}
 
     def changes(self) -> Iterator[Changed]:
         """What has changed since the last look."""
@@ -339,12 +338,10 @@ class _Watcher:
         if view == self._view:
             return
         self._view = view
-        self._revision, rows = self._client.replica.changed(self._revision)
-        for document, digest in rows:
-            if not self._covers(document) or self._digests.get(document, 0) == digest:
-                continue
-            self._digests[document] = digest
-            yield Changed(document, self._now(document))
+        self._revision, documents = self._client.replica.changed(self._revision)
+        for document in documents:
+            if self._covers(document):
+                yield Changed(document, self._now(document))
 
     def _covers(self, document: DocumentId) -> bool:
         return not self._prefix or f"{document.namespace}/".startswith(f"{self._prefix}/")

@@ -12,6 +12,7 @@ from anabranch_sync.ids import DocumentId, HubSeq, LocalSeq
 from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies
 from anabranch_sync.pull import Outcome, Pull, Result, fold
 
+from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.facts import Fate
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
@@ -25,9 +26,10 @@ from anabranch.replica.rows import (
     position,
     put_confirmed,
     row_of,
+    shown,
 )
 from anabranch.replica.shelf import Shelf
-from anabranch.replica.show import Outbox, show
+from anabranch.replica.show import Outbox, note_shown, show
 
 # The hub keeps every row; a replica keeps what a person may still look for on the spot.
 HISTORY_ROWS_MAX = 20_000
@@ -57,6 +59,7 @@ class _Application:
     rot: Rot
     at: Position
     rows: dict[DocumentId, int] = field(default_factory=dict)
+    # Confirmed registers and the digest of their content, as they are before and, once folded, after.
     confirmed: dict[DocumentId, tuple[Document, int]] = field(default_factory=dict)
 
     def run(self) -> ScopeDigest:
@@ -68,18 +71,15 @@ class _Application:
         }
         results = {result.local_seq: result for result in pull.results}
         decided = self._decided(positions, results)
-        touched = dict.fromkeys(
-            [*pull.documents, *(op.document for each in decided for op in each.change.ops)]
-        )
-        for document in touched:
-            self._load(document)
-        before = {document: state for document, (state, _) in self.confirmed.items()}
+        named = [document for each in decided for document in each.change.documents]
+        stale = self._stale(dict.fromkeys([*pull.documents, *named]))
+        seen = {document: self._seen(document) for document in stale}
         placed = [each for each in decided if each.dot.local_seq in positions]
-        changed = fold(before, self.at.incarnation, placed, pull)
-        total = self._confirm(changed)
+        before = {document: state for document, (state, _) in self.confirmed.items()}
+        total = self._confirm(fold(before, self.at.incarnation, placed, pull))
         self._remember(decided, positions, results)
         self._take_out(decided)
-        self._show(touched)
+        self._show(stale, seen)
         self._move(total)
         return total
 
@@ -101,20 +101,37 @@ class _Application:
             if row[0] in positions or row[0] in results
         ]
 
-    def _load(self, document: DocumentId) -> None:
-        row = self.rows[document] = row_of(self.connection, document)
-        # A whole pull uses nothing of what was confirmed, so that damage there can heal.
-        self.confirmed[document] = (
-            (EMPTY, 0) if self.pull.whole else confirmed_body(self.connection, document, row, self.rot)
-        )
+    def _stale(self, touched: Iterable[DocumentId]) -> list[DocumentId]:
+        """Everything that may look different afterwards, loaded; schemas first, for they judge the others."""
+        stale = dict.fromkeys(touched)
+        if self.pull.whole:
+            for _, namespace, key in self.connection.execute(SQL["all_documents"]):
+                stale[DocumentId(namespace, key)] = None
+        elif not all(map(_is_judged, stale)):
+            for _, namespace, key in self.connection.execute(SQL["pending_documents"]):
+                stale[DocumentId(namespace, key)] = None
+        for document in stale:
+            row = self.rows[document] = row_of(self.connection, document)
+            # A whole pull uses nothing of what was confirmed, so that damage there can heal.
+            self.confirmed[document] = (
+                (EMPTY, 0) if self.pull.whole else confirmed_body(self.connection, document, row, self.rot)
+            )
+        return sorted(stale, key=_is_judged)
+
+    def _seen(self, document: DocumentId) -> int:
+        """The digest of the content readers see; -1 when that cannot be read any more."""
+        if not self.pull.whole and not shown(self.connection, document).pending:
+            return self.confirmed[document][1]
+        try:
+            visible = self.shelf.held_in(self.connection, document).visible
+        except ReplicaCorrupt:
+            return -1
+        return digest(document, None if visible is None else visible.content)
 
     def _confirm(self, changed: dict[DocumentId, Document]) -> ScopeDigest:
-        total = ScopeDigest() if self.pull.whole else self.at.digest
+        total = self.at.digest
         if self.pull.whole:
-            for row, namespace, key, _ in self.connection.execute(SQL["confirmed_documents"]).fetchall():
-                document = DocumentId(namespace, key)
-                self.rows[document] = row
-                self.confirmed.setdefault(document, (EMPTY, 0))
+            total = ScopeDigest()
             self.connection.execute(SQL["drop_confirmed"])
         for document, state in changed.items():
             after = digest(document, rebuild(state.registers))
@@ -133,31 +150,20 @@ class _Application:
             pairs = [(self.rows[document], each.dot.local_seq) for document in each.change.documents]
             self.connection.executemany(SQL["decided_document"], pairs)
 
-    def _show(self, touched: Iterable[DocumentId]) -> None:
-        """Show everything that may look different now; schemas first, for they judge the others."""
-        stale = dict.fromkeys(touched)
-        if self.pull.whole:
-            stale.update(dict.fromkeys(self.confirmed))
-        if self.pull.whole or any(document.namespace == SCHEMA_NAMESPACE for document in stale):
-            for row, namespace, key, *_ in self.connection.execute(SQL["pending_documents"]).fetchall():
-                document = DocumentId(namespace, key)
-                self.rows[document] = row
-                stale[document] = None
+    def _show(self, stale: list[DocumentId], seen: dict[DocumentId, int]) -> None:
         outbox = Outbox(self.connection, self.at.incarnation, self.rot)
-        policies = NO_POLICIES
-        for document in sorted(stale, key=_is_judged):
-            if not _is_judged(document):
-                self._show_one(document, [], NO_POLICIES)
-                continue
-            if policies is NO_POLICIES:
+        policies: Policies | None = None
+        for document in stale:
+            if policies is None and _is_judged(document):
                 policies = self.shelf.policies_in(self.connection)
-            self._show_one(document, outbox.of(document, self.rows[document]), policies)
-
-    def _show_one(self, document: DocumentId, waiting: list[Entry], policies: Policies) -> None:
-        if document not in self.confirmed:
-            self._load(document)
-        row, confirmed = self.rows[document], self.confirmed[document]
-        show(self.connection, document, row, confirmed, waiting, policies, self.at.revision + 1)
+            row = self.rows[document]
+            confirmed, after = self.confirmed[document]
+            waiting = outbox.of(document, row)
+            state = show(self.connection, document, row, confirmed, waiting, policies or NO_POLICIES)
+            if waiting:
+                after = digest(document, rebuild(state.registers))
+            content = after != seen[document]
+            note_shown(self.connection, row, state, len(waiting), self.at.revision + 1, content=content)
 
     def _remember(
         self, decided: list[Entry], positions: dict[LocalSeq, HubSeq], results: dict[LocalSeq, Result]

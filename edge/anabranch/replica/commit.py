@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+import msgpack
 from anabranch_sync.change import Change, Entry, Op, chained, entry
 from anabranch_sync.clock import tick
-from anabranch_sync.document import PolicyAt, check_content, digest, rebuild, written
-from anabranch_sync.errors import InvalidInput
+from anabranch_sync.document import DOCUMENT_BYTES_MAX, PolicyAt, check_content, written
+from anabranch_sync.errors import DocumentTooLarge, InvalidInput
 from anabranch_sync.ids import DocumentId, Dot, check_author, check_message, document_id
 from anabranch_sync.path import Path
 from anabranch_sync.policy import Policies, Policy
@@ -17,23 +18,29 @@ from anabranch.errors import Denied, VersionMismatch
 from anabranch.replica.facts import Edit
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import Position, Shown, digest_bytes, position, put_entry, put_visible, row_of
-from anabranch.replica.shelf import Held, hold
-from anabranch.replica.show import by_document
+from anabranch.replica.rows import Position, position, put_entry, put_visible, row_of
+from anabranch.replica.shelf import Held
+from anabranch.replica.show import KEPT_EACH, by_document, note_shown
 
 
-def check_edits(edits: Sequence[Edit], scope: Scope) -> list[Edit]:
-    """The edits, checked. Raises InvalidInput, Denied."""
-    checked = []
-    for edit in edits:
-        document = document_id(edit.document.namespace, edit.document.key)
+def checked(edit: Edit) -> Edit:
+    """The edit with its names and its content checked. Raises InvalidInput."""
+    document = document_id(edit.document.namespace, edit.document.key)
+    content = None if edit.content is None else check_content(document, edit.content)
+    return Edit(document, content, edit.if_version)
+
+
+def check_edits(edits: Sequence[Edit], scope: Scope) -> None:
+    """Refuse what may not be written, or not in one change. Raises Denied, DocumentTooLarge, InvalidInput."""
+    for document, content in ((edit.document, edit.content) for edit in edits):
         if not scope.writes(document):
             raise Denied(document, scope.prefixes)
-        content = None if edit.content is None else check_content(document, edit.content)
-        checked.append(Edit(document, content, edit.if_version))
-    if len({edit.document for edit in checked}) < len(checked):
+        # As long as its canonical bytes, which take longer to make.
+        size_bytes = 0 if content is None else len(msgpack.packb(content))
+        if size_bytes > DOCUMENT_BYTES_MAX:
+            raise DocumentTooLarge(str(document), size_bytes, DOCUMENT_BYTES_MAX)
+    if len({edit.document for edit in edits}) < len(edits):
         raise InvalidInput("two edits of one document in one change: give its content once")
-    return checked
 
 
 def commit(
@@ -48,7 +55,7 @@ def commit(
     now_ms: int,
     restores: int,
 ) -> tuple[Entry, dict[DocumentId, Held]] | None:
-    """Write `edits` (checked) as one change; None when nothing changes. Raises VersionMismatch.
+    """Write `edits` as one change; None when nothing changes. Raises VersionMismatch.
 
     The transaction was begun by the caller, so two writers never take the same local_seq. A change
     that does more than delete asks `require_room` first.
@@ -87,14 +94,12 @@ def _show(
     for document, part in by_document(new).items():
         old = before[document]
         state = overlay(document, old.state, (part,), policies)
-        row = row_of(connection, document)
-        content = rebuild(state.registers)
-        seen = digest_bytes(digest(document, content))
-        now = Shown(row, revision, state.version, old.shown.pending + 1, seen)
-        size_bytes = put_visible(connection, document, row, state)
-        connection.execute(SQL["show"], (revision, now.version, now.pending, seen, row))
+        row = old.shown.row or row_of(connection, document)
+        pending = old.shown.pending + 1
+        if pending % KEPT_EACH == 0:
+            put_visible(connection, document, row, new.dot.local_seq, state)
         connection.execute(SQL["write_document"], (row, new.dot.local_seq))
-        result[document] = hold(now, state, content, size_bytes)
+        result[document] = Held(note_shown(connection, row, state, pending, revision, content=True), state)
     return result
 
 

@@ -10,7 +10,7 @@ from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import Rot, confirmed_body, entry, position
 from anabranch.replica.shelf import Shelf
-from anabranch.replica.show import Outbox, show
+from anabranch.replica.show import Outbox, note_shown, show
 
 
 def standing(connection: Connection) -> Standing:
@@ -75,7 +75,9 @@ def adopt(connection: Connection, incarnation: Incarnation, shelf: Shelf, rot: R
     connection.execute(SQL["adopted"], (incarnation, CHAIN_START, len(renumbered), chain, at.revision + 1))
     outbox = Outbox(connection, incarnation, rot)
     policies = shelf.policies_in(connection)
-    for row, namespace, key, *_ in connection.execute(SQL["pending_documents"]).fetchall():
+    for row, namespace, key in connection.execute(SQL["pending_documents"]).fetchall():
         document = DocumentId(namespace, key)
-        confirmed = confirmed_body(connection, document, row, rot)
-        show(connection, document, row, confirmed, outbox.of(document, row), policies, at.revision + 1)
+        confirmed, _ = confirmed_body(connection, document, row, rot)
+        waiting = outbox.of(document, row)
+        state = show(connection, document, row, confirmed, waiting, policies)
+        note_shown(connection, row, state, len(waiting), at.revision + 1, content=False)

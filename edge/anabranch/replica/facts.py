@@ -38,12 +38,11 @@ class Visible:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One line of a list of documents. `digest` is that of the visible content."""
+    """One line of a list of documents."""
 
     document: DocumentId
     version: int
     pending: int
-    digest: int
 
 
 class Link(StrEnum):

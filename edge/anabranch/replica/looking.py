@@ -8,14 +8,15 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import digest, rebuild
 from anabranch_sync.ids import DocumentId, Dot
 from anabranch_sync.outbox import Continuity
+from anabranch_sync.policy import Policies
 from anabranch_sync.pull import Notice
 
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.facts import Facts, Fate, Heard, Listed, LogLine, Refused
 from anabranch.replica.file import Connection, ReplicaFile
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import Rot, confirmed_body, entry, number, position, shown, unpack_notice
-from anabranch.replica.shelf import read_held
+from anabranch.replica.rows import Rot, confirmed_body, entry, position, shown, unpack_notice
+from anabranch.replica.show import visible_state
 
 
 def documents(connection: Connection, prefix: str) -> list[Listed]:
@@ -23,10 +24,7 @@ def documents(connection: Connection, prefix: str) -> list[Listed]:
     # '0' is the character after '/'; every segment is made of ASCII, which ends with DEL.
     low, high = (f"{prefix}/", f"{prefix}0") if prefix else ("", "\x7f")
     rows = connection.execute(SQL["listed"], {"prefix": prefix, "low": low, "high": high})
-    return [
-        Listed(DocumentId(namespace, key), version, pending, number(seen))
-        for namespace, key, version, pending, seen in rows
-    ]
+    return [Listed(DocumentId(namespace, key), version, pending) for namespace, key, version, pending in rows]
 
 
 def facts(connection: Connection, file: ReplicaFile, heard: Heard) -> Facts:
@@ -61,7 +59,7 @@ def history(connection: Connection, document: DocumentId, rot: Rot) -> list[LogL
     ):
         dot = None if local_seq is None else Dot(actor, local_seq)
         lines.append(LogLine(Fate(fate), wall, author, message, dot, actor, version, hub_seq))
-    for columns in connection.execute(SQL["outbox_of"], (row,)).fetchall():
+    for columns in connection.execute(SQL["outbox_of"], (row, 0)).fetchall():
         each = entry(at.incarnation, columns, rot)
         fate = Fate.SENT if each.dot.local_seq <= at.push_mark else Fate.PENDING
         change = each.change
@@ -83,7 +81,7 @@ def refused(connection: Connection) -> list[Refused]:
     ]
 
 
-def verify(connection: Connection, rot: Rot) -> list[ReplicaCorrupt]:
+def verify(connection: Connection, policies: Policies, rot: Rot) -> list[ReplicaCorrupt]:
     """Every damaged place that the file's structure, checksums, digests and chain show."""
     found = []
     for (line,) in connection.execute("PRAGMA quick_check(10)").fetchall():
@@ -99,7 +97,7 @@ def verify(connection: Connection, rot: Rot) -> list[ReplicaCorrupt]:
     for row, namespace, key in connection.execute(SQL["all_documents"]).fetchall():
         document = DocumentId(namespace, key)
         try:
-            read_held(connection, document, shown(connection, document), rot)
+            visible_state(connection, document, shown(connection, document), policies, rot)
             state, seen = confirmed_body(connection, document, row, rot)
             if digest(document, rebuild(state.registers)) != seen:
                 raise rot.at(str(document))

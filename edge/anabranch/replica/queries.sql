@@ -19,42 +19,42 @@ INSERT INTO replica (
 );
 
 -- document: the row of one document
-SELECT document, revision, version, pending, digest FROM documents WHERE namespace = ? AND key = ?;
+SELECT document, revision, version, pending, live FROM documents WHERE namespace = ? AND key = ?;
 
--- body: what readers see of a document: its visible body if the outbox touches it, else the confirmed one
-SELECT visible.checksum, visible.body, confirmed.digest, confirmed.checksum, confirmed.body
-FROM documents LEFT JOIN visible USING (document) LEFT JOIN confirmed USING (document)
-WHERE documents.document = ?;
+-- visible: what readers see of a document the outbox touches, up to some change
+SELECT upto, checksum, body FROM visible WHERE document = ?;
 
 -- changed: what readers see anew after a revision
-SELECT namespace, key, revision, digest FROM documents WHERE revision > ?;
+SELECT namespace, key, revision, content_revision FROM documents WHERE revision > ?;
 
 -- listed: live documents at or below a namespace
-SELECT namespace, key, version, pending, digest FROM documents
-WHERE digest <> zeroblob(16) AND (namespace = :prefix OR (namespace > :low AND namespace < :high))
+SELECT namespace, key, version, pending FROM documents
+WHERE live = 1 AND (namespace = :prefix OR (namespace > :low AND namespace < :high))
 ORDER BY namespace, key;
 
 -- counted: how many live documents there are
-SELECT count(*) FROM documents WHERE digest <> zeroblob(16);
+SELECT count(*) FROM documents WHERE live = 1;
 
 -- schemas_revision: when a schema last changed
 SELECT max(revision) FROM documents WHERE namespace = ?;
 
 -- schema_documents: the documents that hold policies
-SELECT namespace, key FROM documents WHERE namespace = ? AND digest <> zeroblob(16) ORDER BY key;
+SELECT namespace, key FROM documents WHERE namespace = ? AND live = 1 ORDER BY key;
 
 -- all_documents: every row, deleted documents included
 SELECT document, namespace, key FROM documents;
 
 -- add_document: a row for a document seen for the first time
-INSERT INTO documents (namespace, key, revision, version, pending, digest)
-VALUES (?, ?, 0, 0, 0, zeroblob(16));
+INSERT INTO documents (namespace, key, revision, content_revision, version, pending, live)
+VALUES (?, ?, 0, 0, 0, 0, 0);
 
--- show: what readers see of a document has changed
-UPDATE documents SET revision = ?, version = ?, pending = ?, digest = ? WHERE document = ?;
+-- show: what readers see of a document has changed; its content only if :content
+UPDATE documents SET revision = :revision, version = :version, pending = :pending, live = :live,
+    content_revision = CASE WHEN :content THEN :revision ELSE content_revision END
+WHERE document = :document;
 
--- put_visible: what readers see while the outbox touches the document
-INSERT OR REPLACE INTO visible (document, checksum, body) VALUES (?, ?, ?);
+-- put_visible: what readers see, merged up to a change in the outbox
+INSERT OR REPLACE INTO visible (document, upto, checksum, body) VALUES (?, ?, ?, ?);
 
 -- drop_visible: the outbox does not touch the document any more
 DELETE FROM visible WHERE document = ?;
@@ -67,9 +67,6 @@ SELECT digest, checksum, body FROM confirmed WHERE document = ?;
 
 -- drop_confirmed: before everything is confirmed anew
 DELETE FROM confirmed;
-
--- confirmed_documents: everything the hub has confirmed
-SELECT document, namespace, key, confirmed.digest FROM confirmed JOIN documents USING (document);
 
 -- write: a change into the outbox
 INSERT INTO outbox (local_seq, written_ms, chain, checksum, body) VALUES (?, ?, ?, ?, ?);
@@ -89,12 +86,12 @@ SELECT local_seq, checksum, body FROM outbox WHERE local_seq BETWEEN ? AND ?;
 -- chain_at: the chain up to a change
 SELECT chain FROM outbox WHERE local_seq = ?;
 
--- outbox_of: changes that touch a document, oldest first
+-- outbox_of: changes that touch a document, after one, oldest first
 SELECT outbox.local_seq, outbox.checksum, outbox.body FROM outbox_documents JOIN outbox USING (local_seq)
-WHERE outbox_documents.document = ? ORDER BY outbox.local_seq;
+WHERE outbox_documents.document = ? AND outbox.local_seq > ? ORDER BY outbox.local_seq;
 
 -- pending_documents: documents that the outbox touches
-SELECT document, namespace, key, version, digest FROM documents WHERE pending > 0;
+SELECT document, namespace, key FROM documents WHERE pending > 0;
 
 -- oldest_unsent: when the oldest change after a mark was written
 SELECT written_ms FROM outbox WHERE local_seq > ? ORDER BY local_seq LIMIT 1;

@@ -47,12 +47,7 @@ class Shown:
     revision: int = 0
     version: int = 0
     pending: int = 0
-    digest: bytes = NO_DIGEST
-
-    @property
-    def live(self) -> bool:
-        """Whether readers see anything."""
-        return self.digest != NO_DIGEST
+    live: bool = False
 
 
 NOT_SHOWN = Shown()
@@ -95,7 +90,10 @@ def position(connection: Connection) -> Position:
 def shown(connection: Connection, document: DocumentId) -> Shown:
     """The row of a document, or NOT_SHOWN."""
     row = connection.execute(SQL["document"], (document.namespace, document.key)).fetchone()
-    return NOT_SHOWN if row is None else Shown(*row)
+    if row is None:
+        return NOT_SHOWN
+    number, revision, version, pending, live = row
+    return Shown(number, revision, version, pending, live != 0)
 
 
 def row_of(connection: Connection, document: DocumentId) -> int:
@@ -107,23 +105,31 @@ def row_of(connection: Connection, document: DocumentId) -> int:
     return int(cursor.lastrowid or 0)
 
 
-def visible_body(connection: Connection, document: DocumentId, row: int, rot: Rot) -> tuple[Document, int]:
-    """The registers readers see, and how many bytes they take in the file. Raises ReplicaCorrupt."""
-    checksum, body, digest, confirmed_checksum, confirmed = (
-        connection.execute(SQL["body"], (row,)).fetchone() or (None,) * 5
-    )
-    if body is not None:
-        if _checksum(document, body) != checksum:
-            raise rot.at(str(document))
-        return _decoded(document, body, rot), len(body)
-    return _confirmed(document, digest, confirmed_checksum, confirmed, rot)
+def visible_body(
+    connection: Connection, document: DocumentId, row: int, rot: Rot
+) -> tuple[LocalSeq, Document] | None:
+    """What readers see, if it was kept, and the last change in it. Raises ReplicaCorrupt."""
+    kept = connection.execute(SQL["visible"], (row,)).fetchone()
+    if kept is None:
+        return None
+    upto, checksum, body = kept
+    if _checksum(document, body) != checksum:
+        raise rot.at(str(document))
+    return upto, _decoded(document, body, rot)
 
 
 def confirmed_body(connection: Connection, document: DocumentId, row: int, rot: Rot) -> tuple[Document, int]:
     """The registers the hub confirmed and the digest of their content. Raises ReplicaCorrupt."""
-    digest, checksum, body = connection.execute(SQL["confirmed"], (row,)).fetchone() or (None,) * 3
-    state, _ = _confirmed(document, digest, checksum, body, rot)
-    return state, number(digest or NO_DIGEST)
+    stored = connection.execute(SQL["confirmed"], (row,)).fetchone()
+    if stored is None:
+        return EMPTY, 0
+    digest, checksum, body = stored
+    if _checksum(document, digest + body) != checksum:
+        raise rot.at(str(document))
+    try:
+        return _decoded(document, unseal(body), rot), number(digest)
+    except WireError as error:
+        raise rot.at(str(document)) from error
 
 
 def put_confirmed(
@@ -135,11 +141,12 @@ def put_confirmed(
     connection.execute(SQL["put_confirmed"], (row, packed, _checksum(document, packed + body), body))
 
 
-def put_visible(connection: Connection, document: DocumentId, row: int, state: Document) -> int:
-    """Store what readers see while the outbox touches the document; returns the bytes it takes."""
+def put_visible(
+    connection: Connection, document: DocumentId, row: int, upto: LocalSeq, state: Document
+) -> None:
+    """Keep what readers see with the outbox merged up to `upto`."""
     body = encode_document(state)
-    connection.execute(SQL["put_visible"], (row, _checksum(document, body), body))
-    return len(body)
+    connection.execute(SQL["put_visible"], (row, upto, _checksum(document, body), body))
 
 
 def put_entry(connection: Connection, new: Entry, chain: bytes, now_ms: int) -> None:
@@ -188,19 +195,6 @@ def digest_bytes(digest: int) -> bytes:
 def number(digest: bytes) -> int:
     """A stored digest."""
     return int.from_bytes(digest, "big")
-
-
-def _confirmed(
-    document: DocumentId, digest: bytes | None, checksum: bytes | None, body: bytes | None, rot: Rot
-) -> tuple[Document, int]:
-    if digest is None or body is None:
-        return EMPTY, 0
-    if _checksum(document, digest + body) != checksum:
-        raise rot.at(str(document))
-    try:
-        return _decoded(document, unseal(body), rot), len(body)
-    except WireError as error:
-        raise rot.at(str(document)) from error
 
 
 def _decoded(document: DocumentId, body: bytes, rot: Rot) -> Document:

@@ -6,9 +6,7 @@ documents whose revision is newer are dropped, and only they. An entry is thus n
 last commit that was acknowledged before the read began, in whichever process.
 """
 
-from dataclasses import dataclass
-
-from anabranch_sync.document import EMPTY, Document, Object, digest, rebuild
+from anabranch_sync.document import EMPTY, Document, rebuild
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies, policies_from
 
@@ -16,26 +14,41 @@ from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.facts import Heard, Link, Visible
 from anabranch.replica.file import Connection, ReplicaFile
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import NOT_SHOWN, Rot, Shown, number, shown, visible_body
+from anabranch.replica.rows import NOT_SHOWN, Rot, Shown, confirmed_body, shown
+from anabranch.replica.show import visible_state
 
-# Content in memory takes some ten times its bytes in the file; this bounds the shelf to about 200 MB
-# for scopes far larger than any met, and holds 5,000 documents of 2 KB several times over.
-SHELF_BYTES_MAX = 20 * 1024 * 1024
-# What an entry costs beside its content; also bounds how many absent documents are remembered.
-_ENTRY_BYTES = 200
+# A register and its value take about 400 bytes: this bounds the shelf to some 200 MB for scopes far
+# larger than any met, and holds 5,000 documents of 2 KB. Absent documents are bounded by number.
+SHELF_REGISTERS_MAX = 500_000
+SHELF_DOCUMENTS_MAX = 100_000
 
 
-@dataclass(frozen=True, slots=True)
 class Held:
-    """A document in memory: its row, its registers and what its readers get (None: deleted)."""
+    """A document in memory: its row, its registers, and once somebody reads it, its content."""
 
-    shown: Shown
-    state: Document
-    visible: Visible | None
-    size_bytes: int
+    __slots__ = ("_visible", "shown", "state")
+
+    def __init__(self, shown: Shown, state: Document) -> None:
+        self.shown = shown
+        self.state = state
+        self._visible: Visible | None = None
+
+    @property
+    def visible(self) -> Visible | None:
+        """What its readers get; None: deleted, or never written."""
+        if self._visible is None and self.shown.live:
+            content = rebuild(self.state.registers)
+            assert content is not None, f"{self.shown} is live without a live register"
+            self._visible = Visible(content, self.shown.version, self.shown.pending)
+        return self._visible
+
+    @property
+    def registers(self) -> int:
+        """How many registers it holds: a measure of the memory it takes."""
+        return len(self.state.registers)
 
 
-ABSENT = Held(NOT_SHOWN, EMPTY, None, _ENTRY_BYTES)
+ABSENT = Held(NOT_SHOWN, EMPTY)
 
 
 class Shelf:
@@ -45,7 +58,7 @@ class Shelf:
         self._file = file
         self._rot = rot
         self._held: dict[DocumentId, Held] = {}
-        self._size_bytes = 0
+        self._registers = 0
         self._connection: Connection | None = None
         self._data_version = 0
         self._revision = -1
@@ -88,7 +101,7 @@ class Shelf:
         known = self._held.get(document)
         if known is not None and known.shown == row:
             return known
-        return read_held(connection, document, row, self._rot)
+        return self._read(connection, document, row)
 
     def policies_in(self, connection: Connection) -> Policies:
         """The policies in force as a transaction sees them."""
@@ -107,30 +120,36 @@ class Shelf:
     def put(self, document: DocumentId, held: Held) -> None:
         """Keep what a transaction that is now committed has written."""
         before = self._held.get(document)
-        self._size_bytes += held.size_bytes - (before.size_bytes if before else 0)
+        self._registers += held.registers - (before.registers if before else 0)
         self._held[document] = held
-        if self._size_bytes > SHELF_BYTES_MAX:
+        if self._registers > SHELF_REGISTERS_MAX or len(self._held) > SHELF_DOCUMENTS_MAX:
             self._held = {document: held}
-            self._size_bytes = held.size_bytes
+            self._registers = held.registers
 
     def _load(self, document: DocumentId) -> Held:
         with self._file.snapshot() as connection:
-            held = read_held(connection, document, shown(connection, document), self._rot)
+            held = self._read(connection, document, shown(connection, document))
             self.put(document, held)
             return held
+
+    def _read(self, connection: Connection, document: DocumentId, row: Shown) -> Held:
+        if not row.row:
+            return ABSENT
+        policies = self.policies_in(connection) if row.pending else NO_POLICIES
+        return Held(row, visible_state(connection, document, row, policies, self._rot))
 
     def _refresh(self) -> int:
         with self._file.reading() as connection:
             (data_version,) = next(connection.execute("PRAGMA data_version"))
             if connection is not self._connection:
                 self._held = {}
-                self._size_bytes = 0
+                self._registers = 0
                 self._revision = -1
                 self.forget_policies()
             for namespace, key, revision, _ in connection.execute(SQL["changed"], (self._revision,)):
                 known = self._held.get(DocumentId(namespace, key))
                 if known is not None and known.shown.revision < revision:
-                    self._size_bytes -= known.size_bytes
+                    self._registers -= known.registers
                     del self._held[DocumentId(namespace, key)]
                 self._revision = max(self._revision, revision)
             link, heard_ms, applied_ms, offset, _ = connection.execute(SQL["link"]).fetchone()
@@ -141,30 +160,14 @@ class Shelf:
             return self.view
 
 
-def read_held(connection: Connection, document: DocumentId, row: Shown, rot: Rot) -> Held:
-    """The document from the file, its checksum and digest compared. Raises ReplicaCorrupt."""
-    if not row.row:
-        return ABSENT
-    state, size_bytes = visible_body(connection, document, row.row, rot)
-    content = rebuild(state.registers)
-    if digest(document, content) != number(row.digest):
-        raise rot.at(str(document))
-    return hold(row, state, content, size_bytes)
-
-
-def hold(row: Shown, state: Document, content: Object | None, size_bytes: int) -> Held:
-    """The entry for registers whose live ones are `content`."""
-    visible = None if content is None else Visible(content, row.version, row.pending)
-    return Held(row, state, visible, _ENTRY_BYTES + size_bytes)
-
-
 def _policies(connection: Connection, rot: Rot) -> Policies:
     """Built from the schemas readers see; one that is damaged is reported when it is read itself."""
     found = []
     for namespace, key in connection.execute(SQL["schema_documents"], (SCHEMA_NAMESPACE,)).fetchall():
         document = DocumentId(namespace, key)
         try:
-            held = read_held(connection, document, shown(connection, document), rot)
+            row = shown(connection, document)
+            held = Held(row, confirmed_body(connection, document, row.row, rot)[0])
         except ReplicaCorrupt:
             continue
         if held.visible is not None:

@@ -4,15 +4,18 @@ The same merge as on the hub, so that a reader sees today what the hub would ans
 """
 
 from anabranch_sync.change import Change, Entry, Op
-from anabranch_sync.document import Document, digest, rebuild
+from anabranch_sync.document import Document
 from anabranch_sync.ids import DocumentId, Incarnation, LocalSeq
 from anabranch_sync.policy import Policies
 from anabranch_sync.pull import overlay
 
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import NO_DIGEST, Rot, digest_bytes, entry, put_visible
+from anabranch.replica.rows import Rot, Shown, confirmed_body, entry, position, put_visible, visible_body
 
+# A write stores what readers see only each so many changes of a document: it would take longer than
+# the write itself, and a reader in another process merges a few changes in less time than it starts.
+KEPT_EACH = 16
 # Bodies of decoded changes kept during one transaction: eight changes of the largest size, or
 # thousands of common ones.
 _DECODED_BYTES_MAX = 8 * 1024 * 1024
@@ -28,9 +31,9 @@ class Outbox:
         self._parts: dict[LocalSeq, dict[DocumentId, Entry]] = {}
         self._bytes = 0
 
-    def of(self, document: DocumentId, row: int) -> list[Entry]:
+    def of(self, document: DocumentId, row: int, after: LocalSeq = 0) -> list[Entry]:
         """The parts of waiting changes that touch the document, oldest first."""
-        waiting = self._connection.execute(SQL["outbox_of"], (row,)).fetchall()
+        waiting = self._connection.execute(SQL["outbox_of"], (row, after)).fetchall()
         return [self._part(document, columns) for columns in waiting]
 
     def _part(self, document: DocumentId, columns: tuple[LocalSeq, bytes, bytes]) -> Entry:
@@ -58,22 +61,47 @@ def by_document(each: Entry) -> dict[DocumentId, Entry]:
     }
 
 
+def visible_state(
+    connection: Connection, document: DocumentId, shown: Shown, policies: Policies, rot: Rot
+) -> Document:
+    """The registers readers see. Raises ReplicaCorrupt."""
+    if not shown.pending:
+        return confirmed_body(connection, document, shown.row, rot)[0]
+    kept = visible_body(connection, document, shown.row, rot)
+    upto, state = kept or (0, confirmed_body(connection, document, shown.row, rot)[0])
+    waiting = Outbox(connection, position(connection).incarnation, rot).of(document, shown.row, upto)
+    return overlay(document, state, waiting, policies)
+
+
 def show(
     connection: Connection,
     document: DocumentId,
     row: int,
-    confirmed: tuple[Document, int],
+    confirmed: Document,
     waiting: list[Entry],
     policies: Policies,
-    revision: int,
-) -> None:
-    """Show `confirmed` (its registers, the digest of their content) with `waiting` over it."""
-    state, seen = confirmed
-    if waiting:
-        state = overlay(document, state, waiting, policies)
-        seen = digest(document, rebuild(state.registers))
-        put_visible(connection, document, row, state)
-    else:
+) -> Document:
+    """Merge `waiting` into `confirmed` and keep the outcome; returns it."""
+    if not waiting:
         connection.execute(SQL["drop_visible"], (row,))
-    packed = digest_bytes(seen) if seen else NO_DIGEST
-    connection.execute(SQL["show"], (revision, state.version, len(waiting), packed, row))
+        return confirmed
+    state = overlay(document, confirmed, waiting, policies)
+    put_visible(connection, document, row, waiting[-1].dot.local_seq, state)
+    return state
+
+
+def note_shown(
+    connection: Connection, row: int, state: Document, pending: int, revision: int, *, content: bool
+) -> Shown:
+    """Say in the document's row what readers now see; `content`: and that it is another content."""
+    live = any(register.live for register in state.registers.values())
+    columns = {
+        "document": row,
+        "revision": revision,
+        "version": state.version,
+        "pending": pending,
+        "live": live,
+        "content": content,
+    }
+    connection.execute(SQL["show"], columns)
+    return Shown(row, revision, state.version, pending, live)

@@ -17,11 +17,11 @@ from anabranch.errors import ReplicaCorrupt
 from anabranch.replica import exchange, looking
 from anabranch.replica.agent_lock import agent_lock, agent_running
 from anabranch.replica.apply import apply
-from anabranch.replica.commit import check_edits, commit
+from anabranch.replica.commit import check_edits, checked, commit
 from anabranch.replica.facts import Edit, Facts, Heard, Link, Listed, LogLine, Refused, Visible
 from anabranch.replica.file import ReplicaFile, creating
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import NO_DIGEST, Rot, number
+from anabranch.replica.rows import NO_DIGEST, Rot
 from anabranch.replica.schema import prepare
 from anabranch.replica.shelf import Held, Shelf
 
@@ -128,12 +128,12 @@ class Replica:
         with self._file.reading() as connection:
             return looking.documents(connection, prefix)
 
-    def changed(self, revision: int) -> tuple[int, list[tuple[DocumentId, int]]]:
-        """The newest revision, and the documents shown anew after `revision` with their digests."""
+    def changed(self, revision: int) -> tuple[int, list[DocumentId]]:
+        """The newest revision, and the documents whose content is another than at `revision`."""
         with self._file.reading() as connection:
             rows = connection.execute(SQL["changed"], (revision,)).fetchall()
         newest = max((row[2] for row in rows), default=revision)
-        return newest, [(DocumentId(row[0], row[1]), number(row[3])) for row in rows]
+        return newest, [DocumentId(row[0], row[1]) for row in rows if row[3] > revision]
 
     def policies(self) -> Policies:
         """The merge policies in force here."""
@@ -148,7 +148,8 @@ class Replica:
 
         Raises InvalidInput, Denied, VersionMismatch, ReplicaError.
         """
-        return self.compose(lambda _: edits, author=author, message=message, now_ms=now_ms, restores=restores)
+        made = [checked(edit) for edit in edits]
+        return self.compose(lambda _: made, author=author, message=message, now_ms=now_ms, restores=restores)
 
     def compose(
         self,
@@ -162,7 +163,8 @@ class Replica:
         """`commit` of edits that are made from what stands, inside the transaction.
 
         Two processes that each set a field of one document so never overwrite each other. `edits`
-        must be quick: every other writer waits for it.
+        gives contents that are checked JSON (`document.check_content` bar the size) under checked
+        names, and is quick: every other writer waits for it.
         """
         held: dict[DocumentId, Held] = {}
         with self._file.writing() as connection:
@@ -172,7 +174,8 @@ class Replica:
                     held[document] = self._shelf.held_in(connection, document)
                 return held[document]
 
-            made = check_edits(edits(lambda document: hold(document).visible), self.scope)
+            made = edits(lambda document: hold(document).visible)
+            check_edits(made, self.scope)
             done = commit(
                 connection,
                 made,
@@ -291,4 +294,4 @@ class Replica:
     def verify(self) -> list[ReplicaCorrupt]:
         """Read every byte that can be checked; returns what is damaged."""
         with self._file.snapshot() as connection:
-            return looking.verify(connection, self._rot)
+            return looking.verify(connection, self._shelf.policies_in(connection), self._rot)

@@ -29,10 +29,11 @@ CREATE TABLE documents (
     document INTEGER PRIMARY KEY,
     namespace TEXT NOT NULL,
     key TEXT NOT NULL,
-    revision INTEGER NOT NULL,          -- replica.revision when it last changed
+    revision INTEGER NOT NULL,          -- replica.revision when anything here last changed
+    content_revision INTEGER NOT NULL,  -- and when its content did
     version INTEGER NOT NULL,
     pending INTEGER NOT NULL,           -- changes in the outbox that touch it
-    digest BLOB NOT NULL,               -- of the visible content; zeros when deleted
+    live INTEGER NOT NULL,              -- 0: deleted
     UNIQUE (namespace, key)
 );
 CREATE INDEX documents_by_revision ON documents (revision);
@@ -45,9 +46,11 @@ CREATE TABLE confirmed (
     body BLOB NOT NULL                  -- sealed columns.encode_document
 );
 
--- What readers see where the outbox has something to add to what is confirmed.
+-- What readers see where the outbox has something to add to what is confirmed, so that they need not
+-- merge a long outbox again. Changes after `upto` are still to be merged into it.
 CREATE TABLE visible (
     document INTEGER PRIMARY KEY,
+    upto INTEGER NOT NULL,              -- the local_seq of the last change in it
     checksum BLOB NOT NULL,
     body BLOB NOT NULL                  -- columns.encode_document, not compressed: it lives shortly
 );
