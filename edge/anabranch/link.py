@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import grpc
+from anabranch_protos.grpc_settings import settle_grpc
 from anabranch_protos.sync.v1 import methods
 from anabranch_protos.sync.v1.sync_pb2 import (
     EnrollReply,
@@ -19,10 +19,14 @@ from anabranch_protos.sync.v1.sync_pb2 import (
     RenewRequest,
 )
 from anabranch_sync.frame import FRAME_BYTES_MAX
-from grpc import aio
 
 from anabranch.errors import HubDenied, HubError, HubUnreachable, HubUnverified
 from anabranch.identity import Identity
+
+settle_grpc()
+
+import grpc  # noqa: E402
+from grpc import aio  # noqa: E402
 
 # A frame and protobuf's tag and length around it.
 MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 16

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 from collections.abc import Awaitable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from anabranch_protos.grpc_settings import settle_grpc
 from anabranch_protos.invitation import SECRET_BYTES, hash_secret
 from anabranch_protos.sync.v1 import methods
 from anabranch_protos.sync.v1.sync_pb2 import (
@@ -42,11 +41,7 @@ from anabranch_hub.identity.peer import Peer, peer_of
 from anabranch_hub.secrets.authority import REQUEST_BYTES_MAX, Authority, ServerCredentials
 from anabranch_hub.store import Moved, Revoked, Store
 
-# BoringSSL under gRPC offers TLS 1.2 unless its cipher list for 1.2 is one that no client can use; the
-# suites of 1.3 are not in that list. gRPC reads it once, so it must stand before grpc is first imported.
-CIPHER_SUITES = "PSK-AES128-CBC-SHA"
-if "grpc" not in sys.modules:
-    os.environ["GRPC_SSL_CIPHER_SUITES"] = CIPHER_SUITES
+settle_grpc()
 
 import grpc  # noqa: E402
 from grpc import aio  # noqa: E402
