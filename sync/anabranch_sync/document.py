@@ -16,7 +16,7 @@ from anabranch_sync.ids import DocumentId, HubSeq
 from anabranch_sync.path import ROOT, Path, render_pointer
 from anabranch_sync.policy import Policy, Rule
 from anabranch_sync.register import DELETED, Register, Slot, Value, equal
-from anabranch_sync.value import Json, canonical, check
+from anabranch_sync.value import Json, canonical, check, ordered
 
 # Larger than any configuration object met in practice (Kubernetes allows 1 MiB, Apollo 1 MiB for a
 # whole namespace); small enough that one document never needs more than one frame.
@@ -86,11 +86,12 @@ def build(leaves: Iterable[tuple[Slot, Json]]) -> Object:
         if slot.element is not None:
             elements = parent.setdefault(key, [])
             if isinstance(elements, list):
-                elements.append(value)
+                elements.append(ordered(value))
         elif isinstance(value, dict):
             parent.setdefault(key, {})
         else:
-            parent[key] = list(value) if isinstance(value, list) else value
+            # A copy, for whoever changes what was read must not change what is kept.
+            parent[key] = ordered(value) if isinstance(value, list) else value
     return root
 
 

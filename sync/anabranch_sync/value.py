@@ -93,8 +93,17 @@ def render_json(value: Json, *, indent: int | None = None) -> str:
 
 def canonical(value: Json) -> bytes:
     """Return the one byte form of `value`: equal values, and only they, have equal bytes."""
-    packed: bytes = msgpack.packb(_sorted(value), use_bin_type=True)
+    packed: bytes = msgpack.packb(ordered(value), use_bin_type=True)
     return packed
+
+
+def ordered(value: Json) -> Json:
+    """`value` with the keys of its objects sorted by code point, however deep."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [ordered(item) for item in value]
+    return value
 
 
 def same(one: Json, other: Json) -> bool:
@@ -178,11 +187,3 @@ def _checked_pairs(pairs: _Pairs, place: str, depth: int) -> Json:
 
 def _escaped(key: object) -> str:
     return str(key).replace("~", "~0").replace("/", "~1")
-
-
-def _sorted(value: Json) -> Json:
-    if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
-        return [_sorted(item) for item in value]
-    return value
