@@ -19,7 +19,7 @@ from anabranch_sync.ids import Cursor, DocumentId, Dot, check_author, check_mess
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
 from anabranch_sync.register import DELETED, Slot, Value
-from anabranch_sync.value import DEPTH_MAX, INT_MAX, Json, canonical, check
+from anabranch_sync.value import DEPTH_MAX, INT_MAX, Json, check, ordered
 
 # A change must fit one push batch whole, so that it is applied whole: 1 MiB holds four full documents.
 CHANGE_BYTES_MAX = 1024 * 1024
@@ -142,8 +142,24 @@ def check_facts(timestamp: int, base: Cursor, author: str, message: str, restore
     ):
         if type(value) is not int or not 0 <= value <= limit:
             raise ValueError(f"{name} {value!r} is not an integer from 0 to {limit}")
+    if type(author) is not str or type(message) is not str:
+        raise ValueError("author or message is not text")
     check_author(author)
     check_message(message)
+
+
+def unpacked_address(namespace: object, key: object) -> DocumentId:
+    """A document's address from the wire, checked. Raises ValueError, InvalidName."""
+    if type(namespace) is not str or type(key) is not str:
+        raise ValueError("a document's address is not text")
+    return document_id(namespace, key)
+
+
+def unpacked_schemas(names: object) -> tuple[str, ...]:
+    """The names of schema documents from the wire. Raises ValueError."""
+    if type(names) is not list or not all(type(name) is str for name in names):
+        raise ValueError("schemas are not a list of names")
+    return tuple(names)
 
 
 def unpacked_slot(path: Sequence[object], element: object) -> Slot:
@@ -160,17 +176,15 @@ def unpacked_leaf(slot: Slot, value: Json) -> Json:
     """A leaf from the wire, checked: objects are never leaves, but for the empty one. Raises ValueError."""
     if isinstance(value, dict) and value and slot.element is None:
         raise ValueError("an object with members is not a leaf")
-    return check(value, str(slot))
+    if not slot.path and not isinstance(value, dict):
+        raise ValueError("a document is an object: its root has no other value")
+    # As deep as in the document it becomes a part of: elements lie in the list at their path.
+    return check(value, str(slot), len(slot.path) + (slot.element is not None) + 1)
 
 
 def _packed_op(op: Op, documents: dict[DocumentId, int]) -> list[object]:
     head: list[object] = [documents[op.document], list(op.slot.path), op.slot.element]
-    return [*head, _DELETE] if op.value is DELETED else [*head, _SET, _ordered(op.value)]
-
-
-def _ordered(value: Value) -> object:
-    """A leaf whose inner objects have sorted keys, so that equal changes have equal bytes."""
-    return msgpack.unpackb(canonical(value)) if isinstance(value, list | dict) else value
+    return [*head, _DELETE] if op.value is DELETED else [*head, _SET, ordered(op.value)]
 
 
 def _unpacked(raw: Any) -> Change:
@@ -179,16 +193,14 @@ def _unpacked(raw: Any) -> Change:
         raise ValueError(f"format {form!r}, known {_FORMAT}")
     base = Cursor(epoch, hub_seq)
     check_facts(timestamp, base, author, message, restores)
-    if not all(type(schema) is str for schema in schemas):
-        raise ValueError("schemas are not strings")
-    documents = [document_id(namespace, key) for namespace, key in addresses]
+    documents = [unpacked_address(namespace, key) for namespace, key in addresses]
     return Change(
         timestamp,
         base,
         author,
         message,
         tuple(_unpacked_op(op, documents) for op in ops),
-        tuple(schemas),
+        unpacked_schemas(schemas),
         restores,
     )
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import msgpack
 
-from anabranch_sync.change import check_facts
+from anabranch_sync.change import check_facts, unpacked_address
 from anabranch_sync.columns import MALFORMED, pack_documents, unpack_documents
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import DIGEST_BYTES
 from anabranch_sync.errors import CorruptFrame
-from anabranch_sync.ids import Cursor, document_id
+from anabranch_sync.ids import Cursor
 from anabranch_sync.packing import unpack
 from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run
 from anabranch_sync.value import check
@@ -77,7 +77,7 @@ def _unpacked_notice(raw: Any) -> Notice:
     return Notice(
         _natural(ledger),
         _natural(hub_seq),
-        document_id(namespace, key),
+        unpacked_address(namespace, key),
         tuple(str(part) for part in path),
         str(kind),
         str(policy),
