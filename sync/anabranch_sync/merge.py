@@ -87,7 +87,7 @@ class _Draft:
         self._put(op.slot, incoming)
 
     def _clashing(self, slot: Slot, value: Value) -> list[Slot]:
-        """The live slots that cannot stand beside `value` at `slot`: atomic or sets above it, any below it."""
+        """The live slots that cannot stand beside `value` at `slot`: atomic or a set above it, any below."""
         index = self._indexed()
         above = [
             place
