@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from tests.sync.fleet import Fleet, Step, drawn, shortest
+from tests.sync.fleet import Fleet
+from tests.sync.steps import Step, drawn, shortest
 
 SEEDS = 1_200
 _SEEDS_A_TEST = 100
