@@ -1,0 +1,162 @@
+"""What is fuzzed: each decoder with valid encodings of its own, and what is done with what it accepts."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import google_crc32c
+import msgpack
+from anabranch_sync import change, columns, frame
+from anabranch_sync.change import CHAIN_START, Entry
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.document import EMPTY, Document, rebuild
+from anabranch_sync.errors import CorruptFrame, WireError
+from anabranch_sync.frame import Frame
+from anabranch_sync.ids import START, Cursor, DocumentId
+from anabranch_sync.merge import decide
+from anabranch_sync.messages import (
+    Batch,
+    Chunk,
+    Control,
+    Hello,
+    Merged,
+    Message,
+    SlowDown,
+    Stored,
+    Visible,
+    Welcome,
+    decode_message,
+    encode_message,
+)
+from anabranch_sync.packing import seal, unpack, unseal
+from anabranch_sync.policy import NO_POLICIES
+from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run, fold
+from anabranch_sync.pull_body import decode_pull, encode_pull
+
+from tests.fuzz.mutations import mutated
+from tests.sync.fleet import Fleet
+from tests.sync.steps import DOCUMENTS, drawn
+
+_CRC_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A decoder. `take` decodes and uses what it gets; only `refusals` may come out of it."""
+
+    name: str
+    samples: tuple[bytes, ...]
+    take: Callable[[bytes], object]
+    refusals: tuple[type[Exception], ...] = (WireError,)
+    mutate: Callable[[bytes, random.Random], bytes] = mutated
+
+
+def targets() -> tuple[Target, ...]:
+    """Every decoder of bytes from outside. The same on every call."""
+    entries, documents = _history()
+    starts = range(0, len(entries) - 4, 4)
+    pushes = tuple(columns.encode_entries(entries[start : start + 4]) for start in starts)
+    stored = tuple(columns.encode_document(document) for document in documents)
+    pulls = tuple(encode_pull(pull) for pull in _pulls(documents))
+    messages = tuple(bytes([kind]) + body for kind, body in map(encode_message, _messages()))
+    numbered = enumerate(map(encode_message, _messages()), 1)
+    frames = tuple(frame.encode(Frame(kind, seq, body)) for seq, (kind, body) in numbered)
+    table: bytes = msgpack.packb(columns.pack_documents(dict(zip(DOCUMENTS, documents, strict=False))))
+    return (
+        Target("frame", frames, frame.decode, mutate=_mutated_frame),
+        Target("message", messages, lambda raw: decode_message(raw[0], raw[1:]) if raw else None),
+        Target("change", tuple(each.body for each in entries), change.decode),
+        Target("push", pushes, _take_push),
+        Target("document", stored, _take_document),
+        Target("pull", pulls, _take_pull),
+        Target("table", (table,), _take_table, (*columns.MALFORMED, CorruptFrame)),
+        Target("sealed", tuple(seal(body) for body in pushes + pulls), unseal),
+    )
+
+
+def _take_push(raw: bytes) -> None:
+    """A push is decided: whatever was accepted must be decidable."""
+    standing: dict[DocumentId, Document] = {}
+    for hub_seq, each in enumerate(columns.decode_entries(raw), 1):
+        decision = decide(standing, each.change, 1, hub_seq, each.change.timestamp, NO_POLICIES)
+        standing.update(decision.documents)
+    for document in standing.values():
+        columns.encode_document(document)
+
+
+def _take_document(raw: bytes) -> None:
+    rebuild(columns.decode_document(raw).registers)
+
+
+def _take_pull(raw: bytes) -> None:
+    for document in fold({}, 1, [], decode_pull(raw)).values():
+        rebuild(document.registers)
+
+
+def _take_table(raw: bytes) -> None:
+    columns.unpack_documents(unpack(raw))
+
+
+def _mutated_frame(raw: bytes, rng: random.Random) -> bytes:
+    """Damage behind a checksum that matches, most of the time: a link's damage ends at the checksum."""
+    if rng.random() < 0.2:
+        return mutated(raw, rng)
+    if rng.random() < 0.5:
+        intact = frame.decode(raw)
+        return frame.encode(Frame(rng.randrange(256), intact.stream_seq, mutated(intact.body, rng)))
+    head = mutated(raw[:-_CRC_BYTES], rng)
+    checksum: int = google_crc32c.value(head)
+    return head + checksum.to_bytes(_CRC_BYTES, "little")
+
+
+def _history() -> tuple[list[Entry], list[Document]]:
+    """Changes and documents of a small fleet's life."""
+    fleet = Fleet(3)
+    fleet.run(drawn(random.Random(7), replicas=3, length=90))
+    entries = max((replica.written for replica in fleet.replicas), key=len)
+    return entries, [*fleet.hub.documents.values(), EMPTY]
+
+
+def _pulls(documents: list[Document]) -> list[Pull]:
+    held = dict(zip(DOCUMENTS, documents, strict=False))
+    digest = ScopeDigest(2, 2**127 + 5)
+    notice = Notice(3, 9, DOCUMENTS[0], ("a", "b"), "value", "max", True, ((1,), ()), ("ada", "hub"))
+    results = (Result(4, Outcome.REFUSED, "over a limit"), Result(5, Outcome.DUPLICATE, ""))
+    runs = (Run(1, 31, 5), Run(6, 38, 1))
+    return [
+        Pull(START, Cursor(1, 40), digest, held, whole=True),
+        Pull(
+            Cursor(1, 30),
+            Cursor(1, 40),
+            digest,
+            held,
+            runs,
+            results,
+            (notice,),
+            (7, 8),
+        ),
+        Pull(Cursor(1, 40), Cursor(1, 40), ScopeDigest(), {}),
+    ]
+
+
+def _messages() -> list[Message]:
+    cursor = Cursor(1, 40)
+    return [
+        Hello(1, 1, 3, cursor, 12, CHAIN_START, ScopeDigest(2, 77), 1_750_000_000_000, b"scope678"),
+        Hello(
+            1, 1, 0, START, 0, CHAIN_START, ScopeDigest(), 0, b"", b"batch678", 9, 8, 7, "metered", 6,
+            ("zstd",), ("router@1",), (1, 2), b"checkpoint", (5, "newer"),
+        ),
+        Welcome(1, 1, 40, 3, 12, CHAIN_START, -250),
+        Welcome(
+            1, 1, 40, 3, 12, CHAIN_START, 0, b"upload78", 14, 900, 8192, 16384,
+            ("acme/prod",), "delta", 5, 1, 60,
+        ),
+        Batch(b"batch678", 20_000, 0, b"piece" * 300, 14, CHAIN_START),
+        Chunk(1_500, b"piece" * 300),
+        Stored(3_000),
+        Merged(14, CHAIN_START),
+        Visible(cursor),
+        SlowDown(30_000, 2),
+        Control("fence", "another history"),
+    ]  # fmt: skip
