@@ -1,0 +1,66 @@
+"""What one hub process decides, every other one hears."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+from anabranch_hub.store import Edit, Moved, Revoked, Store
+
+from tests.hub.store.replica import ROUTER, enrolled, place
+
+pytestmark = pytest.mark.anyio
+
+
+async def _until(news: AsyncIterator[Moved | Revoked], wanted: Moved | Revoked) -> list[Moved | Revoked]:
+    heard = []
+    async with asyncio.timeout(30):
+        async for each in news:
+            heard.append(each)
+            if each == wanted:
+                return heard
+    return heard
+
+
+async def test_a_decision_is_heard_in_another_process(store: Store, tenant: str, postgres_dsn: str) -> None:
+    other = await Store.connect(postgres_dsn)
+    news = other.listen()
+    listening = asyncio.create_task(_until(news, Moved(tenant, 3)))
+    await asyncio.sleep(0.2)
+    replica = await enrolled(store, tenant, "e1")
+
+    for number in range(2):
+        replica.record([(ROUTER, place("a"), number)])
+        await replica.push()
+    await store.write(tenant, [Edit(ROUTER, {"a": "hub"})], author="op", message="")
+
+    heard = [each for each in await listening if isinstance(each, Moved) and each.tenant == tenant]
+    assert heard == [Moved(tenant, 1), Moved(tenant, 2), Moved(tenant, 3)]
+    await other.close()
+
+
+async def test_a_lost_connection_is_made_up_for(store: Store, tenant: str, postgres_dsn: str) -> None:
+    replica = await enrolled(store, tenant, "e1")
+    listening = asyncio.create_task(_until(store.listen(), Moved(tenant, 2)))
+    await asyncio.sleep(0.2)
+    replica.record([(ROUTER, place("a"), 1)])
+    await replica.push()
+
+    with psycopg.connect(postgres_dsn) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        )
+    replica.record([(ROUTER, place("a"), 2)])
+    await replica.push()
+
+    assert Moved(tenant, 1) in await listening
+
+
+async def test_a_revocation_is_heard(store: Store, tenant: str) -> None:
+    await enrolled(store, tenant, "e1")
+    listening = asyncio.create_task(_until(store.listen(), Revoked(tenant, "e1")))
+    await asyncio.sleep(0.2)
+
+    await store.revoke(tenant, "e1")
+
+    assert (await listening)[-1] == Revoked(tenant, "e1")

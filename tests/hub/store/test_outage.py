@@ -1,0 +1,121 @@
+"""Postgres may die at any moment: what was acknowledged stays, and the store goes on by itself."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import psycopg
+import pytest
+from anabranch_hub.errors import StoreUnavailable, StoreUnsafe
+from anabranch_hub.servers.postgres import EmbeddedPostgres
+from anabranch_hub.store import Edit, Moved, Store
+from anabranch_sync.ids import document_id
+
+from tests.hub.store.replica import Replica, enrolled, place
+
+pytestmark = pytest.mark.anyio
+
+KILLS = 5
+
+
+async def test_acknowledged_changes_survive_kills_of_postgres_and_none_is_doubled(tmp_path: Path) -> None:
+    postgres = EmbeddedPostgres(tmp_path / "postgres")
+    await postgres.start()
+    store = await Store.connect(postgres.dsn)
+    heard: list[int] = []
+    listening = asyncio.create_task(_listen(store, heard))
+    try:
+        await store.create_tenant("acme")
+        replicas = [await enrolled(store, "acme", f"e{number}") for number in range(3)]
+        ended = asyncio.Event()
+        pushing = [asyncio.create_task(_push_until(ended, replica)) for replica in replicas]
+        written = asyncio.create_task(_write_until(ended, store))
+        for _ in range(KILLS):
+            await asyncio.sleep(0.3)
+            assert postgres.pid is not None
+            os.kill(postgres.pid, signal.SIGKILL)
+            await postgres.died()
+            await postgres.start()
+        ended.set()
+        for task in pushing:
+            await asyncio.wait_for(task, 60)
+
+        for replica in replicas:
+            stored = await store.read("acme", document_id("acme/counts", replica.edge))
+            assert stored is not None
+            # One change for each version: none is missing and none was applied twice.
+            assert stored.content == {"n": replica.written}
+            assert stored.version == replica.written
+        for number in await asyncio.wait_for(written, 60):
+            assert await store.read("acme", document_id(f"acme/hub/{number}")) is not None
+        [(last, gapless)] = _rows(
+            postgres.dsn, "SELECT max(hub_seq), max(hub_seq) = count(*) FROM tenant_acme.changes"
+        )
+        assert gapless
+        async with asyncio.timeout(30):
+            while not heard or heard[-1] < int(str(last)):
+                await asyncio.sleep(0.05)
+    finally:
+        listening.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await listening
+        await store.close()
+        await postgres.stop()
+
+
+async def _listen(store: Store, heard: list[int]) -> None:
+    async for news in store.listen():
+        if isinstance(news, Moved):
+            heard.append(news.hub_seq)
+
+
+async def _push_until(ended: asyncio.Event, replica: Replica) -> None:
+    """Write and push; what was not acknowledged is pushed again with all that came since."""
+    while not ended.is_set() or replica.pushed < replica.written:
+        if not ended.is_set():
+            replica.record([(document_id("acme/counts", replica.edge), place("n"), replica.written + 1)])
+        try:
+            await replica.push()
+        except StoreUnavailable:
+            await asyncio.sleep(0.02)
+        else:
+            # As an edge does: acknowledged changes are pushed no more.
+            assert replica.pushed == replica.written
+
+
+async def _write_until(ended: asyncio.Event, store: Store) -> list[int]:
+    """Write documents of the hub's own; the numbers of those that were acknowledged."""
+    acknowledged = []
+    number = 0
+    while not ended.is_set():
+        number += 1
+        try:
+            edit = Edit(document_id(f"acme/hub/{number}"), {"n": number})
+            await store.write("acme", [edit], author="op", message="")
+        except StoreUnavailable:
+            await asyncio.sleep(0.02)
+        else:
+            acknowledged.append(number)
+    return acknowledged
+
+
+async def test_a_store_that_cannot_connect_says_why_and_never_the_password(postgres_dsn: str) -> None:
+    with pytest.raises(StoreUnavailable) as refused:
+        await Store.connect("postgresql://postgres:hunter2secret@127.0.0.1:1/postgres")
+    with pytest.raises(StoreUnavailable, match="authentication") as denied:
+        await Store.connect(postgres_dsn.replace("@", "hunter2secret@"))
+
+    assert "hunter2secret" not in str(refused.value) + str(denied.value)
+    assert "\n" not in str(refused.value)
+
+
+async def test_a_postgres_that_may_forget_commits_is_refused(postgres_dsn: str) -> None:
+    with pytest.raises(StoreUnsafe, match="synchronous_commit=off"):
+        await Store.connect(postgres_dsn + "&options=-c%20synchronous_commit%3Doff")
+
+
+def _rows(dsn: str, text: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(text.encode()).fetchall()
