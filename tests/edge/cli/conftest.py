@@ -1,0 +1,131 @@
+"""A replica, and the command line on it: in this process for breadth, in one of its own for the rest."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anabranch.cli import main
+from anabranch.replica import Replica
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.ids import START, Cursor
+from anabranch_sync.pull import Pull
+
+# Only a hang meets this.
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, as JSON; the command must have succeeded."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        """The error it told as JSON, which must be one line, with nothing on standard output."""
+        assert self.out == ""
+        assert self.err.count("\n") == 1
+        return json.loads(self.err)["error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Anabranch:
+    """`anabranch` on the replica at `path`, with `folder` as home and for its crash file."""
+
+    path: Path
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+    capture: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str, stdin: str | bytes = "") -> Ran:
+        """Run it in this process."""
+        text = stdin.encode() if isinstance(stdin, str) else stdin
+        with self.monkeypatch.context() as patch:
+            for name, value in self.variables().items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), "utf-8"))
+            code = main(arguments)
+        out, err = self.capture.readouterr()
+        assert "Traceback" not in err
+        return Ran(code, out, err)
+
+    def apart(
+        self, *arguments: str, stdin: str | None = None, environment: Mapping[str, str] | None = None
+    ) -> Ran:
+        """Run it to its end in a process of its own."""
+        ran = subprocess.run(
+            self.command(*arguments),
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            env=self.environment(environment),
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    def started(self, *arguments: str, **settings: Any) -> subprocess.Popen[str]:
+        """Start it in a process of its own."""
+        settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
+        return subprocess.Popen(
+            self.command(*arguments),
+            stdin=subprocess.DEVNULL,
+            encoding="utf-8",
+            env=self.environment(),
+            **settings,
+        )
+
+    def command(self, *arguments: str) -> list[str]:
+        """How to run it, installed or not."""
+        return [sys.executable, "-m", "anabranch.cli", *arguments]
+
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment of a process: it imports what the tests import."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANABRANCH_")}
+        import_path = os.pathsep.join(path for path in sys.path if path)
+        return {**inherited, "PYTHONPATH": import_path, **self.variables(), **(more or {})}
+
+    def variables(self) -> dict[str, str]:
+        """Where it finds its replica and its home."""
+        return {
+            "ANABRANCH_REPLICA": str(self.path),
+            "HOME": str(self.folder),
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            "NO_COLOR": "1",
+        }
+
+    def synced(self) -> None:
+        """Let the replica hear from a hub that has nothing for it."""
+        with Replica.open(self.path) as replica:
+            replica.apply(Pull(START, Cursor(1, 1), ScopeDigest(), {}, whole=True), 0)
+
+
+@pytest.fixture
+def anabranch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Anabranch:
+    """The command line on a new replica of the edge acme/edge-1, which writes acme/prod and acme/lab."""
+    path = tmp_path / "replica.db"
+    Replica.create(
+        path, tenant="acme", edge="edge-1", prefixes=("acme/prod", "acme/lab"), incarnation=1, author="Ada"
+    ).close()
+    for name in [name for name in os.environ if name.startswith("ANABRANCH_")]:
+        monkeypatch.delenv(name)
+    return Anabranch(path, tmp_path, monkeypatch, capsys)
