@@ -1,0 +1,400 @@
+"""What every replica keeps, whatever its disk: inherited by the SQLite one and by the simulator's.
+
+A subclass says how to make one and how to start it again after its process was killed. The hub on
+the other side is the simulator's, which decides and draws pulls with the core's own functions.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from anabranch_sync.change import CHAIN_START, Entry, chained
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.document import Object
+from anabranch_sync.ids import START, Cursor, DocumentId
+from anabranch_sync.outbox import PUSH_BYTES_MAX, Continuity, is_continued
+from anabranch_sync.pull import Pull
+from anabranch_sync.scope import Scope
+from anabranch_sync.standing import Standing
+from anabranch_sync.value import same
+
+from tests.simulation.memory import MemoryHub
+
+SCOPE = Scope(("acme/prod",))
+ROUTER = DocumentId("acme/prod/router", "config")
+LIMITS = DocumentId("acme/prod/limits", "config")
+SCHEMA = DocumentId("system/schemas", "router")
+NOW_MS = 1_750_000_000_000
+
+
+class ReplicaStore(Protocol):
+    """What an exchange and a writer ask of a replica."""
+
+    def commit(self, document: DocumentId, content: Object | None, *, now_ms: int) -> Entry | None: ...
+    def content(self, document: DocumentId) -> Object | None: ...
+    def standing(self) -> Standing: ...
+    def pending(self, after: int) -> Sequence[Entry]: ...
+    def acknowledge(self, push_mark: int, chain: bytes) -> None: ...
+    def store_part(self, batch: bytes, total: int, offset: int, piece: bytes) -> None: ...
+    def apply(self, pull: Pull) -> ScopeDigest: ...
+    def adopt(self, incarnation: int) -> None: ...
+    def reset(self) -> None: ...
+
+
+@dataclass
+class Clock:
+    """The hub's."""
+
+    now_ms: int = NOW_MS
+
+
+class Exchange:
+    """A replica and its hub, without sessions or network."""
+
+    def __init__(self, replica: ReplicaStore, hub: MemoryHub) -> None:
+        self.replica = replica
+        self.hub = hub
+        self.incarnation = hub.open_replica(0).incarnation
+        replica.adopt(self.incarnation)
+
+    def push(self) -> None:
+        """Carry the outbox to the hub; the replica does not hear of it."""
+        standing = self.replica.standing()
+        entries = self.replica.pending(standing.push_mark)
+        if entries:
+            self.hub.decide(entries, standing.chain)
+
+    def acknowledge(self) -> None:
+        """Tell the replica what the hub has merged."""
+        opening = self.hub.open_replica(self.incarnation)
+        self.replica.acknowledge(opening.push_mark, opening.chain)
+
+    def pull(self) -> Pull:
+        """What the hub would send now."""
+        pull = self.hub.pull(self.incarnation, self.replica.standing().cursor, always=True)
+        assert pull is not None, "always"
+        return pull
+
+    def exchange(self) -> None:
+        """All of it, once."""
+        self.push()
+        self.acknowledge()
+        pull = self.pull()
+        assert self.replica.apply(pull) == pull.digest
+
+
+class ReplicaContract(ABC):
+    """The suite."""
+
+    @abstractmethod
+    def make(self, folder: Path) -> ReplicaStore:
+        """A new replica of SCOPE under incarnation 1, its files in `folder`."""
+
+    @abstractmethod
+    def again(self, replica: ReplicaStore) -> ReplicaStore:
+        """The replica after its process was killed and started again."""
+
+    @pytest.fixture
+    def replica(self, tmp_path: Path) -> ReplicaStore:
+        return self.make(tmp_path)
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    def hub(self, clock: Clock) -> MemoryHub:
+        return MemoryHub(SCOPE, lambda: clock.now_ms)
+
+    @pytest.fixture
+    def edge(self, replica: ReplicaStore, hub: MemoryHub) -> Exchange:
+        return Exchange(replica, hub)
+
+    # Writing.
+
+    def test_a_new_replica_stands_at_the_start(self, replica: ReplicaStore) -> None:
+        standing = replica.standing()
+
+        assert standing.cursor == START
+        assert (standing.incarnation, standing.push_mark, standing.last_local) == (1, 0, 0)
+        assert (standing.chain, standing.partial, standing.digest) == (CHAIN_START, None, ScopeDigest())
+        assert list(replica.pending(0)) == []
+        assert replica.content(ROUTER) is None
+
+    def test_a_write_is_read_at_once_and_waits_in_the_outbox(self, replica: ReplicaStore) -> None:
+        content: Object = {"a": {"b": 1}, "l": [1, 1.0, True], "e": {}}
+
+        entry = replica.commit(ROUTER, content, now_ms=NOW_MS)
+
+        assert entry is not None
+        assert same(replica.content(ROUTER) or {}, content)
+        assert [each.body for each in replica.pending(0)] == [entry.body]
+        assert replica.standing().digest == ScopeDigest()
+
+    def test_a_write_that_says_nothing_new_is_no_change(self, replica: ReplicaStore) -> None:
+        replica.commit(ROUTER, {"a": 1}, now_ms=NOW_MS)
+
+        assert replica.commit(ROUTER, {"a": 1}, now_ms=NOW_MS) is None
+        assert replica.commit(LIMITS, None, now_ms=NOW_MS) is None
+        assert replica.standing().last_local == 1
+
+    def test_writes_are_numbered_without_gaps_and_their_timestamps_grow_when_the_clock_goes_back(
+        self, replica: ReplicaStore
+    ) -> None:
+        entries = [
+            replica.commit(ROUTER, {"a": number}, now_ms=NOW_MS - number * 86_400_000)
+            for number in range(1, 4)
+        ]
+
+        written = [each for each in entries if each is not None]
+        assert [each.dot.local_seq for each in written] == [1, 2, 3]
+        stamps = [each.change.timestamp for each in written]
+        assert stamps == sorted(set(stamps))
+
+    def test_a_delete_leaves_nothing_to_read_and_can_be_written_over(self, replica: ReplicaStore) -> None:
+        replica.commit(ROUTER, {"a": 1}, now_ms=NOW_MS)
+
+        replica.commit(ROUTER, None, now_ms=NOW_MS)
+        assert replica.content(ROUTER) is None
+        replica.commit(ROUTER, {"b": 2}, now_ms=NOW_MS)
+        assert replica.content(ROUTER) == {"b": 2}
+
+    def test_what_was_written_survives_a_kill(self, replica: ReplicaStore) -> None:
+        for number in range(40):
+            replica.commit(ROUTER, {"a": number, "b": {str(number): 1}}, now_ms=NOW_MS)
+        before = [each.body for each in replica.pending(0)]
+
+        replica = self.again(replica)
+
+        assert replica.content(ROUTER) == {"a": 39, "b": {"39": 1}}
+        assert [each.body for each in replica.pending(0)] == before
+        assert replica.standing().last_local == 40
+
+    # The way up.
+
+    def test_a_push_carries_what_fits_into_one_and_the_next_the_rest(self, replica: ReplicaStore) -> None:
+        for number in range(6):
+            replica.commit(ROUTER, {"text": str(number) * 200_000}, now_ms=NOW_MS)
+
+        first = list(replica.pending(0))
+        rest = list(replica.pending(first[-1].dot.local_seq))
+
+        assert sum(len(each.body) for each in first) <= PUSH_BYTES_MAX
+        assert [each.dot.local_seq for each in (*first, *rest)] == [1, 2, 3, 4, 5, 6]
+
+    def test_an_acknowledgement_moves_the_mark_and_what_it_covers_stays_readable(
+        self, replica: ReplicaStore
+    ) -> None:
+        replica.commit(ROUTER, {"a": 1}, now_ms=NOW_MS)
+        replica.commit(ROUTER, {"a": 2}, now_ms=NOW_MS)
+        first, second = replica.pending(0)
+        chain = chained(CHAIN_START, first.body)
+
+        replica.acknowledge(1, chain)
+        replica = self.again(replica)
+
+        standing = replica.standing()
+        assert (standing.push_mark, standing.chain) == (1, chain)
+        assert [each.dot for each in replica.pending(1)] == [second.dot]
+        assert replica.content(ROUTER) == {"a": 2}
+
+    def test_the_chain_continues_over_a_kill(self, replica: ReplicaStore) -> None:
+        replica.commit(ROUTER, {"a": 1}, now_ms=NOW_MS)
+        replica = self.again(replica)
+        replica.commit(ROUTER, {"a": 2}, now_ms=NOW_MS)
+
+        chain = CHAIN_START
+        for each in replica.pending(0):
+            chain = chained(chain, each.body)
+
+        here = Continuity(1, 0, replica.standing().chain)
+        assert is_continued(here, replica.pending(0), 2, chain)
+
+    # The way down.
+
+    def test_a_pull_confirms_own_changes_and_empties_the_outbox(self, edge: Exchange) -> None:
+        replica = edge.replica
+        replica.commit(ROUTER, {"a": 1, "b": [1]}, now_ms=NOW_MS)
+        replica.commit(LIMITS, {"c": 2}, now_ms=NOW_MS)
+
+        edge.exchange()
+
+        replica = self.again(replica)
+        standing = replica.standing()
+        assert standing.cursor == Cursor(edge.hub.epoch, edge.hub.hub_seq)
+        assert list(replica.pending(standing.push_mark)) == []
+        assert standing.digest.count == 2
+        assert replica.content(ROUTER) == {"a": 1, "b": [1]}
+
+    def test_a_pull_tells_that_a_change_is_merged_when_its_acknowledgement_was_lost(
+        self, edge: Exchange
+    ) -> None:
+        edge.replica.commit(ROUTER, {"a": 1}, now_ms=NOW_MS)
+        edge.push()
+
+        edge.replica.apply(edge.pull())
+        edge.replica.commit(ROUTER, {"a": 2}, now_ms=NOW_MS)
+        edge.acknowledge()
+
+        assert [each.dot.local_seq for each in edge.replica.pending(1)] == [2]
+        assert edge.replica.content(ROUTER) == {"a": 2}
+
+    def test_what_others_wrote_and_what_waits_here_are_read_together(self, edge: Exchange) -> None:
+        edge.hub.write(ROUTER, {"a": 1, "b": 1})
+        edge.exchange()
+        edge.replica.commit(ROUTER, {"a": 2, "b": 1}, now_ms=NOW_MS)
+        edge.hub.write(ROUTER, {"a": 1, "b": 3})
+
+        edge.replica.apply(edge.pull())
+
+        assert edge.replica.content(ROUTER) == {"a": 2, "b": 3}
+        assert len(edge.replica.pending(0)) == 1
+
+    def test_a_concurrent_write_is_read_as_the_hub_will_decide_it(self, edge: Exchange, clock: Clock) -> None:
+        edge.hub.write(ROUTER, {"a": 1})
+        edge.exchange()
+        edge.replica.commit(ROUTER, {"a": "mine, earlier"}, now_ms=NOW_MS + 1_000)
+        clock.now_ms += 60_000
+        edge.hub.write(ROUTER, {"a": "theirs, later"})
+
+        edge.replica.apply(edge.pull())
+        seen = edge.replica.content(ROUTER)
+        edge.exchange()
+
+        assert seen == {"a": "theirs, later"}
+        assert edge.replica.content(ROUTER) == seen
+
+    def test_a_schema_that_arrives_judges_what_waits(self, edge: Exchange) -> None:
+        edge.hub.write(ROUTER, {"a": 1})
+        edge.exchange()
+        edge.replica.commit(ROUTER, {"a": "mine, later"}, now_ms=NOW_MS + 1_000)
+        edge.hub.write(ROUTER, {"a": "theirs"})
+        edge.hub.write(SCHEMA, {"namespaces": ["acme/prod/*"], "schema": {"x-anabranch-merge": "hub"}})
+
+        edge.replica.apply(edge.pull())
+        seen = self.again(edge.replica).content(ROUTER)
+
+        assert seen == {"a": "theirs"}
+
+    def test_a_refused_change_leaves_and_what_stood_before_it_is_read_again(self, edge: Exchange) -> None:
+        edge.hub.write(ROUTER, {"a": 1})
+        edge.exchange()
+        edge.replica.commit(ROUTER, {"a": 2}, now_ms=NOW_MS)
+        edge.hub.scope = Scope(("acme/other",))
+        edge.push()
+        edge.hub.scope = SCOPE
+
+        edge.replica.apply(edge.pull())
+
+        assert edge.replica.content(ROUTER) == {"a": 1}
+        assert list(edge.replica.pending(0)) == []
+
+    def test_a_deletion_by_others_arrives(self, edge: Exchange) -> None:
+        edge.hub.write(ROUTER, {"a": 1})
+        edge.exchange()
+        edge.hub.write(ROUTER, None)
+
+        edge.exchange()
+
+        assert edge.replica.content(ROUTER) is None
+        assert edge.replica.standing().digest == ScopeDigest()
+
+    def test_a_whole_pull_replaces_what_was_confirmed_and_keeps_what_waits(self, edge: Exchange) -> None:
+        edge.hub.write(LIMITS, {"old": 1})
+        edge.exchange()
+        edge.replica.commit(ROUTER, {"mine": 1}, now_ms=NOW_MS)
+        elsewhere = MemoryHub(SCOPE, lambda: NOW_MS)
+        elsewhere.write(ROUTER, {"theirs": 1})
+        edge.replica.reset()
+        pull = elsewhere.pull(elsewhere.open_replica(0).incarnation, START, always=True)
+        assert pull is not None
+
+        digest = edge.replica.apply(pull)
+
+        assert digest == pull.digest
+        replica = self.again(edge.replica)
+        assert replica.content(LIMITS) is None
+        assert replica.content(ROUTER) == {"mine": 1, "theirs": 1}
+        assert len(replica.pending(0)) == 1
+
+    def test_a_reset_changes_nothing_that_is_read_and_the_next_pull_heals(self, edge: Exchange) -> None:
+        edge.replica.commit(ROUTER, {"a": 1}, now_ms=NOW_MS)
+        edge.exchange()
+        edge.replica.commit(ROUTER, {"a": 2}, now_ms=NOW_MS)
+        edge.replica.store_part(b"half", 10, 0, b"12345")
+
+        edge.replica.reset()
+
+        assert edge.replica.standing().cursor == START
+        assert edge.replica.standing().partial is None
+        assert edge.replica.content(ROUTER) == {"a": 2}
+        edge.exchange()
+        assert edge.replica.content(ROUTER) == {"a": 2}
+        assert edge.replica.standing().digest == edge.pull().digest
+
+    # Pieces of a pull.
+
+    def test_the_head_of_a_batch_survives_a_kill_until_another_batch_begins(
+        self, replica: ReplicaStore
+    ) -> None:
+        replica.store_part(b"first", 10, 0, b"0123")
+        replica.store_part(b"first", 10, 4, b"45")
+
+        replica = self.again(replica)
+        partial = replica.standing().partial
+        assert partial is not None
+        assert (partial.batch, partial.total, partial.received) == (b"first", 10, b"012345")
+
+        replica.store_part(b"other", 8, 0, b"ab")
+        partial = replica.standing().partial
+        assert partial is not None
+        assert (partial.batch, partial.total, partial.received) == (b"other", 8, b"ab")
+
+    def test_a_batch_that_is_applied_is_forgotten(self, edge: Exchange) -> None:
+        edge.replica.store_part(b"first", 10, 0, b"0123")
+
+        edge.exchange()
+
+        assert edge.replica.standing().partial is None
+
+    # Identity.
+
+    def test_under_a_new_incarnation_every_waiting_change_gets_a_new_dot_and_keeps_its_bytes(
+        self, edge: Exchange
+    ) -> None:
+        for number in range(3):
+            edge.replica.commit(ROUTER, {"a": number}, now_ms=NOW_MS)
+        edge.push()
+        edge.acknowledge()
+        edge.replica.commit(LIMITS, {"b": 1}, now_ms=NOW_MS)
+        before = [each.body for each in edge.replica.pending(0)]
+
+        edge.replica.adopt(7)
+
+        replica = self.again(edge.replica)
+        standing = replica.standing()
+        assert (standing.incarnation, standing.push_mark, standing.chain) == (7, 0, CHAIN_START)
+        assert standing.last_local == 4
+        assert standing.partial is None
+        assert [str(each.dot) for each in replica.pending(0)] == ["7:1", "7:2", "7:3", "7:4"]
+        assert [each.body for each in replica.pending(0)] == before
+        assert replica.content(ROUTER) == {"a": 2}
+        entry = replica.commit(ROUTER, {"a": 5}, now_ms=NOW_MS)
+        assert entry is not None
+        assert str(entry.dot) == "7:5"
+
+    def test_what_is_sent_again_under_a_new_incarnation_is_merged_once(self, edge: Exchange) -> None:
+        edge.replica.commit(ROUTER, {"a": 1}, now_ms=NOW_MS)
+        edge.push()
+        edge.replica.commit(ROUTER, {"a": 1, "b": 2}, now_ms=NOW_MS)
+        edge.incarnation = edge.hub.open_replica(0).incarnation
+
+        edge.replica.adopt(edge.incarnation)
+        edge.exchange()
+
+        assert edge.replica.content(ROUTER) == {"a": 1, "b": 2}
+        assert list(edge.replica.pending(0)) == []
+        assert edge.hub.ledger == []
