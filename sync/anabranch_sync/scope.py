@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from anabranch_sync.errors import InvalidName
 from anabranch_sync.ids import OPERATOR_LAYERS, DocumentId, document_id
 from anabranch_sync.value import canonical
 
@@ -32,6 +33,10 @@ class Scope:
 
 def scope(prefixes: tuple[str, ...]) -> Scope:
     """The scope of these prefixes, checked and without repeats. Raises InvalidName."""
+    count = len(set(prefixes))
+    if count > SCOPE_PREFIXES_MAX:
+        reason = f"{count} prefixes, limit {SCOPE_PREFIXES_MAX}: name one they have in common"
+        raise InvalidName("scope", f"{prefixes[0]}, ...", reason)
     return Scope(tuple(sorted({document_id(prefix).namespace for prefix in prefixes})))
 
 
