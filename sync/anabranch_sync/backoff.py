@@ -1,8 +1,9 @@
 """How long to wait before the next attempt: full jitter (Brooker, "Exponential Backoff And Jitter", 2015)."""
 
-# The first retry comes at once for a person, the cap is short enough that a healed link is used soon.
+# The first retry comes at once for a person. With full jitter a healed link is used after half the cap
+# on average, while 10,000 edges that lost their hub together knock 700 times a second at the most.
 FIRST_MS = 500
-CAP_MS = 60_000
+CAP_MS = 30_000
 
 
 def delay_ms(attempt: int, chance: float) -> int:

@@ -19,7 +19,7 @@ SCHEMA: Json = {
     "namespaces": ["*/prod/router/*"],
     "schema": {
         "properties": {
-            "enabled": {"x-anabranch-merge": "hub"},
+            "routing": {"properties": {"failover_after_errors": {"x-anabranch-merge": "hub"}}},
             "endpoint": {"properties": {"connect_timeout_ms": {"x-anabranch-merge": "edge"}}},
             "limits": {
                 "properties": {
@@ -36,7 +36,7 @@ SCHEMA: Json = {
 # The fields that everyone changes at once, each on a document of its own.
 CONTESTED = (
     "/routing/weight",  # latest, the default
-    "/enabled",  # hub
+    "/routing/failover_after_errors",  # hub
     "/endpoint/connect_timeout_ms",  # edge
     "/limits/requests_per_minute",  # min
     "/limits/tokens_per_minute",  # max
@@ -44,7 +44,7 @@ CONTESTED = (
     "/description",  # manual
 )
 # Each edit is a process of the CLI: some 10 seconds in all on two cores for five edges.
-OWN_EDITS = 8
+OWN_EDITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def planned(documents: Sequence[CatalogueDocument], edges: Sequence[str], seed: 
             value = _contested(document, pointer, number, writer)
             edits.append(Edit(writer, document.namespace, document.key, pointer, value))
         for document in chance.sample(others, OWN_EDITS):
-            weight = chance.randrange(1, 1_000)
+            weight = chance.randrange(300, 1_000)  # 100 is what the catalogue has everywhere
             edits.append(Edit(writer, document.namespace, document.key, "/routing/weight", weight))
     return edits
 
@@ -85,18 +85,17 @@ def _has_contested(document: CatalogueDocument) -> bool:
 def _contested(document: CatalogueDocument, pointer: str, number: int, writer: str) -> Json:
     """What this writer makes of a contested field: nobody writes what another one writes."""
     match pointer:
-        case "/enabled":
-            # Only two values exist; the operator's is the minority, and policy `hub` lets it win.
-            return writer != OPERATOR
+        case "/routing/failover_after_errors":
+            return 10 + number
         case "/access/teams":
             return ["platform", "research", f"on-call-{writer}"]
         case "/description":
             return f"as seen from {writer}"
         case "/endpoint/connect_timeout_ms":
-            return 1_000 + 250 * number
+            return 1_050 + 250 * number
         case "/limits/requests_per_minute":
-            return 700 - 50 * number
+            return 590 - 20 * number
         case "/limits/tokens_per_minute":
-            return 1_000_000 + 500_000 * number
+            return 1_100_000 + 500_000 * number
         case _:
-            return 10 + number
+            return 210 + number

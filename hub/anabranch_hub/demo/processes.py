@@ -28,7 +28,8 @@ class DemoFailed(HubError):
     def __init__(self, command: Sequence[str], reason: str) -> None:
         self.command = tuple(command)
         self.reason = reason
-        super().__init__(f"demo: {' '.join(command[:4])} failed: {reason}")
+        words = (Path(command[0]).name, *command[1:3])
+        super().__init__(f"demo: {' '.join(words)}: {reason}")
 
 
 def program(name: str) -> str:
@@ -103,12 +104,10 @@ async def acknowledged_then_killed(agent: Process, *words: str) -> Any:
     """Run a write and kill -9 it and the agent the moment its ok is read. Returns what it printed."""
     process = await _spawn(*words, "--json", stdin=DEVNULL)
     assert process.stdout is not None, "started with a pipe"
-    line = await asyncio.wait_for(process.stdout.readline(), COMMAND_S_MAX)
+    printed = await asyncio.wait_for(process.stdout.readuntil(b"}"), COMMAND_S_MAX)
     await kill(process)
     await kill(agent)
-    if not line:
-        raise DemoFailed(words, "it printed nothing before it was killed")
-    return json.loads(line)
+    return json.loads(printed)
 
 
 async def stop(process: Process) -> None:
@@ -155,4 +154,8 @@ def _environment() -> dict[str, str]:
 
 def _reason(stderr: bytes) -> str:
     lines = stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no reason given"
+    last = lines[-1] if lines else "no reason given"
+    try:
+        return str(json.loads(last)["error"]["message"])
+    except (ValueError, TypeError, KeyError):
+        return last

@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+# A log has no width of its own; the table needs this to stay one line a row.
+LOG_COLUMNS = 120
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeReport:
@@ -60,6 +63,8 @@ def print_report(report: Report) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = LOG_COLUMNS
     fleet = Table(title="the fleet", title_justify="left", show_edge=False, pad_edge=False)
     for heading in ("edge", "offline edits", "kB up", "kB down", "cuts survived", "conflicts", "digest"):
         fleet.add_column(heading, justify="left" if heading in ("edge", "digest") else "right")
@@ -117,4 +122,4 @@ def _side(candidate: dict[str, Any]) -> dict[str, Any]:
 
 
 def _short(digest: str) -> str:
-    return digest if len(digest) < 20 else f"{digest[:14]}…{digest[-4:]}"
+    return f"{digest[:13]}…"

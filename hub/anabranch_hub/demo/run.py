@@ -106,13 +106,15 @@ class _Demo:
         self._say(
             f"enrolling {edges} edges, each behind a link that breaks every {CUT_MEAN_BYTES // 1000} kB"
         )
-        for number in range(1, edges + 1):
-            await self._enrol(f"edge-{number}", hub.listen, number)
+        await asyncio.gather(
+            *(self._enrol(f"edge-{number}", hub.listen, number) for number in range(1, edges + 1))
+        )
+        self._edges.sort(key=lambda edge: edge.name)
         await self._settled(f"cold start of {edges} edges: {len(catalogue) + 1} documents each")
         acknowledged = await self._offline(catalogue)
         for edge in self._edges:
             # What is left to exchange is small: cut sooner, or nothing would be broken off.
-            edge.link.set_cuts(CutAround(CUT_MEAN_BYTES // 6, self._seed + 1000))
+            edge.link.set_cuts(CutAround(CUT_MEAN_BYTES // 3, self._seed + 1000))
             await edge.link.open()
         await self._settled("links back, flaky as before: exchanging")
         return await self._report(acknowledged)
@@ -165,6 +167,7 @@ class _Demo:
         acknowledged = []
         for edit in edits:
             printed = await command(*self._words(edit))
+            assert printed.get("dot") or edit.writer == OPERATOR, f"{edit} says nothing new"
             acknowledged.append(_Acknowledged(edit, str(printed.get("dot", ""))))
             for edge in self._edges:
                 edge.edits += edge.name == edit.writer
@@ -235,7 +238,7 @@ class _Demo:
             carried.bytes_up,
             carried.bytes_down,
             carried.cuts,
-            len(await self._edge(edge, "conflicts")),
+            int(status["conflicts"]),
             str(status["digest"]),
         )
 
