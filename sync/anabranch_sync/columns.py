@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgpack
 
 from anabranch_sync.change import (
+    CHANGE_BYTES_MAX,
     Change,
     Entry,
     Op,
@@ -25,7 +26,7 @@ from anabranch_sync.change import (
 )
 from anabranch_sync.clock import TIMESTAMP_MAX
 from anabranch_sync.document import Document, build, flatten
-from anabranch_sync.errors import CorruptFrame, InvalidInput
+from anabranch_sync.errors import CorruptFrame, FrameTooLarge, InvalidInput
 from anabranch_sync.ids import Cursor, DocumentId, Dot
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import ROOT, Path
@@ -39,6 +40,10 @@ MALFORMED = (ValueError, TypeError, IndexError, KeyError, OverflowError, Recursi
 # Sharing makes a path of 64 keys out of three bytes. The largest scope met in practice, 5,000
 # documents of 50 fields each four deep with nothing in common, has a million.
 _PATH_KEYS_MAX = 4_000_000
+
+# A push holds CHANGE_BYTES_MAX of changes at most, and tables are never twice as long as what they hold.
+# 156 bytes expand to four million empty lists, which took 320 MB; this much takes 170 MB at worst.
+ENTRIES_BYTES_MAX = 2 * CHANGE_BYTES_MAX
 
 T = TypeVar("T", bound=Hashable)
 
@@ -133,7 +138,12 @@ def encode_entries(entries: Sequence[Entry]) -> bytes:
 
 
 def decode_entries(body: bytes) -> list[Entry]:
-    """The changes of a push's body, each with the very bytes its author recorded. Raises CorruptFrame."""
+    """The changes of a push's body, each with the very bytes its author recorded.
+
+    Raises CorruptFrame, FrameTooLarge.
+    """
+    if len(body) > ENTRIES_BYTES_MAX:
+        raise FrameTooLarge("push", len(body), ENTRIES_BYTES_MAX)
     try:
         return _unpacked_entries(unpack(body))
     except MALFORMED as error:

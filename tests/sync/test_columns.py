@@ -8,6 +8,7 @@ import msgpack
 import pytest
 from anabranch_sync.change import Change, Entry, Op, entry
 from anabranch_sync.columns import (
+    ENTRIES_BYTES_MAX,
     MALFORMED,
     decode_document,
     decode_entries,
@@ -17,7 +18,7 @@ from anabranch_sync.columns import (
     unpack_documents,
 )
 from anabranch_sync.document import Document
-from anabranch_sync.errors import CorruptFrame
+from anabranch_sync.errors import CorruptFrame, FrameTooLarge
 from anabranch_sync.ids import START, DocumentId, Dot, document_id
 from anabranch_sync.packing import unpack
 from anabranch_sync.register import DELETED, Register, Slot, Stamp, Value
@@ -119,6 +120,16 @@ def test_a_push_survives_its_bytes_and_restores_what_was_recorded(
     assert [each.body for each in again] == [each.body for each in entries]
     assert [exact_change(each.change) for each in again] == [exact_change(each.change) for each in entries]
     assert encode_entries(again) == body
+
+
+@given(pushes())
+def test_a_push_is_never_twice_as_long_as_what_it_holds(entries: list[Entry]) -> None:
+    assert len(encode_entries(entries)) <= 2 * sum(len(each.body) for each in entries) + 64
+
+
+def test_a_push_over_its_limit_is_refused_before_it_is_taken_apart() -> None:
+    with pytest.raises(FrameTooLarge, match="push is 2097153, limit 2097152"):
+        decode_entries(b"\xdd\x00\x1f\xff\xfc" + b"\x90" * (ENTRIES_BYTES_MAX - 4))
 
 
 def test_an_imported_document_is_one_stamp_and_one_object() -> None:
