@@ -8,9 +8,13 @@
         client.get("acme/prod/router", "/limits/requests").value
 """
 
-from anabranch.client import ChangeBuilder, Client, default_path, open
-from anabranch.errors import AnabranchError
-from anabranch.readings import Changed, Committed, Reading, State, Status
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anabranch.client import ChangeBuilder, Client, default_path, open
+    from anabranch.errors import AnabranchError
+    from anabranch.readings import Changed, Committed, Reading, State, Status
 
 __all__ = [
     "AnabranchError",
@@ -24,3 +28,27 @@ __all__ = [
     "default_path",
     "open",
 ]
+
+# Imported when first asked for: the command line starts through this package and must be able to answer
+# Ctrl-C, or a question for its version, before the store and its libraries are loaded.
+_HOMES = {
+    "AnabranchError": "errors",
+    "ChangeBuilder": "client",
+    "Changed": "readings",
+    "Client": "client",
+    "Committed": "readings",
+    "Reading": "readings",
+    "State": "readings",
+    "Status": "readings",
+    "default_path": "client",
+    "open": "client",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'anabranch' has no attribute {name!r}")
+    found: object = getattr(import_module(f"anabranch.{home}"), name)
+    globals()[name] = found
+    return found
