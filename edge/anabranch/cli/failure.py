@@ -51,12 +51,17 @@ def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
     """Tell the user about `error` in one line (or one JSON object) and return the exit code."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
+        terminal.say(error.format_message())
+        return ExitCode.USAGE
     if isinstance(error, BrokenPipeError):
         _discard_output()
         return ExitCode.BROKEN_PIPE
     if debug:
         traceback.print_exception(error)
     message, code, facts = _described(error, debug=debug)
+    if code == ExitCode.INTERRUPTED and terminal.is_terminal(sys.stderr):
+        terminal.say("")  # the terminal has written ^C on the line
     if as_json:
         kind = "Interrupted" if code == ExitCode.INTERRUPTED else type(error).__name__
         body = {"kind": kind, "message": message, "exit_code": int(code), "facts": facts}
@@ -72,12 +77,18 @@ def _described(error: BaseException, *, debug: bool) -> tuple[str, int, dict[str
             notes = getattr(error, "__notes__", [])
             return "; ".join([str(error), *notes]), error.exit_code, _facts(error)
         case click.UsageError():
+            if isinstance(error, click.exceptions.NoArgsIsHelpError):
+                return "a command is missing (see anabranch --help)", ExitCode.USAGE, {}
             way_out = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
             return error.format_message().rstrip(".") + way_out, ExitCode.USAGE, {}
         case click.ClickException():
             return error.format_message(), ExitCode.OTHER, {}
         case KeyboardInterrupt() | click.Abort():
-            return "interrupted: what was answered with ok is kept, nothing is half done", 130, {}
+            return (
+                "interrupted: what was answered with ok is kept, nothing is half done",
+                ExitCode.INTERRUPTED,
+                {},
+            )
         case OSError():
             return _os_line(error), ExitCode.OTHER, {"errno": error.errno}
         case _:

@@ -98,7 +98,12 @@ class Anabranch:
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of a process: it imports what the tests import."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANABRANCH_")}
+        # Unbuffered, Python itself forgets the rest of what a pipe has taken a part of.
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("ANABRANCH_") and name != "PYTHONUNBUFFERED"
+        }
         import_path = os.pathsep.join(path for path in sys.path if path)
         return {**inherited, "PYTHONPATH": import_path, **self.variables(), **(more or {})}
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from anabranch.cli.moving import BATCH_BYTES, batches
+from anabranch_sync.document import Object
 from anabranch_sync.ids import document_id
 
 from tests.edge.cli.conftest import Anabranch
@@ -133,7 +134,7 @@ def test_a_large_import_is_several_changes_and_loses_nothing(anabranch: Anabranc
 
 def test_batches_keep_order_and_hold_what_fits() -> None:
     # given
-    content = {"text": "t" * (BATCH_BYTES // 3)}
+    content: Object = {"text": "t" * (BATCH_BYTES // 3)}
     documents = [(document_id(f"acme/{n}"), content) for n in range(5)]
 
     # then

@@ -1,0 +1,90 @@
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+
+import pytest
+from anabranch.cli.program import program
+
+from tests.edge.cli.conftest import Anabranch
+
+COMMANDS = [
+    "init", "get", "set", "patch", "delete", "list", "import", "export", "log", "status", "sync", "agent",
+    "watch", "conflicts", "doctor", "version", "completion",
+]  # fmt: skip
+
+
+def test_the_version_is_that_of_the_package(anabranch: Anabranch) -> None:
+    try:
+        number = version("anabranch")
+    except PackageNotFoundError:
+        pytest.skip("the package is not installed")
+    assert anabranch("version").out == f"anabranch {number}\n"
+    assert anabranch("version", "--json").json["version"] == number
+
+
+def test_every_command_is_listed_and_explains_itself(anabranch: Anabranch) -> None:
+    # when
+    overview = anabranch("--help")
+
+    # then
+    assert overview.code == 0
+    assert "Exit codes" in overview.out
+    for name in COMMANDS:
+        assert f"\n  {name} " in overview.out
+        help_text = anabranch(name, "--help").out
+        assert help_text.startswith(f"Usage: anabranch {name}")
+        assert "--json" in help_text
+    assert set(program.list_commands(None)) == set(COMMANDS)  # type: ignore[arg-type]
+
+
+def test_without_a_command_the_overview_is_shown_as_a_usage_error(anabranch: Anabranch) -> None:
+    ran = anabranch()
+    assert (ran.code, ran.out) == (2, "")
+    assert "Usage: anabranch" in ran.err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_what_their_shell_can_read(anabranch: Anabranch, shell: str) -> None:
+    # when
+    script = anabranch("completion", shell).out
+
+    # then
+    assert "_ANABRANCH_COMPLETE" in script
+    if found := shutil.which(shell):
+        subprocess.run([found, "-n"], input=script, text=True, check=True)
+    assert anabranch("completion", shell, "--json").json["shell"] == shell
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("anabranch st", {"status"}),
+        ("anabranch get acme/p", {"acme/prod/router", "acme/prod/limits"}),
+        ("anabranch list acme/l", {"acme/lab/a"}),
+        ("anabranch get other", set()),
+    ],
+)
+def test_a_shell_completes_commands_and_namespaces(
+    anabranch: Anabranch, words: str, completed: set[str]
+) -> None:
+    # given
+    for namespace in ("acme/prod/router", "acme/prod/limits", "acme/lab/a"):
+        anabranch("set", namespace, "/a", "1")
+
+    # when
+    asked = {
+        "_ANABRANCH_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    ran = anabranch.apart(environment=asked)
+
+    # then
+    assert {line.removeprefix("plain,") for line in ran.out.split()} == completed
+
+
+def test_a_replica_that_cannot_be_read_completes_nothing_silently(anabranch: Anabranch) -> None:
+    anabranch.path.write_bytes(b"damaged" * 1_000)
+    asked = {"_ANABRANCH_COMPLETE": "zsh_complete", "COMP_WORDS": "anabranch get acme", "COMP_CWORD": "2"}
+    ran = anabranch.apart(environment=asked)
+    assert (ran.out.strip(), ran.err) == ("", "")
