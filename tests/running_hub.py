@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.hub.servers.processes import descendants, wait_until_gone
 
@@ -38,6 +38,12 @@ class Ran:
     err: str
 
 
+class RunCommand(Protocol):
+    """A way to run a command on the hub on `data_dir`."""
+
+    def __call__(self, *arguments: str, stdin: str, data_dir: Path) -> Ran: ...
+
+
 @dataclass(frozen=True, slots=True)
 class RunningHub:
     """A hub that serves. `listen` is where edges exchange, `health` the health port: HOST:PORT."""
@@ -47,10 +53,11 @@ class RunningHub:
     listen: str
     health: str
     pids: tuple[int, ...]
+    run_command: RunCommand
 
     def run(self, *arguments: str, stdin: str = "") -> Ran:
         """Run a command on this hub to its end."""
-        return run_hub_command(*arguments, stdin=stdin, data_dir=self.data_dir)
+        return self.run_command(*arguments, stdin=stdin, data_dir=self.data_dir)
 
     def ok(self, *arguments: str, stdin: str = "") -> str:
         """The output of a command that must succeed."""
@@ -104,7 +111,7 @@ def running_hub(
             assert line, f"the hub ended with {process.wait(PATIENCE_S)}:\n{log_path.read_text()}"
             where = json.loads(line)
             pids = (process.pid, *descendants(process.pid))
-            hub = RunningHub(data_dir, process, where["listen"], where["health"], pids)
+            hub = RunningHub(data_dir, process, where["listen"], where["health"], pids, run_hub_command)
             yield hub
             if process.poll() is None:
                 assert hub.stop() == 0, log_path.read_text()

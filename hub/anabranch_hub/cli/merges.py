@@ -84,6 +84,9 @@ async def list_merges(
     if invocation.json:
         terminal.write_json([ledger_row(name, row) for name, row in found])
         return
+    if not found:
+        terminal.say("no such conflict in the ledger")
+        return
     for line in terminal.columns([_table_row(name, row) for name, row in found], heading=HEADING):
         terminal.write(line)
 

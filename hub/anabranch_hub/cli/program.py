@@ -70,11 +70,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         terminal.prepare_streams()
-        program.main(given, prog_name="anabranch-hub", standalone_mode=False)
+        code = program.main(given, prog_name="anabranch-hub", standalone_mode=False)
         terminal.flush()
     except SystemExit as leaving:  # a completion script that click has written
         return leaving.code if isinstance(leaving.code, int) else failure.ExitCode.OTHER
     except BaseException as error:  # noqa: BLE001 - the top of the process: nothing may pass it
         as_json = is_flag_given(given, "--json")
         return failure.report(error, as_json=as_json, debug=is_debugging(given))
-    return failure.ExitCode.OK
+    return code if isinstance(code, int) else failure.ExitCode.OK

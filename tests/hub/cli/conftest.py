@@ -1,24 +1,51 @@
-"""One hub for all tests of commands that leave it running."""
+"""One hub for all tests of commands that leave it running.
+
+Most commands run in the process of the tests: they are the same there from the first argument to the exit
+code, and a second of starting Python is spared for each. Where a process matters a test starts one.
+"""
 
 from __future__ import annotations
 
+import io
 import itertools
 import shutil
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from anabranch_hub.cli.program import run
 
-from tests.running_hub import RunningHub, running_hub
+from tests.running_hub import Ran, RunningHub, running_hub
 
 _NUMBERS = itertools.count(1)
 
 
+def run_here(*arguments: str, stdin: str, data_dir: Path) -> Ran:
+    """Run `anabranch-hub` in this process."""
+    out, err, standard_input = io.StringIO(), io.StringIO(), sys.stdin
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()))
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            code = run([*arguments, "--data-dir", str(data_dir)])
+    finally:
+        sys.stdin = standard_input
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture(scope="session")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    """A hub that runs as long as the session; make a tenant of your own."""
+def hub_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    """A hub that runs as long as the session, whose commands are processes too."""
     with running_hub(tmp_path_factory.mktemp("cli") / "hub") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def hub(hub_process: RunningHub) -> RunningHub:
+    """The same hub, its commands run here."""
+    return replace(hub_process, run_command=run_here)
 
 
 @pytest.fixture

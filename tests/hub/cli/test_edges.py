@@ -1,0 +1,100 @@
+"""`tenant` and `edge`: who may use a hub."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from anabranch_protos.invitation import parse_token
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from tests.running_hub import RunningHub, run_hub_command
+
+
+def test_a_tenant_is_made_once(hub: RunningHub, tenant: str) -> None:
+    again = hub.run("tenant", "create", tenant)
+
+    assert again.code == 5
+    assert f"tenant {tenant} exists already" in again.err
+    assert tenant in hub.ok("tenant", "list").split()
+    assert tenant in [each["tenant"] for each in hub.json("tenant", "list")]
+
+
+def test_an_invitation_is_one_line_that_knows_its_hub(hub: RunningHub, tenant: str) -> None:
+    # when
+    ran = hub.run("edge", "invite", tenant, "store-1", "--scope", "acme/prod", "--scope", "acme/dev")
+
+    # then
+    (line,) = ran.out.splitlines()
+    token = parse_token(line)
+    root = x509.load_pem_x509_certificate((hub.data_dir / "run/authority.pem").read_bytes())
+    assert token.root_fingerprint == root.fingerprint(SHA256())
+    assert line not in ran.err
+    assert hub.listen in ran.err
+    (edge,) = hub.json("edge", "list", tenant)
+    assert (edge["edge"], edge["status"], edge["scope"]) == ("store-1", "invited", ["acme/dev", "acme/prod"])
+
+
+def test_an_invitation_tells_programs_until_when_it_is_good(hub: RunningHub, tenant: str) -> None:
+    before_ms = time.time_ns() // 1_000_000
+
+    invited = hub.json("edge", "invite", tenant, "store-1", "--ttl", "2h")
+
+    after_ms = time.time_ns() // 1_000_000
+    assert before_ms + 7_200_000 <= invited["expires_ms"] <= after_ms + 7_200_000
+    assert invited["scope"] == [tenant]
+
+
+def test_a_revoked_edge_is_listed_as_such_and_cannot_be_invited_again(hub: RunningHub, tenant: str) -> None:
+    # given
+    hub.invite(tenant, "store-1")
+
+    # when
+    hub.ok("edge", "revoke", tenant, "store-1")
+    hub.ok("edge", "revoke", tenant, "store-1")
+    ran = hub.run("edge", "invite", tenant, "store-1")
+
+    # then
+    assert ran.code == 4
+    assert "invite it under a new name" in ran.err
+    assert "revoked" in hub.ok("edge", "list", tenant)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["edge", "invite", "{tenant}", "../x"], 2, "edge '../x' is refused"),
+        (["edge", "invite", "{tenant}", "x", "--ttl", "0s"], 2, "from 1s to 7d"),
+        (["edge", "invite", "{tenant}", "x", "--ttl", "8d"], 2, "from 1s to 7d"),
+        (["edge", "invite", "{tenant}", "x", "--scope", "system/x"], 2, "every edge reads system already"),
+        (["edge", "invite", "{tenant}", "x", "--scope", "a//b"], 2, "namespace 'a//b' is refused"),
+        (["edge", "invite", "nobody", "x"], 3, "tenant nobody does not exist"),
+        (["edge", "revoke", "{tenant}", "nobody"], 3, "has no edge nobody"),
+        (["edge", "list", "nobody"], 3, "tenant nobody does not exist"),
+        (["tenant", "create", "system"], 2, "not global or system"),
+        (["tenant", "create", "x" * 41], 2, "1 to 40"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(
+    hub: RunningHub, tenant: str, arguments: list[str], code: int, said: str
+) -> None:
+    ran = hub.run(*(tenant if argument == "{tenant}" else argument for argument in arguments), "--json")
+
+    assert (ran.code, ran.out) == (code, "")
+    error = json.loads(ran.err)["error"]
+    assert error["exit_code"] == code
+    assert said in error["message"]
+
+
+def test_a_postgres_alone_is_enough_to_read_and_too_little_to_invite(
+    hub_process: RunningHub, tmp_path: Path
+) -> None:
+    """A token needs the root of the hub's authority, which stands in the data directory."""
+    dsn = f"@{hub_process.data_dir / 'run/postgres-dsn'}"
+    read = run_hub_command("--postgres", dsn, "tenant", "list")
+    invited = run_hub_command("--postgres", dsn, "edge", "invite", "acme", "x", data_dir=tmp_path)
+    assert read.code == 0
+    assert (invited.code, invited.out) == (7, "")

@@ -1,0 +1,121 @@
+"""`merges`: the ledger as a person and as a program reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from anabranch_hub.operations import whereabouts
+from anabranch_hub.store import Store
+from anabranch_sync.change import CHAIN_START, Change, Entry, Op, entry
+from anabranch_sync.clock import stamped
+from anabranch_sync.ids import Cursor, Dot, document_id
+from anabranch_sync.register import Slot
+from anabranch_sync.value import Json
+
+from tests.running_hub import RunningHub
+
+ROUTER = document_id("acme/prod/router")
+SCHEMA = json.dumps(
+    {
+        "namespaces": ["acme/*"],
+        "schema": {
+            "properties": {"cap": {"x-anabranch-merge": "min"}, "tone": {"x-anabranch-merge": "manual"}}
+        },
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def disputed(hub: RunningHub) -> str:
+    """A tenant where the hub and an edge wrote three values concurrently: model, cap and tone."""
+    tenant = "disputed"
+    hub.ok("tenant", "create", tenant)
+    hub.ok("set", tenant, "system/schemas", "", SCHEMA, "--key", "router")
+    hub.ok("set", tenant, "acme/prod/router", "", '{"model": "a", "cap": 100, "tone": "plain"}')
+    asyncio.run(_push_what_never_saw_the_hub(hub, tenant))
+    return tenant
+
+
+async def _push_what_never_saw_the_hub(hub: RunningHub, tenant: str) -> None:
+    store = await Store.connect(whereabouts.postgres_dsn(hub.data_dir))
+    try:
+        await store.invite(tenant, "store-1", ("acme",), b"hash" * 8, 2**40, "ada")
+        incarnation = (await store.open_replica(tenant, "store-1", 0)).incarnation
+        values: dict[str, Json] = {"model": "\x1b[31mb", "cap": 50, "tone": "warm"}
+        ops = tuple(Op(ROUTER, Slot((key,)), value) for key, value in values.items())
+        change = Change(stamped(1_790_000_000_000), Cursor(1, 0), "grace", "offline", ops)
+        pushed: list[Entry] = [entry(Dot(incarnation, 1), change)]
+        await store.decide(tenant, "store-1", pushed, CHAIN_START)
+    finally:
+        await store.close()
+
+
+def test_the_ledger_is_filtered_and_tells_winner_and_losers(hub: RunningHub, disputed: str) -> None:
+    # when
+    rows = {row["path"]: row for row in hub.json("merges", "list", "--tenant", disputed)}
+    capped = hub.json("merges", "list", "--tenant", disputed, "--policy", "min")
+    waiting = hub.json("merges", "list", "--tenant", disputed, "--waiting")
+    elsewhere = hub.json("merges", "list", "--tenant", disputed, "--namespace", "acme/dev")
+    of_a_kind = hub.json("merges", "list", "--tenant", disputed, "--kind", "delete/update")
+
+    # then
+    assert rows.keys() == {"/model", "/cap", "/tone"}
+    assert [each["value"] for each in rows["/cap"]["candidates"]] == [50, 100]
+    assert [row["path"] for row in capped] == ["/cap"]
+    assert [row["path"] for row in waiting] == ["/tone"]
+    assert elsewhere == of_a_kind == []
+    winner, loser = rows["/model"]["candidates"]
+    assert (winner["value"], winner["writes"][0]["edge"]) == ("a", "")
+    assert (loser["writes"][0]["edge"], loser["writes"][0]["author"]) == ("store-1", "grace")
+
+
+def test_the_table_has_a_line_for_each_row_and_never_drives_a_terminal(
+    hub: RunningHub, disputed: str
+) -> None:
+    out = hub.ok("merges", "list", "--tenant", disputed)
+    heading, *lines = out.splitlines()
+    assert heading.split() == ["tenant", "id", "decided", "kind", "policy", "place", "winner", "losers"]
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
+    assert "manual waiting" in out
+
+
+def test_a_row_is_explained_in_words_and_facts(hub: RunningHub, disputed: str) -> None:
+    # given
+    (row,) = hub.json("merges", "list", "--tenant", disputed, "--policy", "min")
+
+    # when
+    told = hub.ok("merges", "show", disputed, str(row["id"]))
+    as_json = hub.json("merges", "show", disputed, str(row["id"]))
+
+    # then
+    assert as_json == row
+    for part in (
+        f"row {row['id']}: acme/prod/router/config /cap",
+        "policy min (schema router@1): the smallest value wins",
+        "won   50",
+        "lost  100",
+        "by grace on edge store-1, 2026-09-21T",
+        "on the hub",
+    ):
+        assert part in told
+
+
+def test_pages_go_on_where_the_last_one_ended(hub: RunningHub, disputed: str) -> None:
+    first = hub.json("merges", "list", "--tenant", disputed, "--limit", "2")
+    second = hub.json("merges", "list", "--tenant", disputed, "--before", str(first[-1]["id"]))
+    assert [row["id"] for row in first + second] == [3, 2, 1]
+
+
+def test_without_a_tenant_every_ledger_is_listed(hub: RunningHub, disputed: str) -> None:
+    assert disputed in {row["tenant"] for row in hub.json("merges", "list")}
+
+
+def test_what_is_not_in_the_ledger_is_said_so(hub: RunningHub, tenant: str) -> None:
+    assert hub.run("merges", "show", tenant, "7").code == 3
+    assert hub.run("merges", "list", "--tenant", tenant, "--policy", "newest").code == 2
+    empty = hub.run("merges", "list", "--tenant", tenant)
+    assert (empty.code, empty.out) == (0, "")
+    assert "no such conflict" in empty.err
