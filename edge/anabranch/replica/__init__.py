@@ -5,6 +5,7 @@ outbox into what readers see, `shelf` keeps it in memory, `looking` lists; `file
 that knows sqlite3, `queries.sql` and `schema/` hold the SQL.
 """
 
+from anabranch.replica.commit import Read
 from anabranch.replica.facts import (
     Edit,
     Facts,
@@ -16,7 +17,7 @@ from anabranch.replica.facts import (
     Refused,
     Visible,
 )
-from anabranch.replica.store import Read, Replica
+from anabranch.replica.store import Replica
 
 __all__ = [
     "Edit",

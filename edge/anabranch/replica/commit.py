@@ -1,6 +1,8 @@
 """A write: one SQLite transaction for what readers see and for the outbox."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgpack
 from anabranch_sync.change import Change, Entry, Op, chained, entry
@@ -15,12 +17,34 @@ from anabranch_sync.register import DELETED
 from anabranch_sync.scope import Scope
 
 from anabranch.errors import Denied, VersionMismatch
-from anabranch.replica.facts import Edit
+from anabranch.replica.facts import Edit, Visible
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import Position, position, put_entry, put_visible, row_of
-from anabranch.replica.shelf import Held
+from anabranch.replica.rows import Position, Shown, position, put_entry, put_visible, row_of
+from anabranch.replica.shelf import Held, Shelf
 from anabranch.replica.show import KEPT_EACH, by_document, note_shown
+
+Read: TypeAlias = Callable[[DocumentId], Visible | None]
+# What makes the edits of a change from what stands.
+Compose: TypeAlias = Callable[[Read], Sequence[Edit]]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Who writes a change, when, and why."""
+
+    author: str
+    message: str
+    now_ms: int
+    restores: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A change that was written, and the documents it touches as they are then."""
+
+    entry: Entry
+    documents: Mapping[DocumentId, Held]
 
 
 def checked(edit: Edit) -> Edit:
@@ -30,61 +54,58 @@ def checked(edit: Edit) -> Edit:
     return Edit(document, content, edit.if_version)
 
 
-def check_edits(edits: Sequence[Edit], scope: Scope) -> None:
-    """Refuse what may not be written, or not in one change. Raises Denied, DocumentTooLarge, InvalidInput."""
-    for document, content in ((edit.document, edit.content) for edit in edits):
-        if not scope.writes(document):
-            raise Denied(document, scope.prefixes)
-        # As long as its canonical bytes, which take longer to make.
-        size_bytes = 0 if content is None else len(msgpack.packb(content))
-        if size_bytes > DOCUMENT_BYTES_MAX:
-            raise DocumentTooLarge(str(document), size_bytes, DOCUMENT_BYTES_MAX)
-    if len({edit.document for edit in edits}) < len(edits):
-        raise InvalidInput("two edits of one document in one change: give its content once")
-
-
 def commit(
     connection: Connection,
-    edits: Sequence[Edit],
-    held: Callable[[DocumentId], Held],
-    policies: Policies,
+    edits: Compose,
+    scope: Scope,
+    shelf: Shelf,
+    about: About,
     require_room: Callable[[], None],
-    *,
-    author: str,
-    message: str,
-    now_ms: int,
-    restores: int,
-) -> tuple[Entry, dict[DocumentId, Held]] | None:
-    """Write `edits` as one change; None when nothing changes. Raises VersionMismatch.
+) -> Written | None:
+    """Write what `edits` makes of what stands as one change; None when nothing changes.
 
     The transaction was begun by the caller, so two writers never take the same local_seq. A change
-    that does more than delete asks `require_room` first.
+    that does more than delete asks `require_room` first. Raises InvalidInput, Denied, VersionMismatch.
     """
-    before = {edit.document: held(edit.document) for edit in edits}
+    before: dict[DocumentId, Held] = {}
+
+    def held(document: DocumentId) -> Held:
+        if document not in before:
+            before[document] = shelf.held_in(connection, document)
+        return before[document]
+
+    made = edits(lambda document: held(document).visible)
+    _check_edits(made, scope)
+    policies = shelf.policies_in(connection)
     ops: list[Op] = []
-    for edit in edits:
-        state = before[edit.document]
-        _check_version(edit, state)
-        leaves = written(state.state.registers, edit.content, _policy_at(policies, edit.document))
+    for edit in made:
+        standing = held(edit.document)
+        _check_version(edit, standing.shown)
+        leaves = written(standing.state.registers, edit.content, _policy_at(policies, edit.document))
         ops += [Op(edit.document, slot, value) for slot, value in leaves]
     if not ops:
         return None
-    if any(op.value is not DELETED for op in ops):
+    if any(op.value is not DELETED and op.value != {} for op in ops):
         require_room()
     at = position(connection)
-    change = Change(
-        tick(at.last_timestamp, now_ms),
+    new = entry(Dot(at.incarnation, at.last_local + 1), _change(ops, at, policies, about))
+    after = _show(connection, new, before, policies, at.revision + 1)
+    chain = chained(at.last_chain, new.body)
+    put_entry(connection, new, chain, about.now_ms)
+    connection.execute(SQL["wrote"], (new.dot.local_seq, chain, new.change.timestamp, at.revision + 1))
+    return Written(new, after)
+
+
+def _change(ops: Sequence[Op], at: Position, policies: Policies, about: About) -> Change:
+    return Change(
+        tick(at.last_timestamp, about.now_ms),
         at.base,
-        check_author(author),
-        check_message(message),
+        check_author(about.author),
+        check_message(about.message),
         tuple(ops),
         _schemas(policies, ops),
-        restores,
+        about.restores,
     )
-    new = entry(Dot(at.incarnation, at.last_local + 1), change)
-    after = _show(connection, new, before, policies, at.revision + 1)
-    _write(connection, new, at, now_ms)
-    return new, after
 
 
 def _show(
@@ -103,17 +124,22 @@ def _show(
     return result
 
 
-def _write(connection: Connection, new: Entry, at: Position, now_ms: int) -> None:
-    chain = chained(at.last_chain, new.body)
-    put_entry(connection, new, chain, now_ms)
-    connection.execute(SQL["wrote"], (new.dot.local_seq, chain, new.change.timestamp, at.revision + 1))
+def _check_edits(edits: Sequence[Edit], scope: Scope) -> None:
+    """Refuse what may not be written, or not in one change. Raises Denied, DocumentTooLarge, InvalidInput."""
+    for document, content in ((edit.document, edit.content) for edit in edits):
+        if not scope.writes(document):
+            raise Denied(document, scope.prefixes)
+        # As long as its canonical bytes, which take longer to make.
+        size_bytes = 0 if content is None else len(msgpack.packb(content))
+        if size_bytes > DOCUMENT_BYTES_MAX:
+            raise DocumentTooLarge(str(document), size_bytes, DOCUMENT_BYTES_MAX)
+    if len({edit.document for edit in edits}) < len(edits):
+        raise InvalidInput("two edits of one document in one change: give its content once")
 
 
-def _check_version(edit: Edit, held: Held) -> None:
-    if edit.if_version is None:
-        return
-    version = held.visible.version if held.visible else 0
-    if edit.if_version != version:
+def _check_version(edit: Edit, shown: Shown) -> None:
+    version = shown.version if shown.live else 0
+    if edit.if_version is not None and edit.if_version != version:
         raise VersionMismatch(edit.document, version, edit.if_version)
 
 

@@ -55,6 +55,12 @@ def store_part(connection: Connection, batch: bytes, total: int, offset: int, pi
     connection.execute(SQL["put_part"], (offset, batch, total, piece))
 
 
+def reset(connection: Connection) -> None:
+    """Forget the cursor, and the batch that was on its way to it."""
+    connection.execute(SQL["reset"])
+    connection.execute(SQL["drop_parts"])
+
+
 def adopt(connection: Connection, incarnation: Incarnation, shelf: Shelf, rot: Rot) -> None:
     """Go on under `incarnation`; every change in the outbox gets a new dot, its body stays."""
     at = position(connection)

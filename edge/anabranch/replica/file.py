@@ -15,10 +15,10 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from anabranch.errors import (
     DiskFull,
@@ -32,6 +32,7 @@ from anabranch.errors import (
 )
 
 Connection: TypeAlias = sqlite3.Connection
+T = TypeVar("T")
 
 # "ANBR": so that `file` and a person can tell a replica from any other SQLite file.
 APPLICATION_ID = 0x414E4252
@@ -42,6 +43,8 @@ BALLAST_BYTES = 128 * 1024
 # After a checkpoint the WAL is cut back to this, so that one large pull does not keep its size.
 WAL_BYTES_KEPT = 1024 * 1024
 _EXTRA = 3
+# The smallest page; SQLite takes anything shorter for an empty database.
+_FILE_BYTES_MIN = 512
 
 # Primary result codes (https://sqlite.org/rescode.html).
 _FULL_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
@@ -61,19 +64,45 @@ class ReplicaFile:
         self._writer: Connection | None = None
         self._open_lock: int | None = None
         self._closed = False
+        self._growing = False
+        self.was_unclean = False
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """One durable transaction: committed at the end of the block, rolled back if it raises."""
-        with self.write_lock, self.translated():
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in one durable transaction, and nothing of it if it raises. Safe to repeat in itself.
+
+        On a full disk, work that did not ask `require_room` is done once more in the reserve: deletes,
+        and the notes of an exchange, go on.
+        """
+        with self.write_lock:
+            self._growing = False
+            try:
+                return self._transact(work)
+            except DiskFull:
+                if self._growing or not self.ballast.exists():
+                    raise
+                self.free_ballast()
+                return self._transact(work)
+
+    def require_room(self) -> None:
+        """Refuse work that adds something while the reserve is gone and cannot be laid again.
+
+        So that what deletes, and the notes of an exchange, do not find it eaten up. Raises DiskFull.
+        """
+        self._growing = True
+        if not self.ballast.exists():
+            self.lay_ballast()
+
+    def _transact(self, work: Callable[[Connection], T]) -> T:
+        with self.translated():
             assert not self._closed, "the replica is closed"
             if self._writer is None:
                 self._writer = _connected(self.path)
             connection = self._writer
             connection.execute("BEGIN IMMEDIATE")
             try:
-                yield connection
+                done = work(connection)
                 connection.execute("COMMIT")
+                return done
             except BaseException:
                 with suppress(sqlite3.Error):
                     if connection.in_transaction:
@@ -115,22 +144,31 @@ class ReplicaFile:
                 self._disconnect()
             raise self._ours(error, code) from error
 
-    def open(self) -> bool:
-        """Connect. Returns whether the last stop was unclean. Raises ReplicaError."""
+    def open(self) -> None:
+        """Connect, and check the whole file after an unclean stop. Raises ReplicaError."""
         if not self.path.is_file():
             raise ReplicaMissing(str(self.path), "there is no such file")
-        if self.path.stat().st_size == 0:
-            raise ReplicaCorrupt(str(self.path), "the file is empty")
-        unclean = self._hold_open()
+        if (size_bytes := self.path.stat().st_size) < _FILE_BYTES_MIN:
+            raise ReplicaCorrupt(str(self.path), f"{size_bytes} bytes are no database")
+        self.was_unclean = self._hold_open()
         try:
             self._connect_both()
         except DiskFull:
             # SQLite needs 32 KiB beside the file even to read it.
             self.free_ballast()
             self._connect_both()
-        if unclean:
+        if self.was_unclean:
             self.quick_check()
-        return unclean
+        else:
+            self._check_length(size_bytes)
+
+    def _check_length(self, size_bytes: int) -> None:
+        """SQLite refuses a file that lacks whole pages, but fills up a part of one with zeros."""
+        with self.reading() as connection:
+            (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+        if size_bytes % page_bytes:
+            reason = f"{size_bytes} bytes are no whole number of pages: it was cut off"
+            raise ReplicaCorrupt(str(self.path), reason)
 
     def quick_check(self) -> None:
         """Let SQLite look through the whole file. Raises ReplicaCorrupt."""
@@ -172,13 +210,6 @@ class ReplicaFile:
                 raise DiskFull(str(self.path), f"no room for its reserve of {BALLAST_BYTES} bytes") from error
             raise ReplicaUnwritable(str(self.path), error.strerror or str(error)) from error
 
-    def require_ballast(self) -> None:
-        """Let a write that adds something go on only while the reserve stands, so that what deletes,
-        and the notes of an exchange, never find it eaten up. Raises DiskFull.
-        """
-        if not self.ballast.exists():
-            self.lay_ballast()
-
     # Connections and their errors.
 
     def _connect_both(self) -> None:
@@ -215,7 +246,6 @@ class ReplicaFile:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         primary = code & 0xFF
         if code in _FULL_CODES:
-            self.free_ballast()
             return DiskFull(path, f"the disk or a file size limit is full ({name})")
         if primary == sqlite3.SQLITE_IOERR:
             return StorageFailed(path, f"the disk reported an error ({name})")
@@ -247,7 +277,7 @@ def creating(path: Path) -> Iterator[tuple[Path, Connection]]:
             os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         file = ReplicaFile(aside)
         with file.translated():
-            connection = _connected(aside)
+            connection = _connected(aside, new=True)
             try:
                 yield aside, connection
             finally:
@@ -284,7 +314,7 @@ def _unwritable(path: Path) -> Iterator[None]:
         raise ReplicaUnwritable(str(path), f"{error.filename}: {error.strerror}") from error
 
 
-def _connected(path: Path) -> Connection:
+def _connected(path: Path, *, new: bool = False) -> Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
@@ -293,6 +323,11 @@ def _connected(path: Path) -> Connection:
         check_same_thread=False,
     )
     try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        if not new and application != APPLICATION_ID:  # before anything is written into it
+            raise ReplicaCorrupt(
+                str(path), "this database is not a replica of anabranch", "name another file"
+            )
         connection.execute("PRAGMA synchronous=EXTRA")
         (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
         (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()

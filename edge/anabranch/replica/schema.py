@@ -7,7 +7,7 @@ something to run. A migration and the note that it ran are one transaction.
 
 from pathlib import Path
 
-from anabranch.errors import ReplicaCorrupt, ReplicaTooNew
+from anabranch.errors import ReplicaTooNew
 from anabranch.replica.file import APPLICATION_ID, Connection
 
 _FOLDER = Path(__file__).with_name("schema")
@@ -15,16 +15,19 @@ MIGRATIONS = tuple(sorted(path.name for path in _FOLDER.glob("[0-9]*.sql")))
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
-def prepare(connection: Connection, path: Path, *, new: bool = False) -> None:
-    """Bring the file to SCHEMA_VERSION. Raises ReplicaTooNew, ReplicaCorrupt for a foreign file."""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
+def prepare(connection: Connection, path: Path) -> None:
+    """Bring the file to SCHEMA_VERSION. Raises ReplicaTooNew."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if not new and application != APPLICATION_ID:
-        raise ReplicaCorrupt(str(path), "this SQLite file is not a replica of anabranch", "name another file")
     if version > SCHEMA_VERSION:
         raise ReplicaTooNew(str(path), f"its schema is version {version}, known here up to {SCHEMA_VERSION}")
     if version < SCHEMA_VERSION:
-        _migrate(connection)
+        connection.execute("BEGIN IMMEDIATE")  # of two processes that open an old file, one migrates
+        try:
+            _migrate(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
 
 
 def _migrate(connection: Connection) -> None:

@@ -1,7 +1,7 @@
 """The replica: one durable copy of a scope, in one SQLite file."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -17,15 +17,13 @@ from anabranch.errors import ReplicaCorrupt
 from anabranch.replica import exchange, looking
 from anabranch.replica.agent_lock import agent_lock, agent_running
 from anabranch.replica.apply import apply
-from anabranch.replica.commit import check_edits, checked, commit
+from anabranch.replica.commit import About, Compose, Written, checked, commit
 from anabranch.replica.facts import Edit, Facts, Heard, Link, Listed, LogLine, Refused, Visible
-from anabranch.replica.file import ReplicaFile, creating
+from anabranch.replica.file import Connection, ReplicaFile, creating
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import NO_DIGEST, Rot
 from anabranch.replica.schema import prepare
-from anabranch.replica.shelf import Held, Shelf
-
-Read = Callable[[DocumentId], Visible | None]
+from anabranch.replica.shelf import Shelf
 
 
 class Replica:
@@ -71,7 +69,7 @@ class Replica:
             "zero": NO_DIGEST,
         }
         with creating(target) as (aside, connection):
-            prepare(connection, aside, new=True)
+            prepare(connection, aside)
             connection.execute(SQL["create_replica"], row)
         replica = cls.open(target)
         replica._file.lay_ballast()
@@ -153,7 +151,7 @@ class Replica:
 
     def compose(
         self,
-        edits: Callable[[Read], Sequence[Edit]],
+        edits: Compose,
         *,
         author: str,
         message: str,
@@ -166,33 +164,17 @@ class Replica:
         gives contents that are checked JSON (`document.check_content` bar the size) under checked
         names, and is quick: every other writer waits for it.
         """
-        held: dict[DocumentId, Held] = {}
-        with self._file.writing() as connection:
 
-            def hold(document: DocumentId) -> Held:
-                if document not in held:
-                    held[document] = self._shelf.held_in(connection, document)
-                return held[document]
+        def work(connection: Connection) -> Written | None:
+            about = About(author, message, now_ms, restores)
+            return commit(connection, edits, self.scope, self._shelf, about, self._file.require_room)
 
-            made = edits(lambda document: hold(document).visible)
-            check_edits(made, self.scope)
-            done = commit(
-                connection,
-                made,
-                hold,
-                self._shelf.policies_in(connection),
-                self._file.require_ballast,
-                author=author,
-                message=message,
-                now_ms=now_ms,
-                restores=restores,
-            )
-        if done is None:
+        written = self._file.write(work)
+        if written is None:
             return None
-        new, after = done
-        for document, each in after.items():
-            self._shelf.put(document, each)
-        return new
+        for document, held in written.documents.items():
+            self._shelf.put(document, held)
+        return written.entry
 
     # The exchange.
 
@@ -211,17 +193,20 @@ class Replica:
 
         The changes stay, as part of what readers see, until a pull names their positions.
         """
-        with self._file.writing() as connection:
-            connection.execute(SQL["acknowledge"], {"mark": push_mark, "chain": chain})
+        mark = {"mark": push_mark, "chain": chain}
+        self._file.write(lambda connection: connection.execute(SQL["acknowledge"], mark))
 
     def store_part(self, batch: bytes, total: int, offset: int, piece: bytes) -> None:
         """Make one more piece of an inbound batch durable. Safe to repeat.
 
         One batch is kept: the first piece of another replaces it. Raises ProtocolViolation for a gap.
         """
-        with self._file.writing() as connection:
-            self._file.require_ballast()
+
+        def work(connection: Connection) -> None:
+            self._file.require_room()
             exchange.store_part(connection, batch, total, offset, piece)
+
+        self._file.write(work)
 
     def apply(self, pull: Pull, now_ms: int) -> ScopeDigest:
         """Apply `pull`: documents, outbox and cursor move in one transaction.
@@ -229,11 +214,14 @@ class Replica:
         Returns the digest of the confirmed documents. Raises ProtocolViolation when the pull starts
         elsewhere than at the cursor, so that one that comes twice changes nothing.
         """
+
+        def work(connection: Connection) -> ScopeDigest:
+            self._file.require_room()
+            return apply(connection, pull, self._shelf, now_ms, self._rot)
+
         self._shelf.forget_policies()
         try:
-            with self._file.writing() as connection:
-                self._file.require_ballast()
-                return apply(connection, pull, self._shelf, now_ms, self._rot)
+            return self._file.write(work)
         finally:
             self._shelf.forget_policies()
 
@@ -242,20 +230,17 @@ class Replica:
 
         Safe to repeat.
         """
-        with self._file.writing() as connection:
-            exchange.adopt(connection, incarnation, self._shelf, self._rot)
+        self._file.write(lambda connection: exchange.adopt(connection, incarnation, self._shelf, self._rot))
 
     def reset(self) -> None:
         """Forget the cursor, so that the next pull is whole. Safe to repeat; nothing readers see changes."""
-        with self._file.writing() as connection:
-            connection.execute(SQL["reset"])
-            connection.execute(SQL["drop_parts"])  # of a pull that starts at the forgotten cursor
+        self._file.write(exchange.reset)
 
     def heard(self, *, link: Link, now_ms: int, clock_offset_ms: int | None = None) -> None:
         """Note the state of the link. `Link.UP`: at `now_ms` the hub had nothing newer than this replica."""
         heard_ms = now_ms if Link(link) is Link.UP else None
-        with self._file.writing() as connection:
-            connection.execute(SQL["heard"], (str(Link(link)), heard_ms, clock_offset_ms))
+        note = (str(Link(link)), heard_ms, clock_offset_ms)
+        self._file.write(lambda connection: connection.execute(SQL["heard"], note))
 
     def lock_agent(self) -> AbstractContextManager[None]:
         """Be this replica's agent for the block. Raises ReplicaInUse."""
