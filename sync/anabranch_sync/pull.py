@@ -7,6 +7,7 @@ takes their values from its outbox. Only where the outcome differs from what the
 lost, its clock was clamped, something was cleared with it) does the register travel.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -143,8 +144,6 @@ def fold(
     `own` are the replica's changes that `pull.runs` names, in order; `confirmed` holds at least the
     documents that they or the pull touch.
     """
-    decided = (run.first_hub_seq + offset for run in pull.runs for offset in range(run.count))
-    positions = {each.dot.local_seq: hub_seq for each, hub_seq in zip(own, decided, strict=False)}
     not_merged = {result.local_seq for result in pull.results}
     drafts: dict[DocumentId, dict[Slot, Register]] = {}
     versions: dict[DocumentId, int] = {}
@@ -156,9 +155,10 @@ def fold(
             versions[document] = state.version
         return drafts[document]
 
-    merged = [each for each in own if each.dot.local_seq not in not_merged]
+    # A whole pull says everything itself, and own values that never stood are not in it.
+    merged = [] if pull.whole else [each for each in own if each.dot.local_seq not in not_merged]
     for each in merged:
-        stamp = Stamp(each.change.timestamp, actor, positions[each.dot.local_seq])
+        stamp = Stamp(each.change.timestamp, actor, _position(pull.runs, each.dot.local_seq))
         for op in each.change.ops:
             draft(op.document)[op.slot] = Register(op.value, (stamp,))
     versions.update(zip(touched_in_order(each.change for each in merged), pull.versions, strict=False))
@@ -184,6 +184,13 @@ def overlay(
         )
         state = decision.documents.get(document, state)
     return state
+
+
+def _position(runs: Sequence[Run], local_seq: LocalSeq) -> HubSeq:
+    """Where the hub decided an own change; `runs` are in order of `first_local`."""
+    run = runs[bisect_right(runs, local_seq, key=lambda run: run.first_local) - 1]
+    assert run.first_local <= local_seq < run.first_local + run.count, "a change that no run names"
+    return run.first_hub_seq + local_seq - run.first_local
 
 
 def _verbatim(own: Sequence[Decided], actor: Incarnation) -> dict[tuple[DocumentId, Slot], Register]:
