@@ -49,7 +49,7 @@ class Decider:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._schemas: dict[str, Schemas] = {}
+        self._schemas: dict[tuple[str, int], Schemas] = {}
 
     async def decide(
         self, tenant: str, requests: Sequence[Request], now_ms: int
@@ -68,7 +68,10 @@ class Decider:
             if batch.changes:
                 ledger = _ledger_columns(batch.conflicts, await _writes(session, batch))
                 await self._write(session, tenant, batch, {**columns, "save_merges": ledger})
-            self._remember(tenant, batch.schemas)
+            elif pushed := [each.entries[0].dot.incarnation for each in requests if isinstance(each, Push)]:
+                async with session.committing():
+                    await session.run("drop_uploads", incarnations=pushed)
+            self._remember(tenant, batch.state.epoch, batch.schemas)
             return responses
 
     async def _read(self, session: Session, tenant: str, requests: Sequence[Request], now_ms: int) -> Batch:
@@ -85,7 +88,7 @@ class Decider:
             row = await locked.fetchone()
             assert row is not None, "a tenant has its state from its first migration on"
             state = TenantState(**row)
-            schemas = self._schemas.get(tenant, Schemas())
+            schemas = self._schemas.get((tenant, state.epoch), Schemas())
             if schemas.hub_seq != state.schemas_seq:
                 schemas = await read_schemas(session, state.schemas_seq)
             known = {each["incarnation"]: _replica(each) for each in await replicas.fetchall()}
@@ -119,10 +122,10 @@ class Decider:
             )
             await session.run("notify", channel=CHANNEL, payload=moved_payload(tenant, state.hub_seq))
 
-    def _remember(self, tenant: str, schemas: Schemas) -> None:
-        if len(self._schemas) >= _SCHEMAS_MAX and tenant not in self._schemas:
+    def _remember(self, tenant: str, epoch: int, schemas: Schemas) -> None:
+        if len(self._schemas) >= _SCHEMAS_MAX:
             self._schemas.clear()
-        self._schemas[tenant] = schemas
+        self._schemas[tenant, epoch] = schemas
 
 
 async def read_schemas(session: Session, schemas_seq: HubSeq) -> Schemas:
@@ -314,7 +317,8 @@ def _ledger_columns(conflicts: Sequence[DecidedConflict], writes: Mapping[HubSeq
         "path": [render_json(list(conflict.slot.path)) for conflict in decided],
         "element": [conflict.slot.element for conflict in decided],
         "kind": [conflict.kind.value for conflict in decided],
-        "policy": [str(conflict.policy) for conflict in decided],
+        # The field of a `union` may hold any character, a column of text any but this one.
+        "policy": [str(conflict.policy).replace("\0", "\N{SYMBOL FOR NULL}") for conflict in decided],
         "policy_version": [conflict.policy_version for conflict in decided],
         "candidates": [
             render_json([_candidate(candidate, writes) for candidate in conflict.candidates])

@@ -107,9 +107,10 @@ async def edge(pool: Pool, tenant: str, name: str) -> Edge:
 async def revoke(pool: Pool, tenant: str, name: str) -> None:
     """Shut an edge out for good, its unused tokens included; safe to repeat. Raises EdgeUnknown."""
     async with pool.transaction(tenant) as session:
+        # In the order in which `redeem` takes its locks: invitations, then edges.
+        await session.run("void_invitations", tenant=tenant, edge=name)
         if await session.row("revoke_edge", edge=name) is None:
             raise EdgeUnknown(tenant, name)
-        await session.run("void_invitations", tenant=tenant, edge=name)
         await session.run("notify", channel=CHANNEL, payload=revoked_payload(tenant, name))
 
 

@@ -1,14 +1,16 @@
 """What a replica lacks, read at one moment: everything in a pull is of one snapshot."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 from anabranch_sync.change import decode
 from anabranch_sync.columns import decode_document
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document
-from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation
+from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.pull import (
     Decided,
     Notice,
@@ -30,6 +32,8 @@ from anabranch_hub.store.scope_digests import ScopeDigests, reading_prefixes
 
 # Unpacking this many bytes takes a few milliseconds; beyond it the event loop is left to others.
 INLINE_BYTES_MAX = 16 * 1024
+
+T = TypeVar("T")
 
 
 async def pull(
@@ -61,12 +65,11 @@ async def pull(
         whole = after.epoch != upto.epoch or after.hub_seq > upto.hub_seq
         scope = Scope(tuple(row["prefixes"]))
         lacking = await _lacking(session, incarnation, scope, 0 if whole else after.hub_seq)
-        if not (lacking.any or always or after.epoch != upto.epoch):
+        if not (lacking.concerns or always or after.epoch != upto.epoch):
             return None
         digest = await digests.at(session, tenant, scope, upto)
-    if lacking.size_bytes > INLINE_BYTES_MAX:
-        return await asyncio.to_thread(lacking.composed, after, upto, digest, scope, whole=whole)
-    return lacking.composed(after, upto, digest, scope, whole=whole)
+    size_bytes = sum(len(state) for state in lacking.states.values())
+    return await _apart(size_bytes, partial(_composed, lacking, after, upto, digest, scope, whole=whole))
 
 
 async def digest(pool: Pool, digests: ScopeDigests, tenant: str, scope: Scope) -> tuple[Cursor, ScopeDigest]:
@@ -80,73 +83,75 @@ async def digest(pool: Pool, digests: ScopeDigests, tenant: str, scope: Scope) -
         return cursor, await digests.at(session, tenant, scope, cursor)
 
 
-async def _lacking(session: Session, incarnation: Incarnation, scope: Scope, after: HubSeq) -> "_Lacking":
+@dataclass(frozen=True, slots=True)
+class _Lacking:
+    """What was read for a pull: documents by address, still packed, and rows of the ledger.
+
+    `states` are those that changed and those that `own` mentions; `concerns`: there is anything new.
+    """
+
+    incarnation: Incarnation
+    after: HubSeq
+    own: Sequence[Decided]
+    reasons: Mapping[LocalSeq, str]
+    merges: Sequence[Mapping[str, Any]]
+    states: Mapping[str, bytes]
+    concerns: bool
+
+
+async def _lacking(session: Session, incarnation: Incarnation, scope: Scope, after: HubSeq) -> _Lacking:
     async with session.pipeline():
         changed = await session.run("changed_documents", after=after, prefixes=reading_prefixes(scope))
         own = await session.run("own_changes", incarnation=incarnation, after=after)
-        merges = await session.run("own_merges", incarnation=incarnation, after=after)
-        lacking = _Lacking(incarnation, after, await own.fetchall(), await merges.fetchall())
-        lacking.states = {row["id"]: row["state"] for row in await changed.fetchall()}
-        lacking.any = bool(lacking.states or lacking.own or lacking.merges)
-    if unread := [each for each in lacking.touched if each not in lacking.states]:
-        rows = await session.rows("deciding_documents", ids=unread)
-        lacking.states.update((row["id"], row["state"]) for row in rows)
-    return lacking
+        conflicts = await session.run("own_merges", incarnation=incarnation, after=after)
+        states = {row["id"]: row["state"] for row in await changed.fetchall()}
+        rows = await own.fetchall()
+        merges = await conflicts.fetchall()
+    concerns = bool(states or rows or merges)
+    decided = await _apart(sum(len(row["body"]) for row in rows), partial(_decided, rows))
+    mentioned = (str(document) for document in touched_in_order(each.change for each in decided))
+    if unread := [each for each in mentioned if each not in states]:
+        for row in await session.rows("deciding_documents", ids=unread):
+            states[row["id"]] = row["state"]
+    reasons = {row["local_seq"]: row["reason"] for row in rows}
+    return _Lacking(incarnation, after, decided, reasons, merges, states, concerns)
 
 
-class _Lacking:
-    """The rows of a pull, before they are taken apart."""
+async def _apart(size_bytes: int, unpack: Callable[[], T]) -> T:
+    """The result of `unpack`, which takes so many bytes apart: many of them beside the event loop."""
+    return await asyncio.to_thread(unpack) if size_bytes > INLINE_BYTES_MAX else unpack()
 
-    def __init__(
-        self,
-        incarnation: Incarnation,
-        after: HubSeq,
-        own: Sequence[Mapping[str, Any]],
-        merges: Sequence[Mapping[str, Any]],
-    ) -> None:
-        self.incarnation = incarnation
-        self.after = after
-        self.own = [
-            Decided(row["hub_seq"], row["local_seq"], decode(row["body"]), Outcome(row["outcome"]))
-            for row in own
-        ]
-        self.reasons = {row["local_seq"]: row["reason"] for row in own}
-        self.merges = merges
-        self.states: dict[str, bytes] = {}
-        self.any = False
 
-    @property
-    def touched(self) -> list[str]:
-        """The documents that own changes mention."""
-        return [str(document) for document in touched_in_order(each.change for each in self.own)]
+def _decided(rows: Sequence[Mapping[str, Any]]) -> list[Decided]:
+    return [
+        Decided(row["hub_seq"], row["local_seq"], decode(row["body"]), Outcome(row["outcome"]))
+        for row in rows
+    ]
 
-    @property
-    def size_bytes(self) -> int:
-        return sum(len(state) for state in self.states.values())
 
-    def composed(
-        self, after: Cursor, upto: Cursor, digest: ScopeDigest, scope: Scope, *, whole: bool
-    ) -> Pull:
-        """The pull."""
-        states = {address(each): decode_document(state) for each, state in self.states.items()}
-        visible = {document: state for document, state in states.items() if scope.reads(document)}
-        merged = [each.change for each in self.own if each.outcome is Outcome.MERGED]
-        documents = difference(visible, self.after, self.incarnation, self.own)
-        return Pull(
-            after,
-            upto,
-            digest,
-            _completed(visible, documents) if whole else documents,
-            tuple(_runs(self.own)),
-            tuple(
-                Result(each.local_seq, each.outcome, self.reasons[each.local_seq])
-                for each in self.own
-                if each.outcome is not Outcome.MERGED
-            ),
-            tuple(_notice(row, self.incarnation) for row in self.merges),
-            tuple(states.get(document, EMPTY).version for document in touched_in_order(merged)),
-            whole,
-        )
+def _composed(
+    lacking: _Lacking, after: Cursor, upto: Cursor, digest: ScopeDigest, scope: Scope, *, whole: bool
+) -> Pull:
+    own, incarnation = lacking.own, lacking.incarnation
+    states = {address(each): decode_document(state) for each, state in lacking.states.items()}
+    visible = {document: state for document, state in states.items() if scope.reads(document)}
+    merged = [each.change for each in own if each.outcome is Outcome.MERGED]
+    documents = difference(visible, lacking.after, incarnation, own)
+    return Pull(
+        after,
+        upto,
+        digest,
+        _completed(visible, documents) if whole else documents,
+        tuple(_runs(own)),
+        tuple(
+            Result(each.local_seq, each.outcome, lacking.reasons[each.local_seq])
+            for each in own
+            if each.outcome is not Outcome.MERGED
+        ),
+        tuple(_notice(row, incarnation) for row in lacking.merges),
+        tuple(states.get(document, EMPTY).version for document in touched_in_order(merged)),
+        whole,
+    )
 
 
 def _completed(

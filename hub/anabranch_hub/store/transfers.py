@@ -57,6 +57,7 @@ async def seen(pool: Pool, tenant: str, incarnation: Incarnation, cursor: Cursor
     async with pool.undoing(tenant) as session:
         async with session.pipeline():
             await session.begin()
+            await session.run("commit_without_waiting")
             await session.run("drop_spool", incarnation=incarnation)
         async with session.committing():
             await session.run("seen", incarnation=incarnation, epoch=cursor.epoch, hub_seq=cursor.hub_seq)

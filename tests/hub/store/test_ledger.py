@@ -124,3 +124,23 @@ async def test_rows_are_numbered_without_gaps_and_can_be_filtered(
     assert len(await store.merges(tenant, kind="delete/update")) == 2
     assert await store.merges(tenant, policy="max") == []
     assert len(await store.merges(tenant, policy="latest")) == 6
+
+
+async def test_no_name_of_a_field_keeps_a_conflict_out_of_the_ledger(store: Store, tenant: str) -> None:
+    schema: Object = {
+        "namespaces": ["acme/*"],
+        "schema": {"properties": {"members": {"x-anabranch-merge": "union:\x00"}}},
+    }
+    await store.write(
+        tenant, [Edit(document_id("system/schemas", "router"), schema)], author="op", message=""
+    )
+    edge = await enrolled(store, tenant, "e1")
+    await edge.pull()
+    await store.write(tenant, [Edit(ROUTER, {"members": [{"\x00": 1, "w": 1}]})], author="op", message="")
+    edge.put(ROUTER, {"members": [{"\x00": 1, "w": 2}]})
+
+    await edge.push()
+    await edge.pull()
+
+    [row] = await store.merges(tenant)
+    assert row.policy == "union:\N{SYMBOL FOR NULL}"

@@ -52,10 +52,14 @@ async def test_what_was_decided_needs_no_resuming(store: Store, tenant: str) -> 
     await store.store_upload(tenant, neighbour.incarnation, b"batch", 9, 0, b"abc")
     replica.record([(ROUTER, place("a"), 1)])
 
+    start = replica.chain
     await replica.push()
 
     assert await store.upload(tenant, replica.incarnation) is None
     assert await store.upload(tenant, neighbour.incarnation) is not None
+    await store.store_upload(tenant, replica.incarnation, b"again", 9, 0, b"abc")
+    await store.decide(tenant, "e1", replica.outbox, start)
+    assert await store.upload(tenant, replica.incarnation) is None
 
 
 async def test_an_upload_beyond_the_limit_of_a_batch_is_refused(store: Store, tenant: str) -> None:

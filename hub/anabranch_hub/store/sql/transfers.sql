@@ -31,6 +31,10 @@ ON CONFLICT (incarnation) DO UPDATE SET batch = excluded.batch, body = excluded.
 -- A pull's bytes, if this very pull is still there.
 SELECT body FROM {tenant}.spool WHERE incarnation = %(incarnation)s AND batch = %(batch)b
 
+-- name: commit_without_waiting
+-- For what may be lost in a crash: a replica says again where it stands.
+SET LOCAL synchronous_commit TO off
+
 -- name: drop_spool
 -- What was applied needs no resuming.
 DELETE FROM {tenant}.spool WHERE incarnation = %(incarnation)s
