@@ -18,10 +18,10 @@ _CLOCK_BACK_S = 1.0
 class State(StrEnum):
     """How a reading stands to the hub."""
 
-    FRESH = "fresh"  # the link is up and the hub had nothing newer within FRESH_S
-    STALE = "stale"  # nobody said the link is down, but the hub was not heard within FRESH_S
-    OFFLINE = "offline"  # the agent says the link is down
-    NEVER_SYNCED = "never_synced"  # nothing has ever come from the hub
+    FRESH = "FRESH"  # the link is up and the hub had nothing newer within FRESH_S
+    STALE = "STALE"  # nobody said the link is down, but the hub was not heard within FRESH_S
+    OFFLINE = "OFFLINE"  # the agent says the link is down
+    NEVER_SYNCED = "NEVER_SYNCED"  # nothing has ever come from the hub
 
 
 @dataclass(frozen=True, slots=True)

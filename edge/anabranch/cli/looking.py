@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from anabranch.readings import Status
     from anabranch.replica import Refused
 
-_STATE_COLOURS = {"fresh": "green", "stale": "yellow", "offline": "yellow", "never_synced": "red"}
+_STATE_COLOURS = {"FRESH": "green", "STALE": "yellow", "OFFLINE": "yellow", "NEVER_SYNCED": "red"}
 
 
 @command("status")

@@ -41,7 +41,7 @@ def test_get_in_json_tells_version_source_age_and_state(anabranch: Anabranch) ->
         "version": 1,
         "pending": True,
         "source": "local",
-        "state": "stale",
+        "state": "STALE",
     }
 
 
