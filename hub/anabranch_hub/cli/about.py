@@ -5,9 +5,6 @@ import click
 from anabranch_hub.cli import terminal
 from anabranch_hub.cli.invocation import Invocation, command
 
-# The variable by which a shell asks click for completions; click derives the same from the name.
-COMPLETION_VARIABLE = "_ANABRANCH_HUB_COMPLETE"
-
 
 @command("version")
 async def version(invocation: Invocation) -> None:
@@ -35,7 +32,7 @@ async def completion(invocation: Invocation, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from anabranch_hub.cli.program import program
+    from anabranch_hub.cli.program import COMPLETION_VARIABLE, program
 
     kind = get_completion_class(shell)
     assert kind is not None, "click completes every shell of the choice"

@@ -70,6 +70,9 @@ def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
     """Tell the operator about `error` in one line (or one JSON object) and return the exit code."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        terminal.say(error.format_message())
+        return ExitCode.USAGE
     if isinstance(error, BrokenPipeError):
         _discard_output()
         return ExitCode.BROKEN_PIPE

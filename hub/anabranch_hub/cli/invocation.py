@@ -17,8 +17,6 @@ from typing import Any, Concatenate, ParamSpec, TypeAlias
 import click
 from anabranch_sync.ids import check_author
 
-from anabranch_hub.cli import failure
-
 P = ParamSpec("P")
 
 _META = "anabranch_hub."
@@ -53,10 +51,7 @@ def command(name: str, **settings: Any) -> Callable[[Body[P]], click.Command]:
     def declared(body: Body[P]) -> click.Command:
         @functools.wraps(body)
         def invoked(*args: P.args, **kwargs: P.kwargs) -> None:
-            try:
-                asyncio.run(body(invocation(), *args, **kwargs))
-            except BrokenPipeError as error:  # click would take it for a failure
-                raise click.exceptions.Exit(failure.report(error, as_json=False, debug=False)) from error
+            asyncio.run(body(invocation(), *args, **kwargs))
 
         made: click.Command = click.command(name, cls=_Command, **settings)(invoked)
         return made

@@ -1,5 +1,6 @@
 """The program: its commands, each imported only when it is called, and its way out."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -8,6 +9,9 @@ import click
 
 from anabranch_hub.cli import failure, terminal
 from anabranch_hub.cli.invocation import common_options, is_debugging, is_flag_given
+
+# The variable by which a shell asks for completions.
+COMPLETION_VARIABLE = "_ANABRANCH_HUB_COMPLETE"
 
 _MODULES = {
     "serve": "serving",
@@ -70,11 +74,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         terminal.prepare_streams()
-        code = program.main(given, prog_name="anabranch-hub", standalone_mode=False)
+        asked = os.environ.get(COMPLETION_VARIABLE)
+        if asked:
+            return _complete(asked)
+        # Not `program.main`: it would answer Ctrl-C and a closed pipe in its own way.
+        with program.make_context("anabranch-hub", given) as context:
+            program.invoke(context)
         terminal.flush()
-    except SystemExit as leaving:  # a completion script that click has written
-        return leaving.code if isinstance(leaving.code, int) else failure.ExitCode.OTHER
     except BaseException as error:  # noqa: BLE001 - the top of the process: nothing may pass it
         as_json = is_flag_given(given, "--json")
         return failure.report(error, as_json=as_json, debug=is_debugging(given))
-    return code if isinstance(code, int) else failure.ExitCode.OK
+    return failure.ExitCode.OK
+
+
+def _complete(asked: str) -> int:
+    """Answer a shell that asks for completions."""
+    from click.shell_completion import shell_complete
+
+    code = shell_complete(program, {}, "anabranch-hub", COMPLETION_VARIABLE, asked)
+    terminal.flush()
+    return code
