@@ -61,11 +61,15 @@ class Exchange:
         replica.adopt(self.incarnation)
 
     def push(self) -> None:
-        """Carry the outbox to the hub; the replica does not hear of it."""
-        standing = self.replica.standing()
-        entries = self.replica.pending(standing.push_mark)
+        """Carry what the hub lacks of the outbox to it; the replica does not hear of it."""
+        opening = self.hub.open_replica(self.incarnation)
+        entries = [
+            each
+            for each in self.replica.pending(self.replica.standing().push_mark)
+            if each.dot.local_seq > opening.push_mark
+        ]
         if entries:
-            self.hub.decide(entries, standing.chain)
+            self.hub.decide(entries, opening.chain)
 
     def acknowledge(self) -> None:
         """Tell the replica what the hub has merged."""
