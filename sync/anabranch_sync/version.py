@@ -7,7 +7,7 @@ differ, which is why no general library compares here.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import jsonpatch
@@ -17,15 +17,25 @@ from anabranch_sync.path import ROOT, Path, render_pointer
 from anabranch_sync.value import Json, same
 
 Patch: TypeAlias = list[dict[str, Json]]
+# An operation and the one that undoes it.
+_Step: TypeAlias = tuple[dict[str, Json], dict[str, Json]]
 
 
 def diff(before: Object | None, after: Object | None) -> Patch:
-    """The patch that turns `before` into `after`; its reverse is ``diff(after, before)``."""
-    if before is None or after is None:
-        if before is after:
-            return []
-        return [_remove(ROOT)] if after is None else [_add(ROOT, after)]
-    return list(_of_objects(before, after, ROOT))
+    """The patch that turns `before` into `after`."""
+    return patches(before, after)[0]
+
+
+def patches(before: Object | None, after: Object | None) -> tuple[Patch, Patch]:
+    """The patch that turns `before` into `after`, and the one that leads back."""
+    steps: list[_Step] = []
+    if before is not None and after is not None:
+        _compare_objects(before, after, ROOT, steps)
+    elif after is not None:
+        steps.append((_add(ROOT, after), _remove(ROOT)))
+    elif before is not None:
+        steps.append((_remove(ROOT), _add(ROOT, before)))
+    return [op for op, _ in steps], [undo for _, undo in reversed(steps)]
 
 
 def applied(content: Object | None, patch: Sequence[dict[str, Json]]) -> Object | None:
@@ -41,30 +51,35 @@ def applied(content: Object | None, patch: Sequence[dict[str, Json]]) -> Object 
     return result
 
 
-def _of_objects(before: Object, after: Object, path: Path) -> Iterator[dict[str, Json]]:
+def _compare_objects(before: Object, after: Object, path: Path, steps: list[_Step]) -> None:
     for key in sorted(before.keys() - after.keys()):
-        yield _remove((*path, key))
-    for key in sorted(after):
+        inner = (*path, key)
+        steps.append((_remove(inner), _add(inner, before[key])))
+    # Most of a document is as it was: strings, its commonest values, are compared without a call.
+    differing = [
+        key
+        for key, value in after.items()
+        if key not in before or type(value) is not str or type(before[key]) is not str or before[key] != value
+    ]
+    for key in sorted(differing):
         inner = (*path, key)
         if key in before:
-            yield from _of_values(before[key], after[key], inner)
+            _compare(before[key], after[key], inner, steps)
         else:
-            yield _add(inner, after[key])
+            steps.append((_add(inner, after[key]), _remove(inner)))
 
 
-def _of_values(before: Json, after: Json, path: Path) -> Iterator[dict[str, Json]]:
-    if before is after:
-        return
+def _compare(before: Json, after: Json, path: Path, steps: list[_Step]) -> None:
     if isinstance(before, dict) and isinstance(after, dict):
-        yield from _of_objects(before, after, path)
+        _compare_objects(before, after, path, steps)
     elif not same(before, after):
         if isinstance(before, list) and isinstance(after, list):
-            yield from _of_lists(before, after, path)
+            _compare_lists(before, after, path, steps)
         else:
-            yield _replace(path, after)
+            steps.append((_replace(path, after), _replace(path, before)))
 
 
-def _of_lists(before: list[Json], after: list[Json], path: Path) -> Iterator[dict[str, Json]]:
+def _compare_lists(before: list[Json], after: list[Json], path: Path, steps: list[_Step]) -> None:
     """The middle that differs between a common head and a common tail; the whole where nothing is common."""
     shorter = min(len(before), len(after))
     head = 0
@@ -74,16 +89,18 @@ def _of_lists(before: list[Json], after: list[Json], path: Path) -> Iterator[dic
     while tail < shorter - head and same(before[-1 - tail], after[-1 - tail]):
         tail += 1
     if not head and not tail:
-        yield _replace(path, after)
+        steps.append((_replace(path, after), _replace(path, before)))
         return
     old, new = before[head : len(before) - tail], after[head : len(after) - tail]
     paired = min(len(old), len(new))
     for offset in range(paired):
-        yield from _of_values(old[offset], new[offset], (*path, str(head + offset)))
-    for _ in old[paired:]:
-        yield _remove((*path, str(head + paired)))
+        _compare(old[offset], new[offset], (*path, str(head + offset)), steps)
+    gone = (*path, str(head + paired))
+    for value in old[paired:]:
+        steps.append((_remove(gone), _add(gone, value)))
     for offset, value in enumerate(new[paired:], paired):
-        yield _add((*path, str(head + offset)), value)
+        place = (*path, str(head + offset))
+        steps.append((_add(place, value), _remove(place)))
 
 
 def _add(path: Path, value: Json) -> dict[str, Json]:

@@ -5,7 +5,7 @@ import json
 
 from anabranch_sync.document import Object
 from anabranch_sync.value import canonical
-from anabranch_sync.version import applied, diff
+from anabranch_sync.version import applied, diff, patches
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -24,7 +24,7 @@ def test_a_patch_leads_from_one_content_to_the_other_and_its_inverse_back(
 ) -> None:
     given_before = copy.deepcopy(before)
 
-    forward, inverse = diff(before, after), diff(after, before)
+    forward, inverse = patches(before, after)
 
     assert canonical(applied(before, forward)) == canonical(after)
     assert canonical(applied(after, inverse)) == canonical(before)

@@ -39,7 +39,7 @@ from anabranch_sync.opening import Answer
 from anabranch_sync.policy import NO_POLICIES, Policies, check_schema_document, policies_from
 from anabranch_sync.pull import Outcome
 from anabranch_sync.value import Json, canonical
-from anabranch_sync.version import Patch, diff
+from anabranch_sync.version import Patch, patches
 
 from anabranch_hub.errors import EdgeRevoked, Fenced, VersionMismatch
 from anabranch_hub.store.records import HubWrite, Push, Replica, Written, is_schema
@@ -275,7 +275,7 @@ class Batch:
             before = self._standing(document)
             content = rebuild(state.registers)
             after = _Content(content, digest(document, content))
-            patch, inverse = diff(before.content, content), diff(content, before.content)
+            patch, inverse = patches(before.content, content)
             self.steps.append(
                 Step(document, state.version, hub_seq, before.digest, after.digest, patch, inverse)
             )
