@@ -89,6 +89,9 @@ def _applied(state: Json, operation: dict[str, Json]) -> Json:
         return state
     if operation["op"] in ("move", "copy"):
         _at(state, str(operation["from"]))
+    if isinstance(operation.get("value"), dict | list):
+        # jsonpatch puts the value itself there, and the next operation may write into it.
+        operation = {**operation, "value": check(operation["value"])}
     try:
         result: Json = jsonpatch.JsonPatch([operation]).apply(state, in_place=True)
     except (
