@@ -46,5 +46,6 @@ MESSAGE: Decorator = click.option("-m", "--message", default="", help="Why, for 
 IF_VERSION: Decorator = click.option(
     "--if-version",
     type=click.IntRange(min=0),
-    help="Only if the document is at this version (0: not there yet).",
+    metavar="N",
+    help="Only if the document is at version N (0: not there).",
 )

@@ -57,10 +57,10 @@ class Check:
 @command("doctor")
 @click.option("--offline", is_flag=True, help="Do not try to reach the hub.")
 def doctor(invocation: Invocation, offline: bool) -> None:
-    """Check replica, disk, clock, certificate and hub, with a hint for everything that is wrong.
+    """Check replica, disk, clock, certificate and hub.
 
-    Exits with 8 if anything that is verified turns out damaged or false. A hub that cannot be reached
-    is a warning: an edge works without.
+    There is a hint for everything that is wrong. Exits with 8 if anything that is verified turns out
+    damaged or false. A hub that cannot be reached is a warning: an edge works without.
     """
     checks = []
     for check in _checks(invocation.replica, ask_hub=not offline):

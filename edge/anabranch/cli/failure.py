@@ -49,13 +49,16 @@ class UnusableInput(InvalidInput):
 
 def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
     """Tell the user about `error` in one line (or one JSON object) and return the exit code."""
+    try:
+        terminal.flush()
+    except OSError:
+        _discard_output()
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
         terminal.say(error.format_message())
         return ExitCode.USAGE
     if isinstance(error, BrokenPipeError):
-        _discard_output()
         return ExitCode.BROKEN_PIPE
     if debug:
         traceback.print_exception(error)

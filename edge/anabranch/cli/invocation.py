@@ -116,7 +116,7 @@ class _Command(click.Command):
         own: list[tuple[str, str]] = []
         common: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
             if record is not None:
                 (own if parameter.expose_value else common).append(record)
         for title, records in (("Options", own), ("Common options", common)):

@@ -14,6 +14,7 @@ from anabranch.cli import terminal
 from anabranch.cli.failure import UnusableInput
 from anabranch.cli.given import read_text
 from anabranch.cli.invocation import Invocation, command
+from anabranch.errors import ReplicaInUse
 
 if TYPE_CHECKING:
     from anabranch.agent import AgentOutcome, Progress
@@ -79,13 +80,20 @@ def init(
 
 @command("sync")
 def sync(invocation: Invocation) -> None:
-    """Exchange with the hub once: send what waits, fetch what is new. Safe to stop and repeat."""
+    """Exchange with the hub once, until both are equal.
+
+    Sends what waits and fetches what is new. It may be stopped at any moment and goes on from there.
+    """
     from anabranch.agent import run_agent
 
-    with terminal.Progress(shown=not invocation.json) as line:
-        outcome = asyncio.run(
-            run_agent(invocation.replica, once=True, progress=lambda step: line.tell(_words(step)))
-        )
+    try:
+        with terminal.Progress(shown=not invocation.json) as line:
+            outcome = asyncio.run(
+                run_agent(invocation.replica, once=True, progress=lambda step: line.tell(_words(step)))
+            )
+    except ReplicaInUse as error:
+        error.add_note("it exchanges by itself, and anabranch status tells how far it is")
+        raise
     if not outcome.settled:
         raise click.Abort
     _tell_outcome(invocation, outcome)
@@ -93,7 +101,7 @@ def sync(invocation: Invocation) -> None:
 
 @command("agent")
 def agent(invocation: Invocation) -> None:
-    """Stay in touch with the hub until SIGTERM or Ctrl-C, whatever happens to the link.
+    """Stay in touch with the hub until SIGTERM or Ctrl-C.
 
     One agent runs on a replica. It tells what it does on standard error, with --json as JSON lines.
     """

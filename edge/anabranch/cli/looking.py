@@ -25,7 +25,7 @@ _STATE_COLOURS = {"FRESH": "green", "STALE": "yellow", "OFFLINE": "yellow", "NEV
 
 @command("status")
 def status(invocation: Invocation) -> None:
-    """Tell how this replica stands: what waits, how old it is, whether the hub was heard."""
+    """Tell how this replica stands: age, link, what waits."""
     with invocation.open() as client:
         now = client.status()
     identity = _identity(invocation.replica)
@@ -44,7 +44,7 @@ def status(invocation: Invocation) -> None:
 
 @command("conflicts")
 def conflicts(invocation: Invocation) -> None:
-    """Show what became of this edge's concurrent writes: conflicts decided, changes refused.
+    """Show this edge's conflicts and its refused changes.
 
     Every losing value is in the hub's ledger too, where an operator can restore it.
     """

@@ -73,7 +73,14 @@ def import_documents(invocation: Invocation, source: str, message: str) -> None:
     "--to", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Into a directory."
 )
 def export_documents(invocation: Invocation, prefix: str, to: Path | None) -> None:
-    """Print the documents below PREFIX as one JSON object, or write them --to a directory tree."""
+    """Print documents as one JSON object, or write a directory.
+
+    PREFIX is a namespace; all below it belong to it. import reads both shapes.
+
+    \b
+    anabranch export acme/prod > prod.json
+    anabranch export acme/prod --to backup/
+    """
     with invocation.open() as client:
         contents = {
             str(each.document): client.get(each.document.namespace, key=each.document.key).value

@@ -30,9 +30,10 @@ KEYS_SHOWN_MAX = 5
 @KEY
 @click.option("--raw", is_flag=True, help="Print a string as it is, without quotes.")
 def get(invocation: Invocation, namespace: str, pointer: str, key: str, raw: bool) -> None:
-    """Print a document, or the value at a JSON Pointer in it, as JSON.
+    """Print a document, or a value in it, as JSON.
 
-    On a terminal, or with -v, a line on standard error tells its version, source, age and state.
+    POINTER is a JSON Pointer (RFC 6901). On a terminal, or with -v, a line on standard error tells
+    version, source, age and state.
 
     \b
     anabranch get acme/prod/router
@@ -62,7 +63,7 @@ def get(invocation: Invocation, namespace: str, pointer: str, key: str, raw: boo
 @PREFIX
 @click.option("-l", "--long", is_flag=True, help="Version and pending changes too.")
 def list_documents(invocation: Invocation, prefix: str, long: bool) -> None:
-    """List the documents of a namespace and of all below it, one on a line."""
+    """List the documents of a namespace and of all below it."""
     with invocation.open() as client:
         listed = client.list(checked_prefix(prefix))
     if invocation.json:
@@ -122,9 +123,10 @@ def log(invocation: Invocation, namespace: str, key: str) -> None:
 )
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N changes.")
 def watch(invocation: Invocation, prefix: str, timeout_s: float | None, count: int | None) -> None:
-    """Print the documents of a namespace as they change, whoever changes them, until Ctrl-C.
+    """Print documents as they change, until Ctrl-C.
 
-    With --json each change is one line.
+    PREFIX is a namespace; all below it belong to it. Whoever makes a change, this edge or another,
+    it is shown once it stands here. With --json each change is one line.
     """
     with invocation.open() as client:
         changes = client.watch(checked_prefix(prefix), timeout_s=timeout_s)

@@ -32,10 +32,11 @@ def set_value(
     message: str,
     if_version: int | None,
 ) -> None:
-    """Set the value at a JSON Pointer ("" is the whole document).
+    """Set a value, or the whole document.
 
-    VALUE is JSON, or a word that does not look like JSON and is stored as a string; - reads standard
-    input and @FILE a file, both JSON. With --string the text is stored as it is.
+    POINTER is a JSON Pointer (RFC 6901), "" the whole document. VALUE is JSON, or a word that does
+    not look like JSON and is stored as a string; - reads standard input and @FILE a file, both JSON.
+    With --string the text is stored as it is.
 
     \b
     anabranch set acme/prod/router /limits/requests 600
@@ -96,7 +97,7 @@ def patch(
 def delete(
     invocation: Invocation, namespace: str, pointer: str, key: str, message: str, if_version: int | None
 ) -> None:
-    """Delete a document, or the value at a JSON Pointer in it. Its history stays."""
+    """Delete a document, or a value in it. Its history stays."""
     with invocation.open() as client:
         committed = client.delete(
             namespace, pointer, key=key, message=message, author=invocation.author, if_version=if_version

@@ -1,0 +1,175 @@
+import os
+import socket
+import sqlite3
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anabranch.cli.doctor import Check, Verdict, exit_code
+from anabranch.identity import Identity, identity_folder, new_key, write_identity
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import NameOID
+
+from tests.edge.cli.conftest import Anabranch
+
+
+def enrol(
+    anabranch: Anabranch, address: str = "127.0.0.1:1", *, days: int = 30, renew_days: int = 20
+) -> None:
+    """Give the replica an identity that signed itself."""
+    key_pem = new_key()
+    key = load_pem_private_key(key_pem, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "edge-1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=60))
+        .not_valid_after(now + timedelta(days=days))
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.PEM)
+    )
+    folder = identity_folder(anabranch.path)
+    folder.mkdir(mode=0o700)
+    renew_at_ms = int((now + timedelta(days=renew_days)).timestamp() * 1000)
+    write_identity(
+        folder, Identity(address, "acme", "edge-1", key_pem, certificate, certificate, renew_at_ms)
+    )
+
+
+def checked(anabranch: Anabranch, *arguments: str, code: int = 0) -> dict[str, Any]:
+    """The checks by name."""
+    ran = anabranch("doctor", "--json", *arguments)
+    assert ran.code == code
+    told = anabranch.parsed(ran.out)
+    assert told["ok"] is (code == 0)
+    return {check["name"]: check for check in told["checks"]}
+
+
+def test_a_healthy_edge_passes_every_check(anabranch: Anabranch) -> None:
+    # given
+    enrol(anabranch)
+    anabranch("set", "acme/lab/a", "/a", "1")
+
+    # when
+    checks = checked(anabranch, "--offline")
+
+    # then
+    assert [name for name, check in checks.items() if check["verdict"] == "ok"] == [
+        "replica", "storage", "schema", "integrity", "disk", "clock", "permissions", "certificate",
+    ]  # fmt: skip
+    assert checks["agent"]["verdict"] == "warn"
+    assert "anabranch agent" in checks["agent"]["hint"]
+
+
+def test_every_check_is_a_line_and_what_is_wrong_has_a_hint_below(anabranch: Anabranch) -> None:
+    # given
+    enrol(anabranch)
+    identity_folder(anabranch.path).joinpath("key.pem").chmod(0o644)
+
+    # when
+    ran = anabranch("doctor", "--offline")
+
+    # then
+    lines = ran.out.splitlines()
+    assert ran.code == 0
+    assert any(line.startswith("ok    replica  ") for line in lines)
+    at = next(number for number, line in enumerate(lines) if line.startswith("warn  permissions"))
+    assert lines[at + 1].strip().startswith("-> chmod go=")
+
+
+def test_flipped_bits_fail_with_8(anabranch: Anabranch) -> None:
+    # given
+    enrol(anabranch)
+    anabranch("set", "acme/lab/a", "/text", "needle-in-the-outbox")
+    with sqlite3.connect(anabranch.path) as connection:
+        connection.execute("UPDATE outbox SET body = replace(body, 'needle', 'beetle')")
+        connection.execute("UPDATE outbox SET body = CAST(body AS BLOB)")
+    connection.close()
+
+    # then
+    assert checked(anabranch, "--offline", code=8)["integrity"]["verdict"] == "fail"
+
+
+@pytest.mark.parametrize(("kept_bytes", "code"), [(None, 7), (0, 8), (5_000, 8)])
+def test_a_replica_that_is_missing_or_cut_off_is_a_failure(
+    anabranch: Anabranch, kept_bytes: int | None, code: int
+) -> None:
+    # given
+    enrol(anabranch)
+    if kept_bytes is None:
+        anabranch.path.unlink()
+    else:
+        os.truncate(anabranch.path, kept_bytes)
+
+    # when
+    checks = checked(anabranch, "--offline", code=code)
+
+    # then
+    assert checks["replica"]["verdict"] == "fail"
+    assert checks["replica"]["hint"] != ""
+    assert checks["certificate"]["verdict"] == "ok"
+
+
+def test_an_ended_certificate_fails_verification_and_says_what_to_do(anabranch: Anabranch) -> None:
+    enrol(anabranch, days=-1, renew_days=-10)
+    check = checked(anabranch, "--offline", code=8)["certificate"]
+    assert "it has ended" in check["found"]
+    assert "anabranch-hub edge invite" in check["hint"]
+
+
+def test_a_certificate_due_for_renewal_is_a_warning(anabranch: Anabranch) -> None:
+    enrol(anabranch, days=5, renew_days=-1)
+    assert checked(anabranch, "--offline")["certificate"]["verdict"] == "warn"
+
+
+def test_an_edge_that_was_never_enrolled_is_told_how(anabranch: Anabranch) -> None:
+    check = checked(anabranch, code=7)["certificate"]
+    assert (check["verdict"], "anabranch init" in check["hint"]) == ("fail", True)
+
+
+def test_a_hub_that_does_not_answer_is_a_warning(anabranch: Anabranch) -> None:
+    # given a port where nobody listens
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        enrol(anabranch, address)
+
+        # when
+        check = checked(anabranch)[f"hub {address}"]
+
+    # then
+    assert check["verdict"] == "warn"
+    assert "go on meanwhile" in check["hint"]
+
+
+@pytest.mark.parametrize(("year", "verdict"), [(1970, "warn"), (2038, "ok")])
+def test_a_clock_that_lost_the_time_is_a_warning(
+    anabranch: Anabranch, monkeypatch: pytest.MonkeyPatch, year: int, verdict: str
+) -> None:
+    # given
+    enrol(anabranch, days=36_500, renew_days=36_000)
+    now_s = datetime(year, 6, 1, tzinfo=UTC).timestamp()
+    monkeypatch.setattr(time, "time", lambda: now_s)
+
+    # then
+    assert checked(anabranch, "--offline")["clock"]["verdict"] == verdict
+
+
+def test_a_failed_verification_decides_the_code(tmp_path: Path) -> None:
+    ok = Check("a", Verdict.OK, "")
+    warned = Check("b", Verdict.WARN, "", "hint")
+    missing = Check("c", Verdict.FAIL, "", "hint", 7)
+    damaged = Check("d", Verdict.FAIL, "", "hint", 8)
+    assert exit_code([ok, warned]) == 0
+    assert exit_code([ok, missing, warned]) == 7
+    assert exit_code([missing, damaged]) == 8
