@@ -28,7 +28,7 @@ from anabranch_sync.pull import Notice
 from anabranch_sync.value import Json, check
 
 from anabranch.change_builder import Delete, Draft, Patch, Set, Step, edits, take
-from anabranch.errors import NotFound, NothingCached
+from anabranch.errors import Denied, NotFound, NothingCached
 from anabranch.patching import check_patch
 from anabranch.readings import Changed, Committed, Reading, State, Status, age_s, state_of
 from anabranch.replica import Listed, LogLine, Refused, Replica, Visible
@@ -252,7 +252,14 @@ class Client:
             document, render_pointer(path), value, visible.version, visible.pending > 0, source, age, state
         )
 
+    def _check_scope(self, step: Step) -> None:
+        """Refuse a step outside the scope before anything else is found wrong with it. Raises Denied."""
+        if not self.replica.scope.writes(step.document):
+            raise Denied(step.document, self.replica.scope.prefixes)
+
     def _commit(self, steps: Sequence[Step], message: str, author: str | None, restores: int) -> Committed:
+        for step in steps:
+            self._check_scope(step)
         entry = self.replica.compose(
             lambda read: edits(steps, read),
             author=self.replica.author if author is None else author,
@@ -320,6 +327,7 @@ class ChangeBuilder:
 
     def _take(self, step: Step) -> None:
         """Try the step now, so that its error shows where it was written, and keep it for the commit."""
+        self._client._check_scope(step)
         take(step, self._drafts, self._client.replica.read)
         self._steps.append(step)
 
