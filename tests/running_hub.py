@@ -26,6 +26,7 @@ from tests.hub.servers.processes import descendants, wait_until_gone
 # Only a hang meets this: a first start takes some 5 s on a loaded machine.
 PATIENCE_S = 120.0
 
+AUTHOR = "Ada Lovelace <ada@example.org>"
 ANY_PORTS = ("--listen", "127.0.0.1:0", "--health", "127.0.0.1:0")
 
 
@@ -131,7 +132,7 @@ def surroundings() -> dict[str, str]:
         **inherited,
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "PYTHONWARNINGS": "error",
-        "ANABRANCH_AUTHOR": "Ada Lovelace <ada@example.org>",
+        "ANABRANCH_AUTHOR": AUTHOR,
     }
 
 

@@ -149,8 +149,9 @@ def _embedded(servers: _Servers, name: str) -> Part:
     if servers.embedded is not None:
         for state in servers.embedded.states():
             if state.server == name:
-                reason = None if state.phase is Phase.READY else state.reason or state.phase.value
-                return Part(reason, state.restarts)
+                # Without the server's last words in brackets: those are for the log, not for any caller.
+                reason = (state.reason or state.phase.value).partition(" (")[0]
+                return Part(None if state.phase is Phase.READY else reason, state.restarts)
     return Part()
 
 

@@ -104,7 +104,7 @@ async def set_value(
     def edited(document: DocumentId, stored: Stored | None) -> Object:
         return check_content(document, _with(_content(stored), path, new))
 
-    await _edit(invocation, tenant, document_id(namespace, key), edited, message, if_version)
+    await edit(invocation, tenant, document_id(namespace, key), edited, message, if_version)
 
 
 @command("delete")
@@ -130,7 +130,7 @@ async def delete(
         _value(document, stored, path)
         return None if path == ROOT else _without(_content(stored) or {}, path)
 
-    await _edit(invocation, tenant, document_id(namespace, key), edited, message, if_version)
+    await edit(invocation, tenant, document_id(namespace, key), edited, message, if_version)
 
 
 @command("list")
@@ -169,15 +169,16 @@ async def list_documents(invocation: Invocation, tenant: str, prefix: str, long:
             terminal.write(terminal.one_line(str(each.document)))
 
 
-async def _edit(
+async def edit(
     invocation: Invocation,
     tenant: str,
     document: DocumentId,
     edited: Callable[[DocumentId, Stored | None], Object | None],
     message: str,
-    if_version: int | None,
+    if_version: int | None = None,
+    restores: int = 0,
 ) -> None:
-    """Write what `edited` makes of the document, however often others write meanwhile."""
+    """Write what `edited` makes of the document, however often others write meanwhile, and tell so."""
     check_tenant(tenant)
     check_message(message)
     author = invocation.author
@@ -188,7 +189,11 @@ async def _edit(
             seen = if_version if if_version is not None else version_of(stored)
             try:
                 written = await store.write(
-                    tenant, [Edit(document, content, seen)], author=author, message=message
+                    tenant,
+                    [Edit(document, content, seen)],
+                    author=author,
+                    message=message,
+                    restores=restores,
                 )
             except VersionMismatch:
                 if if_version is not None or not attempts_left:

@@ -1,4 +1,4 @@
-"""Commands on the merge ledger: `merges list`, `merges show`.
+"""Commands on the merge ledger: `merges list`, `merges show`, `merges restore`.
 
 The ledger has one row for each concurrent write that was decided: what competed, who wrote it, which
 policy chose, what won.
@@ -7,16 +7,18 @@ policy chose, what won.
 import click
 from anabranch_sync.clock import wall_ms
 from anabranch_sync.conflict import Kind
-from anabranch_sync.ids import check_tenant, document_id
-from anabranch_sync.path import render_pointer
-from anabranch_sync.policy import Rule, parse_policy
+from anabranch_sync.document import Object, check_content
+from anabranch_sync.ids import DocumentId, check_tenant, document_id
+from anabranch_sync.path import ROOT, render_pointer
+from anabranch_sync.policy import Policy, Rule, parse_policy
 from anabranch_sync.register import DELETED, Value
 
 from anabranch_hub.cli import reach, terminal
-from anabranch_hub.cli.arguments import TENANT
+from anabranch_hub.cli.arguments import MESSAGE, TENANT
+from anabranch_hub.cli.documents import edit
 from anabranch_hub.cli.failure import NotFound
 from anabranch_hub.cli.invocation import Invocation, command
-from anabranch_hub.store import LedgerRow, RecordedCandidate, Write
+from anabranch_hub.store import LedgerRow, RecordedCandidate, Store, Stored, Write
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1_000
@@ -98,16 +100,54 @@ async def show(invocation: Invocation, tenant: str, row: int) -> None:
     """Explain one conflict: every candidate, who wrote it, when, on what basis, and why one won."""
     check_tenant(tenant)
     async with reach.store(invocation) as store:
-        found = await store.merge(tenant, row)
-    if found is None:
-        raise NotFound(
-            f"row {row} of tenant {tenant}'s ledger", f"see `anabranch-hub merges list --tenant {tenant}`"
-        )
+        found = await _row(store, tenant, row)
     if invocation.json:
         terminal.write_json(ledger_row(tenant, found))
         return
     for line in explained(found):
         terminal.write(terminal.one_line(line))
+
+
+@command("restore")
+@TENANT
+@click.argument("row", type=click.IntRange(min=1), metavar="ID")
+@click.option(
+    "--loser",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Which of the losing values, as `merges show` counts them.",
+)
+@MESSAGE
+async def restore(invocation: Invocation, tenant: str, row: int, loser: int, message: str) -> None:
+    """Bring a losing value back: a new change like any other, which the ledger row then names.
+
+    \b
+    anabranch-hub merges restore acme 17
+    anabranch-hub merges restore acme 17 --loser 2 -m "the site was right"
+    """
+    check_tenant(tenant)
+    async with reach.store(invocation) as store:
+        found = await _row(store, tenant, row)
+    if loser >= len(found.candidates):
+        losers = terminal.count(len(found.candidates) - 1, "losing value")
+        raise click.UsageError(f"--loser {loser} is refused: row {row} has {losers}")
+    candidate = found.candidates[loser]
+
+    def restored(document: DocumentId, stored: Stored | None) -> Object:
+        content = {} if stored is None or stored.content is None else stored.content
+        return check_content(document, with_candidate(content, candidate, parse_policy(found.policy)))
+
+    await edit(invocation, tenant, found.document, restored, message or f"restore row {row}", restores=row)
+
+
+async def _row(store: Store, tenant: str, row: int) -> LedgerRow:
+    found = await store.merge(tenant, row)
+    if found is None:
+        raise NotFound(
+            f"row {row} of tenant {tenant}'s ledger", f"see `anabranch-hub merges list --tenant {tenant}`"
+        )
+    return found
 
 
 def explained(row: LedgerRow) -> list[str]:
@@ -120,12 +160,13 @@ def explained(row: LedgerRow) -> list[str]:
         "",
         *_candidate("won ", winner),
     ]
-    for loser in losers:
-        lines += _candidate("lost", loser)
+    for number, loser in enumerate(losers, 1):
+        lines += _candidate("lost" if len(losers) == 1 else f"lost {number}", loser)
     if row.waiting:
-        lines += ["", "waiting: what stood stays until an operator writes the value that is right"]
+        lines += ["", "waiting: what stood stays until an operator restores a losing value"]
     if row.reviewed_by:
-        lines += ["", f"reviewed by {row.reviewed_by}, {terminal.moment(row.reviewed_ms)}"]
+        reviewed = f"position {row.reviewed_seq}, {terminal.moment(row.reviewed_ms)}"
+        lines += ["", f"a losing value was restored by {row.reviewed_by}, {reviewed}"]
     return lines
 
 
@@ -168,6 +209,32 @@ def _table_row(tenant: str, row: LedgerRow) -> tuple[str, ...]:
 def place(row: LedgerRow) -> str:
     """Document and path; an element of a set is marked."""
     return f"{row.document} {render_pointer(row.path) or '/'}{'' if row.element is None else '[]'}"
+
+
+def with_candidate(content: Object, candidate: RecordedCandidate, policy: Policy) -> Object:
+    """A copy of `content` in which `candidate` had won; whatever stands in its way goes."""
+    result: Object = dict(content)
+    if candidate.path == ROOT:  # the marker of an empty document
+        return {}
+    parent = result
+    for key in candidate.path[:-1]:
+        child = parent.get(key)
+        parent[key] = inner = dict(child) if isinstance(child, dict) else {}
+        parent = inner
+    key, value = candidate.path[-1], candidate.value
+    if candidate.element is not None:
+        standing = parent.get(key)
+        others = [
+            each
+            for each in (standing if isinstance(standing, list) else [])
+            if policy.element(each) != candidate.element
+        ]
+        parent[key] = others if value is DELETED else [*others, value]
+    elif value is DELETED:
+        parent.pop(key, None)
+    else:
+        parent[key] = value
+    return result
 
 
 def shown(value: Value) -> str:
@@ -230,5 +297,6 @@ def _json_candidate(candidate: RecordedCandidate) -> dict[str, object]:
 
 merges.add_command(list_merges)
 merges.add_command(show)
+merges.add_command(restore)
 
 COMMANDS = {"merges": merges}

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from anabranch_hub.cli.program import run
 
-from tests.running_hub import Ran, RunningHub, running_hub
+from tests.running_hub import AUTHOR, Ran, RunningHub, running_hub
 
 _NUMBERS = itertools.count(1)
 
@@ -29,7 +29,7 @@ def run_here(*arguments: str, stdin: str, data_dir: Path) -> Ran:
     sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()))
     try:
         with redirect_stdout(out), redirect_stderr(err):
-            code = run([*arguments, "--data-dir", str(data_dir)])
+            code = run(["--author", AUTHOR, *arguments, "--data-dir", str(data_dir)])
     finally:
         sys.stdin = standard_input
     return Ran(code, out.getvalue(), err.getvalue())

@@ -80,6 +80,19 @@ def test_documents_are_listed_below_a_namespace_by_address(hub: RunningHub, tena
     ]
 
 
+def test_the_digest_of_a_scope_follows_its_documents(hub: RunningHub, tenant: str) -> None:
+    empty = hub.json("digest", tenant, "--scope", "acme/prod")
+    hub.ok("set", tenant, ROUTER, "/a", "1")
+    hub.ok("set", tenant, "acme/dev", "/a", "1")
+
+    written = hub.json("digest", tenant, "--scope", "acme/prod")
+    hub.ok("delete", tenant, ROUTER)
+
+    assert (empty["documents"], written["documents"]) == (0, 1)
+    assert hub.json("digest", tenant, "--scope", "acme/prod")["digest"] == empty["digest"]
+    assert hub.ok("digest", tenant, "--scope", "acme/prod").split()[0] == empty["digest"]
+
+
 def test_many_operators_at_once_lose_nothing(hub_process: RunningHub, tenant: str) -> None:
     """Each edit reads, edits and writes the whole document; another one between starts it again."""
     with ThreadPoolExecutor() as pool:

@@ -6,13 +6,16 @@ import asyncio
 import json
 
 import pytest
+from anabranch_hub.cli.merges import with_candidate
 from anabranch_hub.operations import whereabouts
-from anabranch_hub.store import Store
+from anabranch_hub.store import RecordedCandidate, Store
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, entry
 from anabranch_sync.clock import stamped
+from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, Dot, document_id
-from anabranch_sync.register import Slot
-from anabranch_sync.value import Json
+from anabranch_sync.policy import parse_policy
+from anabranch_sync.register import DELETED, Slot
+from anabranch_sync.value import Json, canonical
 
 from tests.running_hub import RunningHub
 
@@ -111,6 +114,51 @@ def test_pages_go_on_where_the_last_one_ended(hub: RunningHub, disputed: str) ->
 
 def test_without_a_tenant_every_ledger_is_listed(hub: RunningHub, disputed: str) -> None:
     assert disputed in {row["tenant"] for row in hub.json("merges", "list")}
+
+
+def test_a_losing_value_is_restored_in_one_command_and_the_row_names_it(
+    hub: RunningHub, disputed: str
+) -> None:
+    # given
+    (row,) = hub.json("merges", "list", "--tenant", disputed, "--waiting")
+
+    # when
+    written = hub.json("merges", "restore", disputed, str(row["id"]))
+
+    # then
+    assert hub.json("get", disputed, "acme/prod/router", "/tone")["value"] == "warm"
+    reviewed = hub.json("merges", "show", disputed, str(row["id"]))
+    assert not reviewed["waiting"]
+    assert reviewed["reviewed_seq"] == written["hub_seq"]
+    assert "restored by Ada" in hub.ok("merges", "show", disputed, str(row["id"]))
+    assert hub.json("merges", "list", "--tenant", disputed, "--waiting") == []
+
+
+def test_a_loser_that_is_not_there_is_refused(hub: RunningHub, disputed: str) -> None:
+    ran = hub.run("merges", "restore", disputed, "1", "--loser", "2")
+    assert ran.code == 2
+    assert "row 1 has 1 losing value" in ran.err
+    assert hub.run("merges", "restore", disputed, "99").code == 3
+
+
+@pytest.mark.parametrize(
+    ("candidate", "policy", "after"),
+    [
+        (RecordedCandidate(("a", "b"), None, 2, ()), "latest", {"a": {"b": 2}, "s": [1]}),
+        (RecordedCandidate(("a", "b"), None, DELETED, ()), "latest", {"a": {}, "s": [1]}),
+        (RecordedCandidate(("a", "b", "c"), None, 2, ()), "latest", {"a": {"b": {"c": 2}}, "s": [1]}),
+        (RecordedCandidate(("a",), None, 2, ()), "latest", {"a": 2, "s": [1]}),
+        (RecordedCandidate(("s",), canonical(5), 5, ()), "union", {"a": {"b": 1}, "s": [1, 5]}),
+        (RecordedCandidate(("s",), canonical(1), DELETED, ()), "union", {"a": {"b": 1}, "s": []}),
+        (RecordedCandidate((), None, {}, ()), "latest", {}),
+    ],
+)
+def test_restoring_writes_what_would_stand_if_the_loser_had_won(
+    candidate: RecordedCandidate, policy: str, after: Object
+) -> None:
+    content: Object = {"a": {"b": 1}, "s": [1]}
+    assert with_candidate(content, candidate, parse_policy(policy)) == after
+    assert content == {"a": {"b": 1}, "s": [1]}
 
 
 def test_what_is_not_in_the_ledger_is_said_so(hub: RunningHub, tenant: str) -> None:
