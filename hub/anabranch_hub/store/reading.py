@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from anabranch_sync.ids import DocumentId, Dot
+from anabranch_sync.value import ordered
 from anabranch_sync.version import applied
 
 from anabranch_hub.store.pool import Pool
@@ -34,7 +35,9 @@ async def read_version(pool: Pool, tenant: str, document: DocumentId, version: i
         content = applied(content, step["inverse"])
     wanted = steps[-1]
     assert wanted["version"] == version, f"{document} has no version {version} in its history"
-    return Stored(document, content, version, wanted["hub_seq"], _number(wanted["digest_after"]))
+    # Patches append what they add; contents come with their keys in order.
+    in_order = None if content is None else {key: ordered(value) for key, value in sorted(content.items())}
+    return Stored(document, in_order, version, wanted["hub_seq"], _number(wanted["digest_after"]))
 
 
 async def documents(pool: Pool, tenant: str, *, prefix: str, after: str, limit: int) -> list[Stored]:
