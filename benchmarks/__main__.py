@@ -1,0 +1,36 @@
+"""``python -m benchmarks``: measure, and print one JSON object; how it goes is told on standard error."""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from anabranch_hub.demo.processes import DemoFailed
+
+from benchmarks.fleet import PhaseStuck
+from benchmarks.run import run
+from benchmarks.sizes import FULL, TINY
+
+
+def main() -> int:
+    """Run the benchmarks; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--tiny", action="store_true", help="a few of everything: shows that it works")
+    parser.add_argument(
+        "--folder", type=Path, help="where databases are laid for the run: the disk to measure"
+    )
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="anabranch-bench-", dir=arguments.folder) as folder:
+        try:
+            figures = asyncio.run(run(TINY if arguments.tiny else FULL, Path(folder)))
+        except (DemoFailed, PhaseStuck) as error:
+            sys.stderr.write(f"benchmarks: {error}\n")
+            return 1
+    sys.stdout.write(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""What does it cost when many edges come back at once, having edited the same documents?"""
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from itertools import islice
+from typing import TypeVar
+
+from anabranch_hub.demo.catalogue import documents
+
+from benchmarks.cold_start import Figures
+from benchmarks.fleet import Edge, Fleet, carried_until_quiet, run_program
+from benchmarks.sizes import Sizes
+
+TENANT = "fleet"
+# Commands are processes of half a second of CPU: as many at once as there are cores.
+AT_ONCE = 2
+
+T = TypeVar("T")
+
+
+async def measure(fleet: Fleet, sizes: Sizes) -> Figures:
+    """Enrol the edges in a tenant of their own, stop them, edit on each, start them again."""
+    count = sizes.fleet_edges
+    await fleet.tenant(TENANT, list(islice(documents(TENANT), sizes.fleet_documents)))
+    edges = await _few_at_once(fleet.enrol(TENANT, f"edge-{number}") for number in range(count))
+    hub_seq = await fleet.position(TENANT)
+    await _started(edges, hub_seq)
+    for edge in edges:
+        await edge.stop()
+    fleet.say(f"{count} edges, each {sizes.fleet_edits} edits offline on the same documents")
+    await _few_at_once(
+        run_program(
+            "edits", str(edge.replica), TENANT, str(sizes.fleet_edits), str(sizes.fleet_documents), str(seed)
+        )
+        for seed, edge in enumerate(edges)
+    )
+    before = [edge.link.carried for edge in edges]
+    began_s = asyncio.get_running_loop().time()
+    await _started(edges, hub_seq + count * sizes.fleet_edits)
+    settled_s = asyncio.get_running_loop().time()
+    carried = await carried_until_quiet(edges, before)
+    ledger = await fleet.ask("merges", "list", "--tenant", TENANT, "--limit", "1000")
+    digest = (await fleet.ask("digest", TENANT))["digest"]
+    for edge in edges:
+        await edge.until(lambda facts: str(facts.digest) == digest, "the hub's digest")
+        await edge.stop()
+    both = sum(each.both for each in carried)
+    fleet.say(f"{count} edges: {both} bytes on all links, {len(ledger)} conflicts in the ledger")
+    return {
+        "ten_edges_bytes_up": sum(each.up for each in carried),
+        "ten_edges_bytes_down": sum(each.down for each in carried),
+        "ten_edges_bytes_up_tls": sum(each.up_tls for each in carried),
+        "ten_edges_bytes_down_tls": sum(each.down_tls for each in carried),
+        "ten_edges_seconds": settled_s - began_s,
+        "ten_edges_conflicts": len(ledger),
+    }
+
+
+async def _started(edges: list[Edge], hub_seq: int) -> None:
+    await asyncio.gather(*(edge.start() for edge in edges))
+    await asyncio.gather(*(edge.until_settled(hub_seq) for edge in edges))
+
+
+async def _few_at_once(work: Iterable[Awaitable[T]]) -> list[T]:
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(each: Awaitable[T]) -> T:
+        async with places:
+            return await each
+
+    return await asyncio.gather(*(one(each) for each in work))
