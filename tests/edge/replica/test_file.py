@@ -14,6 +14,7 @@ from anabranch.errors import (
     ReplicaMissing,
     ReplicaTooNew,
     ReplicaUnwritable,
+    StorageFailed,
 )
 from anabranch.replica import Replica
 from anabranch.replica.file import BALLAST_BYTES
@@ -202,3 +203,26 @@ def test_a_cloned_file_opens_and_writes_under_the_same_dots_which_the_hub_will_t
         assert second is not None
         assert first.dot == second.dot
         assert first.content_id != second.content_id
+
+
+def test_after_an_error_of_the_disk_the_file_is_opened_anew_instead_of_trusted(path: Path) -> None:
+    with create(path) as replica:
+        write(replica, ROUTER, {"a": 1})
+        replica.read(ROUTER)
+        before = replica._file.reader
+
+        def fail(_: sqlite3.Connection) -> None:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+            error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+            raise error
+
+        with pytest.raises(StorageFailed, match="SQLITE_IOERR_FSYNC"):
+            replica._file.write(fail)
+
+        assert replica._file.reader is None
+        write(replica, ROUTER, {"a": 2})
+        visible = replica.read(ROUTER)
+        assert visible is not None
+        assert visible.content == {"a": 2}
+        assert replica._file.reader is not before
