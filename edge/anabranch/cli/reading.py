@@ -55,7 +55,6 @@ def get(invocation: Invocation, namespace: str, pointer: str, key: str, raw: boo
     else:
         terminal.write_json(reading.value)
     if invocation.verbose or terminal.is_terminal(sys.stdout):
-        terminal.flush()
         terminal.say(terminal.painted(_provenance(reading), "dim", sys.stderr))
 
 

@@ -46,6 +46,8 @@ def flush() -> None:
 
 def say(text: str) -> None:
     """Write a line to standard error; a closed one loses it silently, as nobody is left to tell."""
+    with contextlib.suppress(OSError):  # in the order of writing, where both go to one place
+        flush()
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             sys.stderr.write(text + "\n")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 from anabranch_sync.errors import InvalidValue
+from anabranch_sync.path import parse_pointer
 
 from anabranch.cli import terminal
 from anabranch.cli.arguments import IF_VERSION, KEY, MESSAGE, NAMESPACE, POINTER, POINTER_NEEDED
@@ -45,7 +46,11 @@ def set_value(
     anabranch set acme/prod/prompts /greeting --string @greeting.txt
     anabranch set acme/prod/router "" @router.json
     """
-    new = given_value(value, as_text=as_text)
+    parse_pointer(pointer)
+    try:
+        new = given_value(value, as_text=as_text)
+    except InvalidValue as error:
+        raise InvalidValue(f"{pointer}{error.place}", error.reason) from error
     with invocation.open() as client:
         committed = client.set(
             namespace,

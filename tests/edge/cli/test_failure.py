@@ -23,9 +23,9 @@ def test_an_error_in_json_is_one_object_on_standard_error(anabranch: Anabranch) 
     assert ran.code == 2
     assert ran.error == {
         "kind": "InvalidValue",
-        "message": "value at / is refused: 18446744073709551616 is beyond 64 bits: write it as a string",
+        "message": "value at /a is refused: 18446744073709551616 is beyond 64 bits: write it as a string",
         "exit_code": 2,
-        "facts": {"place": "", "reason": "18446744073709551616 is beyond 64 bits: write it as a string"},
+        "facts": {"place": "/a", "reason": "18446744073709551616 is beyond 64 bits: write it as a string"},
     }
 
 

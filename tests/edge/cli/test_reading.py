@@ -55,7 +55,7 @@ def test_a_verbose_get_tells_the_same_beside_the_data(anabranch: Anabranch) -> N
     # then
     assert ran.json == {"model": "gpt-4o"}
     assert ran.err == (
-        "version 1, from local, with changes the hub has not confirmed, age unknown, never synced\n"
+        "version 1, from local, with changes the hub has not confirmed, age unknown, NEVER SYNCED\n"
     )
 
 
