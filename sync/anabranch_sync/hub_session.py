@@ -228,6 +228,8 @@ class HubSession:
             return []
         if pull is None:
             return self.notified(self._hub_seq)
+        # The store may be further than the last notice said.
+        self._hub_seq = self._drawn_to = max(self._hub_seq, pull.upto.hub_seq)
         return self._begin(seal(encode_pull(pull)), 0)
 
     def decided(self, answer: Answer) -> list[HubEffect]:

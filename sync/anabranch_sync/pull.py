@@ -110,13 +110,12 @@ def difference(
     `documents` are those that changed after `after` and those that `own` touched, whole.
     """
     known = _verbatim(own, actor)
-    touched = {
-        document: {op.slot for each in own for op in each.change.ops if op.document == document}
-        for document in {document for each in own for document in each.change.documents}
-    }
+    touched: dict[DocumentId, set[Slot]] = {}
+    for op in (op for each in own for op in each.change.ops):
+        touched.setdefault(op.document, set()).add(op.slot)
     result = {}
     for document, state in documents.items():
-        here = touched.get(document, set())
+        here = touched.get(document) or set()
         registers = {
             slot: register
             for slot, register in state.registers.items()

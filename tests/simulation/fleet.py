@@ -263,7 +263,7 @@ class HubShell:
                 hub.seen(session.incarnation)
             case hub_session.Close(reason):
                 self._fleet.note(f"hub closes: {reason}")
-                self._fleet.streams.discard(self)
+                self._fleet.streams.pop(self, None)
                 self._connection.cut()
         return []
 
@@ -278,7 +278,7 @@ class Fleet:
         self.life = drawn(self.chance)
         self.hub = MemoryHub(SCOPE, lambda: self.clock.now_ms)
         self.hub.write(document_id("system/schemas", "router"), SCHEMA)
-        self.streams: set[HubShell] = set()
+        self.streams: dict[HubShell, None] = {}  # in order of connection: sets would make seeds differ
         self.timeline: list[str] = []
         self.resumed_pulls = 0
         self.resumed_pushes = 0
@@ -317,19 +317,22 @@ class Fleet:
         connection = Connection(self.clock, self.chance, lambda: self._faults)
         down = Pipe(deliver)
         shell = HubShell(self, connection, down)
-        self.streams.add(shell)
-        connection.on_cut.append(lambda: self.streams.discard(shell))
+        self.streams[shell] = None
+        connection.on_cut.append(lambda: self._forget(shell))
         self.note(f"{edge.name} connects")
         return connection, Pipe(lambda frame: shell.received(frame) if shell in self.streams else None)
 
     def fan_out(self) -> None:
         """Tell every stream that the tenant's order went on."""
         hub_seq = self.hub.hub_seq
-        for shell in sorted(self.streams, key=lambda each: each.session.incarnation):
+        for shell in list(self.streams):
             self.clock.after(1, self._notice(shell, hub_seq))
 
     def _notice(self, shell: HubShell, hub_seq: int) -> Callable[[], None]:
         return lambda: shell.notified(hub_seq) if shell in self.streams else None
+
+    def _forget(self, shell: HubShell) -> None:
+        self.streams.pop(shell, None)
 
     # What happens.
 
@@ -370,7 +373,7 @@ class Fleet:
             self.clock.run(min(until_ms, self.clock.now_ms + 5 * SECOND_MS))
             for edge in self.edges:
                 edge.tick()
-            for shell in sorted(self.streams, key=lambda each: each.session.incarnation):
+            for shell in list(self.streams):
                 shell.tick()
 
     def _write_at_edge(self, edge: Edge) -> None:
@@ -395,8 +398,8 @@ class Fleet:
 
     def _crash_hub(self) -> None:
         self.note("the hub process dies")
-        streams, self.streams = self.streams, set()
-        for shell in sorted(streams, key=lambda each: each.session.incarnation):
+        streams, self.streams = self.streams, {}
+        for shell in streams:
             shell._connection.cut()
 
     def _back_up(self) -> None:
