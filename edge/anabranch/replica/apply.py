@@ -123,10 +123,9 @@ class _Application:
         if not self.pull.whole and not shown(self.connection, document).pending:
             return self.confirmed[document][1]
         try:
-            visible = self.shelf.held_in(self.connection, document).visible
+            return digest(document, self.shelf.held_in(self.connection, document, self.at.revision).content)
         except ReplicaCorrupt:
             return -1
-        return digest(document, None if visible is None else visible.content)
 
     def _confirm(self, changed: dict[DocumentId, Document]) -> ScopeDigest:
         total = self.at.digest

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgpack
 from anabranch_sync.change import Change, Entry, Op, chained, entry
 from anabranch_sync.clock import tick
-from anabranch_sync.document import DOCUMENT_BYTES_MAX, PolicyAt, check_content, written
+from anabranch_sync.document import DOCUMENT_BYTES_MAX, Object, PolicyAt, check_content, written
 from anabranch_sync.errors import DocumentTooLarge, InvalidInput
 from anabranch_sync.ids import DocumentId, Dot, check_author, check_message, document_id
 from anabranch_sync.path import Path
@@ -17,6 +17,7 @@ from anabranch_sync.register import DELETED
 from anabranch_sync.scope import Scope
 
 from anabranch.errors import Denied, VersionMismatch
+from anabranch.replica.contents import between
 from anabranch.replica.facts import Edit, Visible
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
@@ -45,6 +46,7 @@ class Written:
 
     entry: Entry
     documents: Mapping[DocumentId, Held]
+    revision: int
 
 
 def checked(edit: Edit) -> Edit:
@@ -67,33 +69,39 @@ def commit(
     The transaction was begun by the caller, so two writers never take the same local_seq. A change
     that does more than delete asks `require_room` first. Raises InvalidInput, Denied, VersionMismatch.
     """
+    at = position(connection)
     before: dict[DocumentId, Held] = {}
 
     def held(document: DocumentId) -> Held:
         if document not in before:
-            before[document] = shelf.held_in(connection, document)
+            before[document] = shelf.held_in(connection, document, at.revision)
         return before[document]
 
     made = edits(lambda document: held(document).visible)
     _check_edits(made, scope)
-    policies = shelf.policies_in(connection)
+    policies = shelf.policies_at(connection, at.schemas_revision)
     ops: list[Op] = []
+    plain: dict[DocumentId, Object | None] = {}
     for edit in made:
-        standing = held(edit.document)
+        document, standing = edit.document, held(edit.document)
         _check_version(edit, standing.shown)
-        leaves = written(standing.state.registers, edit.content, _policy_at(policies, edit.document))
-        ops += [Op(edit.document, slot, value) for slot, value in leaves]
+        if standing.is_tight and not policies.version(document):
+            leaves, plain[document] = between(standing.content, edit.content)
+        else:
+            leaves = written(standing.state.registers, edit.content, _policy_at(policies, document))
+        ops += [Op(document, slot, value) for slot, value in leaves]
     if not ops:
         return None
     if any(op.value is not DELETED and op.value != {} for op in ops):
         require_room()
-    at = position(connection)
     new = entry(Dot(at.incarnation, at.last_local + 1), _change(ops, at, policies, about))
     after = _show(connection, new, before, policies, at.revision + 1)
+    for document in after.keys() & plain.keys():
+        after[document].written_as(plain[document])
     chain = chained(at.last_chain, new.body)
     put_entry(connection, new, chain, about.now_ms)
     connection.execute(SQL["wrote"], (new.dot.local_seq, chain, new.change.timestamp, at.revision + 1))
-    return Written(new, after)
+    return Written(new, after, at.revision + 1)
 
 
 def _change(ops: Sequence[Op], at: Position, policies: Policies, about: About) -> Change:

@@ -1,6 +1,7 @@
 -- standing: the one row of the replica
 SELECT incarnation, cursor_epoch, cursor_hub_seq, base_epoch, base_hub_seq, push_mark, push_chain,
-       last_local, last_chain, last_timestamp, digest_count, digest_sum, revision
+       last_local, last_chain, last_timestamp, digest_count, digest_sum, revision,
+       (SELECT max(revision) FROM documents WHERE namespace = 'system/schemas')
 FROM replica;
 
 -- identity: what never changes after creation
@@ -34,9 +35,6 @@ ORDER BY namespace, key;
 
 -- counted: how many live documents there are
 SELECT count(*) FROM documents WHERE live = 1;
-
--- schemas_revision: when a schema last changed
-SELECT max(revision) FROM documents WHERE namespace = ?;
 
 -- schema_documents: the documents that hold policies
 SELECT namespace, key FROM documents WHERE namespace = ? AND live = 1 ORDER BY key;

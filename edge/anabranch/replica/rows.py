@@ -25,7 +25,7 @@ NO_DIGEST = bytes(DIGEST_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The row of the replica."""
+    """The row of the replica, and when a schema last changed (-1: there is none)."""
 
     incarnation: int
     cursor: Cursor
@@ -37,6 +37,7 @@ class Position:
     last_timestamp: int
     digest: ScopeDigest
     revision: int
+    schemas_revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def position(connection: Connection) -> Position:
     """Where the replica stands."""
     row = connection.execute(SQL["standing"]).fetchone()
     incarnation, epoch, hub_seq, base_epoch, base_seq, mark, chain, last, last_chain, timestamp = row[:10]
-    count, total, revision = row[10:]
+    count, total, revision, schemas = row[10:]
     return Position(
         incarnation,
         Cursor(epoch, hub_seq),
@@ -84,6 +85,7 @@ def position(connection: Connection) -> Position:
         timestamp,
         ScopeDigest(count, int.from_bytes(total, "big")),
         revision,
+        -1 if schemas is None else schemas,
     )
 
 

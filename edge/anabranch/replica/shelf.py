@@ -6,15 +6,19 @@ documents whose revision is newer are dropped, and only they. An entry is thus n
 last commit that was acknowledged before the read began, in whichever process.
 """
 
-from anabranch_sync.document import EMPTY, Document, rebuild
+import threading
+from collections.abc import Mapping
+
+from anabranch_sync.document import EMPTY, Document, Object, flatten, rebuild
 from anabranch_sync.ids import DocumentId
-from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies, policies_from
+from anabranch_sync.path import Path
+from anabranch_sync.policy import LATEST, NO_POLICIES, SCHEMA_NAMESPACE, Policies, Policy, policies_from
 
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.facts import Heard, Link, Visible
 from anabranch.replica.file import Connection, ReplicaFile
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import NOT_SHOWN, Rot, Shown, confirmed_body, shown
+from anabranch.replica.rows import NOT_SHOWN, Rot, Shown, confirmed_body, position, shown
 from anabranch.replica.show import visible_state
 
 # A register and its value take about 400 bytes: this bounds the shelf to some 200 MB for scopes far
@@ -26,12 +30,13 @@ SHELF_DOCUMENTS_MAX = 100_000
 class Held:
     """A document in memory: its row, its registers, and once somebody reads it, its content."""
 
-    __slots__ = ("_visible", "shown", "state")
+    __slots__ = ("_tight", "_visible", "shown", "state")
 
     def __init__(self, shown: Shown, state: Document) -> None:
         self.shown = shown
         self.state = state
         self._visible: Visible | None = None
+        self._tight: bool | None = None
 
     @property
     def visible(self) -> Visible | None:
@@ -43,9 +48,33 @@ class Held:
         return self._visible
 
     @property
+    def content(self) -> Object | None:
+        """The content its readers get."""
+        visible = self.visible
+        return None if visible is None else visible.content
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether each leaf of the content is one live register, and there is no other."""
+        if self._tight is None:
+            content = self.content
+            live = {slot for slot, register in self.state.registers.items() if register.live}
+            self._tight = live == (set() if content is None else flatten(content, _atomic_lists).keys())
+        return self._tight
+
+    def written_as(self, content: Object | None) -> None:
+        """Its registers were just written from `content` (ordered), by `contents.between`."""
+        self._tight = True
+        self._visible = None if content is None else Visible(content, self.shown.version, self.shown.pending)
+
+    @property
     def registers(self) -> int:
         """How many registers it holds: a measure of the memory it takes."""
         return len(self.state.registers)
+
+
+def _atomic_lists(_: Path) -> Policy:
+    return LATEST
 
 
 ABSENT = Held(NOT_SHOWN, EMPTY)
@@ -58,6 +87,7 @@ class Shelf:
         self._file = file
         self._rot = rot
         self._held: dict[DocumentId, Held] = {}
+        self._putting = threading.Lock()
         self._registers = 0
         self._connection: Connection | None = None
         self._data_version = 0
@@ -95,18 +125,22 @@ class Shelf:
 
     # For a writer inside its transaction, on its own connection.
 
-    def held_in(self, connection: Connection, document: DocumentId) -> Held:
-        """The document as a transaction sees it; from memory if that is still the same."""
-        row = shown(connection, document)
+    def held_in(self, connection: Connection, document: DocumentId, revision: int) -> Held:
+        """The document as a transaction sees it that began at `revision`; from memory if still the same."""
         known = self._held.get(document)
+        if known is not None and revision == self._revision:
+            return known  # nobody has written since the last look
+        row = shown(connection, document)
         if known is not None and known.shown == row:
             return known
         return self._read(connection, document, row)
 
     def policies_in(self, connection: Connection) -> Policies:
         """The policies in force as a transaction sees them."""
-        (newest,) = connection.execute(SQL["schemas_revision"], (SCHEMA_NAMESPACE,)).fetchone()
-        revision = -1 if newest is None else int(newest)
+        return self.policies_at(connection, position(connection).schemas_revision)
+
+    def policies_at(self, connection: Connection, revision: int) -> Policies:
+        """The policies in force where the schemas last changed in `revision`."""
         known_revision, policies = self._policies
         if revision != known_revision:
             policies = _policies(connection, self._rot)
@@ -117,9 +151,21 @@ class Shelf:
         """A transaction that read them was rolled back, or changes them."""
         self._policies = (-2, NO_POLICIES)
 
-    def put(self, document: DocumentId, held: Held) -> None:
-        """Keep what a transaction that is now committed has written."""
+    def put_written(self, documents: Mapping[DocumentId, Held], revision: int) -> None:
+        """Keep what a transaction that is now committed has written, as `revision`."""
+        for document, held in documents.items():
+            self._put(document, held)
+        if self._revision == revision - 1:
+            self._revision = revision
+
+    def _put(self, document: DocumentId, held: Held) -> None:
+        with self._putting:
+            self._put_newer(document, held)
+
+    def _put_newer(self, document: DocumentId, held: Held) -> None:
         before = self._held.get(document)
+        if before is not None and before.shown.revision > held.shown.revision:
+            return  # a reader that began before the last write is only now done
         self._registers += held.registers - (before.registers if before else 0)
         self._held[document] = held
         if self._registers > SHELF_REGISTERS_MAX or len(self._held) > SHELF_DOCUMENTS_MAX:
@@ -129,7 +175,7 @@ class Shelf:
     def _load(self, document: DocumentId) -> Held:
         with self._file.snapshot() as connection:
             held = self._read(connection, document, shown(connection, document))
-            self.put(document, held)
+            self._put(document, held)
             return held
 
     def _read(self, connection: Connection, document: DocumentId, row: Shown) -> Held:

@@ -172,8 +172,7 @@ class Replica:
         written = self._file.write(work)
         if written is None:
             return None
-        for document, held in written.documents.items():
-            self._shelf.put(document, held)
+        self._shelf.put_written(written.documents, written.revision)
         return written.entry
 
     # The exchange.

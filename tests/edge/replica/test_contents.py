@@ -1,0 +1,72 @@
+"""Comparing two contents says what comparing all registers says."""
+
+from copy import deepcopy
+
+from anabranch.change_builder import Draft, Set, take
+from anabranch.errors import NotAnObject
+from anabranch.replica import Visible
+from anabranch.replica.contents import between
+from anabranch_sync.document import Object, flatten, rebuild, written
+from anabranch_sync.ids import DocumentId
+from anabranch_sync.path import Path
+from anabranch_sync.policy import LATEST, Policy
+from anabranch_sync.register import Register, Slot, Stamp
+from anabranch_sync.value import Json
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.sync.exact import exact_value
+from tests.sync.strategies import contents, json_values, keys
+
+ROUTER = DocumentId("acme/prod/router", "config")
+_documents = st.none() | contents
+
+
+def _latest(_: Path) -> Policy:
+    return LATEST
+
+
+def _registers(content: Object | None) -> dict[Slot, Register]:
+    leaves = {} if content is None else flatten(content, _latest)
+    return {slot: Register(value, (Stamp(1, 1, 1),)) for slot, value in leaves.items()}
+
+
+def _in_order(value: Json) -> list[object]:
+    """The keys of objects, lists apart, in the order in which they are met."""
+    if not isinstance(value, dict):
+        return []
+    return [(key, _in_order(inner)) for key, inner in value.items()]
+
+
+def _check(before: Object | None, after: Object | None) -> None:
+    leaves, content = between(before, after)
+
+    said = written(_registers(before), after, _latest)
+    assert [(slot, exact_value(value)) for slot, value in leaves] == [
+        (slot, exact_value(value)) for slot, value in said
+    ]
+    rebuilt = rebuild(_registers(after))
+    assert exact_value(content) == exact_value(rebuilt)
+    assert _in_order(content) == _in_order(rebuilt)
+
+
+@given(_documents, _documents)
+def test_two_contents_differ_as_their_registers_do(before: Object | None, after: Object | None) -> None:
+    _check(before, after)
+
+
+@given(contents, st.lists(keys, min_size=1, max_size=3), json_values)
+def test_a_field_that_is_set_differs_as_its_registers_do(
+    content: Object, path: list[str], value: Json
+) -> None:
+    before = rebuild(_registers(content))
+    assert before is not None
+    kept = deepcopy(before)
+    drafts: Draft = {}
+    try:
+        take(Set(ROUTER, tuple(path), value), drafts, lambda _: Visible(before, 1, 0))
+    except NotAnObject:
+        return
+
+    _check(before, drafts[ROUTER])
+    assert exact_value(before) == exact_value(kept)
