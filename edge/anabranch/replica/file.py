@@ -65,6 +65,7 @@ class ReplicaFile:
         self._open_lock: int | None = None
         self._closed = False
         self._growing = False
+        self._suspect: set[Connection] = set()
         self._ballast = f"{path}.ballast"
         self.was_unclean = False
 
@@ -96,9 +97,7 @@ class ReplicaFile:
     def _transact(self, work: Callable[[Connection], T]) -> T:
         with self.translated():
             assert not self._closed, "the replica is closed"
-            if self._writer is None:
-                self._writer = _connected(self.path)
-            connection = self._writer
+            connection = self._writer = self._usable(self._writer)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 done = work(connection)
@@ -115,8 +114,7 @@ class ReplicaFile:
         """The reading connection, for this thread alone; each statement sees its own snapshot."""
         with self.read_lock, self.translated():
             assert not self._closed, "the replica is closed"
-            if self.reader is None:
-                self.reader = _connected(self.path)
+            self.reader = self._usable(self.reader)
             yield self.reader
 
     @contextmanager
@@ -142,7 +140,7 @@ class ReplicaFile:
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
             if code & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL):
-                self._disconnect()
+                self._suspect = {connection for connection in (self.reader, self._writer) if connection}
             raise self._ours(error, code) from error
 
     def open(self) -> None:
@@ -217,6 +215,17 @@ class ReplicaFile:
         with self.translated():
             self.reader = _connected(self.path)
             self._writer = _connected(self.path)
+
+    def _usable(self, connection: Connection | None) -> Connection:
+        """`connection`, or a new one for one that does not exist or has met an I/O error."""
+        if connection is not None and connection not in self._suspect:
+            return connection
+        fresh = _connected(self.path)
+        if connection is not None:
+            self._suspect = self._suspect - {connection}
+            with suppress(sqlite3.Error):
+                connection.close()
+        return fresh
 
     def _disconnect(self) -> None:
         with self.write_lock, self.read_lock:

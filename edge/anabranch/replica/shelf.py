@@ -81,13 +81,16 @@ ABSENT = Held(NOT_SHOWN, EMPTY)
 
 
 class Shelf:
-    """Safe for several threads: entries are replaced whole, and made under the reading lock."""
+    """Safe for several threads: entries are replaced whole, and none that is older than `_revision` is kept.
+
+    Every entry was right at `_revision` or later; `_keeping` guards both together.
+    """
 
     def __init__(self, file: ReplicaFile, rot: Rot) -> None:
         self._file = file
         self._rot = rot
         self._held: dict[DocumentId, Held] = {}
-        self._putting = threading.Lock()
+        self._keeping = threading.Lock()
         self._registers = 0
         self._connection: Connection | None = None
         self._data_version = 0
@@ -127,9 +130,10 @@ class Shelf:
 
     def held_in(self, connection: Connection, document: DocumentId, revision: int) -> Held:
         """The document as a transaction sees it that began at `revision`; from memory if still the same."""
+        is_current = revision == self._revision  # asked first: what is held then is no older
         known = self._held.get(document)
-        if known is not None and revision == self._revision:
-            return known  # nobody has written since the last look
+        if known is not None and is_current:
+            return known
         row = shown(connection, document)
         if known is not None and known.shown == row:
             return known
@@ -153,19 +157,17 @@ class Shelf:
 
     def put_written(self, documents: Mapping[DocumentId, Held], revision: int) -> None:
         """Keep what a transaction that is now committed has written, as `revision`."""
-        for document, held in documents.items():
-            self._put(document, held)
-        if self._revision == revision - 1:
-            self._revision = revision
+        with self._keeping:
+            for document, held in documents.items():
+                self._keep(document, held, revision)
+            if self._revision == revision - 1:
+                self._revision = revision
 
-    def _put(self, document: DocumentId, held: Held) -> None:
-        with self._putting:
-            self._put_newer(document, held)
-
-    def _put_newer(self, document: DocumentId, held: Held) -> None:
+    def _keep(self, document: DocumentId, held: Held, revision: int) -> None:
+        """Keep an entry that was right at `revision`, unless the shelf has gone beyond that by now."""
         before = self._held.get(document)
-        if before is not None and before.shown.revision > held.shown.revision:
-            return  # a reader that began before the last write is only now done
+        if revision < self._revision or (before and before.shown.revision > held.shown.revision):
+            return
         self._registers += held.registers - (before.registers if before else 0)
         self._held[document] = held
         if self._registers > SHELF_REGISTERS_MAX or len(self._held) > SHELF_DOCUMENTS_MAX:
@@ -174,9 +176,11 @@ class Shelf:
 
     def _load(self, document: DocumentId) -> Held:
         with self._file.snapshot() as connection:
+            revision = position(connection).revision
             held = self._read(connection, document, shown(connection, document))
-            self._put(document, held)
-            return held
+        with self._keeping:
+            self._keep(document, held, revision)
+        return held
 
     def _read(self, connection: Connection, document: DocumentId, row: Shown) -> Held:
         if not row.row:
@@ -188,22 +192,33 @@ class Shelf:
         with self._file.reading() as connection:
             (data_version,) = next(connection.execute("PRAGMA data_version"))
             if connection is not self._connection:
-                self._held = {}
-                self._registers = 0
-                self._revision = -1
-                self.forget_policies()
-            for namespace, key, revision, _ in connection.execute(SQL["changed"], (self._revision,)):
-                known = self._held.get(DocumentId(namespace, key))
-                if known is not None and known.shown.revision < revision:
-                    self._registers -= known.registers
-                    del self._held[DocumentId(namespace, key)]
-                self._revision = max(self._revision, revision)
-            link, heard_ms, applied_ms, offset, _ = connection.execute(SQL["link"]).fetchone()
+                self._forget()
+            # Read first: what changes from here on is looked at again, next time.
+            link, heard_ms, applied_ms, offset, revision = connection.execute(SQL["link"]).fetchone()
+            with self._keeping:
+                if self._held:
+                    changed = connection.execute(SQL["changed"], (self._revision,)).fetchall()
+                    for namespace, key, latest, _ in changed:
+                        self._drop(DocumentId(namespace, key), latest)
+                self._revision = max(revision, self._revision)
             self._heard = Heard(None if link is None else Link(link), heard_ms, applied_ms, offset)
             self.view += 1
             # Last, so that another thread's quick look cannot pass before the entries are dropped.
             self._connection, self._data_version = connection, data_version
             return self.view
+
+    def _drop(self, document: DocumentId, revision: int) -> None:
+        known = self._held.get(document)
+        if known is not None and known.shown.revision < revision:
+            self._registers -= known.registers
+            del self._held[document]
+
+    def _forget(self) -> None:
+        with self._keeping:
+            self._held = {}
+            self._registers = 0
+            self._revision = -1
+            self.forget_policies()
 
 
 def _policies(connection: Connection, rot: Rot) -> Policies:

@@ -220,7 +220,6 @@ def test_after_an_error_of_the_disk_the_file_is_opened_anew_instead_of_trusted(p
         with pytest.raises(StorageFailed, match="SQLITE_IOERR_FSYNC"):
             replica._file.write(fail)
 
-        assert replica._file.reader is None
         write(replica, ROUTER, {"a": 2})
         visible = replica.read(ROUTER)
         assert visible is not None
