@@ -66,11 +66,6 @@ class Anabranch:
         assert "Traceback" not in err
         return Ran(code, out, err)
 
-    @staticmethod
-    def parsed(text: str) -> Any:
-        """JSON that was printed beside an exit code other than 0."""
-        return json.loads(text)
-
     def apart(
         self, *arguments: str, stdin: str | None = None, environment: Mapping[str, str] | None = None
     ) -> Ran:

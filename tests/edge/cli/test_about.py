@@ -1,5 +1,6 @@
 import shutil
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import pytest
@@ -88,3 +89,27 @@ def test_a_replica_that_cannot_be_read_completes_nothing_silently(anabranch: Ana
     asked = {"_ANABRANCH_COMPLETE": "zsh_complete", "COMP_WORDS": "anabranch get acme", "COMP_CWORD": "2"}
     ran = anabranch.apart(environment=asked)
     assert (ran.out.strip(), ran.err) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["version"], {"anabranch.client", "sqlite3"}),
+        (["set", "acme/lab/a", "/a", "1"], set()),
+        (["get", "acme/prod/router"], set()),
+        (["list"], set()),
+    ],
+)
+def test_a_command_loads_nothing_it_does_not_need(
+    anabranch: Anabranch, arguments: list[str], absent: set[str]
+) -> None:
+    # given
+    script = "import sys; from anabranch.cli import main; main(sys.argv[1:]); print(*sys.modules)"
+    command = [sys.executable, "-c", script, *arguments]
+
+    # when
+    ran = subprocess.run(command, capture_output=True, text=True, env=anabranch.environment(), check=False)
+
+    # then
+    heavy = {"grpc", "rich", "sqlite_utils", "cryptography", "asyncio", "jsonpatch"}
+    assert not (heavy | absent) & set(ran.stdout.split())

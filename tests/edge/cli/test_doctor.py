@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 import sqlite3
@@ -50,7 +51,7 @@ def checked(anabranch: Anabranch, *arguments: str, code: int = 0) -> dict[str, A
     """The checks by name."""
     ran = anabranch("doctor", "--json", *arguments)
     assert ran.code == code
-    told = anabranch.parsed(ran.out)
+    told = json.loads(ran.out)
     assert told["ok"] is (code == 0)
     return {check["name"]: check for check in told["checks"]}
 
