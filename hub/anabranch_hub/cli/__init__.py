@@ -2,9 +2,13 @@
 
 import sys
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """The console script."""
-    from anabranch_hub.cli.program import run
-
+    try:
+        from anabranch_hub.cli.program import run
+    except KeyboardInterrupt:  # while half of it is imported there is nobody yet to say so nicely
+        sys.exit(INTERRUPTED)
     sys.exit(run())

@@ -86,7 +86,7 @@ def common_options() -> list[click.Parameter]:
     return [
         option(
             "--data-dir",
-            type=click.Path(file_okay=False, path_type=Path),
+            type=click.Path(path_type=Path),  # what it is and may be is said by whoever opens it
             help=f"Where the hub keeps everything.  [${DATA_DIR_VARIABLE}]",
         ),
         option(

@@ -163,7 +163,7 @@ class EmbeddedPostgres:
         except asyncio.CancelledError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            await process.communicate()  # to the end of its output: a pipe left open outlives the loop
             raise
         lines = output.decode("utf-8", "replace").strip().splitlines() or [""]
         complaints = [line for line in lines if any(word in line for word in COMPLAINTS)]

@@ -144,12 +144,15 @@ class EmbeddedServers:
         """Start both at once; the first failure breaks off the other one's start."""
         starts = [asyncio.create_task(server.start(self._progress)) for server in self._servers]
         try:
-            await asyncio.gather(*starts)
-        except BaseException:
+            done, _ = await asyncio.wait(starts, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            # Once each, which is why `gather` does not wait above: it cancels too, and a second cancellation
+            # would break off the cleaning up after the first.
             for start in starts:
                 start.cancel()
             await asyncio.gather(*starts, return_exceptions=True)
-            raise
+        for start in done:
+            start.result()
 
     async def _stop(self) -> None:
         try:

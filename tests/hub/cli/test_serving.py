@@ -50,10 +50,20 @@ def test_a_closed_terminal_stops_a_hub_as_politely(data_dir: Path) -> None:
         assert hub.stop(signal.SIGHUP) == 0
 
 
-@pytest.mark.parametrize("line", ["postgres: starting", "store: migrating"])
-def test_a_hub_that_is_stopped_while_it_starts_leaves_no_process_behind(data_dir: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    ("first", "line"),
+    [
+        (True, "postgres: creating the database cluster"),
+        (False, "postgres: starting"),
+        (False, "store: migrating"),
+    ],
+)
+def test_a_hub_that_is_stopped_while_it_starts_leaves_no_process_behind(
+    data_dir: Path, tmp_path: Path, first: bool, line: str
+) -> None:
     # given
-    command = hub_command("serve", "--data-dir", str(data_dir), *ANY_PORTS)
+    place = tmp_path / "first" if first else data_dir
+    command = hub_command("serve", "--data-dir", str(place), *ANY_PORTS)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=surroundings()) as process:
         assert process.stderr is not None
         while line not in (seen := process.stderr.readline()):
@@ -67,6 +77,7 @@ def test_a_hub_that_is_stopped_while_it_starts_leaves_no_process_behind(data_dir
     # then
     assert process.returncode == 0, rest
     assert "Traceback" not in rest
+    assert rest.endswith("stopped\n")
     wait_until_gone(pids)
 
 
