@@ -65,7 +65,8 @@ class Rot:
         return ReplicaCorrupt(
             str(self.path),
             f"the bytes of {place} are not those that were written",
-            "check the disk; `anabranch sync --whole` fetches again what the hub has",
+            "check the disk; all else is still readable: `anabranch export` what the hub lacks, move the "
+            "file aside and enrol again with `anabranch init`",
         )
 
 
