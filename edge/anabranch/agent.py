@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from anabranch_sync.backoff import delay_ms, next_attempt
 from anabranch_sync.errors import AnabranchError
+from anabranch_sync.messages import CHUNK_BYTES_MIN
 
 from anabranch.errors import HubDenied, HubUnreachable, ReplicaError
 from anabranch.exchange import Applied, Clock, Connected, Ended, Exchange, Pulled, Pushed, Settled, Step
@@ -36,8 +37,10 @@ from anabranch.replica import Link, Replica
 
 log = logging.getLogger(__name__)
 
-# A person who asks for one exchange hears within this that there is no connection,
-CONNECT_S_MAX = 10.0
+# A person who asks for one exchange hears within this, or after so many refusals, that there is no
+# connection (four attempts take two seconds where they fail at once),
+CONNECT_S_MAX = 15.0
+CONNECT_ATTEMPTS_MAX = 4
 # and within this that there is one which brings nothing forward: a chunk takes 30 s on a 2.4 kbit/s link.
 STANDSTILL_S_MAX = 60.0
 WATCH_S = 0.5
@@ -77,6 +80,7 @@ class AgentOutcome:
 class Counts:
     """What an agent counts up. `advanced`: the present connection brought something durable forward."""
 
+    attempts: int = 0
     exchanges: int = 0
     changes_pushed: int = 0
     documents_pulled: int = 0
@@ -148,6 +152,8 @@ class _Agent:
                 # A link that breaks every few kilobytes gets somewhere only if it is used again soon.
                 attempt = 0
             pause_ms = 0 if is_first_renewal else _pause_ms(ended, attempt)
+            if once:
+                pause_ms = min(pause_ms, self._patience_ms())
             attempt = next_attempt(attempt, self._clock.now_ms() - began_ms)
             log.info("exchange ended", extra={"edge": self._identity.edge, "reason": ended.reason})
             await self._pause(ended.reason, pause_ms)
@@ -190,6 +196,9 @@ class _Agent:
             finally:
                 self._counts.bytes_up += exchange.bytes_up
                 self._counts.bytes_down += exchange.bytes_down
+                if exchange.bytes_up >= CHUNK_BYTES_MIN:
+                    # The hub may have stored a chunk and the link broken before we heard of it.
+                    self._note_advance()
 
     async def _watched(self, exchange: Coroutine[Any, Any, Ended], *, once: bool) -> Ended:
         """The exchange, until it ends, this agent is stopped, or patience does with `once`."""
@@ -204,22 +213,27 @@ class _Agent:
                 )
                 if stopping.done():
                     return Ended("stopped", settled=False)
-                if once and (reason := self._standstill()):
-                    raise HubUnreachable(self._identity.address, reason)
+                if once and not self._patience_ms():
+                    raise HubUnreachable(self._identity.address, self._standstill())
             return running.result()
         finally:
             stopping.cancel()
             running.cancel()
             await asyncio.gather(running, stopping, return_exceptions=True)
 
+    def _patience_ms(self) -> int:
+        """How long a person may be left waiting from now on."""
+        if self._advanced_s is None:
+            end_s = self._began_s + CONNECT_S_MAX
+        else:
+            end_s = self._advanced_s + STANDSTILL_S_MAX
+        return max(0, int((end_s - time.monotonic()) * 1000))
+
     def _standstill(self) -> str:
-        """Why waiting longer is of no use to a person; empty while it is."""
-        now_s = time.monotonic()
-        if self._advanced_s is None and now_s - self._began_s > CONNECT_S_MAX:
+        """What a person is told whose patience is over."""
+        if self._advanced_s is None:
             return f"no connection within {CONNECT_S_MAX:.0f} s"
-        if self._advanced_s is not None and now_s - self._advanced_s > STANDSTILL_S_MAX:
-            return f"nothing came forward for {STANDSTILL_S_MAX:.0f} s"
-        return ""
+        return f"nothing came forward for {STANDSTILL_S_MAX:.0f} s"
 
     def _give_up_if_final(self, ended: Ended) -> None:
         """Raise what a person has to hear now instead of another attempt."""
@@ -227,7 +241,9 @@ class _Agent:
             raise ended.error or HubDenied(self._identity.address, ended.reason)
         if ended.error is not None and not isinstance(ended.error, HubUnreachable):
             raise ended.error
-        if self._standstill():
+        self._counts.attempts += 1
+        refused = self._advanced_s is None and self._counts.attempts >= CONNECT_ATTEMPTS_MAX
+        if refused or not self._patience_ms():
             raise ended.error or HubUnreachable(self._identity.address, ended.reason)
 
     # The certificate.
@@ -269,9 +285,12 @@ class _Agent:
             case Pulled() | Settled():
                 pass
         if not isinstance(step, Connected | Settled):
-            self._counts.advanced = True
-            self._advanced_s = time.monotonic()
+            self._note_advance()
         self._progress(step)
+
+    def _note_advance(self) -> None:
+        self._counts.advanced = True
+        self._advanced_s = time.monotonic()
 
     async def _pause(self, reason: str, pause_ms: int) -> None:
         self._progress(Waiting(reason, pause_ms))

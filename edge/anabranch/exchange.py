@@ -183,7 +183,11 @@ class Exchange:
             if frame is None:
                 return False
             self.bytes_down += len(frame)
-            await self._carry_out(session, session.received(frame, now_ms))
+            effects = session.received(frame, now_ms)
+            if session.clock_offset_ms is not None and not self._is_connected:
+                self._is_connected = True
+                self._tell(Connected(self._address, session.clock_offset_ms))
+            await self._carry_out(session, effects)
         await self._look(session)
         await self._note(session)
         return True
@@ -219,9 +223,6 @@ class Exchange:
 
     async def _note(self, session: EdgeSession) -> None:
         """Tell, and write down for `status`, that the hub is there and has nothing newer."""
-        if session.clock_offset_ms is not None and not self._is_connected:
-            self._is_connected = True
-            self._tell(Connected(self._address, session.clock_offset_ms))
         if not session.settled:
             return
         now_s = time.monotonic()

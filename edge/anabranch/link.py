@@ -4,6 +4,7 @@ A channel is made for one attempt and closed with it: gRPC's own reconnecting an
 the agent what its link is like, and a channel's client certificate cannot be changed anyway.
 """
 
+import asyncio
 import os
 from dataclasses import dataclass
 from types import TracebackType
@@ -36,6 +37,8 @@ PING_MS = 45_000
 PONG_MS_MAX = 20_000
 # 5 KB of handshake on a 2.4 kbit/s link, and a hub that is busy.
 CALL_S_MAX = 60.0
+# All that gRPC for Python says when the link breaks under a write.
+WRITE_FAILED = "Internal error from Core"
 
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -93,9 +96,8 @@ class FrameStream:
             await self._call.write(ExchangeFrame(frame=frame))
         except aio.AioRpcError as error:
             raise _ours(self._address, error) from error
-        except aio.UsageError as error:  # the call is over already, and knows why
-            await self.read()
-            raise HubUnreachable(self._address, "the exchange is over") from error
+        except (aio.UsageError, asyncio.InvalidStateError) as error:
+            raise await self._over() from error
 
     async def finish(self) -> None:
         """Say that nothing more will come, and wait until the hub has taken in everything before."""
@@ -105,6 +107,12 @@ class FrameStream:
                 pass
         except aio.AioRpcError as error:
             raise _ours(self._address, error) from error
+        except (aio.UsageError, asyncio.InvalidStateError) as error:
+            raise await self._over() from error
+
+    async def _over(self) -> HubError:
+        """Why the call ended before we knew."""
+        return _translated(self._address, await self._call.code(), str(await self._call.details() or ""))
 
     def cancel(self) -> None:
         """Give it up at once. Safe to repeat, and after its end."""
@@ -174,19 +182,20 @@ def _channel(address: str, credentials: Any) -> aio.Channel:
 
 
 def _ours(address: str, error: aio.AioRpcError) -> HubError:
-    details = str(error.details() or "")
-    match error.code():
+    return _translated(address, error.code(), str(error.details() or ""))
+
+
+def _translated(address: str, status: grpc.StatusCode, details: str) -> HubError:
+    match status:
         case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.UNAUTHENTICATED:
             return HubDenied(address, details)
         case grpc.StatusCode.UNAVAILABLE if "CERTIFICATE_VERIFY_FAILED" in details:
             return HubUnverified(address, "its certificate does not end in the root of this edge's hub")
         case grpc.StatusCode.UNIMPLEMENTED:
             return HubUnverified(address, "it speaks gRPC, but not this protocol: another port or program")
-        case code:
-            return HubUnreachable(address, _told(code, details))
-
-
-def _told(code: grpc.StatusCode, details: str) -> str:
-    """gRPC's own words, short enough for a line: what came last says most."""
-    cause = details.rsplit("last error:", 1)[-1].strip() or code.name.lower().replace("_", " ")
-    return cause if len(cause) <= 160 else f"{cause[:157]}..."
+        case grpc.StatusCode.INTERNAL if details == WRITE_FAILED:
+            return HubUnreachable(address, "the link broke")
+        case _:
+            # gRPC's own words, short enough for a line: what came last says most.
+            cause = details.rsplit("last error:", 1)[-1].strip() or status.name.lower().replace("_", " ")
+            return HubUnreachable(address, cause if len(cause) <= 160 else f"{cause[:157]}...")

@@ -23,6 +23,7 @@ from anabranch_sync.errors import ProtocolViolation, WireError
 from anabranch_sync.ids import START, Cursor
 from anabranch_sync.messages import (
     CHUNK_BYTES_MAX,
+    CHUNK_BYTES_MIN,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     WINDOW_BYTES,
@@ -343,7 +344,7 @@ class HubSession:
         )
         self._awaiting_visible = True
         pieces: list[HubEffect] = [self._send(piece) for piece in self._sending.pieces()]
-        if len(pieces) > 1 and not offset:
+        if self._sending.total > CHUNK_BYTES_MIN and not offset:
             return [Spool(self._sending.batch, sealed), *pieces]
         return pieces
 

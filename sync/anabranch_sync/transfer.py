@@ -40,7 +40,10 @@ class Sending:
         self._sent = self._stored = offset if 0 <= offset < len(sealed) else 0
         self._chunk_bytes = min(CHUNK_BYTES_MIN, chunk_bytes_max)
         self._chunk_bytes_max = chunk_bytes_max
-        self._window_bytes = window_bytes
+        # One chunk until the first is acknowledged: what a break catches on its way is lost, and a link that
+        # breaks every few kilobytes must get a whole chunk through between two breaks.
+        self._window_bytes = self._chunk_bytes
+        self._window_bytes_max = window_bytes
         self._begun = False
 
     @property
@@ -70,6 +73,7 @@ class Sending:
         if offset > self._stored:
             # The link carries chunks of this size: try larger ones, which cost fewer bytes each.
             self._chunk_bytes = min(2 * self._chunk_bytes, self._chunk_bytes_max)
+            self._window_bytes = min(4 * self._window_bytes, self._window_bytes_max)
         self._stored = offset
         return self.pieces()
 

@@ -249,13 +249,19 @@ def test_a_batch_of_any_length_arrives_from_any_offset(length: int, chance: obje
     assert whole == rest == sealed
 
 
-def test_no_more_than_the_window_is_on_its_way() -> None:
+def test_one_chunk_goes_first_and_no_more_than_the_window_is_ever_on_its_way() -> None:
     sending = _sending(bytes(1_000_000))
 
-    on_the_way = sum(len(piece.piece) for piece in sending.pieces())
-
-    assert WINDOW_BYTES <= on_the_way < WINDOW_BYTES + CHUNK_BYTES_MAX
+    (first,) = sending.pieces()
+    assert len(first.piece) == CHUNK_BYTES_MIN
     assert sending.pieces() == []
+
+    sent = stored = len(first.piece)
+    for _ in range(4):
+        sent += sum(len(piece.piece) for piece in sending.stored(stored))
+        assert sent - stored < WINDOW_BYTES + CHUNK_BYTES_MAX
+        stored = sent
+    assert sum(len(piece.piece) for piece in sending.stored(stored)) >= WINDOW_BYTES
 
 
 def test_chunks_start_small_and_grow_while_the_link_carries_them() -> None:

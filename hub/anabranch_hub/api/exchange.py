@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,9 +60,10 @@ STOPPING = Interruption("stopping", "this hub stops")
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """One exchange, for the log and for gRPC's status. `interruption` None: the edge ended it, or a rule."""
+    """One exchange, for the log and for gRPC's status: ended by the edge, by the session, or interrupted."""
 
     reason: str
+    by_edge: bool = False
     interruption: Interruption | None = None
 
 
@@ -146,8 +147,9 @@ class Exchange:
             self._streams.leave(self)
         if self._interruption is not None:
             await self._say_farewell(self._interruption)
-            return Finished(f"{self._interruption.order}: {self._interruption.reason}", self._interruption)
-        return Finished(self._reason)
+            reason = f"{self._interruption.order}: {self._interruption.reason}"
+            return Finished(reason, interruption=self._interruption)
+        return Finished(self._reason or "the edge ended it", by_edge=not self._reason)
 
     async def _exchange(self) -> None:
         session = self._session
@@ -161,7 +163,6 @@ class Exchange:
                 if reading.done():
                     frame = reading.result()
                     if frame is None:
-                        self._reason = self._reason or "the edge ended it"
                         return
                     self.carried.frames_up += 1
                     self.carried.bytes_up += len(frame)
@@ -190,6 +191,8 @@ class Exchange:
         while queue:
             try:
                 queue.extend(self._owing(await self._done(queue.popleft())))
+            except Fenced as error:
+                queue.extend(self._owing(self._session.fenced(error.reason)))
             except RequestRefused as error:
                 return self.interrupt(Interruption("refused", str(error)))
             except StoreUnavailable as error:
@@ -213,10 +216,7 @@ class Exchange:
                 return session.opened(opening, self._clock.now_ms())
             case Decide(entries, chain):
                 self.carried.changes_up += len(entries)
-                try:
-                    answer = await store.decide(tenant, edge, entries, chain)
-                except Fenced as error:
-                    return session.fenced(error.reason)
+                answer = await store.decide(tenant, edge, entries, chain)
                 self._streams.moved(tenant, answer.hub_seq)
                 return session.decided(answer)
             case Draw(after, always):
@@ -224,13 +224,13 @@ class Exchange:
                 self.carried.documents_down += len(pull.documents) if pull else 0
                 return session.drawn(pull)
             case StorePart(batch, total, offset, piece):
-                await store.store_upload(tenant, incarnation, batch, total, offset, piece)
+                await _to_its_end(store.store_upload(tenant, incarnation, batch, total, offset, piece))
             case Spool(batch, sealed):
-                await store.spool(tenant, incarnation, batch, sealed)
+                await _to_its_end(store.spool(tenant, incarnation, batch, sealed))
             case Recall(batch):
                 return session.recalled(await store.spooled(tenant, incarnation, batch))
             case Seen(cursor):
-                await store.seen(tenant, incarnation, cursor)
+                await _to_its_end(store.seen(tenant, incarnation, cursor))
             case Close(reason):
                 self._reason = reason
         return ()
@@ -261,3 +261,17 @@ class Exchange:
                         await self._send(effect.frame)
         except (TimeoutError, OSError):
             pass
+
+
+async def _to_its_end(storing: Coroutine[None, None, None]) -> None:
+    """Finish what was begun even if the link breaks meanwhile.
+
+    gRPC cancels a stream with its link. A link that breaks with every chunk would otherwise never get one
+    onto the disk.
+    """
+    task = asyncio.ensure_future(storing)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

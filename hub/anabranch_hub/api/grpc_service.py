@@ -196,6 +196,10 @@ class _Service:
         finished = Finished("the link broke")
         try:
             finished = await stream.run()
+        except Exception as error:  # the top of the task
+            finished = Finished(f"unexpected {type(error).__name__}")
+            log.exception("exchange failed", extra={"tenant": peer.tenant, "edge": peer.edge})
+            await context.abort(grpc.StatusCode.INTERNAL, "the hub cannot serve this: ask its operator")
         finally:
             log.info(
                 "exchange finished",
@@ -210,6 +214,8 @@ class _Service:
             )
         if finished.interruption is not None:
             await context.abort(_STATUS_OF_ORDER[finished.interruption.order], finished.interruption.reason)
+        if not finished.by_edge:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, finished.reason)
 
     async def renew(self, request: RenewRequest, context: aio.ServicerContext) -> RenewReply:
         """A new certificate for the one shown."""
