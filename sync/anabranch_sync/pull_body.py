@@ -12,23 +12,30 @@ from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import Cursor
 from anabranch_sync.packing import unpack
 from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run
+from anabranch_sync.tables import completed, trimmed
 from anabranch_sync.value import check
+
+# The last fields of most pulls, which are then left out.
+_NOTHING_MORE: tuple[object, ...] = ([], [], None, [], [], False, 0)
 
 
 def encode_pull(pull: Pull) -> bytes:
     """The body of `pull`. Equal pulls have equal bytes."""
-    body: bytes = msgpack.packb(
-        [
-            [pull.after.epoch, pull.after.hub_seq, pull.upto.epoch, pull.upto.hub_seq - pull.after.hub_seq],
-            [pull.digest.count, pull.digest.sum.to_bytes(DIGEST_BYTES, "big")],
-            pack_documents(pull.documents) if pull.documents else None,
-            [number for run in pull.runs for number in (run.first_local, run.first_hub_seq, run.count)],
-            [[result.local_seq, str(result.outcome), result.reason] for result in pull.results],
-            [_packed_notice(notice) for notice in pull.notices],
-            list(pull.versions),
-            pull.whole,
-        ]
-    )
+    row = [
+        pull.after.epoch,
+        pull.after.hub_seq,
+        pull.upto.hub_seq - pull.after.hub_seq,
+        pull.digest.count,
+        pull.digest.sum.to_bytes(DIGEST_BYTES, "big"),
+        [number for run in pull.runs for number in (run.first_local, run.first_hub_seq, run.count)],
+        list(pull.versions),
+        pack_documents(pull.documents) if pull.documents else None,
+        [_packed_notice(notice) for notice in pull.notices],
+        [[result.local_seq, str(result.outcome), result.reason] for result in pull.results],
+        pull.whole,
+        pull.upto.epoch - pull.after.epoch,
+    ]
+    body: bytes = msgpack.packb(trimmed(row, _NOTHING_MORE))
     return body
 
 
@@ -36,9 +43,9 @@ def decode_pull(body: bytes) -> Pull:
     """The pull of `encode_pull`'s bytes. Raises CorruptFrame."""
     raw = unpack(body)
     try:
-        (epoch, hub_seq, upto_epoch, step), (count, total), documents, runs, results, notices = raw[:6]
-        versions, whole = raw[6:8]
-        after, upto = Cursor(epoch, hub_seq), Cursor(upto_epoch, hub_seq + step)
+        epoch, hub_seq, step, count, total, *rest = completed(raw, 12, _NOTHING_MORE)
+        runs, versions, documents, notices, results, whole, epochs = rest
+        after, upto = Cursor(epoch, hub_seq), Cursor(epoch + epochs, hub_seq + step)
         for cursor in (after, upto):
             check_facts(0, cursor, "", "", 0)
         numbers = [_natural(number) for number in runs]

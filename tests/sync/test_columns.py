@@ -42,8 +42,9 @@ SOME = Document(
 )
 
 
-def pushed(*ops: tuple[Slot, Value]) -> list[Entry]:
-    change = Change(5, START, "ada", "", tuple(Op(DOCUMENT, slot, value) for slot, value in ops))
+def pushed(*ops: tuple[Slot, Value], restores: int = 0) -> list[Entry]:
+    told = tuple(Op(DOCUMENT, slot, value) for slot, value in ops)
+    change = Change(5, START, "ada", "", told, restores=restores)
     return [entry(Dot(3, 8), change), entry(Dot(3, 9), replace(change, timestamp=6))]
 
 
@@ -179,41 +180,71 @@ def test_mutated_tables_are_refused_or_read_and_nothing_else(
 
 # What fuzzing found, or would take long to find: one damaged cell, everything else as it should be.
 DAMAGED_PUSHES: list[tuple[tuple[int, ...], object]] = [
-    ((0,), -1), ((0,), None), ((1,), "8"), ((2,), []), ((2, 0), -1), ((2, 0), 2**63), ((3, 0), 1.0),
-    ((4, 1), -1),
-    # runs that stand for many rows, for none, or for a row that does not exist
-    ((5, 1), 2**62), ((5, 1), 4_000_000), ((5, 1), 0), ((5, 1), -2), ((5, 0), 7), ((5, 0), True),
-    ((10, 0), 9),
-    ((9, 0), 3), ((9,), []), ((9,), [4]), ((9,), {}), ((11, 1), 2),
+    ((0,), -1), ((0,), None), ((1,), "8"), ((3,), 1.0), ((3,), -1), ((4,), -1), ((4,), [0, -1]),
+    # timestamps: milliseconds, counters
+    ((2,), []), ((2, 0), [-1, 0]), ((2, 0), [2**63, 0]), ((2, 0), []), ((2, 0), 5), ((2, 1), [5]),
+    ((2, 1), [5, 2**16]), ((2, 1), -1),
+    # columns that stand for many rows, for none, or for a row that does not exist
+    ((10,), [[0, 2**62]]), ((10,), [[0, 4_000_000]]), ((10,), [[0, 0]]), ((10,), [[0, -2]]),
+    ((10,), [[7, 2]]), ((10,), [[True, 2]]), ((10,), [[0]]), ((10,), [0]), ((10,), [0, 0, 0]),
+    ((10,), 7), ((10,), True),
+    ((10,), None), ((10,), {}), ((5,), 1), ((5,), -1), ((7,), 1), ((7,), []),
+    ((12,), 3), ((12,), []), ((12,), [4]), ((12,), {}), ((12,), -4), ((12,), [8, 1]),
     # elements and deletions
-    ((12, 0, 0), -1), ((12, 0, 1), "text"), ((12, 0), [1]), ((12,), [[0, b"\xc0"]] * 2 + [[0, 5]]),
-    ((13,), [0]), ((13,), [1, 1]), ((13,), [99]), ((13,), [-1, 0]), ((13,), ["0"]), ((13,), {}),
+    ((9, 4, 0, 0), -1), ((9, 4, 0, 1), "text"), ((9, 4, 0), [1]), ((9, 4), [[0, b"\xc0"]] * 2 + [[0, 5]]),
+    ((9, 4), [[99, b"\x01"]]), ((9, 4), 5),
+    ((9, 3), [0]), ((9, 3), [1, 1]), ((9, 3), [99]), ((9, 3), [-1, 0]), ((9, 3), ["0"]), ((9, 3), {}),
     # values
-    ((14, 0), {"a": 1}), ((14, 0), b"bytes"), ((14,), "12"), ((14,), []),
-    ((14, 0), [[[[]]] * 3] * 70 + [float("nan")]),
+    ((9, 2, 0), {"a": 1}), ((9, 2, 0), b"bytes"), ((9, 2), "12"), ((9, 2), []), ((9, 2, 0), 2**63),
+    ((9, 2, 0), [[[[]]] * 3] * 70 + [float("nan")]), ((9,), []), ((9,), 5),
     # names
-    ((15, 0), 5), ((15, 0), ["a", "d", "a"]), ((15, 0), "a\nb"), ((15, 0), "a" * 400), ((15,), "ada"),
-    ((16, 0), b""),
-    ((17, 0), "ab"), ((17, 0), [5]), ((17, 0), {"a": 1}), ((18, 0, 0), 5), ((18, 0, 0), ".."),
-    ((18, 0, 1), None),
-    ((18, 0, 1), ["config"]), ((18, 0), ["acme"]), ((18,), {"acme": "config"}),
+    ((11, 0), 5), ((11, 0), ["a", "d", "a"]), ((11, 0), "a\nb"), ((11, 0), "a" * 400), ((11,), "ada"),
+    ((14, 0), b""), ((16, 0), "ab"), ((16, 0), [5]), ((16, 0), {"a": 1}), ((16,), "ab"),
+    ((6, 0), 5), ((6, 0), ".."), ((6, 0), None), ((6, 0), ["config"]), ((6,), {"acme": "config"}),
+    ((8, 0), 5), ((8, 0), ".."), ((8,), {}),
     # paths
-    ((19, 0, 0), 1), ((19, 0, 0), -1), ((19, 0, 1), 5), ((19, 0, 1), b"a"), ((19, 0), []),
-    ((19,), [[0, *"a" * 65]]),
+    ((9, 0, 0, 0), 1), ((9, 0, 0, 0), -1), ((9, 0, 0, 1), 5), ((9, 0, 0, 1), b"a"), ((9, 0, 0), []),
+    ((9, 0), [[0, *"a" * 65]]), ((9, 0), 5), ((9, 1), 4), ((9, 1), -1), ((9, 1), [0]),
+    ((17,), -1), ((17,), "9"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("place", "to"), DAMAGED_PUSHES)
 def test_a_push_with_one_damaged_cell_is_refused(place: tuple[int, ...], to: object) -> None:
+    # the last column holds something, so that none before it is left out
     body = encode_entries(
         pushed(
-            (Slot(("a", "b")), 1), (Slot(("l",), b"\x01"), 1), (Slot(("c",)), DELETED), (Slot(("d",)), [2])
+            (Slot(("a", "b")), 1),
+            (Slot(("l",), b"\x01"), 1),
+            (Slot(("c",)), DELETED),
+            (Slot(("d",)), [2]),
+            restores=9,
         )
     )
     assert decode_entries(body)
 
     with pytest.raises(CorruptFrame):
         decode_entries(damaged(body, *place, to=to))
+
+
+# The same for the documents of a pull.
+DAMAGED_TABLES: list[tuple[tuple[int, ...], object]] = [
+    ((0,), {}), ((0, 0), 5), ((0, 0), ".."), ((0,), ["b", "b"]), ((0,), []), ((1,), 1), ((1,), [0]),
+    ((2,), "acme"), ((2, 0), ".."), ((3,), -1), ((3,), 2**63), ((3,), [4]),
+    ((4,), 3), ((4,), [4, 5]), ((4,), -4), ((4,), [8]), ((4,), None),
+    ((5, 0, 0), [-1, 0, 0]), ((5, 1), -1), ((5, 2), -1), ((5,), []),
+    ((6, 1), 0), ((6, 2), []), ((7,), 99), ((7,), -1), ((7,), [0]),
+    ((8, 0, 0), 99), ((8, 0, 0), -1), ((8, 0, 1), 99), ((8,), 5), ((8,), [[3, 0], [3, 1]]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "to"), DAMAGED_TABLES)
+def test_a_table_of_documents_with_one_damaged_cell_is_refused(place: tuple[int, ...], to: object) -> None:
+    table = msgpack.packb(pack_documents({DOCUMENT: SOME, document_id("acme/prod", "b"): SOME}))
+    assert len(unpack_documents(unpack(table))) == 2
+
+    with pytest.raises((*MALFORMED, CorruptFrame)):
+        unpack_documents(unpack(damaged(table, *place, to=to)))
 
 
 DAMAGED_DOCUMENTS: list[tuple[tuple[int, ...], object]] = [
@@ -249,7 +280,7 @@ def test_the_root_has_no_value_but_that_of_an_empty_object() -> None:
     root_values: list[object] = [1, None, [], "x"]
     for value in root_values:
         with pytest.raises(CorruptFrame, match="root"):
-            decode_entries(damaged(encode_entries(pushed((Slot(()), {}))), 14, to=[value, value]))
+            decode_entries(damaged(encode_entries(pushed((Slot(()), {}))), 9, 2, to=[value, value]))
 
 
 def test_a_leaf_is_no_deeper_than_its_document_may_be() -> None:
@@ -266,7 +297,7 @@ def test_paths_that_share_their_keys_stay_within_a_bound() -> None:
     many = [[0, *"k" * 63], *[[62, "k"]] * 70_000]
 
     with pytest.raises(CorruptFrame, match="paths of more than"):
-        decode_entries(damaged(encode_entries(pushed((Slot(("a",)), 1))), 19, to=many))
+        decode_entries(damaged(encode_entries(pushed((Slot(("a",)), 1))), 9, 0, to=many))
 
 
 @pytest.mark.parametrize("body", [b"", b"\x90", b"\xc0", b"\x01", b"\x80", b"\xc1", b"\xdd\xff\xff\xff\xff"])

@@ -1,0 +1,253 @@
+"""What tables are made of: numbers, paths, stamps and leaves, packed, and believed only when checked.
+
+A column is one number where all its rows are the same, runs where they repeat, else each number. How
+many rows it has is always known from something that cannot be written shorter than it is, so that a few
+bytes never stand for many rows. Whatever is wrong raises one of MALFORMED.
+"""
+
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import accumulate
+from typing import Any, TypeAlias, TypeVar
+
+from anabranch_sync.change import unpacked_leaf, unpacked_slot
+from anabranch_sync.clock import COUNTER_BITS, TIMESTAMP_MAX, Timestamp
+from anabranch_sync.errors import InvalidInput
+from anabranch_sync.path import ROOT, Path
+from anabranch_sync.register import DELETED, Slot, Stamp, Value
+from anabranch_sync.value import INT_MAX, INT_MIN, ordered
+
+# What malformed columns raise while they are taken apart; one place names them all.
+MALFORMED = (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError, InvalidInput)
+
+# Sharing makes a path of 64 keys out of three bytes. The largest scope met in practice, 5,000
+# documents of 50 fields each four deep with nothing in common, has a million.
+_PATH_KEYS_MAX = 4_000_000
+
+# A leaf may be one byte long and takes some 200 once it is a register. The largest pull that
+# packing.RAW_BYTES_MAX allows has 1.3 million of the catalogue's.
+_LEAVES_MAX = 2_000_000
+
+_COUNTER_MASK = (1 << COUNTER_BITS) - 1
+
+T = TypeVar("T", bound=Hashable)
+
+Row: TypeAlias = list[Any]
+Leaf: TypeAlias = tuple[Slot, Value]
+
+
+class Table(dict[T, int]):
+    """Distinct things in order of first use, each with its number."""
+
+    def index(self, thing: T) -> int:
+        return self.setdefault(thing, len(self))
+
+
+def trimmed(row: Row, defaults: Sequence[object]) -> Row:
+    """`row` without those of its last fields that have the values of `defaults`, its last fields'."""
+    kept = len(row)
+    while kept > len(row) - len(defaults) and row[kept - 1] == defaults[kept - 1 - len(row)]:
+        kept -= 1
+    return row[:kept]
+
+
+def completed(row: Row, length: int, defaults: Sequence[object]) -> Row:
+    """`trimmed` undone; what a newer peer adds at the end is left out. Raises ValueError."""
+    if type(row) is not list or len(row) < length - len(defaults):
+        raise ValueError("a table lacks columns")
+    return [*row, *defaults[len(row) - length :]][:length] if len(row) < length else row[:length]
+
+
+def column(numbers: Iterable[int]) -> int | list[Any]:
+    """The shortest of the three forms."""
+    listed = list(numbers)
+    packed = runs(listed)
+    if len(packed) == 2:
+        return packed[0]
+    return [packed] if len(packed) < len(listed) else listed
+
+
+def expanded(packed: Any, length: int) -> list[int]:
+    """The `length` numbers of a column."""
+    if type(packed) is int:
+        return [packed] * length
+    if type(packed) is not list:
+        raise ValueError("a column is not a list")
+    if len(packed) == 1 and type(packed[0]) is list:
+        return run_out(packed[0], length)
+    if len(packed) != length:
+        raise ValueError(f"a column of other than {length} rows")
+    return [integer(number) for number in packed]
+
+
+def packed_timestamps(timestamps: Sequence[Timestamp]) -> Row:
+    """Milliseconds as differences, and counters, which are seldom other than 0."""
+    walls = deltas(timestamp >> COUNTER_BITS for timestamp in timestamps)
+    return [walls, column(timestamp & _COUNTER_MASK for timestamp in timestamps)]
+
+
+def unpacked_timestamps(packed: Any) -> list[Timestamp]:
+    """As many timestamps as there are differences."""
+    walls, counters = packed
+    if type(walls) is not list:
+        raise ValueError("a column is not a list")
+    timestamps = []
+    for wall, counter in zip(summed(walls), expanded(counters, len(walls)), strict=True):
+        timestamp = wall << COUNTER_BITS | counter
+        if not (0 <= counter <= _COUNTER_MASK and 0 <= timestamp <= TIMESTAMP_MAX):
+            raise ValueError(f"timestamp {timestamp} out of range")
+        timestamps.append(timestamp)
+    return timestamps
+
+
+def packed_leaves(leaves: Sequence[Leaf]) -> Row:
+    """``[paths, path of each, values, deleted, elements]``, of which the last two may be left out.
+
+    Values are in the order of their paths: those of one field look alike.
+    """
+    table = sorted({slot.path for slot, _ in leaves})
+    numbers = {path: number for number, path in enumerate(table)}
+    places = [numbers[slot.path] for slot, _ in leaves]
+    placed = (leaves[index][1] for index in _by_place(places))
+    row = [
+        packed_paths(table),
+        column(places),
+        [ordered(value) for value in placed if value is not DELETED],
+        [index for index, (_, value) in enumerate(leaves) if value is DELETED],
+        [[index, slot.element] for index, (slot, _) in enumerate(leaves) if slot.element is not None],
+    ]
+    return trimmed(row, ([], []))
+
+
+def unpacked_leaves(packed: Any) -> list[Leaf]:
+    """The leaves of `packed_leaves`' table."""
+    raw_paths, places, values, deleted, elements = completed(packed, 5, ([], []))
+    if not all(type(each) is list for each in (raw_paths, values, deleted, elements)):
+        raise ValueError("a column is not a list")
+    paths = unpacked_paths(raw_paths)
+    count = len(values) + len(deleted)
+    if count > _LEAVES_MAX:
+        raise ValueError(f"{count} leaves, limit {_LEAVES_MAX}")
+    numbers = [natural(number) for number in expanded(places, count)]
+    element_at = {natural(index): element for index, element in elements}
+    deleted_at = {natural(index) for index in deleted}
+    if len(deleted_at) != len(deleted) or not all(index < count for index in deleted_at):
+        raise ValueError("deletions are not distinct operations")
+    if len(element_at) != len(elements) or not all(index < count for index in element_at):
+        raise ValueError("elements are not of distinct operations")
+    shared = [Slot(path) for path in paths]  # one for all documents that have such a field
+    leaves: list[Leaf] = [(shared[number], DELETED) for number in numbers]
+    for index, element in element_at.items():
+        leaves[index] = unpacked_slot(paths[numbers[index]], element), DELETED
+    remaining = iter(values)
+    for index in _by_place(numbers):
+        if index not in deleted_at:
+            slot = leaves[index][0]
+            leaves[index] = slot, _unpacked_value(slot, next(remaining))
+    return leaves
+
+
+def _unpacked_value(slot: Slot, value: Any) -> Value:
+    """Most values are text or numbers below a path, which msgpack has checked but for their size."""
+    kind = type(value)
+    if slot.path and (kind is str or kind is bool or (kind is int and INT_MIN <= value <= INT_MAX)):
+        return value  # type: ignore[no-any-return]
+    return unpacked_leaf(slot, value)
+
+
+def _by_place(places: Sequence[int]) -> list[int]:
+    return sorted(range(len(places)), key=places.__getitem__)
+
+
+def packed_stamps(stamps: Iterable[Stamp]) -> Row:
+    table = list(stamps)
+    return [
+        deltas(stamp.timestamp for stamp in table),
+        runs(stamp.actor for stamp in table),
+        deltas(stamp.hub_seq for stamp in table),
+    ]
+
+
+def unpacked_stamps(packed: Any) -> list[Stamp]:
+    timestamps, actors, positions = packed
+    count = len(timestamps)
+    columns = summed(timestamps), run_out(actors, count), summed(positions)
+    table = [Stamp(*row) for row in zip(*columns, strict=True)]
+    for stamp in table:
+        if not (0 <= stamp.timestamp <= TIMESTAMP_MAX and stamp.actor >= 0 and stamp.hub_seq >= 0):
+            raise ValueError(f"stamp {tuple(stamp)} out of range")
+    return table
+
+
+def packed_paths(paths: Iterable[Path]) -> Row:
+    """Each path as the keys it has in common with the one before, counted, and the rest."""
+    packed: Row = []
+    before: Path = ROOT
+    for path in paths:
+        shared = 0
+        while shared < min(len(path), len(before)) and path[shared] == before[shared]:
+            shared += 1
+        packed.append([shared, *path[shared:]])
+        before = path
+    return packed
+
+
+def unpacked_paths(packed: Any) -> list[Path]:
+    paths: list[Path] = []
+    before: Path = ROOT
+    keys = 0
+    for shared, *rest in packed:
+        if natural(shared) > len(before):
+            raise ValueError("path refers to more keys than the one before has")
+        before = unpacked_slot((*before[:shared], *rest), None).path
+        paths.append(before)
+        keys += len(before)
+        if keys > _PATH_KEYS_MAX:
+            raise ValueError(f"paths of more than {_PATH_KEYS_MAX} keys")
+    return paths
+
+
+def deltas(numbers: Iterable[int]) -> list[int]:
+    """Differences to the number before: small where the numbers grow slowly."""
+    before = 0
+    result = []
+    for number in numbers:
+        result.append(number - before)
+        before = number
+    return result
+
+
+def summed(deltas: Any) -> list[int]:
+    return list(accumulate(integer(delta) for delta in deltas))
+
+
+def runs(numbers: Iterable[int]) -> list[int]:
+    """``number, count`` pairs in one flat list: columns repeat themselves."""
+    result: list[int] = []
+    for number in numbers:
+        if result and result[-2] == number:
+            result[-1] += 1
+        else:
+            result += [number, 1]
+    return result
+
+
+def run_out(packed: Any, length: int) -> list[int]:
+    """The `length` numbers of `runs`."""
+    if sum(natural(count) for count in packed[1::2]) != length:
+        raise ValueError(f"a column of other than {length} rows")
+    result: list[int] = []
+    for number, count in zip(packed[::2], packed[1::2], strict=True):
+        result += [integer(number)] * count
+    return result
+
+
+def integer(number: object) -> int:
+    if type(number) is not int:
+        raise ValueError(f"{number!r} is not an integer")
+    return number
+
+
+def natural(number: object) -> int:
+    if type(number) is not int or not 0 <= number <= INT_MAX:
+        raise ValueError(f"{number!r} is not a natural number")
+    return number
