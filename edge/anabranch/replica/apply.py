@@ -150,7 +150,7 @@ class _Application:
             self.connection.executemany(SQL["decided_document"], pairs)
 
     def _show(self, stale: list[DocumentId], seen: dict[DocumentId, int]) -> None:
-        outbox = Outbox(self.connection, self.at.incarnation, self.rot)
+        outbox = Outbox(self.connection, self.at.incarnation, self.rot, self.shelf.decoded)
         policies: Policies | None = None
         for document in stale:
             if policies is None and _is_judged(document):

@@ -79,7 +79,7 @@ def adopt(connection: Connection, incarnation: Incarnation, shelf: Shelf, rot: R
     connection.executemany(SQL["write_document"], [(row, renumbered[seq]) for row, seq in pairs])
     connection.execute(SQL["drop_parts"])
     connection.execute(SQL["adopted"], (incarnation, CHAIN_START, len(renumbered), chain, at.revision + 1))
-    outbox = Outbox(connection, incarnation, rot)
+    outbox = Outbox(connection, incarnation, rot, shelf.decoded)
     policies = shelf.policies_in(connection)
     for row, namespace, key in connection.execute(SQL["pending_documents"]).fetchall():
         document = DocumentId(namespace, key)

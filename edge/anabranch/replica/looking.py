@@ -16,7 +16,7 @@ from anabranch.replica.facts import Facts, Fate, Heard, Listed, LogLine, Refused
 from anabranch.replica.file import Connection, ReplicaFile
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import Rot, confirmed_body, entry, position, shown, unpack_notice
-from anabranch.replica.show import visible_state
+from anabranch.replica.show import Decoded, visible_state
 
 
 def documents(connection: Connection, prefix: str) -> list[Listed]:
@@ -94,10 +94,11 @@ def verify(connection: Connection, policies: Policies, rot: Rot) -> list[Replica
         except ReplicaCorrupt as error:
             found.append(error)
     total = ScopeDigest()
+    decoded = Decoded()
     for row, namespace, key in connection.execute(SQL["all_documents"]).fetchall():
         document = DocumentId(namespace, key)
         try:
-            visible_state(connection, document, shown(connection, document), policies, rot)
+            visible_state(connection, document, shown(connection, document), policies, rot, decoded)
             state, seen = confirmed_body(connection, document, row, rot)
             if digest(document, rebuild(state.registers)) != seen:
                 raise rot.at(str(document))

@@ -19,7 +19,7 @@ from anabranch.replica.facts import Heard, Link, Visible
 from anabranch.replica.file import Connection, ReplicaFile
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import NOT_SHOWN, Rot, Shown, confirmed_body, position, shown
-from anabranch.replica.show import visible_state
+from anabranch.replica.show import Decoded, visible_state
 
 # A register and its value take about 400 bytes: this bounds the shelf to some 200 MB for scopes far
 # larger than any met, and holds 5,000 documents of 2 KB. Absent documents are bounded by number.
@@ -97,6 +97,7 @@ class Shelf:
         self._revision = -1
         self._heard = Heard(None, None, None, None)
         self._policies: tuple[int, Policies] = (-1, NO_POLICIES)
+        self.decoded = Decoded()
         self.view = 0
 
     def look(self) -> int:
@@ -186,7 +187,7 @@ class Shelf:
         if not row.row:
             return ABSENT
         policies = self.policies_in(connection) if row.pending else NO_POLICIES
-        return Held(row, visible_state(connection, document, row, policies, self._rot))
+        return Held(row, visible_state(connection, document, row, policies, self._rot, self.decoded))
 
     def _refresh(self) -> int:
         with self._file.reading() as connection:

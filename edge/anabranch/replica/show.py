@@ -16,35 +16,50 @@ from anabranch.replica.rows import Rot, Shown, confirmed_body, entry, position, 
 # A write stores what readers see only each so many changes of a document: it would take longer than
 # the write itself, and a reader in another process merges a few changes in less time than it starts.
 KEPT_EACH = 16
-# Bodies of decoded changes kept during one transaction: eight changes of the largest size, or
-# thousands of common ones.
+# Bodies of decoded changes kept: eight changes of the largest size, or thousands of common ones.
 _DECODED_BYTES_MAX = 8 * 1024 * 1024
+
+
+class Decoded:
+    """Waiting changes cut by document, kept from one document to the next.
+
+    An import of 1,500 documents is a few changes of hundreds of documents each: decoding the whole
+    change for every document that is read took minutes. Safe for several threads: a race decodes twice.
+    """
+
+    def __init__(self) -> None:
+        self._parts: dict[tuple[Incarnation, LocalSeq, bytes], dict[DocumentId, Entry]] = {}
+        self._bytes = 0
+
+    def parts(
+        self, incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes], rot: Rot
+    ) -> dict[DocumentId, Entry]:
+        """The change of an outbox row (local_seq, checksum, body), by document. Raises ReplicaCorrupt."""
+        local_seq, checksum, body = columns
+        known = self._parts.get((incarnation, local_seq, checksum))
+        if known is not None:
+            return known
+        if self._bytes > _DECODED_BYTES_MAX:
+            self._parts, self._bytes = {}, 0
+        self._bytes += len(body)
+        parts = by_document(entry(incarnation, columns, rot))
+        self._parts[incarnation, local_seq, checksum] = parts
+        return parts
 
 
 class Outbox:
     """The changes that wait, by document, as one transaction sees them."""
 
-    def __init__(self, connection: Connection, incarnation: Incarnation, rot: Rot) -> None:
+    def __init__(self, connection: Connection, incarnation: Incarnation, rot: Rot, decoded: Decoded) -> None:
         self._connection = connection
         self._incarnation = incarnation
         self._rot = rot
-        self._parts: dict[LocalSeq, dict[DocumentId, Entry]] = {}
-        self._bytes = 0
+        self._decoded = decoded
 
     def of(self, document: DocumentId, row: int, after: LocalSeq = 0) -> list[Entry]:
         """The parts of waiting changes that touch the document, oldest first."""
         waiting = self._connection.execute(SQL["outbox_of"], (row, after)).fetchall()
-        return [self._part(document, columns) for columns in waiting]
-
-    def _part(self, document: DocumentId, columns: tuple[LocalSeq, bytes, bytes]) -> Entry:
-        local_seq, _, body = columns
-        parts = self._parts.get(local_seq)
-        if parts is None:
-            if self._bytes > _DECODED_BYTES_MAX:
-                self._parts, self._bytes = {}, 0
-            self._bytes += len(body)
-            parts = self._parts[local_seq] = by_document(entry(self._incarnation, columns, self._rot))
-        return parts[document]
+        return [self._decoded.parts(self._incarnation, columns, self._rot)[document] for columns in waiting]
 
 
 def by_document(each: Entry) -> dict[DocumentId, Entry]:
@@ -62,14 +77,20 @@ def by_document(each: Entry) -> dict[DocumentId, Entry]:
 
 
 def visible_state(
-    connection: Connection, document: DocumentId, shown: Shown, policies: Policies, rot: Rot
+    connection: Connection,
+    document: DocumentId,
+    shown: Shown,
+    policies: Policies,
+    rot: Rot,
+    decoded: Decoded,
 ) -> Document:
     """The registers readers see. Raises ReplicaCorrupt."""
     if not shown.pending:
         return confirmed_body(connection, document, shown.row, rot)[0]
     kept = visible_body(connection, document, shown.row, rot)
     upto, state = kept or (0, confirmed_body(connection, document, shown.row, rot)[0])
-    waiting = Outbox(connection, position(connection).incarnation, rot).of(document, shown.row, upto)
+    outbox = Outbox(connection, position(connection).incarnation, rot, decoded)
+    waiting = outbox.of(document, shown.row, upto)
     return overlay(document, state, waiting, policies)
 
 
