@@ -31,7 +31,7 @@ from anabranch.change_builder import Delete, Draft, Patch, Set, Step, edits, tak
 from anabranch.errors import Denied, NotFound, NothingCached
 from anabranch.patching import check_patch
 from anabranch.readings import Changed, Committed, Reading, State, Status, age_s, state_of
-from anabranch.replica import Listed, LogLine, Refused, Replica, Visible
+from anabranch.replica import Heard, Listed, LogLine, Refused, Replica, Visible
 
 # Named here because inside `Client`, `list` is its method.
 Log: TypeAlias = list[LogLine]
@@ -42,7 +42,7 @@ Refusals: TypeAlias = list[Refused]
 REPLICA_VARIABLE = "ANABRANCH_REPLICA"
 # How often a watch looks: a person does not notice it, and it costs some microseconds each time.
 WATCH_PAUSE_S = 0.05
-# A reading made this lately is given out again: `age_s` is then at most so much too small.
+# A reading made this lately is given out as it is: `age_s` is then at most so much too small.
 _REMEMBERED_S = 0.1
 # Bounds the memory of readings; the documents themselves are bounded by the replica's shelf.
 _REMEMBERED_MAX = 10_000
@@ -68,7 +68,7 @@ class Client:
 
     def __init__(self, replica: Replica) -> None:
         self.replica = replica
-        self._remembered: dict[tuple[str, str, str], tuple[int, float, Reading, bytes | None]] = {}
+        self._remembered: dict[tuple[str, str, str], tuple[int, float, Reading, bytes | None, Heard]] = {}
 
     def __enter__(self) -> "Client":
         return self
@@ -92,8 +92,11 @@ class Client:
         view = self.replica.look()
         remembered = self._remembered.get(place)
         if remembered is not None:
-            seen, until_s, reading, packed = remembered
-            if seen == view and time.monotonic() < until_s:
+            seen, until_s, reading, packed, heard = remembered
+            if seen == view:
+                if time.monotonic() >= until_s:
+                    reading = _aged(reading, heard)
+                    self._remember(place, view, reading, packed, heard)
                 return reading if packed is None else _with(reading, marshal.loads(packed))
         return self._read(place, view)
 
@@ -228,15 +231,20 @@ class Client:
         namespace, pointer, key = place
         document, path = document_id(namespace, key), parse_pointer(pointer)
         visible = self.replica.read(document)
-        reading = self._reading(document, path, visible)
+        heard = self.replica.link()
+        reading = self._reading(document, path, visible, heard)
         packed = marshal.dumps(reading.value) if isinstance(reading.value, dict | list) else None
         if len(self._remembered) >= _REMEMBERED_MAX:
             self._remembered.clear()
-        self._remembered[place] = (view, time.monotonic() + _REMEMBERED_S, reading, packed)
+        self._remember(place, view, reading, packed, heard)
         return reading if packed is None else _with(reading, marshal.loads(packed))
 
-    def _reading(self, document: DocumentId, path: Path, visible: Visible | None) -> Reading:
-        heard = self.replica.link()
+    def _remember(
+        self, place: tuple[str, str, str], view: int, reading: Reading, packed: bytes | None, heard: Heard
+    ) -> None:
+        self._remembered[place] = (view, time.monotonic() + _REMEMBERED_S, reading, packed, heard)
+
+    def _reading(self, document: DocumentId, path: Path, visible: Visible | None, heard: Heard) -> Reading:
         age = age_s(heard, time.time())
         state = state_of(heard, age)
         if visible is None:
@@ -299,7 +307,7 @@ class ChangeBuilder:
         standing = self._client.replica.read(document)
         content = self._drafts[document]
         draft = None if content is None else Visible(content, standing.version if standing else 0, 1)
-        reading = self._client._reading(document, parse_pointer(path), draft)
+        reading = self._client._reading(document, parse_pointer(path), draft, self._client.replica.link())
         return _with(reading, check(reading.value))
 
     def set(
@@ -362,17 +370,20 @@ class _Watcher:
             return None
 
 
+def _aged(reading: Reading, heard: Heard) -> Reading:
+    """The reading as of now, when nothing has changed but the time."""
+    age = age_s(heard, time.time())
+    return _again(reading, reading.value, age, state_of(heard, age))
+
+
 def _with(reading: Reading, value: Json) -> Reading:
     """The reading with the caller's own copy of the value."""
+    return _again(reading, value, reading.age_s, reading.state)
+
+
+def _again(reading: Reading, value: Json, age: float | None, state: State) -> Reading:
     return Reading(
-        reading.document,
-        reading.path,
-        value,
-        reading.version,
-        reading.pending,
-        reading.source,
-        reading.age_s,
-        reading.state,
+        reading.document, reading.path, value, reading.version, reading.pending, reading.source, age, state
     )
 
 
