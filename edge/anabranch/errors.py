@@ -15,6 +15,7 @@
     │   ├── HubDenied           4   revoked, a used token, a certificate that is not the last one
     │   └── HubUnverified       8   whoever answers there cannot prove to be this edge's hub
     ├── IdentityUnusable        7   the edge's key or certificate is missing or damaged
+    ├── IdentityForeign         8   the key and certificate beside the replica are another edge's
     └── ReplicaError            1   the file itself; nothing was changed
         ├── ReplicaMissing      7   there is no replica at that path
         ├── ReplicaExists       5   `create` never overwrites
@@ -40,6 +41,7 @@ __all__ = [
     "HubError",
     "HubUnreachable",
     "HubUnverified",
+    "IdentityForeign",
     "IdentityUnusable",
     "NotAnObject",
     "NotFound",
@@ -188,7 +190,24 @@ class IdentityUnusable(AnabranchError):
     def __init__(self, path: str, reason: str) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(f"identity {path}: {reason}: enrol this edge again with `anabranch init`")
+        super().__init__(
+            f"identity {path}: {reason}: enrol this edge again with `anabranch init --keep-replica`"
+        )
+
+
+class IdentityForeign(AnabranchError):
+    """The identity is whole, and another edge's: `found` and `expected` are TENANT/EDGE."""
+
+    exit_code = 8
+
+    def __init__(self, path: str, found: str, expected: str) -> None:
+        self.path = path
+        self.found = found
+        self.expected = expected
+        super().__init__(
+            f"identity {path} is of {found}, the replica beside it of {expected}: "
+            "put back the folder that belongs to it; nothing was sent"
+        )
 
 
 class ReplicaError(AnabranchError):
@@ -214,7 +233,7 @@ class ReplicaExists(ReplicaError):
     """There is one already, and it may hold changes the hub has not seen."""
 
     exit_code = 5
-    way_out = "nothing was overwritten; move it aside first if it is no longer wanted"
+    way_out = "nothing was overwritten; `anabranch init --keep-replica` gives it a new certificate"
 
 
 class ReplicaTooNew(ReplicaError):

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from anabranch.errors import IdentityUnusable
+from anabranch.errors import IdentityForeign, IdentityUnusable
 
 _KEY, _KEY_NEXT, _CERTIFICATE, _ROOT, _HUB = "key.pem", "key.pem.next", "cert.pem", "ca.pem", "hub"
 
@@ -73,26 +73,33 @@ def certificate_request(key_pem: bytes) -> bytes:
     return request.public_bytes(Encoding.PEM)
 
 
-def read_identity(folder: Path) -> Identity:
-    """Read the identity, and finish a renewal that was cut off. Raises IdentityUnusable."""
+def read_identity(folder: Path, *, of: str = "") -> Identity:
+    """Read the identity, and finish a renewal that was cut off.
+
+    Raises IdentityUnusable, and IdentityForeign unless it is that of the edge `of` (TENANT/EDGE).
+    """
+    reading = _HUB
     try:
         hub = json.loads((folder / _HUB).read_text())
+        address, tenant, edge = (str(hub[name]) for name in ("address", "tenant", "edge"))
+        renew_at_ms = int(hub["renew_at_ms"])
+        reading = _ROOT
+        root_pem = (folder / _ROOT).read_bytes()
+        _leaf(root_pem)
+        reading = _CERTIFICATE
         chain_pem = (folder / _CERTIFICATE).read_bytes()
-        return Identity(
-            str(hub["address"]),
-            str(hub["tenant"]),
-            str(hub["edge"]),
-            _key_of(folder, chain_pem),
-            chain_pem,
-            (folder / _ROOT).read_bytes(),
-            int(hub["renew_at_ms"]),
-        )
+        _leaf(chain_pem)
+        reading = _KEY
+        key_pem = _key_of(folder, chain_pem)
     except FileNotFoundError as error:
         raise IdentityUnusable(str(folder), f"{Path(error.filename).name} is missing") from error
     except OSError as error:
-        raise IdentityUnusable(str(folder), error.strerror or str(error)) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise IdentityUnusable(str(folder), "a file in it is damaged") from error
+        raise IdentityUnusable(str(folder), f"{reading}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise IdentityUnusable(str(folder), f"{reading} is damaged") from error
+    if of and f"{tenant}/{edge}" != of:
+        raise IdentityForeign(str(folder), f"{tenant}/{edge}", of)
+    return Identity(address, tenant, edge, key_pem, chain_pem, root_pem, renew_at_ms)
 
 
 def write_identity(folder: Path, identity: Identity) -> None:
@@ -157,9 +164,9 @@ def _key_of(folder: Path, chain_pem: bytes) -> bytes:
     if load_pem_private_key(key_pem, None).public_key() == certified:
         return key_pem
     waiting = folder / _KEY_NEXT
-    key_pem = waiting.read_bytes()
-    if load_pem_private_key(key_pem, None).public_key() != certified:
-        raise ValueError("no key belongs to the certificate")
+    key_pem = waiting.read_bytes() if waiting.exists() else b""
+    if not key_pem or load_pem_private_key(key_pem, None).public_key() != certified:
+        raise IdentityUnusable(str(folder), f"{_KEY} is not the key of {_CERTIFICATE}")
     waiting.replace(folder / _KEY)
     sync_folder(folder)
     return key_pem

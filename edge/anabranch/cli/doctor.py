@@ -100,7 +100,8 @@ def _checks(replica: Path, *, ask_hub: bool) -> Iterator[Check]:
     yield _disk(replica, status)
     yield _clock(status)
     try:
-        identity = read_identity(identity_folder(replica))
+        of = "" if status is None else f"{status.tenant}/{status.edge}"
+        identity = read_identity(identity_folder(replica), of=of)
     except AnabranchError as error:
         yield _failed("certificate", error)
         return
