@@ -99,11 +99,11 @@ async def run_agent(
     """Keep the replica and its hub equal until SIGTERM or SIGINT; with `once` until nothing is on its way.
 
     `progress` hears of every step, in the event loop's thread. Raises ReplicaError (ReplicaInUse: another
-    agent runs), IdentityUnusable; with `once` also HubUnreachable, HubDenied, HubUnverified.
+    agent runs), IdentityUnusable, IdentityForeign; with `once` also HubUnreachable, HubDenied, HubUnverified.
     """
     path = Path(replica_path)
     with Replica.open(path) as replica, replica.lock_agent():
-        identity = read_identity(identity_folder(path))
+        identity = read_identity(identity_folder(path), of=f"{replica.tenant}/{replica.edge}")
         with ThreadPoolExecutor(1, "replica") as disk, _stop_at_signals() as stop:
             agent = _Agent(replica, identity, disk, progress or (lambda step: None), stop)
             return await agent.run(once=once)
@@ -167,7 +167,7 @@ class _Agent:
             return Ended(error.reason, settled=False, denied=True, error=error)
         except HubUnreachable as error:
             if self._hub_now_ms() > self._identity.not_after_ms:
-                reason = "this edge's certificate has ended: ask for a new token and enrol it again"
+                reason = "the certificate has ended: get a token, then `anabranch init --keep-replica`"
                 return Ended(reason, settled=False, denied=True, error=HubDenied(error.address, reason))
             return Ended(error.reason, settled=False, error=error)
         except AnabranchError as error:
@@ -276,7 +276,9 @@ class _Agent:
             case Connected():
                 self._clock_offset_ms = step.clock_offset_ms
                 self._counts.exchanges += 1
-                self._advanced_s = time.monotonic()
+                if self._advanced_s is None:
+                    # Once only: a hub that takes every connection and breaks it brings nothing forward.
+                    self._advanced_s = time.monotonic()
             case Pushed():
                 self._counts.changes_pushed += step.more
             case Applied():

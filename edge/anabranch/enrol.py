@@ -21,10 +21,10 @@ from hmac import compare_digest
 from pathlib import Path
 from typing import Any
 
-from anabranch_protos.invitation import PORT_MAX, parse_token
+from anabranch_protos.invitation import PORT_MAX, InvitationToken, parse_token
 from anabranch_sync.errors import InvalidName
 
-from anabranch.errors import HubUnreachable, HubUnverified, ReplicaExists, ReplicaUnwritable
+from anabranch.errors import HubDenied, HubUnreachable, HubUnverified, ReplicaExists, ReplicaUnwritable
 from anabranch.identity import (
     Identity,
     certificate_request,
@@ -62,6 +62,11 @@ def init(
     return asyncio.run(enrolling)
 
 
+def init_again(replica: Path, hub: str, token: str, *, enrolment_address: str = "") -> Initialised:
+    """`identify_again` for a program without an event loop."""
+    return asyncio.run(identify_again(replica, hub, token, enrolment_address=enrolment_address))
+
+
 async def initialise(
     replica: Path, hub: str, token: str, *, author: str = "", enrolment_address: str = ""
 ) -> Initialised:
@@ -72,25 +77,12 @@ async def initialise(
     a failure. Raises InvalidToken, InvalidName, ReplicaExists, ReplicaUnwritable, HubError.
     """
     invitation = parse_token(token)
-    host, port = split_address(hub)
-    address = enrolment_address or _joined(host, invitation.enrolment_port or port + 1)
+    address = _enrolment_address(hub, invitation, enrolment_address)
     if replica.exists():
         raise ReplicaExists(str(replica), "there is one already")
     folder = identity_folder(replica)
     with _all_or_nothing(replica, folder):
-        root_pem = await asyncio.to_thread(_root_of, address, invitation.root_fingerprint)
-        key_pem = new_key()
-        enrolled = await _enrolled(address, root_pem, invitation.secret, certificate_request(key_pem))
-        renewed = enrolled.renewed
-        identity = Identity(
-            hub,
-            enrolled.tenant,
-            enrolled.edge,
-            key_pem,
-            renewed.chain_pem,
-            renewed.root_pem,
-            renewed.renew_at_ms,
-        )
+        identity, enrolled = await _identified(hub, address, invitation)
         write_identity(folder, identity)
         Replica.create(
             replica,
@@ -102,6 +94,53 @@ async def initialise(
             author=author or enrolled.edge,
         ).close()
     return Initialised(replica, enrolled.tenant, enrolled.edge, enrolled.prefixes)
+
+
+async def identify_again(replica: Path, hub: str, token: str, *, enrolment_address: str = "") -> Initialised:
+    """Give the edge of an existing replica a new identity: its certificate has ended, or the hub moved.
+
+    What waits in the replica waits on. The old identity stays until the new one is whole. Raises
+    ReplicaError (ReplicaInUse: stop the agent first), InvalidToken, InvalidName, HubError; HubDenied when
+    the token is another edge's, which is used up by that.
+    """
+    invitation = parse_token(token)
+    address = _enrolment_address(hub, invitation, enrolment_address)
+    folder = identity_folder(replica)
+    coming = folder.with_name(f"{folder.name}.new")
+    with Replica.open(replica) as existing, existing.lock_agent():
+        with _all_or_nothing(replica, coming):
+            identity, enrolled = await _identified(hub, address, invitation)
+            if (enrolled.tenant, enrolled.edge) != (existing.tenant, existing.edge):
+                ours = f"{existing.tenant}/{existing.edge}"
+                reason = f"the token is for {enrolled.tenant}/{enrolled.edge} and this replica is {ours}'s"
+                raise HubDenied(address, reason)
+            write_identity(coming, identity)
+        _remove(folder)
+        coming.rename(folder)
+        return Initialised(replica, existing.tenant, existing.edge, existing.scope.prefixes)
+
+
+async def _identified(hub: str, address: str, invitation: InvitationToken) -> tuple[Identity, Enrolled]:
+    """Redeem the invitation for a new key. Raises HubError."""
+    root_pem = await asyncio.to_thread(_root_of, address, invitation.root_fingerprint)
+    key_pem = new_key()
+    enrolled = await _enrolled(address, root_pem, invitation.secret, certificate_request(key_pem))
+    renewed = enrolled.renewed
+    identity = Identity(
+        hub,
+        enrolled.tenant,
+        enrolled.edge,
+        key_pem,
+        renewed.chain_pem,
+        renewed.root_pem,
+        renewed.renew_at_ms,
+    )
+    return identity, enrolled
+
+
+def _enrolment_address(hub: str, invitation: InvitationToken, given: str) -> str:
+    host, port = split_address(hub)
+    return given or _joined(host, invitation.enrolment_port or port + 1)
 
 
 def split_address(address: str) -> tuple[str, int]:

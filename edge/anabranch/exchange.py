@@ -6,6 +6,7 @@ own, so that the event loop stays free for the link; they never run at once.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -30,6 +31,7 @@ from anabranch_sync.edge_session import (
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.standing import Standing
 
+from anabranch.errors import HubError
 from anabranch.link import FrameStream
 from anabranch.replica import Link, Replica
 from anabranch.wake import woken_by_writes
@@ -44,6 +46,8 @@ LOOK_FIRST_S = 0.0005
 SYNC_S_MAX = 0.5
 # How often a status is written down that has not changed: each is a transaction with its fsync.
 HEARTBEAT_S = 30.0
+# The hub ends its side within a round trip.
+FINISH_S_MAX = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -160,16 +164,21 @@ class Exchange:
                     if not await self._go_on(session, look_s):
                         return self._ended("the hub ended the exchange")
                     if self._settled and until_settled:
-                        await self._stream.finish()
-                        return self._ended("nothing is on its way")
+                        return await self._finished("nothing is on its way")
                     if session.settled and self._clock.now_ms() >= until_ms:
-                        await self._stream.finish()
-                        return self._ended("the certificate is due for renewal")
+                        return await self._finished("the certificate is due for renewal")
             return self._ended("")
         finally:
             if self._reading is not None:
                 self._reading.cancel()
             self._stream.cancel()
+
+    async def _finished(self, reason: str) -> Ended:
+        """End in good order, so that the hub hears our last word. Without that nothing is lost."""
+        with contextlib.suppress(HubError, TimeoutError):
+            async with asyncio.timeout(FINISH_S_MAX):
+                await self._stream.finish()
+        return self._ended(reason)
 
     async def _go_on(self, session: EdgeSession, look_s: float) -> bool:
         """Wait for the next thing that happens and act on it; False when the hub has ended the stream."""

@@ -37,8 +37,16 @@ _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "ascti
 @click.option(
     "--enrolment", "enrolment_address", metavar="HOST:PORT", default="", help="Where to enrol, if elsewhere."
 )
+@click.option(
+    "--keep-replica", is_flag=True, help="Give the replica that is there a new certificate; nothing is lost."
+)
 def init(
-    invocation: Invocation, hub: str, token: str | None, token_file: str | None, enrolment_address: str
+    invocation: Invocation,
+    hub: str,
+    token: str | None,
+    token_file: str | None,
+    enrolment_address: str,
+    keep_replica: bool,
 ) -> None:
     """Enrol this machine as an edge of a hub and make its replica.
 
@@ -47,19 +55,23 @@ def init(
 
     \b
     anabranch init --hub hub.example.org:7443 --token @invitation.txt
+    anabranch init --hub hub.example.org:7443 --token @invitation.txt --keep-replica
     """
-    from anabranch.enrol import init as enrol
+    from anabranch import enrol
 
     if token is not None and token_file is not None:
         raise click.UsageError("give --token or --token-file, not both", click.get_current_context())
     invitation = _given_token(token if token_file is None else f"@{token_file}")
-    done = enrol(
-        invocation.replica,
-        hub,
-        invitation,
-        author=invocation.author or "",
-        enrolment_address=enrolment_address,
-    )
+    if keep_replica:
+        done = enrol.init_again(invocation.replica, hub, invitation, enrolment_address=enrolment_address)
+    else:
+        done = enrol.init(
+            invocation.replica,
+            hub,
+            invitation,
+            author=invocation.author or "",
+            enrolment_address=enrolment_address,
+        )
     if invocation.json:
         terminal.write_json(
             {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from anabranch.agent import run_agent
-from anabranch.enrol import initialise
+from anabranch.enrol import identify_again, initialise
 from anabranch.errors import HubDenied, HubError, HubUnreachable, HubUnverified, ReplicaExists
 from anabranch.identity import (
     certificate_request,
@@ -55,6 +55,37 @@ async def test_a_used_token_is_refused_and_leaves_nothing_behind(fleet: Fleet) -
         await initialise(again, fleet.hub.address, token)
     # then
     assert list(again.parent.iterdir()) == []
+
+
+async def test_an_edge_gets_a_new_identity_and_keeps_what_waits_in_its_replica(fleet: Fleet) -> None:
+    # given
+    path = fleet.folder / "one.db"
+    await initialise(path, fleet.hub.address, (await invited(fleet.hub, fleet.tenant, "one")).render())
+    write(path, {"written": "offline"})
+    before = identity_of(path).chain_pem
+    again = (await invited(fleet.hub, fleet.tenant, "one")).render()
+    # when
+    with pytest.raises(ReplicaExists, match="--keep-replica"):
+        await initialise(path, fleet.hub.address, again)
+    await identify_again(path, fleet.hub.address, again)
+    outcome = await run_agent(path, once=True)
+    # then
+    assert outcome.settled
+    assert identity_of(path).chain_pem != before
+    assert sorted(each.name for each in fleet.folder.glob("*.identity*")) == ["one.db.identity"]
+
+
+async def test_a_token_of_another_edge_does_not_replace_an_identity(fleet: Fleet) -> None:
+    # given
+    path = fleet.folder / "one.db"
+    await initialise(path, fleet.hub.address, (await invited(fleet.hub, fleet.tenant, "one")).render())
+    before = identity_of(path)
+    # when
+    other = (await invited(fleet.hub, fleet.tenant, "two")).render()
+    with pytest.raises(HubDenied, match="two"):
+        await identify_again(path, fleet.hub.address, other)
+    # then
+    assert identity_of(path) == before
 
 
 async def test_an_expired_token_is_refused(fleet: Fleet) -> None:
