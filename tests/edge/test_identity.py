@@ -1,38 +1,18 @@
 """The identity beside a replica: whole and this edge's own, or refused with the file that is at fault."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from anabranch.errors import IdentityForeign, IdentityUnusable
 from anabranch.identity import Identity, new_key, next_key, put_renewed, read_identity, write_identity
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-
-def certificate_for(key_pem: bytes) -> bytes:
-    key = load_pem_private_key(key_pem, None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(x509.Name([]))
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=1))
-    )
-    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+from tests.edge.identities import an_identity, certificate_for
 
 
 @pytest.fixture
 def identity() -> Identity:
-    key_pem, root_pem = new_key(), certificate_for(new_key())
-    return Identity("127.0.0.1:7443", "acme", "shop", key_pem, certificate_for(key_pem), root_pem, 5)
+    return an_identity("acme", "shop")
 
 
 @pytest.fixture

@@ -1,0 +1,62 @@
+"""The agent around its exchanges: how long it tries, and for whom."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anabranch import agent
+from anabranch.errors import HubUnreachable, IdentityForeign
+from anabranch.exchange import Connected
+from anabranch.identity import write_identity
+from anabranch.replica import Replica
+
+from tests.edge.identities import an_identity
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Path:
+    path = tmp_path / "replica.db"
+    Replica.create(
+        path, tenant="acme", edge="shop", prefixes=("acme",), incarnation=1, hub_epoch=1, author="ada"
+    ).close()
+    return path
+
+
+def enrolled(replica: Path, tenant: str, edge: str) -> None:
+    folder = Path(f"{replica}.identity")
+    folder.mkdir(mode=0o700)
+    write_identity(folder, an_identity(tenant, edge))
+
+
+class BreakingExchange:
+    """With a hub that takes every connection, and breaks each before it brings anything forward."""
+
+    bytes_up = bytes_down = 0
+
+    def __init__(self, *given: Any) -> None:
+        self._tell = given[-1]
+
+    async def run(self, **_: Any) -> None:
+        self._tell(Connected("127.0.0.1:9", 0))
+        raise HubUnreachable("127.0.0.1:9", "it broke off")
+
+
+def test_a_hub_that_breaks_every_connection_does_not_keep_a_person_waiting_for_ever(
+    replica: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    enrolled(replica, "acme", "shop")
+    monkeypatch.setattr(agent, "Exchange", BreakingExchange)
+    monkeypatch.setattr(agent, "STANDSTILL_S_MAX", 0.2)
+    monkeypatch.setattr(agent, "_pause_ms", lambda ended, attempt: 20)
+
+    # when, then
+    with pytest.raises(HubUnreachable, match="it broke off"):
+        asyncio.run(agent.run_agent(replica, once=True))
+
+
+def test_an_agent_never_goes_to_the_hub_under_another_name(replica: Path) -> None:
+    enrolled(replica, "beta", "shop")
+    with pytest.raises(IdentityForeign, match="is of beta/shop, the replica beside it of acme/shop"):
+        asyncio.run(agent.run_agent(replica, once=True))
