@@ -106,8 +106,9 @@ class Welcome:
 class Batch:
     """A batch begins (or goes on at `offset`), with its first piece.
 
-    `batch` identifies the sealed bytes (their hash), `total` counts them. A push names the `last`
-    local_seq it holds and the `chain` of the incarnation before its first change.
+    `batch` identifies the sealed bytes (their hash), `total` counts them; both are empty where the
+    first piece is all of them. A push names the `last` local_seq it holds and the `chain` of the
+    incarnation before its first change.
     """
 
     batch: bytes

@@ -3,9 +3,11 @@
 A batch is the sealed bytes of a push or a pull, named by their hash. The sender keeps at most
 `window_bytes` beyond what the receiver has acknowledged as stored; the receiver makes each piece
 durable before it acknowledges it, so a link that breaks every few kilobytes still gets somewhere.
-A batch of a single piece is never stored in parts: its effect is its acknowledgement.
+A batch of a single piece is never stored in parts: its effect is its acknowledgement. It travels
+without its name and length, which follow from it.
 """
 
+from dataclasses import replace
 from hashlib import blake2b
 
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge, ProtocolViolation
@@ -58,6 +60,9 @@ class Sending:
             piece = self._sealed[self._sent : self._sent + self._chunk_bytes]
             if self._begun:
                 messages.append(Chunk(self._sent, piece))
+            elif len(piece) == self.total:
+                messages.append(Batch(b"", 0, 0, piece, self.last, self._chain))
+                self._begun = True
             else:
                 messages.append(Batch(self.batch, self.total, self._sent, piece, self.last, self._chain))
                 self._begun = True
@@ -82,6 +87,8 @@ class Receiving:
     """The receiver's half. Raises CorruptFrame, FrameTooLarge and ProtocolViolation."""
 
     def __init__(self, first: Batch, partial: Partial | None) -> None:
+        if not first.batch:
+            first = replace(first, batch=batch_id(first.piece), total=len(first.piece))
         if first.total > BATCH_BYTES_MAX or first.total < 1:
             raise FrameTooLarge("batch", first.total, BATCH_BYTES_MAX)
         if len(first.batch) != BATCH_ID_BYTES:

@@ -249,6 +249,19 @@ def test_a_batch_of_any_length_arrives_from_any_offset(length: int, chance: obje
     assert whole == rest == sealed
 
 
+def test_a_batch_of_one_piece_travels_without_its_name_and_length() -> None:
+    sending = _sending(b"all of it")
+
+    (only,) = sending.pieces()
+    assert isinstance(only, Batch)
+    receiving = Receiving(only, None)
+    receiving.add(only.offset, only.piece)
+
+    assert only == Batch(b"", 0, 0, b"all of it")
+    assert (receiving.batch, receiving.total) == (sending.batch, sending.total)
+    assert receiving.sealed() == b"all of it"
+
+
 def test_one_chunk_goes_first_and_no_more_than_the_window_is_ever_on_its_way() -> None:
     sending = _sending(bytes(1_000_000))
 
