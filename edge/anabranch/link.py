@@ -189,8 +189,12 @@ def _translated(address: str, status: grpc.StatusCode, details: str) -> HubError
     match status:
         case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.UNAUTHENTICATED:
             return HubDenied(address, details)
-        case grpc.StatusCode.UNAVAILABLE if "CERTIFICATE_VERIFY_FAILED" in details:
-            return HubUnverified(address, "its certificate does not end in the root of this edge's hub")
+        case grpc.StatusCode.UNAVAILABLE if "SSL_ERROR_SSL" in details:
+            if "CERTIFICATE_VERIFY_FAILED" in details or "BAD_SIGNATURE" in details:
+                return HubUnverified(
+                    address, "its certificate is not of this hub's root, or for another name"
+                )
+            return HubUnverified(address, f"no TLS as a hub speaks it ({details.rsplit(':', 1)[-1].strip()})")
         case grpc.StatusCode.UNIMPLEMENTED:
             return HubUnverified(address, "it speaks gRPC, but not this protocol: another port or program")
         case grpc.StatusCode.INTERNAL if details == WRITE_FAILED:

@@ -1,0 +1,181 @@
+"""The edge's end of gRPC: what the hub and the network do to it comes out as errors of ours."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+from anabranch.errors import HubDenied, HubError, HubUnreachable, HubUnverified
+from anabranch.identity import certificate_request, new_key
+from anabranch.link import MESSAGE_BYTES_MAX, HubLink
+from anabranch_protos.sync.v1.sync_pb2 import ExchangeFrame, RenewReply, RenewRequest
+
+from tests.edge.link.scripted_hub import Root, refusing, scripted_hub
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "exit_code"),
+    [
+        ("PERMISSION_DENIED", HubDenied, 4),
+        ("UNAUTHENTICATED", HubDenied, 4),
+        ("UNAVAILABLE", HubUnreachable, 7),
+        ("RESOURCE_EXHAUSTED", HubUnreachable, 7),
+        ("ABORTED", HubUnreachable, 7),
+        ("INTERNAL", HubUnreachable, 7),
+        ("UNIMPLEMENTED", HubUnverified, 8),
+    ],
+)
+def test_how_the_hub_ends_a_call_says_what_can_be_done(
+    status: str, error: type[HubError], exit_code: int
+) -> None:
+    async def scenario() -> None:
+        async def exchange(context: Any) -> None:
+            await refusing(status, "because", context)
+
+        async with scripted_hub(exchange=exchange) as hub, HubLink(hub.root.identity(hub.address)) as link:
+            # when
+            with pytest.raises(error) as told:
+                await link.exchange().read()
+        # then
+        assert told.value.exit_code == exit_code
+        assert told.value.address == hub.address
+        assert "\n" not in str(told.value)
+
+    asyncio.run(scenario())
+
+
+def test_frames_arrive_whole_and_in_order() -> None:
+    async def scenario() -> None:
+        async def echo(context: Any) -> None:
+            async for message in _messages(context):
+                await context.write(message)
+
+        async with scripted_hub(exchange=echo) as hub, HubLink(hub.root.identity(hub.address)) as link:
+            stream = link.exchange()
+            frames = [bytes([number]) * number * 1_000 for number in range(1, 60)]
+            # when
+            for frame in frames:
+                await stream.write(frame)
+            # then
+            assert [await stream.read() for _ in frames] == frames
+            await stream.finish()
+
+    asyncio.run(scenario())
+
+
+async def _messages(context: Any) -> Any:
+    from grpc import aio
+
+    while (message := await context.read()) is not aio.EOF:
+        yield message
+
+
+def test_a_stream_that_the_hub_ends_in_good_order_reads_none() -> None:
+    async def scenario() -> None:
+        async def end(context: Any) -> None:
+            await context.read()
+
+        async with scripted_hub(exchange=end) as hub, HubLink(hub.root.identity(hub.address)) as link:
+            stream = link.exchange()
+            await stream.write(b"hello")
+            assert await stream.read() is None
+
+    asyncio.run(scenario())
+
+
+def test_writing_after_the_end_says_why_it_ended() -> None:
+    async def scenario() -> None:
+        async def deny(context: Any) -> None:
+            await refusing("PERMISSION_DENIED", "revoked", context)
+
+        async with scripted_hub(exchange=deny) as hub, HubLink(hub.root.identity(hub.address)) as link:
+            stream = link.exchange()
+            with pytest.raises(HubDenied, match="revoked"):
+                await _writes_for_ever(stream)
+
+    asyncio.run(scenario())
+
+
+async def _writes_for_ever(stream: Any) -> None:
+    while True:
+        await stream.write(b"frame")
+
+
+def test_a_message_over_the_limit_is_not_taken_in() -> None:
+    async def scenario() -> None:
+        async def flood(context: Any) -> None:
+            await context.write(ExchangeFrame(frame=b"x" * (MESSAGE_BYTES_MAX + 1)))
+
+        async with scripted_hub(exchange=flood) as hub, HubLink(hub.root.identity(hub.address)) as link:
+            with pytest.raises(HubUnreachable, match="larger than max"):
+                await link.exchange().read()
+
+    asyncio.run(scenario())
+
+
+def test_a_hub_under_another_root_is_not_spoken_to() -> None:
+    async def scenario() -> None:
+        spoken: list[object] = []
+
+        async def listen(context: Any) -> None:
+            spoken.append(await context.read())
+
+        async with scripted_hub(exchange=listen) as impostor:
+            ours = Root()
+            async with HubLink(ours.identity(impostor.address)) as link:
+                with pytest.raises(HubUnverified) as told:
+                    await link.exchange().read()
+        assert told.value.exit_code == 8
+        assert spoken == []
+
+    asyncio.run(scenario())
+
+
+def test_an_address_where_nobody_listens_is_unreachable() -> None:
+    async def scenario() -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets it meanwhile
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            async with HubLink(Root().identity(address)) as link:
+                with pytest.raises(HubUnreachable, match="refused"):
+                    await link.exchange().read()
+
+    asyncio.run(scenario())
+
+
+def test_a_proxy_for_web_pages_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given
+    for name in ("https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    async def scenario() -> None:
+        async def end(context: Any) -> None:
+            await context.read()
+
+        async with scripted_hub(exchange=end) as hub, HubLink(hub.root.identity(hub.address)) as link:
+            stream = link.exchange()
+            await stream.write(b"hello")
+            assert await stream.read() is None
+
+    # when, then
+    asyncio.run(scenario())
+
+
+def test_a_renewal_brings_the_next_certificate() -> None:
+    async def scenario() -> None:
+        root = Root()
+
+        async def renew(request: RenewRequest, _: object) -> RenewReply:
+            return RenewReply(chain_pem=root.certify(request.csr_pem), ca_pem=root.pem, renew_at_ms=4711)
+
+        async with (
+            scripted_hub(renew=renew, root=root) as hub,
+            HubLink(root.identity(hub.address)) as link,
+        ):
+            renewed = await link.renew(certificate_request(new_key()))
+        assert renewed.root_pem == root.pem
+        assert renewed.renew_at_ms == 4711
+        assert renewed.chain_pem.startswith(b"-----BEGIN CERTIFICATE-----")
+
+    asyncio.run(scenario())

@@ -1,0 +1,10 @@
+"""Method paths as the shells name them are those of the .proto."""
+
+from anabranch_protos.sync.v1 import methods
+from anabranch_protos.sync.v1.sync_pb2 import DESCRIPTOR
+
+
+def test_every_method_of_the_service_has_its_path() -> None:
+    service = DESCRIPTOR.services_by_name["Sync"]
+    declared = {f"/{service.full_name}/{method.name}" for method in service.methods}
+    assert declared == {methods.EXCHANGE, methods.ENROLL, methods.RENEW}
