@@ -11,7 +11,7 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import DIGEST_BYTES, EMPTY, Document
 from anabranch_sync.errors import WireError
 from anabranch_sync.ids import Cursor, DocumentId, Dot, Incarnation, LocalSeq
-from anabranch_sync.packing import seal, unpack, unseal
+from anabranch_sync.packing import LEVEL_STORED, seal, unpack, unseal
 from anabranch_sync.pull import Notice
 
 from anabranch.errors import ReplicaCorrupt
@@ -139,7 +139,7 @@ def put_confirmed(
     connection: Connection, document: DocumentId, row: int, state: Document, digest: int
 ) -> None:
     """Store what the hub confirmed; `digest` is that of its content."""
-    body = seal(encode_document(state))
+    body = seal(encode_document(state), LEVEL_STORED)
     packed = digest_bytes(digest)
     connection.execute(SQL["put_confirmed"], (row, packed, _checksum(document, packed + body), body))
 
