@@ -40,29 +40,11 @@ from anabranch_sync.packing import seal, unseal
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import decode_pull
 from anabranch_sync.standing import Standing
+from anabranch_sync.stream import Send as Send
 from anabranch_sync.stream import Stream
+from anabranch_sync.transfer import SILENCE_MS_MAX as SILENCE_MS_MAX
 from anabranch_sync.transfer import Receiving, Sending
-
-# How long a peer may be silent while we wait for its answer. Twice the 30 s that a chunk of 8 KiB
-# takes on a 2.4 kbit/s link, and some; a dead link is noticed within it.
-SILENCE_MS_MAX = 75_000
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Put this frame on the wire."""
-
-    frame: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StorePart:
-    """Make a piece of an inbound batch durable."""
-
-    batch: bytes
-    total: int
-    offset: int
-    piece: bytes
+from anabranch_sync.transfer import StorePart as StorePart
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,12 @@ from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.packing import seal, unseal
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import encode_pull
+from anabranch_sync.stream import Send as Send
 from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import BATCH_ID_BYTES, Receiving, Sending, batch_id
+from anabranch_sync.transfer import SILENCE_MS_MAX as SILENCE_MS_MAX
+from anabranch_sync.transfer import StorePart as StorePart
 
-# See edge_session.SILENCE_MS_MAX: the same bound seen from the other side.
-SILENCE_MS_MAX = 75_000
 _LAST_BYTES = 8
 
 
@@ -55,23 +56,6 @@ class Open:
     """Look the incarnation up, or lease one (0); report `opened`."""
 
     hello: Hello
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Put this frame on the wire."""
-
-    frame: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StorePart:
-    """Make a piece of an upload durable."""
-
-    batch: bytes
-    total: int
-    offset: int
-    piece: bytes
 
 
 @dataclass(frozen=True, slots=True)

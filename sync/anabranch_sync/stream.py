@@ -1,9 +1,18 @@
 """One direction each of a stream: messages to numbered frames and back."""
 
+from dataclasses import dataclass
+
 from anabranch_sync import frame
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.frame import Frame
 from anabranch_sync.messages import Message, decode_message, encode_message
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """An effect of either session: put this frame on the wire."""
+
+    frame: bytes
 
 
 class Stream:

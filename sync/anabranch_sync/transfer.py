@@ -7,7 +7,7 @@ A batch of a single piece is never stored in parts: its effect is its acknowledg
 without its name and length, which follow from it.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge, ProtocolViolation
@@ -15,6 +15,21 @@ from anabranch_sync.messages import BATCH_BYTES_MAX, CHUNK_BYTES_MIN, Batch, Chu
 from anabranch_sync.standing import Partial
 
 BATCH_ID_BYTES = 8
+
+
+# How long a peer may be silent while we wait for its answer. Twice the 30 s that a chunk of 8 KiB
+# takes on a 2.4 kbit/s link, and some; a dead link is noticed within it.
+SILENCE_MS_MAX = 75_000
+
+
+@dataclass(frozen=True, slots=True)
+class StorePart:
+    """An effect of either session: make this piece of an inbound batch durable."""
+
+    batch: bytes
+    total: int
+    offset: int
+    piece: bytes
 
 
 def batch_id(sealed: bytes) -> bytes:
