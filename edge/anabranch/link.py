@@ -187,6 +187,8 @@ def _ours(address: str, error: aio.AioRpcError) -> HubError:
 
 def _translated(address: str, status: grpc.StatusCode, details: str) -> HubError:
     match status:
+        case grpc.StatusCode.OK:
+            return HubUnreachable(address, "it ended the exchange")
         case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.UNAUTHENTICATED:
             return HubDenied(address, details)
         case grpc.StatusCode.UNAVAILABLE if "SSL_ERROR_SSL" in details:

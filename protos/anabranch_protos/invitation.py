@@ -84,9 +84,12 @@ def _text(raw: bytes) -> str:
 
 def _bytes(part: str) -> bytes:
     try:
-        return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+        raw = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except (binascii.Error, ValueError) as error:
         raise InvalidToken("a part of it is not base64url") from error
+    if _text(raw) != part:  # the decoder skips what it does not know
+        raise InvalidToken("a part of it is not base64url")
+    return raw
 
 
 def _port(part: str) -> int:

@@ -35,8 +35,8 @@ def test_a_token_with_one_character_changed_is_another_token_or_none(
     parsed: InvitationToken | None = None
     with suppress(InvalidToken):
         parsed = parse_token(changed)
-    # then: the last character of a part carries two bits that no byte needs
-    assert parsed is None or parsed == token or parsed.render() == changed.strip()
+    # then
+    assert parsed is None or parsed.render() == changed.strip()
 
 
 def test_the_root_is_known_by_its_fingerprint() -> None:

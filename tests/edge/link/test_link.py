@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from anabranch.errors import HubDenied, HubError, HubUnreachable, HubUnverified
 from anabranch.identity import certificate_request, new_key
-from anabranch.link import MESSAGE_BYTES_MAX, HubLink
+from anabranch.link import MESSAGE_BYTES_MAX, FrameStream, HubLink
 from anabranch_protos.sync.v1.sync_pb2 import ExchangeFrame, RenewReply, RenewRequest
 
 from tests.edge.link.scripted_hub import Root, refusing, scripted_hub
@@ -91,12 +91,30 @@ def test_writing_after_the_end_says_why_it_ended() -> None:
         async with scripted_hub(exchange=deny) as hub, HubLink(hub.root.identity(hub.address)) as link:
             stream = link.exchange()
             with pytest.raises(HubDenied, match="revoked"):
+                await stream.read()
+            # when, then
+            with pytest.raises(HubDenied, match="revoked"):
+                await stream.write(b"frame")
+            with pytest.raises(HubDenied, match="revoked"):
+                await stream.finish()
+
+    asyncio.run(scenario())
+
+
+def test_a_write_that_meets_the_end_is_an_error_of_ours() -> None:
+    async def scenario() -> None:
+        async def end(context: Any) -> None:
+            await context.read()
+
+        async with scripted_hub(exchange=end) as hub, HubLink(hub.root.identity(hub.address)) as link:
+            stream = link.exchange()
+            with pytest.raises(HubError):
                 await _writes_for_ever(stream)
 
     asyncio.run(scenario())
 
 
-async def _writes_for_ever(stream: Any) -> None:
+async def _writes_for_ever(stream: FrameStream) -> None:
     while True:
         await stream.write(b"frame")
 
