@@ -140,7 +140,7 @@ class _Agent:
             began_ms = self._clock.now_ms()
             self._counts.advanced = False
             ended = await self._attempt(renew=renew, once=once)
-            await self._note_down()
+            await self._note_down(Link.DENIED if ended.denied else Link.DOWN)
             if self._stop.is_set() or (once and ended.settled):
                 return self._outcome(ended.reason, settled=ended.settled)
             if once:
@@ -300,11 +300,11 @@ class _Agent:
             async with asyncio.timeout(pause_ms / 1000):
                 await self._stop.wait()
 
-    async def _note_down(self) -> None:
-        """Write down for `status` that the link is down."""
-        if self._replica.link().link is Link.DOWN:
+    async def _note_down(self, link: Link) -> None:
+        """Write down for `status` that the link is down, or the hub says no."""
+        if self._replica.link().link is link:
             return
-        note = partial(self._replica.heard, link=Link.DOWN, now_ms=self._clock.now_ms())
+        note = partial(self._replica.heard, link=link, now_ms=self._clock.now_ms())
         with contextlib.suppress(ReplicaError):  # a full disk: `status` finds the age by itself
             await asyncio.get_running_loop().run_in_executor(self._disk, note)
 

@@ -138,6 +138,10 @@ def _replica_checks(client: "Client", status: "Status") -> Iterator[Check]:
 
 def _exchange(status: "Status") -> Check:
     waiting = f"{terminal.count(status.unsent, 'change')} not sent"
+    if status.link == "denied":
+        hint = "stop the agent if one runs; anabranch sync asks again and tells why"
+        found = f"the hub said no to this edge when it was asked last; {waiting}"
+        return Check("agent", Verdict.FAIL, found, hint, ExitCode.DENIED)
     unsent_s = status.oldest_unsent_s
     if unsent_s is not None:
         waiting += f", the oldest for {terminal.duration(unsent_s)}"
@@ -226,6 +230,10 @@ def _hub(identity: "Identity", folder: Path) -> Check:
         found = f"whoever answers is not the hub that is meant ({error.verify_message})"
         return Check(name, Verdict.FAIL, found, hint, ExitCode.UNVERIFIED)
     except ssl.SSLError as error:
+        if "ALERT" not in (error.reason or ""):  # an alert is TLS's word of a server that refuses us
+            hint = "check the address: another program answers there"
+            found = f"no TLS 1.3 there ({error.reason or 'it broke off'})"
+            return Check(name, Verdict.FAIL, found, hint, ExitCode.UNVERIFIED)
         hint = "ask an operator whether this edge was revoked (anabranch-hub edge list)"
         return Check(name, Verdict.FAIL, f"it does not accept us ({error.reason})", hint, ExitCode.DENIED)
     except OSError as error:

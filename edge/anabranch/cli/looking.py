@@ -73,6 +73,8 @@ def conflicts(invocation: Invocation) -> None:
 def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, str]]:
     heard = "never heard" if now.age_s is None else f"heard {terminal.duration(now.age_s)} ago"
     agent = "an agent is running" if now.agent_running else "no agent is running (anabranch agent)"
+    if now.link == "denied":
+        heard += ", the hub says no to this edge (anabranch sync tells why)"
     outbox = "empty"
     if now.outbox:
         outbox = f"{terminal.count(now.outbox, 'change')} not confirmed, {now.unsent:,} not sent"

@@ -50,6 +50,7 @@ class Link(StrEnum):
 
     UP = "up"
     DOWN = "down"
+    DENIED = "denied"  # the hub answers, and says no to this edge
 
 
 class Fate(StrEnum):

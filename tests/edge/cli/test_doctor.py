@@ -2,6 +2,7 @@ import json
 import os
 import socket
 import sqlite3
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -151,6 +152,30 @@ def test_a_hub_that_does_not_answer_is_a_warning(anabranch: Anabranch) -> None:
     # then
     assert check["verdict"] == "warn"
     assert "go on meanwhile" in check["hint"]
+
+
+def test_a_program_that_speaks_no_tls_is_not_the_hub(anabranch: Anabranch) -> None:
+    # given a port where somebody takes the call and hangs up
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        enrol(anabranch, address)
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+
+        # when
+        check = checked(anabranch, code=8)[f"hub {address}"]
+        answering.join()
+
+    # then
+    assert check["verdict"] == "fail"
+    assert "another program answers there" in check["hint"]
 
 
 @pytest.mark.parametrize(("year", "verdict"), [(1970, "warn"), (2038, "ok")])

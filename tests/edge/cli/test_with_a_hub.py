@@ -169,6 +169,9 @@ def test_a_revoked_edge_is_told_so_and_keeps_reading_and_writing(
     assert ran.err.count("\n") == 1
     assert revoked("set", "acme/prod/own", "/a", "1").code == 0
     assert revoked("get", "acme/prod/own", "/a").json == 1
+    assert revoked("status", "--json").json["link"] == "denied"
+    assert "the hub says no to this edge" in revoked("status").out
+    assert revoked("doctor", "--offline").code == 4
 
 
 def test_a_hub_with_another_certificate_gets_nothing(

@@ -18,7 +18,7 @@ CREATE TABLE replica (
     digest_count INTEGER NOT NULL,      -- of the confirmed documents
     digest_sum BLOB NOT NULL,
     revision INTEGER NOT NULL,          -- grows with every transaction that changes what readers see
-    link TEXT,                          -- the agent's last word on it: up, down
+    link TEXT,                          -- the agent's last word on it: up, down, denied
     heard_ms INTEGER,                   -- when the hub was last known to have nothing newer
     applied_ms INTEGER,                 -- when a pull was last applied
     clock_offset_ms INTEGER             -- the hub's clock minus ours
