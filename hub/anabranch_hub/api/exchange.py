@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anabranch_sync.hub_session import (
     Close,
@@ -45,6 +45,10 @@ STORE_AWAY_RETRY_MS = 2_000
 STOPPING_RETRY_MS = 1_000
 # The last frame of an interrupted stream is a courtesy; an edge that does not read must not hold us up.
 FAREWELL_S_MAX = 2.0
+# Encoding a pull of this many documents takes a millisecond; a larger one leaves the event loop to others.
+INLINE_DOCUMENTS_MAX = 20
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,16 @@ class Interruption:
     reason: str
 
 
+class _Refused(Exception):
+    """This side ends the stream from within."""
+
+    def __init__(self, interruption: Interruption) -> None:
+        self.interruption = interruption
+        super().__init__(interruption.reason)
+
+
 STOPPING = Interruption("stopping", "this hub stops")
+CERTIFICATE_ENDED = Interruption("refused", "the edge's certificate has ended: ask for a new token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +152,8 @@ class Exchange:
         try:
             async with asyncio.timeout(0 if self._interruption else None) as self._running:
                 await self._exchange()
+        except _Refused as refused:
+            self._interruption = self._interruption or refused.interruption
         except TimeoutError:
             if self._interruption is None:
                 raise
@@ -158,6 +173,8 @@ class Exchange:
         try:
             while session.phase is not Phase.CLOSED:
                 await self._wait(session.wake_ms)
+                if self._clock.now_ms() >= self.peer.not_after_ms:
+                    raise _Refused(CERTIFICATE_ENDED)
                 await self._carry_out(session.woken(self._clock.now_ms()))
                 await self._carry_out(session.notified(self._hub_seq))
                 if reading.done():
@@ -177,10 +194,10 @@ class Exchange:
         return reading
 
     async def _wait(self, wake_ms: int | None) -> None:
-        """Until something happens, or `wake_ms` comes."""
-        delay_s = None if wake_ms is None else max(0.0, (wake_ms - self._clock.now_ms()) / 1000)
+        """Until something happens, `wake_ms` comes or the edge's certificate ends."""
+        end_ms = self.peer.not_after_ms if wake_ms is None else min(wake_ms, self.peer.not_after_ms)
         try:
-            async with asyncio.timeout(delay_s):
+            async with asyncio.timeout(max(0.0, (end_ms - self._clock.now_ms()) / 1000)):
                 await self._stirred.wait()
         except TimeoutError:
             return
@@ -194,9 +211,9 @@ class Exchange:
             except Fenced as error:
                 queue.extend(self._owing(self._session.fenced(error.reason)))
             except RequestRefused as error:
-                return self.interrupt(Interruption("refused", str(error)))
+                raise _Refused(Interruption("refused", str(error))) from error
             except StoreUnavailable as error:
-                return self.interrupt(Interruption("away", str(error)))
+                raise _Refused(Interruption("away", str(error))) from error
 
     def _owing(self, effects: Sequence[HubEffect]) -> Sequence[HubEffect]:
         """Count the frames among `effects`: they are numbered, so none after them may go out before them."""
@@ -221,8 +238,12 @@ class Exchange:
                 return session.decided(answer)
             case Draw(after, always):
                 pull = await store.pull(tenant, edge, incarnation, after, always=always)
-                self.carried.documents_down += len(pull.documents) if pull else 0
-                return session.drawn(pull)
+                if pull is None:
+                    return session.drawn(None)
+                self.carried.documents_down += len(pull.documents)
+                if len(pull.documents) <= INLINE_DOCUMENTS_MAX:
+                    return session.drawn(pull)
+                return await _to_its_end(asyncio.to_thread(session.drawn, pull))
             case StorePart(batch, total, offset, piece):
                 await _to_its_end(store.store_upload(tenant, incarnation, batch, total, offset, piece))
             case Spool(batch, sealed):
@@ -263,15 +284,15 @@ class Exchange:
             pass
 
 
-async def _to_its_end(storing: Coroutine[None, None, None]) -> None:
+async def _to_its_end(begun: Coroutine[Any, Any, _T]) -> _T:
     """Finish what was begun even if the link breaks meanwhile.
 
     gRPC cancels a stream with its link. A link that breaks with every chunk would otherwise never get one
     onto the disk.
     """
-    task = asyncio.ensure_future(storing)
+    task = asyncio.ensure_future(begun)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task})
         raise
