@@ -1,6 +1,6 @@
 """A change while it is made: steps that are taken on what stands when they are committed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -8,7 +8,7 @@ from anabranch_sync.document import Object
 from anabranch_sync.errors import InvalidValue
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.path import Path, render_pointer
-from anabranch_sync.value import Json
+from anabranch_sync.value import Json, kind
 
 from anabranch.errors import NotAnObject, NotFound, VersionMismatch
 from anabranch.patching import patched
@@ -78,14 +78,14 @@ def take(step: Step, drafts: Draft, read: Read) -> None:
 def _set(document: DocumentId, content: Object | None, path: Path, value: Json) -> Object:
     if not path:
         if not isinstance(value, dict):
-            raise InvalidValue("", f"a document is a JSON object, not {_kind(value)}")
+            raise InvalidValue("", f"a document is a JSON object, not {kind(value)}")
         return value
     root: Object = dict(content or {})
     parent = root
     for depth, key in enumerate(path[:-1], 1):
         child = parent.get(key, {})
         if not isinstance(child, dict):
-            raise NotAnObject(document, render_pointer(path[:depth]), _kind(child))
+            raise NotAnObject(document, render_pointer(path[:depth]), kind(child))
         parent[key] = parent = dict(child)
     parent[path[-1]] = value
     return root
@@ -107,10 +107,3 @@ def _deleted(document: DocumentId, content: Object | None, path: Path) -> Object
         raise NotFound(document, render_pointer(path))
     del parent[path[-1]]
     return root
-
-
-def _kind(value: Json) -> str:
-    if value is None:
-        return "null"
-    names: Mapping[type, str] = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}
-    return names.get(type(value), "a list")

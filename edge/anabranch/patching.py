@@ -104,7 +104,11 @@ def _applied(state: Json, operation: dict[str, Json]) -> Json:
         AttributeError,
         RecursionError,
     ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # What follows is the whole of what jsonpatch looked in, which may be a document.
+        reason, not_found, _ = said.partition(" not found in ")
+        if not_found:
+            reason += " not found"
         raise _Unmet(f"{operation['op']} {operation['path'] or '/'}: {reason}") from error
     return result
 

@@ -16,7 +16,7 @@ from anabranch_sync.ids import DocumentId, HubSeq
 from anabranch_sync.path import ROOT, Path, render_pointer
 from anabranch_sync.policy import Policy, Rule
 from anabranch_sync.register import DELETED, Register, Slot, Value, equal
-from anabranch_sync.value import Json, canonical, check, ordered
+from anabranch_sync.value import Json, canonical, check, kind, ordered
 
 # Larger than any configuration object met in practice (Kubernetes allows 1 MiB, Apollo 1 MiB for a
 # whole namespace); small enough that one document never needs more than one frame.
@@ -50,7 +50,7 @@ def check_content(document: DocumentId, content: object) -> Object:
     """
     checked = check(content)
     if not isinstance(checked, dict):
-        raise InvalidValue("", f"a document is a JSON object, not {type(content).__name__}")
+        raise InvalidValue("", f"a document is a JSON object, not {kind(checked)}")
     size_bytes = len(canonical(checked))
     if size_bytes > DOCUMENT_BYTES_MAX:
         raise DocumentTooLarge(str(document), size_bytes, DOCUMENT_BYTES_MAX)

@@ -117,6 +117,13 @@ def same(one: Json, other: Json) -> bool:
     return one == other
 
 
+def kind(value: Json) -> str:
+    """What `value` is, in the words of a message to a person."""
+    if value is None:
+        return "null"
+    return _KINDS[type(value)]
+
+
 def rank(value: Json) -> tuple[int, Any]:
     """A total order over values for the policies `max` and `min`: null, bool, number, string, rest.
 
@@ -131,6 +138,16 @@ def rank(value: Json) -> tuple[int, Any]:
     if isinstance(value, str):
         return (3, value)
     return (4, canonical(value))
+
+
+_KINDS: dict[type, str] = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
 
 
 class _Pairs(list[tuple[str, object]]):

@@ -109,6 +109,7 @@ def test_an_operation_that_does_not_apply_is_named_by_its_number(operation: Json
         _patched(content, {"op": "add", "path": "/ok", "value": 1}, operation)
 
     assert failed.value.exit_code == 5
+    assert "hello" not in str(failed.value), "a document is no part of a message"
     assert content == {"text": "hello", "list": [1], "deep": {"er": {}}}
 
 

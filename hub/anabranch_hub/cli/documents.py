@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 
 import click
 from anabranch_sync.document import Object, at, check_content
-from anabranch_sync.errors import InvalidPath
+from anabranch_sync.errors import InvalidValue
 from anabranch_sync.ids import DocumentId, check_message, check_tenant, document_id
 from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
 from anabranch_sync.scope import scope
-from anabranch_sync.value import Json
+from anabranch_sync.value import Json, kind
 
 from anabranch_hub.cli import reach, terminal
 from anabranch_hub.cli.arguments import IF_VERSION, KEY, MESSAGE, NAMESPACE, POINTER, POINTER_NEEDED, TENANT
-from anabranch_hub.cli.failure import NotFound
+from anabranch_hub.cli.failure import NotFound, Precondition
 from anabranch_hub.cli.given import given_value
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.errors import VersionMismatch
@@ -99,10 +99,14 @@ async def set_value(
     anabranch-hub set acme acme/prod/router /model gpt-4o -m "cheaper at night"
     anabranch-hub set acme acme/prod/router "" @router.json
     """
-    new, path = given_value(value, as_text=as_text), parse_pointer(pointer)
+    path = parse_pointer(pointer)
+    try:
+        new = given_value(value, as_text=as_text)
+    except InvalidValue as error:
+        raise InvalidValue(f"{pointer}{error.place}", error.reason) from error
 
     def edited(document: DocumentId, stored: Stored | None) -> Object:
-        return check_content(document, _with(_content(stored), path, new))
+        return check_content(document, _with(document, _content(stored), path, new))
 
     await edit(invocation, tenant, document_id(namespace, key), edited, message, if_version)
 
@@ -243,8 +247,11 @@ def _value(document: DocumentId, stored: Stored | None, path: Path) -> Json:
         raise NotFound(f"{pointer} in {document}", "see what there is with `anabranch-hub get`") from None
 
 
-def _with(content: Object | None, path: Path, new: Json) -> Json:
-    """A copy of `content` with `new` at `path`; objects on the way are made where nothing stands."""
+def _with(document: DocumentId, content: Object | None, path: Path, new: Json) -> Json:
+    """A copy of `content` with `new` at `path`; objects on the way are made where nothing stands.
+
+    Raises Precondition.
+    """
     if path == ROOT:
         return new
     result: Object = dict(content or {})
@@ -253,8 +260,8 @@ def _with(content: Object | None, path: Path, new: Json) -> Json:
         child = parent.get(key, {})
         if not isinstance(child, dict):
             standing = render_pointer(path[:depth])
-            raise InvalidPath(
-                render_pointer(path), f"{standing} holds a value that is no object: set {standing} itself"
+            raise Precondition(
+                f"{document} has {kind(child)} at {standing}, not an object: write that place whole"
             )
         parent[key] = child = dict(child)
         parent = child
