@@ -169,10 +169,13 @@ def settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settin
         setting = "--" + str(first["loc"][0]).replace("_", "-")
         cause = first.get("ctx", {}).get("error")
         raise SettingRefused(setting, str(cause) if cause is not None else first["msg"]) from None
+    enrol = _enrol(parsed.listen, parsed.enrol_port)
+    if parsed.health is not None and parsed.health.port and parsed.health in (parsed.listen, enrol):
+        raise SettingRefused("--health", f"{parsed.health} is where edges come: name another port")
     return Settings(
         data_dir=parsed.data_dir.absolute(),
         listen=parsed.listen,
-        enrol=_enrol(parsed.listen, parsed.enrol_port),
+        enrol=enrol,
         health=parsed.health,
         host_names=parsed.host_name or host_names(parsed.listen),
         external=_external(parsed.postgres, parsed.vault, environment),
@@ -183,6 +186,8 @@ def settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settin
 
 def _enrol(listen: Address, port: int | None) -> Address:
     """Where new edges come: by default at the port after, where they look when an invitation names none."""
+    if port and port == listen.port:
+        raise SettingRefused("--enrol-port", f"{port} is where edges exchange: name another port")
     if port is None:
         if listen.port == PORT_MAX:
             raise SettingRefused(

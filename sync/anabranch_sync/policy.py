@@ -9,6 +9,7 @@ Schemas are documents themselves (``system/schemas``) and sync like all others, 
 offline by the same rules as the hub.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,10 +20,13 @@ from anabranch_sync.errors import InvalidValue, UnknownPolicy
 from anabranch_sync.ids import HUB_INCARNATION, DocumentId
 from anabranch_sync.path import Path, render_pointer
 from anabranch_sync.register import DELETED, Register, Stamp
-from anabranch_sync.value import DEPTH_MAX, Json, canonical, rank
+from anabranch_sync.value import DEPTH_MAX, Json, canonical, kind, rank
 
 KEYWORD = "x-anabranch-merge"
 SCHEMA_NAMESPACE = "system/schemas"
+
+# The characters of namespaces (`ids`), and those with which fnmatch stands for others.
+_PATTERN = re.compile(r"[A-Za-z0-9_.*?!\[\]-]+(/[A-Za-z0-9_.*?!\[\]-]+)*")
 
 
 class Rule(StrEnum):
@@ -206,6 +210,10 @@ def _parse_schema(name: str, version: int, content: Json) -> _Schema:
     schema = content.get("schema") if isinstance(content, dict) else None
     if not isinstance(namespaces, list) or not namespaces or not all(isinstance(n, str) for n in namespaces):
         raise InvalidValue("/namespaces", 'a schema document needs a list of patterns, as in ["acme/prod/*"]')
+    for index, pattern in enumerate(namespaces):
+        if not _PATTERN.fullmatch(str(pattern)) or ".." in str(pattern).split("/"):
+            reason = f"{pattern!a} matches no namespace: write segments with * or ?, as in acme/prod/*"
+            raise InvalidValue(f"/namespaces/{index}", reason)
     if not isinstance(schema, dict):
         raise InvalidValue("/schema", "a schema document needs a JSON Schema object")
     return _Schema(name, version, tuple(str(n) for n in namespaces), _parse_branch(schema, ()))
@@ -217,13 +225,15 @@ def _parse_branch(schema: Mapping[str, Json], path: Path) -> _Branch:
     written = schema.get(KEYWORD)
     if written is not None and not isinstance(written, str):
         raise InvalidValue(render_pointer((*path, KEYWORD)), "a merge policy is a string")
-    properties = schema.get("properties")
+    properties = schema.get("properties", {})
+    if not isinstance(properties, dict):
+        raise InvalidValue(render_pointer((*path, "properties")), f"it is {kind(properties)}, not an object")
     additional = schema.get("additionalProperties")
     return _Branch(
         None if written is None else parse_policy(written),
         {
             key: _parse_branch(child, (*path, key))
-            for key, child in (properties if isinstance(properties, dict) else {}).items()
+            for key, child in properties.items()
             if isinstance(child, dict)
         },
         _parse_branch(additional, (*path, "*")) if isinstance(additional, dict) else None,

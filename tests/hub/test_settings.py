@@ -112,6 +112,8 @@ def test_a_password_among_the_arguments_is_refused_and_not_repeated(dsn: str) ->
         ({"listen": "host:65535"}, {}, "--enrol-port"),
         ({"listen": "a\x1b[2J:1"}, {}, "\\x1b[2J"),
         ({"health": "no"}, {}, "--health is refused"),
+        ({"listen": "host:7443", "enrol_port": 7443}, {}, "--enrol-port is refused: 7443"),
+        ({"listen": "host:7443", "health": "host:7444"}, {}, "--health is refused: host:7444"),
         ({"host_name": ("-x",)}, {}, "--host-name is refused"),
         ({"host_name": ("x",) * 33}, {}, "33 names, limit 32"),
     ],

@@ -232,6 +232,10 @@ for _ in range(70):
         ({"namespaces": ["*"]}, "/schema"), ({"namespaces": ["*"], "schema": []}, "/schema"),
         ({"namespaces": ["*"], "schema": {KEYWORD: 1}}, f"/{KEYWORD}"),
         ({"namespaces": ["*"], "schema": {"properties": {"a/b": {KEYWORD: True}}}}, f"/a~1b/{KEYWORD}"),
+        ({"namespaces": ["*", "acme/../x"], "schema": {}}, "/namespaces/1"),
+        ({"namespaces": ["acme/\x1b*"], "schema": {}}, "/namespaces/0"),
+        ({"namespaces": ["acme//*"], "schema": {}}, "/namespaces/0"),
+        ({"namespaces": ["*"], "schema": {"properties": {"a": {"properties": []}}}}, "/a/properties"),
         ({"namespaces": ["*"], "schema": DEEP}, "/a" * 65),
     ],
 )  # fmt: skip

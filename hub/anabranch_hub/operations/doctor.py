@@ -100,7 +100,8 @@ def _folder(data_dir: Path) -> Iterator[Finding]:
     with suppress(OSError):
         layout = read_text(data_dir / "layout")
     if not data_dir.is_dir():
-        yield _failed(name, f"{data_dir} does not exist: start a hub on it", 5)
+        found = "is no directory: name another" if data_dir.exists() else "does not exist: start a hub on it"
+        yield _failed(name, f"{data_dir} {found}", 5)
     elif not os.access(data_dir, os.R_OK | os.W_OK | os.X_OK):
         yield _failed(name, f"{data_dir} is not readable and writable: run this as the hub's user", 4)
     elif layout is None:
