@@ -4,14 +4,23 @@ Data goes to standard output, everything else to standard error. Only this funct
 between the interpreter and the user, so it imports nothing before it can catch Ctrl-C.
 """
 
+import signal
 from collections.abc import Sequence
+from types import FrameType
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `anabranch` with `arguments` (those of the process by default); return its exit code."""
     try:
+        signal.signal(signal.SIGINT, _interrupt_once)
         from anabranch.cli.program import run
 
         return run(arguments)
     except KeyboardInterrupt:  # while modules were still being imported: nothing has begun
         return 130
+
+
+def _interrupt_once(_number: int, _frame: FrameType | None) -> None:
+    """Ctrl-C is heard once: a second one would break off the clean way out of the first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -78,3 +78,20 @@ def descendants(pid: int) -> list[int]:
     except OSError:
         return []
     return [below for child in children for below in (child, *descendants(child))]
+
+
+def living_below(folder: Path) -> list[int]:
+    """The living processes below this one that work in `folder` or were told of it.
+
+    Other servers may run below the tests too, for a whole session.
+    """
+    return [pid for pid in descendants(os.getpid()) if is_alive(pid) and _knows(pid, folder)]
+
+
+def _knows(pid: int, folder: Path) -> bool:
+    try:
+        place = Path(f"/proc/{pid}/cwd").readlink()
+        told = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return False
+    return place.is_relative_to(folder) or str(folder) in told

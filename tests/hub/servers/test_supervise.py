@@ -16,7 +16,16 @@ from anabranch_hub.errors import DataDirInUse, DataDirNotWritable, DataDirVersio
 from anabranch_hub.secrets.vault import Vault
 from anabranch_hub.servers.supervise import EmbeddedServers, Phase, ServerState
 
-from .processes import PATIENCE_S, descendants, is_alive, owner, owner_command, surroundings, wait_until_gone
+from .processes import (
+    PATIENCE_S,
+    descendants,
+    is_alive,
+    living_below,
+    owner,
+    owner_command,
+    surroundings,
+    wait_until_gone,
+)
 
 
 def write(dsn: str, text: str) -> None:
@@ -47,7 +56,7 @@ def test_a_stopped_hub_leaves_no_process_and_finds_everything_again(tmp_path: Pa
             async with Vault(servers.vault) as vault:
                 await vault.ensure_engines()
                 await vault.write_secret("a/b", {"key": "kept"})
-            return descendants(os.getpid())
+            return living_below(tmp_path)
 
     async def when_it_starts_again() -> tuple[list[str], dict[str, str]]:
         async with EmbeddedServers(tmp_path / "new" / "hub") as servers, Vault(servers.vault) as vault:
@@ -157,7 +166,7 @@ def test_what_a_newer_release_wrote_is_refused_and_left_alone(data_dir: Path, fi
     assert refusal.value.found == newer
     assert newer in str(refusal.value)
     assert (data_dir / file).read_text() == newer
-    assert not [pid for pid in descendants(os.getpid()) if is_alive(pid)]
+    assert not living_below(data_dir)
 
 
 def test_a_folder_the_user_may_not_write_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -210,7 +219,7 @@ def test_a_server_that_does_not_start_says_why_and_takes_the_other_one_down(data
     with pytest.raises(ServerFailed, match="nonsense") as failure:
         asyncio.run(start())
     assert failure.value.log_path == data_dir / "postgres" / "log"
-    assert not [pid for pid in descendants(os.getpid()) if is_alive(pid)]
+    assert not living_below(data_dir)
 
 
 def test_a_first_start_that_was_interrupted_is_begun_again(tmp_path: Path) -> None:
