@@ -65,7 +65,7 @@ class _Acknowledged:
 
 
 async def run(
-    *, edges: int, documents: int | None, seed: int | None, data_dir: Path | None, as_json: bool
+    *, edges: int, documents: int, seed: int | None, data_dir: Path | None, as_json: bool
 ) -> bool:
     """Run it and print the report; True when all agree and nothing acknowledged is missing.
 
@@ -96,7 +96,7 @@ class _Demo:
         self._started = started
         self._edges: list[_Edge] = []
 
-    async def run(self, edges: int, count: int | None) -> Report:
+    async def run(self, edges: int, count: int) -> Report:
         catalogue = list(documents(TENANT, count))
         self._say(f"seed {self._seed}: repeat this run with --seed {self._seed}")
         self._say("starting a hub with its own Postgres and OpenBao")
