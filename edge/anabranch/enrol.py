@@ -10,6 +10,8 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 import shutil
 import socket
 import ssl
@@ -24,7 +26,14 @@ from typing import Any
 from anabranch_protos.invitation import PORT_MAX, InvitationToken, parse_token
 from anabranch_sync.errors import InvalidName
 
-from anabranch.errors import HubDenied, HubUnreachable, HubUnverified, ReplicaExists, ReplicaUnwritable
+from anabranch.errors import (
+    DiskFull,
+    HubDenied,
+    HubUnreachable,
+    HubUnverified,
+    ReplicaExists,
+    ReplicaUnwritable,
+)
 from anabranch.identity import (
     Identity,
     certificate_request,
@@ -39,6 +48,8 @@ CONNECT_S_MAX = 20.0
 # A lost reply is asked for again with the same key, which the hub answers with the same edge.
 ATTEMPTS_MAX = 4
 RETRY_S = 0.5
+# An empty replica with its WAL, and the identity: 200 KiB; the reserve for a full disk: 128.
+ROOM_BYTES = 512 * 1024
 
 # What _ssl.Certificate.public_bytes takes for DER.
 ENCODING_DER = 2
@@ -165,13 +176,26 @@ def _all_or_nothing(replica: Path, folder: Path) -> Iterator[None]:
         _remove(folder)
         # The token works once: find out before it is sent whether anything can be written here.
         folder.mkdir(mode=0o700)
+        _try_room(folder / "room")
         yield
     except OSError as error:
         _remove(folder)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DiskFull(str(replica), f"no {ROOM_BYTES} bytes for it and its identity") from error
         raise ReplicaUnwritable(str(replica), error.strerror or str(error)) from error
     except BaseException:
         _remove(folder)
         raise
+
+
+def _try_room(path: Path) -> None:
+    """Take ROOM_BYTES and give them back. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, ROOM_BYTES)
+    finally:
+        os.close(descriptor)
+        path.unlink()
 
 
 def _remove(folder: Path) -> None:

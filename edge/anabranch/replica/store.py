@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from anabranch_sync.change import CHAIN_START, Entry
@@ -13,7 +13,7 @@ from anabranch_sync.pull import Notice, Pull
 from anabranch_sync.scope import Scope, scope
 from anabranch_sync.standing import Standing
 
-from anabranch.errors import ReplicaCorrupt
+from anabranch.errors import DiskFull, ReplicaCorrupt
 from anabranch.replica import exchange, looking
 from anabranch.replica.agent_lock import agent_lock, agent_running
 from anabranch.replica.apply import apply
@@ -72,7 +72,8 @@ class Replica:
             prepare(connection, aside)
             connection.execute(SQL["create_replica"], row)
         replica = cls.open(target)
-        replica._file.lay_ballast()
+        with suppress(DiskFull):  # the first write tries again, and is refused where it cannot
+            replica._file.lay_ballast()
         return replica
 
     @classmethod

@@ -1,12 +1,13 @@
 """`anabranch init`: all of it, or nothing."""
 
 import asyncio
+import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
 from anabranch.enrol import initialise, split_address
-from anabranch.errors import HubDenied, HubUnreachable, HubUnverified, ReplicaUnwritable
+from anabranch.errors import DiskFull, HubDenied, HubUnreachable, HubUnverified, ReplicaUnwritable
 from anabranch.identity import identity_folder, read_identity
 from anabranch.replica import Replica
 from anabranch_protos.sync.v1.sync_pb2 import EnrollReply, EnrollRequest
@@ -185,6 +186,17 @@ def test_a_folder_that_cannot_be_made_is_told_before_anybody_is_asked(tmp_path: 
     (tmp_path / "file").write_text("")
     with pytest.raises(ReplicaUnwritable):
         asyncio.run(initialise(tmp_path / "file" / "replica.db", "127.0.0.1:1", Root().token().render()))
+
+
+def test_a_disk_without_room_is_told_before_the_token_is_used_up(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(DiskFull, match="free some space"):
+            asyncio.run(initialise(tmp_path / "replica.db", "127.0.0.1:1", Root().token().render()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,26 @@ def test_on_a_full_disk_reading_status_and_deleting_go_on(small_disk: Path) -> N
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize("free_bytes", [4_096, 16_384, 65_536, 98_304, 131_072, 163_840])
+def test_a_replica_is_made_whole_or_not_at_all(small_disk: Path, free_bytes: int) -> None:
+    # given
+    disk = os.statvfs(small_disk)
+    with (small_disk / "filler").open("wb") as filler:
+        os.posix_fallocate(filler.fileno(), 0, disk.f_bavail * disk.f_frsize - free_bytes)
+
+    # when
+    try:
+        create(small_disk / "replica.db").close()
+    except DiskFull:
+        # then
+        assert {path.name for path in small_disk.iterdir()} == {"filler", "replica.db.lock"}
+    else:
+        (small_disk / "filler").unlink()
+        with Client(Replica.open(small_disk / "replica.db")) as client:
+            client.set("acme/prod/a", "", {"a": 1})
+            assert client.replica.verify() == []
+
+
 def test_a_file_that_may_not_grow_is_told_as_a_full_disk_and_loses_nothing(tmp_path: Path) -> None:
     create(tmp_path / "replica.db").close()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
