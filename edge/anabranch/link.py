@@ -32,11 +32,14 @@ from grpc import aio  # noqa: E402
 # A frame and protobuf's tag and length around it.
 MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 16
 METADATA_BYTES_MAX = 4 * 1024
-# An idle link costs one ping and its answer each 45 s (34 bytes); a dead one is noticed within 65 s.
-PING_MS = 45_000
-PONG_MS_MAX = 20_000
+# An idle link costs one ping and its answer each 40 s (34 bytes); a dead one is noticed within 72 s. The
+# answer may have to wait for a chunk of 8 KiB before it: 28 s on a 2.4 kbit/s link.
+PING_MS = 40_000
+PONG_MS_MAX = 32_000
 # 5 KB of handshake on a 2.4 kbit/s link, and a hub that is busy.
 CALL_S_MAX = 60.0
+# gRPC allows a connection this long to stand, and 20 s by itself; the handshake is part of it.
+CONNECT_MS_MAX = 60_000
 # All that gRPC for Python says when the link breaks under a write.
 WRITE_FAILED = "Internal error from Core"
 
@@ -46,6 +49,8 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.keepalive_time_ms", PING_MS),
     ("grpc.keepalive_timeout_ms", PONG_MS_MAX),
+    ("grpc.http2.ping_timeout_ms", PONG_MS_MAX),  # counts as well, and is a minute
+    ("grpc.min_reconnect_backoff_ms", CONNECT_MS_MAX),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.bdp_probe", 0),  # pings with every burst of data would cost more than they find out here
     ("grpc.enable_retries", 0),
