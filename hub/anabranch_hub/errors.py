@@ -11,6 +11,7 @@
     ├── SchemaNewer                   5   run the release that migrated it
     ├── Unreachable                       something outside does not answer: try again later
     │   ├── StoreUnavailable          7
+    │   │   ├── StoreFull             7
     │   │   └── CommitUncertain       7   read before trying again
     │   └── VaultUnavailable          7
     ├── VaultDenied                   4   Vault answers, and says no: fix the policy or the credentials
@@ -129,6 +130,16 @@ class StoreUnavailable(Unreachable):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"Postgres is not available ({reason}): nothing was changed, try again")
+
+
+class StoreFull(StoreUnavailable):
+    """There is no room on the disk of Postgres."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.args = (
+            f"the disk of Postgres is full ({reason}): nothing was changed; make room, then repeat it",
+        )
 
 
 class CommitUncertain(StoreUnavailable):

@@ -28,6 +28,9 @@ from anabranch_hub.errors import VaultDenied, VaultMissing, VaultRejected, Vault
 
 log = logging.getLogger(__name__)
 
+# Every retry would be a line with the library's own field names; the last one's error says it all.
+stamina.instrumentation.set_on_retry_hooks([])
+
 # Engines the hub mounts for itself; the prefix is all that its policy opens.
 MOUNT_PREFIX = "anabranch-"
 KV = MOUNT_PREFIX + "kv"

@@ -4,6 +4,7 @@ Every connection refuses to work where acknowledged commits could be lost. State
 over one tenant's schema; several that do not need each other's results share one round trip.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -14,8 +15,11 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from anabranch_hub.errors import CommitUncertain, StoreUnavailable, StoreUnsafe, TenantUnknown
+from anabranch_hub.errors import CommitUncertain, StoreFull, StoreUnavailable, StoreUnsafe, TenantUnknown
 from anabranch_hub.store.queries import statement
+
+# Its warnings are about connections whose errors are raised here anyway; a command says one line.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 # Deciding holds one connection a tenant that is busy, a pull one for its milliseconds; Postgres
 # allows 100 in all by default, which leaves room for several hub processes.
@@ -198,6 +202,8 @@ class translated:  # noqa: N801  # reads as a participle: with translated(tenant
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self._tenant and isinstance(error, psycopg.errors.UndefinedTable):
             raise TenantUnknown(self._tenant) from error
+        if isinstance(error, psycopg.errors.DiskFull):
+            raise StoreFull(reason(error)) from error
         if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             raise StoreUnavailable(reason(error)) from error
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from anabranch_hub.errors import StoreUnavailable, StoreUnsafe
+from anabranch_hub.errors import StoreFull, StoreUnavailable, StoreUnsafe
 from anabranch_hub.servers.postgres import EmbeddedPostgres
 from anabranch_hub.store import Edit, Moved, Store
+from anabranch_hub.store.pool import translated
 from anabranch_sync.ids import document_id
 
 from tests.hub.store.replica import Replica, enrolled, place
@@ -109,6 +110,16 @@ async def test_a_store_that_cannot_connect_says_why_and_never_the_password(postg
 
     assert "hunter2secret" not in str(refused.value) + str(denied.value)
     assert "\n" not in str(refused.value)
+
+
+async def test_a_full_disk_of_postgres_is_told_with_the_way_out(postgres_dsn: str) -> None:
+    # given a session that meets what Postgres says when it cannot extend a file
+    full = "DO $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full'; END $$"
+
+    # when
+    with pytest.raises(StoreFull, match=r"No space left on device\): nothing was changed; make room"):
+        with psycopg.connect(postgres_dsn) as connection, translated():
+            connection.execute(full)
 
 
 async def test_a_postgres_that_may_forget_commits_is_refused(postgres_dsn: str) -> None:
