@@ -117,9 +117,12 @@ async def test_a_full_disk_of_postgres_is_told_with_the_way_out(postgres_dsn: st
     full = "DO $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full'; END $$"
 
     # when
-    with pytest.raises(StoreFull, match=r"No space left on device\): nothing was changed; make room"):
-        with psycopg.connect(postgres_dsn) as connection, translated():
-            connection.execute(full)
+    with (
+        psycopg.connect(postgres_dsn) as connection,
+        pytest.raises(StoreFull, match=r"No space left on device\): nothing was changed; make room"),
+        translated(),
+    ):
+        connection.execute(full)
 
 
 async def test_a_postgres_that_may_forget_commits_is_refused(postgres_dsn: str) -> None:
