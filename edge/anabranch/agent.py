@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,7 +22,7 @@ from anabranch_sync.backoff import delay_ms, next_attempt
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.messages import CHUNK_BYTES_MIN
 
-from anabranch.errors import HubDenied, HubUnreachable, ReplicaError
+from anabranch.errors import HubAway, HubDenied, HubUnreachable, ReplicaError
 from anabranch.exchange import Applied, Clock, Connected, Ended, Exchange, Pulled, Pushed, Settled, Step
 from anabranch.identity import (
     Identity,
@@ -139,7 +139,9 @@ class _Agent:
         while not self._stop.is_set():
             began_ms = self._clock.now_ms()
             self._counts.advanced = False
+            before = replace(self._counts)
             ended = await self._attempt(renew=renew, once=once)
+            self._log(ended, before)
             await self._note_down(Link.DENIED if ended.denied else Link.DOWN)
             if self._stop.is_set() or (once and ended.settled):
                 return self._outcome(ended.reason, settled=ended.settled)
@@ -155,7 +157,6 @@ class _Agent:
             if once:
                 pause_ms = min(pause_ms, self._patience_ms())
             attempt = next_attempt(attempt, self._clock.now_ms() - began_ms)
-            log.info("exchange ended", extra={"edge": self._identity.edge, "reason": ended.reason})
             await self._pause(ended.reason, pause_ms)
         return self._outcome("stopped", settled=False)
 
@@ -187,16 +188,20 @@ class _Agent:
             exchange = Exchange(
                 self._replica, self._disk, link.exchange(), self._identity.address, self._clock, self._tell
             )
+            away = False
             try:
                 return await exchange.run(
                     renew=renew,
                     until_settled=once,
                     until_ms=max(self._renewal_due_ms(), self._clock.now_ms() + 1),
                 )
+            except HubAway:
+                away = True
+                raise
             finally:
                 self._counts.bytes_up += exchange.bytes_up
                 self._counts.bytes_down += exchange.bytes_down
-                if exchange.bytes_up >= CHUNK_BYTES_MIN:
+                if exchange.bytes_up >= CHUNK_BYTES_MIN and not away:
                     # The hub may have stored a chunk and the link broken before we heard of it.
                     self._note_advance()
 
@@ -307,6 +312,19 @@ class _Agent:
         note = partial(self._replica.heard, link=link, now_ms=self._clock.now_ms())
         with contextlib.suppress(ReplicaError):  # a full disk: `status` finds the age by itself
             await asyncio.get_running_loop().run_in_executor(self._disk, note)
+
+    def _log(self, ended: Ended, before: Counts) -> None:
+        log.info(
+            "exchange finished",
+            extra={
+                "edge": self._identity.edge,
+                "reason": ended.reason,
+                "changes": self._counts.changes_pushed - before.changes_pushed,
+                "documents": self._counts.documents_pulled - before.documents_pulled,
+                "bytes_up": self._counts.bytes_up - before.bytes_up,
+                "bytes_down": self._counts.bytes_down - before.bytes_down,
+            },
+        )
 
     def _outcome(self, reason: str, *, settled: bool) -> AgentOutcome:
         counts = self._counts

@@ -2,93 +2,33 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
 from anabranch.errors import HubDenied, HubError, HubUnreachable, HubUnverified
-from anabranch.identity import Identity, certificate_request, new_key
-from anabranch.link import FrameStream, HubLink, enroll
+from anabranch.identity import certificate_request, new_key
+from anabranch.link import HubLink, enroll
 from anabranch_hub.identity.peer import peer_of_certificate
 from anabranch_hub.store import Edit
 from anabranch_protos.sync.v1 import methods
 from anabranch_protos.sync.v1.sync_pb2 import EnrollReply, EnrollRequest, ExchangeFrame
-from anabranch_sync.change import CHAIN_START, Change, Op, entry
-from anabranch_sync.clock import tick
-from anabranch_sync.columns import encode_entries
-from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.frame import FRAME_BYTES_MAX
-from anabranch_sync.ids import START, DocumentId, Dot, document_id
+from anabranch_sync.ids import document_id
 from anabranch_sync.messages import (
-    CHUNK_BYTES_MAX,
-    WINDOW_BYTES,
     Control,
-    Hello,
-    Merged,
-    Message,
     Welcome,
 )
-from anabranch_sync.packing import seal
-from anabranch_sync.register import Slot
-from anabranch_sync.stream import Stream
-from anabranch_sync.transfer import Sending
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from grpc import aio
 
-from tests.hub.api.fleet import ROUTER, Fleet, Hub, facts_of, identity_of, invited, new_tenant, now_ms
+from tests.hub.api.fleet import ROUTER, Fleet, Hub, facts_of, identity_of, invited, new_tenant
+from tests.hub.api.stranger import stranger
 from tests.hub.secrets.requests import forged_certificate, key_pem, p256_key, request_of
 
 pytestmark = pytest.mark.anyio
-
-
-@dataclass
-class Stranger:
-    """Speaks the protocol by hand, and so says whatever it likes."""
-
-    frames: FrameStream
-    stream: Stream
-
-    async def says(self, message: Message) -> None:
-        await self.frames.write(self.stream.frame(message))
-
-    async def hears(self) -> Message | None:
-        raw = await self.frames.read()
-        return None if raw is None else self.stream.message(raw)
-
-    async def listens(self) -> None:
-        """Take whatever comes until the end, or until it is merged."""
-        while not isinstance(await self.hears(), Merged | None):
-            pass
-
-    async def greets(self, incarnation: int) -> Message | None:
-        hello = Hello(1, 1, incarnation, START, 0, CHAIN_START, ScopeDigest(), now_ms())
-        await self.says(hello)
-        return await self.hears()
-
-    async def pushes(self, incarnation: int, document: DocumentId, author: str = "ada") -> None:
-        change = Change(tick(0, now_ms()), START, author, "", (Op(document, Slot(("stolen",)), True),))
-        entries = [entry(Dot(incarnation, 1), change)]
-        sending = Sending(
-            seal(encode_entries(entries)),
-            last=1,
-            chain=CHAIN_START,
-            chunk_bytes_max=CHUNK_BYTES_MAX,
-            window_bytes=WINDOW_BYTES,
-        )
-        for piece in sending.pieces():
-            await self.says(piece)
-
-
-@asynccontextmanager
-async def stranger(identity: Identity) -> AsyncIterator[Stranger]:
-    async with HubLink(identity) as link:
-        frames = link.exchange()
-        yield Stranger(frames, Stream())
-        frames.cancel()
 
 
 async def test_an_incarnation_that_was_never_leased_to_this_edge_is_fenced(fleet: Fleet) -> None:
