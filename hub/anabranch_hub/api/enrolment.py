@@ -78,11 +78,10 @@ async def enrol(
 
 
 async def renew(store: Store, authority: Authority, clock: Clock, peer: Peer, csr_pem: bytes) -> Renewed:
-    """A new certificate for `peer`. The one before stays good until the new one is first shown.
+    """A new certificate for `peer`, whose standing was checked. The one before counts until it is shown.
 
-    Raises CertificateUnknown, EdgeRevoked, CertificateRequestRefused, StoreUnavailable, VaultUnavailable.
+    Raises EdgeRevoked, CertificateRequestRefused, StoreUnavailable, VaultUnavailable.
     """
-    await check_standing(store, peer)
     chain_pem = await authority.sign_edge(csr_pem, peer.tenant, peer.edge)
     ca_pem = await authority.root_pem()
     new = _peer_of_chain(chain_pem)

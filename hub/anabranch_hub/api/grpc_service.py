@@ -269,7 +269,8 @@ _STATUS_OF_ORDER = {
     "refused": grpc.StatusCode.PERMISSION_DENIED,
     "superseded": grpc.StatusCode.ABORTED,
     "stopping": grpc.StatusCode.UNAVAILABLE,
-    "away": grpc.StatusCode.UNAVAILABLE,
+    # Not UNAVAILABLE, which is also what a link that breaks looks like to an edge.
+    "away": grpc.StatusCode.ABORTED,
 }
 
 

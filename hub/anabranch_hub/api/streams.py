@@ -30,9 +30,6 @@ class Streams:
     def __init__(self) -> None:
         self._by_tenant: dict[str, dict[str, list[Exchange]]] = {}
 
-    def __len__(self) -> int:
-        return sum(1 for _ in self._all())
-
     def join(self, stream: Exchange) -> None:
         """Let `stream` hear of its tenant from now on. The oldest of too many gives way to it:
 
