@@ -12,6 +12,7 @@
     │   └── PatchFailed             a JSON Patch that does not apply
     ├── HubError                    the other side of the link; what is here stays as it is
     │   ├── HubUnreachable      7   no connection, or one that brings nothing forward
+    │   │   └── HubAway             it answers, and cannot serve now
     │   ├── HubDenied           4   revoked, a used token, a certificate that is not the last one
     │   └── HubUnverified       8   whoever answers there cannot prove to be this edge's hub
     ├── IdentityUnusable        7   the edge's key or certificate is missing or damaged
@@ -37,6 +38,7 @@ __all__ = [
     "AnabranchError",
     "Denied",
     "DiskFull",
+    "HubAway",
     "HubDenied",
     "HubError",
     "HubUnreachable",
@@ -157,6 +159,10 @@ class HubUnreachable(HubError):
             "check the address and the network, then try again",
             reason,
         )
+
+
+class HubAway(HubUnreachable):
+    """The hub answers, and cannot serve now: its store is away, or another stream of this edge took over."""
 
 
 class HubDenied(HubError):

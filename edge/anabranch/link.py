@@ -7,6 +7,7 @@ the agent what its link is like, and a channel's client certificate cannot be ch
 import asyncio
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,7 +22,7 @@ from anabranch_protos.sync.v1.sync_pb2 import (
 )
 from anabranch_sync.frame import FRAME_BYTES_MAX
 
-from anabranch.errors import HubDenied, HubError, HubUnreachable, HubUnverified
+from anabranch.errors import HubAway, HubDenied, HubError, HubUnreachable, HubUnverified
 from anabranch.identity import Identity
 
 settle_grpc()
@@ -198,10 +199,14 @@ def _translated(address: str, status: grpc.StatusCode, details: str) -> HubError
             return HubDenied(address, details)
         case grpc.StatusCode.UNAVAILABLE if "SSL_ERROR_SSL" in details:
             if "CERTIFICATE_VERIFY_FAILED" in details or "BAD_SIGNATURE" in details:
-                return HubUnverified(
-                    address, "its certificate is not of this hub's root, or for another name"
-                )
+                why = "its certificate is not of this hub's root, or for another name"
+                if "certificate has expired" in details or "not yet valid" in details:
+                    here = datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ")
+                    why = f"its certificate is not valid at {here}, the time on this machine: is that right?"
+                return HubUnverified(address, why)
             return HubUnverified(address, f"no TLS as a hub speaks it ({details.rsplit(':', 1)[-1].strip()})")
+        case grpc.StatusCode.ABORTED:
+            return HubAway(address, details)
         case grpc.StatusCode.UNIMPLEMENTED:
             return HubUnverified(address, "it speaks gRPC, but not this protocol: another port or program")
         case grpc.StatusCode.INTERNAL if details == WRITE_FAILED:

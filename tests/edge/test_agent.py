@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from anabranch import agent
-from anabranch.errors import HubUnreachable, IdentityForeign
-from anabranch.exchange import Connected
+from anabranch.errors import HubAway, HubUnreachable, IdentityForeign
+from anabranch.exchange import Connected, Ended
 from anabranch.identity import write_identity
 from anabranch.replica import Replica
+from anabranch_sync.messages import CHUNK_BYTES_MIN
 
 from tests.edge.identities import an_identity
 
@@ -54,6 +55,40 @@ def test_a_hub_that_breaks_every_connection_does_not_keep_a_person_waiting_for_e
     # when, then
     with pytest.raises(HubUnreachable, match=r"it broke off|nothing came forward"):
         asyncio.run(agent.run_agent(replica, once=True))
+
+
+class AwayExchange(BreakingExchange):
+    """With a hub that hears a chunk and says each time that its store is away."""
+
+    bytes_up = CHUNK_BYTES_MIN
+
+    async def run(self, **_: Any) -> None:
+        self._tell(Connected("127.0.0.1:9", 0))
+        raise HubAway("127.0.0.1:9", "the disk of Postgres is full")
+
+
+@pytest.mark.parametrize("exchange", [AwayExchange, BreakingExchange])
+def test_a_hub_that_cannot_serve_is_asked_ever_less_often(
+    replica: Path, monkeypatch: pytest.MonkeyPatch, exchange: type[BreakingExchange]
+) -> None:
+    # given
+    enrolled(replica, "acme", "shop")
+    attempts: list[int] = []
+    monkeypatch.setattr(agent, "Exchange", exchange)
+    monkeypatch.setattr(agent, "STANDSTILL_S_MAX", 0.5)
+
+    def pause_ms(ended: Ended, attempt: int) -> int:
+        attempts.append(attempt)
+        return 10
+
+    monkeypatch.setattr(agent, "_pause_ms", pause_ms)
+
+    # when
+    with pytest.raises(HubUnreachable):
+        asyncio.run(agent.run_agent(replica, once=True))
+
+    # then
+    assert attempts[:3] == [0, 1, 2]
 
 
 def test_an_agent_never_goes_to_the_hub_under_another_name(replica: Path) -> None:

@@ -33,6 +33,8 @@ UNSENT_S_MAX = 86_400.0
 # A person waits for this; a hub behind a bad link is slow, not absent.
 HUB_S_MAX = 5.0
 DAMAGES_SHOWN_MAX = 5
+# X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED, which Python's ssl gives no names.
+_CERTIFICATE_TIMES = (9, 10)
 
 
 class Verdict(StrEnum):
@@ -227,6 +229,8 @@ def _hub(identity: "Identity", folder: Path) -> Check:
             return Check(name, Verdict.OK, f"{secured.version()}, both sides verified, in {millis:.0f} ms")
     except ssl.SSLCertVerificationError as error:
         hint = "check the address; if it is right, somebody stands between"
+        if error.verify_code in _CERTIFICATE_TIMES:
+            hint = "set this machine's clock; if it is right, restart the hub: that renews its certificate"
         found = f"whoever answers is not the hub that is meant ({error.verify_message})"
         return Check(name, Verdict.FAIL, found, hint, ExitCode.UNVERIFIED)
     except ssl.SSLError as error:

@@ -5,7 +5,7 @@ import socket
 from typing import Any
 
 import pytest
-from anabranch.errors import HubDenied, HubError, HubUnreachable, HubUnverified
+from anabranch.errors import HubAway, HubDenied, HubError, HubUnreachable, HubUnverified
 from anabranch.identity import certificate_request, new_key
 from anabranch.link import MESSAGE_BYTES_MAX, FrameStream, HubLink
 from anabranch_protos.sync.v1.sync_pb2 import ExchangeFrame, RenewReply, RenewRequest
@@ -20,7 +20,7 @@ from tests.edge.link.scripted_hub import Root, refusing, scripted_hub
         ("UNAUTHENTICATED", HubDenied, 4),
         ("UNAVAILABLE", HubUnreachable, 7),
         ("RESOURCE_EXHAUSTED", HubUnreachable, 7),
-        ("ABORTED", HubUnreachable, 7),
+        ("ABORTED", HubAway, 7),
         ("INTERNAL", HubUnreachable, 7),
         ("UNIMPLEMENTED", HubUnverified, 8),
     ],
