@@ -64,9 +64,7 @@ class _Acknowledged:
     dot: str
 
 
-async def run(
-    *, edges: int, documents: int, seed: int | None, data_dir: Path | None, as_json: bool
-) -> bool:
+async def run(*, edges: int, documents: int, seed: int | None, data_dir: Path | None, as_json: bool) -> bool:
     """Run it and print the report; True when all agree and nothing acknowledged is missing.
 
     Raises DemoFailed when a process does not do its part. Whatever happens, nothing is left running.
