@@ -14,8 +14,9 @@ import zstandard
 
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge
 
-# What one body may expand to. The largest honest one is the first pull of a large scope; promise 5
-# allows 64 MB for a frame and everything made of it while it is taken apart.
+# What one body may expand to. The largest honest one is the first pull of a large scope. As objects a
+# body of ill will takes up to 75 times its bytes (measured): pushes are bounded tighter in `columns`,
+# pulls come from the authenticated hub and wait for the planner's parts.
 RAW_BYTES_MAX = 32 * 1024 * 1024
 # The window of level 19, which no honest sender exceeds.
 WINDOW_BYTES_MAX = 8 * 1024 * 1024
@@ -36,14 +37,7 @@ def unpack(body: bytes) -> Any:
     """Decode one msgpack value that fills `body` exactly. Raises CorruptFrame."""
     try:
         return msgpack.unpackb(body, object_pairs_hook=_distinct, strict_map_key=True, max_ext_len=0)
-    except (
-        ValueError,
-        TypeError,
-        OverflowError,
-        MemoryError,
-        RecursionError,
-        msgpack.UnpackException,
-    ) as error:
+    except _UNPACK_ERRORS as error:
         raise CorruptFrame(f"malformed msgpack: {error or type(error).__name__}") from error
 
 
