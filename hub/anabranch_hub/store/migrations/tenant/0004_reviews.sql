@@ -1,0 +1,3 @@
+-- Filled by the step of its name.
+
+SELECT 1;
