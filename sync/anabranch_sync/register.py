@@ -85,6 +85,11 @@ def equal(one: Value, other: Value) -> bool:
     return same(one, other)
 
 
+def json_of(value: Value) -> Json:
+    """The value as whoever renders it shows it. Those who tell deletions from null ask for DELETED first."""
+    return None if isinstance(value, Tombstone) else value
+
+
 def agreed(standing: Register, incoming: Register) -> Register:
     """The register of two writes with an equal value: all stamps, the greatest first."""
     stamps = sorted({*standing.stamps, *incoming.stamps}, reverse=True)

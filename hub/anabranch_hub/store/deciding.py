@@ -17,7 +17,7 @@ from anabranch_sync.ids import HUB_INCARNATION, DocumentId, HubSeq, Incarnation,
 from anabranch_sync.opening import Answer
 from anabranch_sync.policy import SCHEMA_NAMESPACE
 from anabranch_sync.pull import Outcome
-from anabranch_sync.register import DELETED
+from anabranch_sync.register import DELETED, json_of
 from anabranch_sync.scope import Scope
 from anabranch_sync.value import Json, render_json
 
@@ -343,7 +343,7 @@ def _candidate(candidate: Candidate, writes: Mapping[HubSeq, Json]) -> Json:
         ],
     }
     if candidate.value is not DELETED:
-        facts["value"] = candidate.value
+        facts["value"] = json_of(candidate.value)
     return facts
 
 

@@ -21,7 +21,7 @@ from anabranch_sync.pull import (
     difference,
     touched_in_order,
 )
-from anabranch_sync.register import DELETED, Register, Slot
+from anabranch_sync.register import DELETED, Register, Slot, json_of
 from anabranch_sync.scope import Scope
 
 from anabranch_hub.errors import EdgeRevoked, Fenced
@@ -190,6 +190,6 @@ def _notice(row: Mapping[str, Any], incarnation: Incarnation) -> Notice:
         row["kind"],
         row["policy"],
         any(write.dot.incarnation == incarnation for write in candidates[0].writes),
-        tuple(() if each.value is DELETED else (each.value,) for each in candidates),
+        tuple(() if each.value is DELETED else (json_of(each.value),) for each in candidates),
         tuple(each.writes[0].author for each in candidates),
     )
