@@ -10,10 +10,14 @@
     │   ├── DocumentTooLarge    a document over DOCUMENT_BYTES_MAX
     │   ├── ChangeTooLarge      a change over OPS_MAX or CHANGE_BYTES_MAX
     │   └── UnknownPolicy       a merge policy that does not exist
-    └── WireError               bytes from the other side are not believed; the stream ends
-        ├── CorruptFrame        damaged, truncated or malformed bytes
-        ├── FrameTooLarge       bytes over a named limit, before they are expanded
-        └── ProtocolViolation   well-formed bytes at the wrong moment
+    ├── WireError               bytes from the other side are not believed; the stream ends
+    │   ├── CorruptFrame        damaged, truncated or malformed bytes
+    │   ├── FrameTooLarge       bytes over a named limit, before they are expanded
+    │   └── ProtocolViolation   well-formed bytes at the wrong moment
+    └── EvidenceError           what is said of an audit log does not prove it
+        ├── MalformedEvidence   no note, key, proof, leaf or export (what, reason)
+        ├── UntrustedSignature  not signed, or not validly, by the key that was asked for
+        └── InvalidProof        hashes that do not lead from one tree, or leaf, to the other
 """
 
 from typing import ClassVar
@@ -119,6 +123,39 @@ class ProtocolViolation(WireError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"protocol violation: {reason}")
+
+
+class EvidenceError(AnabranchError):
+    """What is said of an audit log does not prove it. Nothing of it is to be relied on."""
+
+    exit_code = 8
+
+
+class MalformedEvidence(EvidenceError):
+    """Text or bytes that are not of the form they claim."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        self.what = what
+        self.reason = reason
+        super().__init__(f"{what} is malformed: {reason}")
+
+
+class UntrustedSignature(EvidenceError):
+    """No signature of the key that was asked for, or one that does not verify."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(f"not signed by {_shown(key)}: {reason}")
+
+
+class InvalidProof(EvidenceError):
+    """Hashes that do not lead from a leaf, or from an older tree, to the root they are to prove."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        self.what = what
+        self.reason = reason
+        super().__init__(f"{what} is not proved: {reason}")
 
 
 def _shown(name: str) -> str:
