@@ -9,7 +9,9 @@
     │   ├── InvalidPath         a JSON Pointer that is malformed or too deep
     │   ├── DocumentTooLarge    a document over DOCUMENT_BYTES_MAX
     │   ├── ChangeTooLarge      a change over OPS_MAX or CHANGE_BYTES_MAX
+    │   ├── InvalidReference    neither a version, nor a position, nor a time
     │   └── UnknownPolicy       a merge policy that does not exist
+    ├── HistoryDamaged          a version of the past that is not what was recorded of it
     ├── WireError               bytes from the other side are not believed; the stream ends
     │   ├── CorruptFrame        damaged, truncated or malformed bytes
     │   ├── FrameTooLarge       bytes over a named limit, before they are expanded
@@ -91,6 +93,29 @@ class UnknownPolicy(InvalidInput):
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
         self.name = name
         super().__init__(f"merge policy {_shown(name)} is unknown: use one of {', '.join(known)}")
+
+
+class InvalidReference(InvalidInput):
+    """What should name a state of the past, and names none."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        self.text = text
+        self.reason = reason
+        super().__init__(f"reference {_shown(text)} is refused: {reason}")
+
+
+class HistoryDamaged(AnabranchError):
+    """What the patches of a history lead to is not what was recorded: rows were changed or lost."""
+
+    exit_code = 8
+
+    def __init__(self, document: str, version: int) -> None:
+        self.document = document
+        self.version = version
+        super().__init__(
+            f"version {version} of {document} cannot be trusted: what its history leads to has another "
+            "digest than was recorded; restore the history from a backup, the present is not touched by it"
+        )
 
 
 class WireError(AnabranchError):

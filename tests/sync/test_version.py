@@ -2,10 +2,14 @@
 
 import copy
 import json
+from itertools import pairwise
 
-from anabranch_sync.document import Object
+import pytest
+from anabranch_sync.document import Object, digest
+from anabranch_sync.errors import HistoryDamaged
+from anabranch_sync.ids import DocumentId
 from anabranch_sync.value import canonical
-from anabranch_sync.version import applied, diff, patches
+from anabranch_sync.version import Patch, applied, diff, patches, rebuilt
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -63,3 +67,64 @@ def test_a_document_comes_and_goes_as_a_whole() -> None:
     assert diff(None, {"a": 1}) == [{"op": "add", "path": "", "value": {"a": 1}}]
     assert diff({"a": 1}, None) == [{"op": "remove", "path": ""}]
     assert applied({"a": 1}, [{"op": "remove", "path": ""}]) is None
+
+
+ROUTER = DocumentId("acme/prod/router", "config")
+histories = st.lists(maybe_contents, min_size=1, max_size=6)
+
+
+@given(histories, st.data())
+def test_the_sum_of_the_patches_is_the_document_from_whichever_version_it_is_walked(
+    history: list[Object | None], data: st.DataObject
+) -> None:
+    """From nothing, from the head, and from any version that was kept whole, which is what folding does."""
+    history = [None, *history]
+    steps = [patches(before, after) for before, after in pairwise(history)]
+    base = data.draw(st.integers(0, len(history) - 1))
+
+    for version, content in enumerate(history):
+        forward = [patch for patch, _ in steps[base:version]]
+        backward = [inverse for _, inverse in reversed(steps[version:])]
+        recorded = digest(ROUTER, content)
+        if version >= base:
+            again = rebuilt(ROUTER, version, history[base], forward, recorded)
+            assert canonical(again) == canonical(content)
+        assert canonical(rebuilt(ROUTER, version, history[-1], backward, recorded)) == canonical(content)
+
+
+@given(maybe_contents, maybe_contents, st.integers(0, 2**128 - 1))
+def test_a_content_with_another_digest_than_recorded_is_not_believed(
+    before: Object | None, after: Object | None, recorded: int
+) -> None:
+    if recorded != digest(ROUTER, after):
+        with pytest.raises(HistoryDamaged, match="version 3 of acme/prod/router/config"):
+            rebuilt(ROUTER, 3, before, [diff(before, after)], recorded)
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        [{"op": "remove", "path": "/absent"}],
+        [{"op": "replace", "path": "/a/0/x", "value": 1}],
+        [{"op": "add", "path": "", "value": 1}],
+        [{"op": "add", "path": "a", "value": 1}],
+        [{"op": "burn", "path": "/a"}],
+        [{"path": "/a"}],
+        [{}],
+        [None],
+        None,
+    ],
+)
+def test_a_damaged_patch_is_named_as_a_damaged_history(patch: Patch) -> None:
+    with pytest.raises(HistoryDamaged):
+        rebuilt(ROUTER, 2, {"a": "text"}, [patch], 1)
+
+
+def test_rebuilding_modifies_neither_what_is_known_nor_the_patches() -> None:
+    known: Object = {"a": {}}
+    put: Patch = [{"op": "add", "path": "/a/b", "value": {}}]
+    inside: Patch = [{"op": "add", "path": "/a/b/c", "value": 1}]
+
+    after: Object = {"a": {"b": {"c": 1}}}
+    assert rebuilt(ROUTER, 2, known, [put, inside], digest(ROUTER, after)) == after
+    assert (known, put) == ({"a": {}}, [{"op": "add", "path": "/a/b", "value": {}}])
