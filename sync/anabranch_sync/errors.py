@@ -19,7 +19,8 @@
     └── EvidenceError           what is said of an audit log does not prove it
         ├── MalformedEvidence   no note, key, proof, leaf or export (what, reason)
         ├── UntrustedSignature  not signed, or not validly, by the key that was asked for
-        └── InvalidProof        hashes that do not lead from one tree, or leaf, to the other
+        ├── InvalidProof        hashes that do not lead from one tree, or leaf, to the other
+        └── BadLeaf             a leaf that is not what was logged (index, reason)
 """
 
 from typing import ClassVar
@@ -181,6 +182,20 @@ class InvalidProof(EvidenceError):
         self.what = what
         self.reason = reason
         super().__init__(f"{what} is not proved: {reason}")
+
+
+class BadLeaf(EvidenceError):
+    """A leaf that is not what was logged there.
+
+    `index` is the first leaf in question; where only a range can be told, `last` is its end.
+    """
+
+    def __init__(self, index: int, reason: str, last: int | None = None) -> None:
+        self.index = index
+        self.reason = reason
+        self.last = index if last is None else last
+        which = f"leaf {index}" if self.last == index else f"a leaf from {index} to {self.last}"
+        super().__init__(f"{which} is not what was logged: {reason}")
 
 
 def _shown(name: str) -> str:
