@@ -10,7 +10,8 @@
     │   ├── DocumentTooLarge    a document over DOCUMENT_BYTES_MAX
     │   ├── ChangeTooLarge      a change over OPS_MAX or CHANGE_BYTES_MAX
     │   ├── InvalidReference    neither a version, nor a position, nor a time
-    │   └── UnknownPolicy       a merge policy that does not exist
+    │   ├── UnknownPolicy       a merge policy that does not exist
+    │   └── Invalid             a content that its schema forbids (which rule, where, what would pass)
     ├── HistoryDamaged          a version of the past that is not what was recorded of it
     ├── WireError               bytes from the other side are not believed; the stream ends
     │   ├── CorruptFrame        damaged, truncated or malformed bytes
@@ -24,6 +25,8 @@
 """
 
 from typing import ClassVar
+
+from anabranch_sync.violation import Violation, summary
 
 
 class AnabranchError(Exception):
@@ -117,6 +120,18 @@ class HistoryDamaged(AnabranchError):
             f"version {version} of {document} cannot be trusted: what its history leads to has another "
             "digest than was recorded; restore the history from a backup, the present is not touched by it"
         )
+
+
+class Invalid(InvalidInput):
+    """A content that breaks the schema where what stands does not. `schema` is its name@version."""
+
+    exit_code = 5
+
+    def __init__(self, document: str, schema: str, violations: tuple[Violation, ...]) -> None:
+        self.document = document
+        self.schema = schema
+        self.violations = violations
+        super().__init__(f"{document} is refused by schema {schema}: {summary(violations)}")
 
 
 class WireError(AnabranchError):

@@ -14,13 +14,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anabranch_sync.errors import InvalidValue, UnknownPolicy
 from anabranch_sync.ids import HUB_INCARNATION, DocumentId
 from anabranch_sync.path import Path, render_pointer
 from anabranch_sync.register import DELETED, Register, Stamp
 from anabranch_sync.value import DEPTH_MAX, Json, canonical, kind, rank
+from anabranch_sync.violation import Violation
+
+if TYPE_CHECKING:
+    from anabranch_sync.validity import Constraints
 
 KEYWORD = "x-anabranch-merge"
 SCHEMA_NAMESPACE = "system/schemas"
@@ -141,6 +145,15 @@ class _Schema:
     version: int
     namespaces: tuple[str, ...]
     root: _Branch
+    # The schema document itself: what it demands is compiled where somebody asks for a verdict.
+    document: dict[str, Json]
+
+    def constraints(self) -> "Constraints | None":
+        """What the schema demands of a content; None: nothing. Raises InvalidValue."""
+        # jsonschema-rs takes 30 ms to load, which a reader need not pay.
+        from anabranch_sync.validity import constraints
+
+        return constraints(self.document)
 
 
 class Policies:
@@ -162,6 +175,41 @@ class Policies:
         """Which schema, in which version, judges this document: ``name@version``, or empty."""
         schema = self._schema(document.namespace)
         return "" if schema is None else f"{schema.name}@{schema.version}"
+
+    def violations(self, document: DocumentId, content: Mapping[str, Json] | None) -> tuple[Violation, ...]:
+        """What the schema in force finds wrong with `content`; nothing is wrong with a deletion.
+
+        A schema that cannot be compiled here judges nothing: it was when it was written, by a newer
+        release, and `unusable` tells. Schema documents are judged when they are written, and only then.
+        """
+        schema = None if content is None else self._schema(document.namespace)
+        if schema is None or content is None or document.namespace == SCHEMA_NAMESPACE:
+            return ()
+        try:
+            constraints = schema.constraints()
+        except InvalidValue:
+            return ()
+        return () if constraints is None else constraints.violations(dict(content))
+
+    def judges(self, document: DocumentId) -> bool:
+        """Whether `violations` can find anything wrong with the document."""
+        schema = self._schema(document.namespace)
+        if schema is None or document.namespace == SCHEMA_NAMESPACE:
+            return False
+        try:
+            return schema.constraints() is not None
+        except InvalidValue:
+            return False
+
+    def unusable(self) -> tuple[tuple[str, str], ...]:
+        """The schemas that cannot be compiled here, by name, each with the reason."""
+        found = []
+        for schema in self._schemas:
+            try:
+                schema.constraints()
+            except InvalidValue as error:
+                found.append((schema.name, str(error)))
+        return tuple(found)
 
     def _schema(self, namespace: str) -> _Schema | None:
         if namespace not in self._found:
@@ -197,12 +245,12 @@ def policies_from(documents: Iterable[tuple[DocumentId, int, Json]]) -> Policies
 
 
 def check_schema_document(document: DocumentId, content: Json) -> None:
-    """Refuse a schema document that names no namespaces or an unknown policy.
+    """Refuse a schema document that names no namespaces or an unknown policy, or that does not compile.
 
     Raises InvalidValue, UnknownPolicy. Any other document passes.
     """
     if document.namespace == SCHEMA_NAMESPACE:
-        _parse_schema(document.key, 0, content)
+        _parse_schema(document.key, 0, content).constraints()
 
 
 def _parse_schema(name: str, version: int, content: Json) -> _Schema:
@@ -214,9 +262,9 @@ def _parse_schema(name: str, version: int, content: Json) -> _Schema:
         if not _PATTERN.fullmatch(str(pattern)) or ".." in str(pattern).split("/"):
             reason = f"{pattern!a} matches no namespace: write segments with * or ?, as in acme/prod/*"
             raise InvalidValue(f"/namespaces/{index}", reason)
-    if not isinstance(schema, dict):
+    if not isinstance(schema, dict) or not isinstance(content, dict):
         raise InvalidValue("/schema", "a schema document needs a JSON Schema object")
-    return _Schema(name, version, tuple(str(n) for n in namespaces), _parse_branch(schema, ()))
+    return _Schema(name, version, tuple(str(n) for n in namespaces), _parse_branch(schema, ()), content)
 
 
 def _parse_branch(schema: Mapping[str, Json], path: Path) -> _Branch:
