@@ -22,6 +22,8 @@ from anabranch_sync.scope import Scope
 from anabranch_sync.value import Json, render_json
 
 from anabranch_hub.errors import HubError
+from anabranch_hub.store.auditing import Appended, LogEnd, appended, log_end, write_leaves
+from anabranch_hub.store.decided_acts import decided_acts
 from anabranch_hub.store.decision import (
     Batch,
     DecidedChange,
@@ -59,22 +61,26 @@ class Decider:
         When this raises (TenantUnknown, StoreUnavailable), nothing was written.
         """
         async with self._pool.undoing(tenant) as session:
-            batch = await self._read(session, tenant, requests, now_ms)
+            batch, end = await self._read(session, tenant, requests, now_ms)
             if sum(_size_bytes(request) for request in requests) > INLINE_BYTES_MAX:
                 responses = await asyncio.to_thread(_responses, batch, requests)
                 columns = await asyncio.to_thread(_columns, batch)
             else:
                 responses, columns = _responses(batch, requests), _columns(batch)
             if batch.changes:
-                ledger = _ledger_columns(batch.conflicts, await _writes(session, batch))
-                await self._write(session, tenant, batch, {**columns, "save_merges": ledger})
+                candidates = _candidates(batch.conflicts, await _writes(session, batch))
+                columns["save_merges"] = _ledger_columns(batch.conflicts, candidates)
+                leaves = appended(tenant, end, list(decided_acts(batch, candidates)), now_ms)
+                await self._write(session, tenant, batch, columns, leaves)
             elif pushed := [each.entries[0].dot.incarnation for each in requests if isinstance(each, Push)]:
                 async with session.committing():
                     await session.run("drop_uploads", incarnations=pushed)
             self._remember(tenant, batch.state.epoch, batch.schemas)
             return responses
 
-    async def _read(self, session: Session, tenant: str, requests: Sequence[Request], now_ms: int) -> Batch:
+    async def _read(
+        self, session: Session, tenant: str, requests: Sequence[Request], now_ms: int
+    ) -> tuple[Batch, LogEnd]:
         pushes = [request for request in requests if isinstance(request, Push)]
         entries = [each for push in pushes for each in push.entries]
         documents = {document for request in requests for document in _mentioned(request)}
@@ -82,17 +88,18 @@ class Decider:
         async with session.pipeline():
             await session.begin()
             locked = await session.run("lock_tenant")
+            log = await session.run("lock_log")
             replicas = await session.run("deciding_replicas", incarnations=list(incarnations))
             stand = await session.run("deciding_documents", ids=[str(document) for document in documents])
             merged = await session.run("merged_before", content_ids=[each.content_id for each in entries])
-            row = await locked.fetchone()
-            assert row is not None, "a tenant has its state from its first migration on"
+            row, ended = await locked.fetchone(), await log.fetchone()
+            assert row is not None and ended is not None, "a tenant has its state from its first migration on"
             state = TenantState(**row)
             schemas = self._schemas.get((tenant, state.epoch), Schemas())
             if schemas.hub_seq != state.schemas_seq:
                 schemas = await read_schemas(session, state.schemas_seq)
             known = {each["incarnation"]: _replica(each) for each in await replicas.fetchall()}
-            return Batch(
+            batch = Batch(
                 tenant,
                 state,
                 schemas,
@@ -102,9 +109,15 @@ class Decider:
                 await _chains(session, pushes, known),
                 now_ms,
             )
+            return batch, log_end(ended)
 
     async def _write(
-        self, session: Session, tenant: str, batch: Batch, columns: Mapping[str, Mapping[str, Sequence[Any]]]
+        self,
+        session: Session,
+        tenant: str,
+        batch: Batch,
+        columns: Mapping[str, Mapping[str, Sequence[Any]]],
+        leaves: Appended,
     ) -> None:
         state = batch.state
         pushed = {each.entry.dot.incarnation for each in batch.changes}
@@ -112,6 +125,7 @@ class Decider:
             for name, values in columns.items():
                 if any(values.values()):
                     await session.run(name, **values)
+            await write_leaves(session, leaves)
             await session.run("drop_uploads", incarnations=list(pushed))
             await session.run(
                 "save_state",
@@ -308,7 +322,16 @@ def _write(incarnation: Incarnation, local_seq: LocalSeq, change: Change, edge: 
     }
 
 
-def _ledger_columns(conflicts: Sequence[DecidedConflict], writes: Mapping[HubSeq, Json]) -> _Columns:
+def _candidates(
+    conflicts: Sequence[DecidedConflict], writes: Mapping[HubSeq, Json]
+) -> list[list[dict[str, Json]]]:
+    """The candidates of each conflict as the ledger keeps them."""
+    return [[_candidate(candidate, writes) for candidate in each.conflict.candidates] for each in conflicts]
+
+
+def _ledger_columns(
+    conflicts: Sequence[DecidedConflict], candidates: Sequence[Sequence[dict[str, Json]]]
+) -> _Columns:
     decided = [each.conflict for each in conflicts]
     return {
         "id": [each.id for each in conflicts],
@@ -320,10 +343,7 @@ def _ledger_columns(conflicts: Sequence[DecidedConflict], writes: Mapping[HubSeq
         # The field of a `union` may hold any character, a column of text any but this one.
         "policy": [str(conflict.policy).replace("\0", "\N{SYMBOL FOR NULL}") for conflict in decided],
         "policy_version": [conflict.policy_version for conflict in decided],
-        "candidates": [
-            render_json([_candidate(candidate, writes) for candidate in conflict.candidates])
-            for conflict in decided
-        ],
+        "candidates": [render_json(list(each)) for each in candidates],
         "actors": [
             render_json([*{stamp.actor for each in conflict.candidates for stamp in each.stamps}])
             for conflict in decided
@@ -332,7 +352,7 @@ def _ledger_columns(conflicts: Sequence[DecidedConflict], writes: Mapping[HubSeq
     }
 
 
-def _candidate(candidate: Candidate, writes: Mapping[HubSeq, Json]) -> Json:
+def _candidate(candidate: Candidate, writes: Mapping[HubSeq, Json]) -> dict[str, Json]:
     """A candidate as the ledger keeps it; one without `value` deleted."""
     facts: dict[str, Json] = {
         "path": list(candidate.slot.path),
