@@ -12,6 +12,7 @@
     ├── Unreachable                       something outside does not answer: try again later
     │   ├── StoreUnavailable          7
     │   │   ├── StoreFull             7
+    │   │   ├── LogUnwritable         7   mend the log's tables
     │   │   └── CommitUncertain       7   read before trying again
     │   └── VaultUnavailable          7
     ├── VaultDenied                   4   Vault answers, and says no: fix the policy or the credentials
@@ -140,6 +141,15 @@ class StoreFull(StoreUnavailable):
         self.args = (
             f"the disk of Postgres is full ({reason}): nothing was changed; make room, then repeat it",
         )
+
+
+class LogUnwritable(StoreUnavailable):
+    """The transparency log cannot be written, so nothing may be done."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        message = f"the transparency log cannot be written ({reason}), so nothing was changed"
+        self.args = (f"{message}: mend its tables (see `anabranch-hub audit verify`), then repeat it",)
 
 
 class CommitUncertain(StoreUnavailable):

@@ -44,6 +44,8 @@ class EventKind(StrEnum):
     EDGE_RENEWED = "edge.renewed"
     EDGE_REVOKED = "edge.revoked"
     TENANT_CREATED = "tenant.created"
+    # The first leaf of a tenant that is older than logs.
+    LOG_STARTED = "log.started"
     VERSIONS_FOLDED = "versions.folded"
     VALUE_ERASED = "value.erased"
 

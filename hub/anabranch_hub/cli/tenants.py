@@ -19,7 +19,7 @@ async def create(invocation: Invocation, tenant: str) -> None:
     """Make a tenant: 1 to 40 of a-z, 0-9 and '-', starting with a letter."""
     check_tenant(tenant)
     async with reach.store(invocation) as store:
-        await store.create_tenant(tenant)
+        await store.create_tenant(tenant, author=invocation.author)
     if invocation.json:
         terminal.write_json({"tenant": tenant})
     else:

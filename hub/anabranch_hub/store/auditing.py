@@ -9,6 +9,7 @@ tenant's lock keeps the leaves in one order.
 """
 
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -58,6 +59,11 @@ def sealed(value: Json) -> ValueOpening:
     return ValueOpening(secrets.token_bytes(SALT_BYTES), value)
 
 
+def hub_ms() -> int:
+    """The time of the hub's clock, for acts whose callers do not tell it."""
+    return time.time_ns() // 1_000_000
+
+
 async def append(session: Session, tenant: str, acts: Sequence[Act], now_ms: int) -> None:
     """Add a leaf for each act to the log, within the transaction that is open.
 
@@ -78,7 +84,10 @@ def log_end(row: Mapping[str, Any]) -> LogEnd:
 
 
 def appended(tenant: str, end: LogEnd, acts: Sequence[Act], now_ms: int) -> Appended:
-    """The leaves for these acts behind `end`. The log of a tenant older than logs says that it starts late."""
+    """The leaves for these acts behind `end`.
+
+    The log of a tenant that is older than logs begins by saying where it begins.
+    """
     if end.frontier.size == 0 and acts[0].event.kind is not EventKind.TENANT_CREATED:
         started = Event(EventKind.LOG_STARTED, tenant, {"position": end.hub_seq})
         acts = [Act(started, hub_seq=end.hub_seq), *acts]
@@ -98,7 +107,7 @@ def appended(tenant: str, end: LogEnd, acts: Sequence[Act], now_ms: int) -> Appe
         LogEnd(end.hub_seq, frontier, month),
         month > end.month,
         {
-            "leaf": range(first, frontier.size),
+            "leaf": list(range(first, frontier.size)),
             "hub_seq": [end.hub_seq if act.hub_seq is None else act.hub_seq for act in acts],
             "event": events,
             "hashes": hashes,

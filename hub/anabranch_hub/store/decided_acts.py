@@ -62,8 +62,7 @@ def _change(decided: DecidedChange, steps: Sequence[Step]) -> Act:
         "edge": decided.edge,
         "outcome": decided.outcome.value,
         "documents": [
-            {"document": str(document), "version": versions.get(document, 0)}
-            for document in change.documents
+            {"document": str(document), "version": versions.get(document, 0)} for document in change.documents
         ],
         "change": opening.commitment,
     }

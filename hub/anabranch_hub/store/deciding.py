@@ -5,8 +5,8 @@ the lock and all reads share the first, and all writes, the notification and the
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from anabranch_sync.change import Change
 from anabranch_sync.columns import decode_document, encode_document
@@ -42,6 +42,9 @@ INLINE_BYTES_MAX = 16 * 1024
 # Tenants whose policies one process remembers: a few KB each.
 _SCHEMAS_MAX = 1_000
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
 Request: TypeAlias = Push | HubWrite
 Response: TypeAlias = Answer | Written
 
@@ -62,15 +65,15 @@ class Decider:
         """
         async with self._pool.undoing(tenant) as session:
             batch, end = await self._read(session, tenant, requests, now_ms)
-            if sum(_size_bytes(request) for request in requests) > INLINE_BYTES_MAX:
-                responses = await asyncio.to_thread(_responses, batch, requests)
-                columns = await asyncio.to_thread(_columns, batch)
-            else:
-                responses, columns = _responses(batch, requests), _columns(batch)
+            # A large batch is worked on in a thread.
+            is_large = sum(_size_bytes(request) for request in requests) > INLINE_BYTES_MAX
+            worked = asyncio.to_thread if is_large else _inline
+            responses = await worked(_responses, batch, requests)
+            columns = await worked(_columns, batch)
             if batch.changes:
                 candidates = _candidates(batch.conflicts, await _writes(session, batch))
                 columns["save_merges"] = _ledger_columns(batch.conflicts, candidates)
-                leaves = appended(tenant, end, list(decided_acts(batch, candidates)), now_ms)
+                leaves = await worked(_leaves, tenant, end, batch, candidates, now_ms)
                 await self._write(session, tenant, batch, columns, leaves)
             elif pushed := [each.entries[0].dot.incarnation for each in requests if isinstance(each, Push)]:
                 async with session.committing():
@@ -93,7 +96,8 @@ class Decider:
             stand = await session.run("deciding_documents", ids=[str(document) for document in documents])
             merged = await session.run("merged_before", content_ids=[each.content_id for each in entries])
             row, ended = await locked.fetchone(), await log.fetchone()
-            assert row is not None and ended is not None, "a tenant has its state from its first migration on"
+            assert row is not None, "a tenant has its state from its first migration on"
+            assert ended is not None, "it has been read a moment before"
             state = TenantState(**row)
             schemas = self._schemas.get((tenant, state.epoch), Schemas())
             if schemas.hub_seq != state.schemas_seq:
@@ -140,6 +144,10 @@ class Decider:
         if len(self._schemas) >= _SCHEMAS_MAX:
             self._schemas.clear()
         self._schemas[tenant, epoch] = schemas
+
+
+async def _inline(function: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+    return function(*arguments, **named)
 
 
 async def read_schemas(session: Session, schemas_seq: HubSeq) -> Schemas:
@@ -327,6 +335,16 @@ def _candidates(
 ) -> list[list[dict[str, Json]]]:
     """The candidates of each conflict as the ledger keeps them."""
     return [[_candidate(candidate, writes) for candidate in each.conflict.candidates] for each in conflicts]
+
+
+def _leaves(
+    tenant: str,
+    end: LogEnd,
+    batch: Batch,
+    candidates: Sequence[Sequence[Mapping[str, Json]]],
+    now_ms: int,
+) -> Appended:
+    return appended(tenant, end, list(decided_acts(batch, candidates)), now_ms)
 
 
 def _ledger_columns(

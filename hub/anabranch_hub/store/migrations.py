@@ -6,22 +6,25 @@ released are never changed, only added to.
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import TypeAlias
 
 from anabranch_sync.ids import check_tenant
 from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 
 from anabranch_hub.errors import SchemaNewer, TenantExists
-from anabranch_hub.store.pool import connection_settings, translated
+from anabranch_hub.store.pool import Session, connection_settings, translated
 from anabranch_hub.store.queries import HUB_SCHEMA, tenant_schema
 
 # Whoever holds this advisory lock migrates; the number is "anabranc" in ASCII, to meet no other use.
 MIGRATION_LOCK = int.from_bytes(b"anabranc", "big")
+# The first transaction over a tenant's tables, within the one that makes them.
+Founding: TypeAlias = Callable[[Session], Awaitable[None]]
 _FILE = re.compile(r"(\d{4})_\w+\.sql")
 
 
@@ -68,8 +71,8 @@ async def migrate(dsn: str, migrations: Migrations) -> None:
                     await _apply(connection, schema, migrations.tenant[number:])
 
 
-async def create_tenant(dsn: str, tenant: str, migrations: Migrations) -> None:
-    """Make a tenant's schema, whole or not at all.
+async def create_tenant(dsn: str, tenant: str, migrations: Migrations, found: Founding | None = None) -> None:
+    """Make a tenant's schema and do what `found` does in it, whole or not at all.
 
     Raises InvalidName, TenantExists, StoreUnavailable.
     """
@@ -81,6 +84,8 @@ async def create_tenant(dsn: str, tenant: str, migrations: Migrations) -> None:
         if not added.rowcount:
             raise TenantExists(tenant)
         await _apply(connection, tenant_schema(tenant), migrations.tenant)
+        if found is not None:
+            await found(Session(connection, tenant))
 
 
 @asynccontextmanager

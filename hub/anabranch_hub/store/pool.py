@@ -15,7 +15,14 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from anabranch_hub.errors import CommitUncertain, StoreFull, StoreUnavailable, StoreUnsafe, TenantUnknown
+from anabranch_hub.errors import (
+    CommitUncertain,
+    LogUnwritable,
+    StoreFull,
+    StoreUnavailable,
+    StoreUnsafe,
+    TenantUnknown,
+)
 from anabranch_hub.store.queries import statement
 
 # Its warnings are about connections whose errors are raised here anyway; a command says one line.
@@ -31,6 +38,9 @@ CONNECT_S_MAX = 10
 SAFE_SETTINGS = {"fsync": ("on",), "full_page_writes": ("on",), "synchronous_commit": ("on", "remote_apply")}
 # A connection that died silently (a failover, a firewall) is noticed within 30 + 3 x 10 s.
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
+# How the names of the transparency log's tables begin.
+LOG_TABLES = "audit_"
 
 NO_TENANT = "-"  # no name of a tenant: for statements over the hub's own tables
 
@@ -200,12 +210,19 @@ class translated:  # noqa: N801  # reads as a participle: with translated(tenant
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, psycopg.Error) and _is_of_log(error):
+            raise LogUnwritable(reason(error)) from error
         if self._tenant and isinstance(error, psycopg.errors.UndefinedTable):
             raise TenantUnknown(self._tenant) from error
         if isinstance(error, psycopg.errors.DiskFull):
             raise StoreFull(reason(error)) from error
         if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             raise StoreUnavailable(reason(error)) from error
+
+
+def _is_of_log(error: psycopg.Error) -> bool:
+    """Whether a table of the transparency log is in the way: Postgres names it in one of two places."""
+    return LOG_TABLES in f"{error.diag.table_name} {reason(error)}"
 
 
 def reason(error: psycopg.Error) -> str:

@@ -6,6 +6,7 @@ to it: effects, versions, ledger, log, mark and position are never apart.
 
 from collections.abc import AsyncIterator, Sequence
 
+from anabranch_sync.audit_event import Event, EventKind
 from anabranch_sync.change import Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.ids import Cursor, DocumentId, Incarnation
@@ -14,10 +15,10 @@ from anabranch_sync.pull import Pull
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial
 
-from anabranch_hub.store import edges, ledger, listening, migrations, pulls, reading, transfers
+from anabranch_hub.store import auditing, edges, ledger, listening, migrations, pulls, reading, transfers
 from anabranch_hub.store.deciding import Decider
 from anabranch_hub.store.lanes import Lanes
-from anabranch_hub.store.pool import Pool
+from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import (
     Edge,
     Edit,
@@ -67,9 +68,14 @@ class Store:
 
     # Tenants and edges.
 
-    async def create_tenant(self, name: str) -> None:
-        """Make a tenant. Raises TenantExists."""
-        await migrations.create_tenant(self._pool.dsn, name, migrations.released())
+    async def create_tenant(self, name: str, *, author: str = "") -> None:
+        """Make a tenant, whose log begins with who made it. Raises TenantExists."""
+
+        async def found(session: Session) -> None:
+            event = Event(EventKind.TENANT_CREATED, name, {"position": 0, "author": author})
+            await auditing.append(session, name, [auditing.Act(event)], auditing.hub_ms())
+
+        await migrations.create_tenant(self._pool.dsn, name, migrations.released(), found)
 
     async def tenants(self) -> list[Tenant]:
         """All tenants, by name."""
