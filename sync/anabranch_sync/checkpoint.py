@@ -6,7 +6,8 @@ has caught the log lying, whatever its operator says; so a signed checkpoint is 
 
 from dataclasses import dataclass
 
-from anabranch_sync.errors import CorruptFrame, MalformedEvidence, UntrustedSignature
+from anabranch_sync.errors import CorruptFrame, InvalidName, MalformedEvidence, UntrustedSignature
+from anabranch_sync.ids import check_tenant
 from anabranch_sync.merkle import HASH_BYTES, SIZE_MAX, TreeHead
 from anabranch_sync.packing import read_varint, varint
 from anabranch_sync.signed_note import (
@@ -25,9 +26,22 @@ from anabranch_sync.signed_note import (
 _SIZE_DIGITS_MAX = len(str(SIZE_MAX))
 
 
+_ORIGIN_PREFIX = "anabranch/tenant/"
+
+
 def origin_of(tenant: str) -> str:
     """What a tenant's log calls itself; the name of its key, too."""
-    return f"anabranch/tenant/{tenant}"
+    return _ORIGIN_PREFIX + tenant
+
+
+def tenant_of(origin: str) -> str:
+    """The tenant whose log calls itself so. Raises MalformedEvidence."""
+    try:
+        if origin.startswith(_ORIGIN_PREFIX):
+            return check_tenant(origin.removeprefix(_ORIGIN_PREFIX))
+    except InvalidName:
+        pass
+    raise MalformedEvidence("checkpoint", f"its origin is no {_ORIGIN_PREFIX}NAME")
 
 
 @dataclass(frozen=True, slots=True)
