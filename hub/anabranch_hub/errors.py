@@ -28,6 +28,8 @@
     │   ├── TenantExists              5   use it, or choose another name
     │   ├── TenantUnknown             3   create the tenant
     │   ├── EdgeUnknown               3   invite the edge
+    │   ├── PositionAhead             3   name a position that was decided
+    │   ├── VersionFolded             3   read a later version
     │   └── CertificateRequestRefused 8   make a new key and request
 
 Messages are one line: what happened to which value, against which limit, and the way out. Attributes hold
@@ -333,6 +335,32 @@ class EdgeUnknown(RequestRefused):
         self.edge = edge
         super().__init__(
             f"tenant {tenant} has no edge {edge}: invite it with `anabranch-hub edge invite {tenant} {edge}`"
+        )
+
+
+class PositionAhead(RequestRefused):
+    """Nothing has been decided yet at the position whose state was asked for."""
+
+    exit_code = 3
+
+    def __init__(self, position: int, *, standing: int) -> None:
+        self.position = position
+        self.standing = standing
+        super().__init__(f"position {position} is still to come: the tenant stands at {standing}")
+
+
+class VersionFolded(RequestRefused):
+    """The version is older than the tenant keeps histories, and folded into a later one."""
+
+    exit_code = 3
+
+    def __init__(self, document: str, version: int, *, oldest: int) -> None:
+        self.document = document
+        self.version = version
+        self.oldest = oldest
+        super().__init__(
+            f"version {version} of {document} was folded, as it is older than the tenant keeps histories: "
+            f"the oldest that can be read is {oldest}"
         )
 
 

@@ -21,3 +21,9 @@ IF_VERSION: Decorator = click.option(
     type=click.IntRange(min=0),
     help="Only if the document is at this version (0: not there yet).",
 )
+BELOW: Decorator = click.option(
+    "--below", is_flag=True, help="All documents of the namespace and of those below it."
+)
+AT: Decorator = click.option(
+    "--at", metavar="REF", help="As it stood: a version (17), a position (@204), a time or an age (2h, 7d)."
+)

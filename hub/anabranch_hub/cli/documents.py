@@ -4,6 +4,7 @@ What they write is decided like everything else: concurrent writes of edges meet
 """
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 import click
@@ -11,13 +12,24 @@ from anabranch_sync.document import Object, at, check_content
 from anabranch_sync.errors import InvalidValue
 from anabranch_sync.ids import DocumentId, check_message, check_tenant, document_id
 from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
+from anabranch_sync.reference import parse_reference
 from anabranch_sync.scope import scope
 from anabranch_sync.value import Json, kind
 
 from anabranch_hub.cli import reach, terminal
-from anabranch_hub.cli.arguments import IF_VERSION, KEY, MESSAGE, NAMESPACE, POINTER, POINTER_NEEDED, TENANT
+from anabranch_hub.cli.arguments import (
+    AT,
+    IF_VERSION,
+    KEY,
+    MESSAGE,
+    NAMESPACE,
+    POINTER,
+    POINTER_NEEDED,
+    TENANT,
+)
 from anabranch_hub.cli.failure import NotFound, Precondition
 from anabranch_hub.cli.given import given_value
+from anabranch_hub.cli.history import state_at
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.errors import VersionMismatch
 from anabranch_hub.store import Edit, Stored, Written
@@ -33,17 +45,25 @@ ATTEMPTS_MAX = 10
 @POINTER
 @KEY
 @click.option("--raw", is_flag=True, help="Print a string as it is, without quotes.")
-async def get(invocation: Invocation, tenant: str, namespace: str, pointer: str, key: str, raw: bool) -> None:
+@AT
+async def get(
+    invocation: Invocation, tenant: str, namespace: str, pointer: str, key: str, raw: bool, at: str | None
+) -> None:
     """Print a document, or the value at a JSON Pointer in it, as JSON.
 
     \b
     anabranch-hub get acme acme/prod/router
     anabranch-hub get acme acme/prod/router /limits/requests
+    anabranch-hub get acme acme/prod/router /limits/requests --at 7d
     """
     check_tenant(tenant)
     document, path = document_id(namespace, key), parse_pointer(pointer)
     async with reach.store(invocation) as store:
-        stored = await store.read(tenant, document)
+        if at is None:
+            stored = await store.read(tenant, document)
+        else:
+            reference = parse_reference(at, time.time_ns() // 1_000_000)
+            stored = await state_at(store, tenant, document, reference)
     value = _value(document, stored, path)
     assert stored is not None, "a value comes from a document"
     if invocation.json:

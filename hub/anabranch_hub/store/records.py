@@ -120,9 +120,24 @@ class Stored:
     digest: int
 
 
+class Origin(StrEnum):
+    """Where a change came from."""
+
+    EDGE = "edge"
+    OPERATOR = "operator"
+    # A losing value of the ledger was written again.
+    RESTORE = "restore"
+    # Values of the past were written again.
+    ROLLBACK = "rollback"
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One step in a document's history, and the change that made it."""
+    """One step in a document's history, and the change that made it.
+
+    `timestamp` is its author's clock, `decided_ms` the hub's. Where the history `is_folded` here, its
+    patches are gone and stand as empty.
+    """
 
     version: int
     hub_seq: HubSeq
@@ -136,6 +151,28 @@ class Version:
     timestamp: Timestamp
     edge: str
     restores: int
+    document: DocumentId
+    decided_ms: int
+    rolled_back_to: HubSeq | None
+    is_folded: bool
+
+    @property
+    def origin(self) -> Origin:
+        """Where the change came from."""
+        if self.edge:
+            return Origin.EDGE
+        if self.rolled_back_to is not None:
+            return Origin.ROLLBACK
+        return Origin.RESTORE if self.restores else Origin.OPERATOR
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A document at two moments; None: nobody had written it, or it was deleted."""
+
+    document: DocumentId
+    before: Stored | None
+    after: Stored | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,24 @@ from collections.abc import AsyncIterator, Sequence
 from anabranch_sync.audit_event import Event, EventKind
 from anabranch_sync.change import Entry
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.ids import Cursor, DocumentId, Incarnation
+from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.pull import Pull
+from anabranch_sync.reference import AtVersion, Moment, Reference
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial
 
-from anabranch_hub.store import auditing, edges, ledger, listening, migrations, pulls, reading, transfers
+from anabranch_hub.store import (
+    auditing,
+    edges,
+    history,
+    ledger,
+    listening,
+    migrations,
+    pulls,
+    reading,
+    transfers,
+)
 from anabranch_hub.store.deciding import Decider
 from anabranch_hub.store.lanes import Lanes
 from anabranch_hub.store.pool import Pool, Session
@@ -27,6 +38,7 @@ from anabranch_hub.store.records import (
     Invitation,
     LedgerRow,
     Moved,
+    Pair,
     Push,
     Revoked,
     Stored,
@@ -209,8 +221,40 @@ class Store:
         return await reading.read(self._pool, tenant, document)
 
     async def read_version(self, tenant: str, document: DocumentId, version: int) -> Stored | None:
-        """A document as it stood in one of its versions; None where there is no such version."""
-        return await reading.read_version(self._pool, tenant, document, version)
+        """A document as it stood in one of its versions; None where there is no such version.
+
+        Raises VersionFolded, HistoryDamaged.
+        """
+        return await self.read_at(tenant, document, AtVersion(version))
+
+    async def read_at(self, tenant: str, document: DocumentId, reference: Reference) -> Stored | None:
+        """A document as it stood, deleted ones included; None where nobody had written it yet.
+
+        Raises PositionAhead, VersionFolded, HistoryDamaged.
+        """
+        return await history.read_at(self._pool, tenant, document, reference)
+
+    async def position(self, tenant: str, moment: Moment) -> HubSeq:
+        """The last position decided by then. Raises PositionAhead."""
+        return await history.position(self._pool, tenant, moment)
+
+    async def documents_at(
+        self, tenant: str, position: HubSeq, *, prefix: str = "", after: str = ""
+    ) -> list[Stored]:
+        """The documents below a namespace that were there at a position, as they stood; a page of them.
+
+        Pages of one position belong together, whenever they are read. Raises VersionFolded, HistoryDamaged.
+        """
+        return await history.documents_at(self._pool, tenant, position, prefix=prefix, after=after)
+
+    async def between(
+        self, tenant: str, first: HubSeq, second: HubSeq | None = None, *, prefix: str = ""
+    ) -> list[Pair]:
+        """The documents below a namespace that differ at two positions, by address; the second may be now.
+
+        Raises VersionFolded, HistoryDamaged.
+        """
+        return await history.between(self._pool, tenant, first, second, prefix=prefix)
 
     async def documents(
         self, tenant: str, *, prefix: str = "", after: str = "", limit: int = reading.DOCUMENTS_MAX
@@ -219,10 +263,29 @@ class Store:
         return await reading.documents(self._pool, tenant, prefix=prefix, after=after, limit=limit)
 
     async def versions(
-        self, tenant: str, document: DocumentId, *, limit: int = reading.VERSIONS_MAX
+        self,
+        tenant: str,
+        document: DocumentId,
+        *,
+        before: int | None = None,
+        limit: int = history.VERSIONS_MAX,
     ) -> list[Version]:
-        """The last versions of a document, the latest first."""
-        return await reading.versions(self._pool, tenant, document, limit=limit)
+        """The last versions of a document before version `before`, the latest first."""
+        return await history.versions(self._pool, tenant, document, before=before, limit=limit)
+
+    async def versions_below(
+        self,
+        tenant: str,
+        *,
+        prefix: str = "",
+        before: HubSeq | None = None,
+        limit: int = history.VERSIONS_MAX,
+    ) -> list[Version]:
+        """What the last `limit` changes before position `before` made of documents below a namespace.
+
+        The latest change first, all it did together.
+        """
+        return await history.versions_below(self._pool, tenant, prefix=prefix, before=before, limit=limit)
 
     async def digest(self, tenant: str, scope: Scope) -> tuple[Cursor, ScopeDigest]:
         """Where the tenant stands, and the digest of a scope there."""

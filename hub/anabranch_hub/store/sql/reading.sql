@@ -9,14 +9,6 @@ WHERE digest IS NOT NULL AND id > %(after)s
     AND (%(prefix)s = '' OR starts_with(id, %(prefix)s || '/'))
 ORDER BY id LIMIT %(limit)s
 
--- name: versions
--- A document's steps, the latest first, down to one version.
-SELECT v.version, v.hub_seq, v.digest_before, v.digest_after, v.patch, v.inverse,
-    c.incarnation, c.local_seq, c.author, c.message, c.timestamp, c.edge, c.restores
-FROM {tenant}.versions v JOIN {tenant}.changes c USING (hub_seq)
-WHERE v.document_id = %(id)s AND v.version > %(after)s
-ORDER BY v.version DESC LIMIT %(limit)s
-
 -- name: merges
 -- Ledger rows, the latest first.
 SELECT m.*, (extract(epoch FROM c.received_at) * 1000)::bigint AS decided_ms,

@@ -1,0 +1,218 @@
+"""The past: documents as they stood at a version, a position or a time, and who changed them.
+
+What is recorded are the steps, so a content is rebuilt from the nearer of two ends: the head, by
+inverse patches, or the base (the version that a folded history starts with, or nothing at all), by
+patches. Either way it must have the digest that was recorded when it stood, or it is not given out.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anabranch_sync.columns import decode_document
+from anabranch_sync.document import rebuild
+from anabranch_sync.errors import HistoryDamaged
+from anabranch_sync.ids import DocumentId, Dot, HubSeq
+from anabranch_sync.reference import AtPosition, AtTime, AtVersion, Moment, Reference
+from anabranch_sync.value import INT_MAX
+from anabranch_sync.version import Patch, rebuilt
+
+from anabranch_hub.errors import PositionAhead, VersionFolded
+from anabranch_hub.store.pool import Pool, Session
+from anabranch_hub.store.reading import stored_number
+from anabranch_hub.store.records import Pair, Stored, Version, address
+
+VERSIONS_MAX = 1_000
+# A page of the past: each document brings its registers and some patches along.
+DOCUMENTS_MAX = 200
+
+
+async def read_at(pool: Pool, tenant: str, document: DocumentId, reference: Reference) -> Stored | None:
+    """A document as it stood; None where nobody had written it, or there is no such version."""
+    async with pool.undoing(tenant) as session:
+        await session.begin(snapshot=True)
+        version, hub_seq = INT_MAX, INT_MAX
+        match reference:
+            case AtVersion(number):
+                version = number
+            case AtPosition() | AtTime():
+                hub_seq = await _position(session, reference)
+        row = await session.row("document_at", id=str(document), version=version, hub_seq=hub_seq)
+        if row is None or (isinstance(reference, AtVersion) and row["version"] != version):
+            return None
+        [stored] = await rebuilt_rows(session, [row])
+        return stored
+
+
+async def position(pool: Pool, tenant: str, moment: Moment) -> HubSeq:
+    """The last position decided by then. Raises PositionAhead."""
+    async with pool.undoing(tenant) as session:
+        await session.begin(snapshot=True)
+        return await _position(session, moment)
+
+
+async def documents_at(pool: Pool, tenant: str, position: HubSeq, *, prefix: str, after: str) -> list[Stored]:
+    """The documents that were there at a position, by address, a page of those after `after`."""
+    async with pool.undoing(tenant) as session:
+        await session.begin(snapshot=True)
+        return await _page(session, position, prefix, after, changed_after=-1)
+
+
+async def between(
+    pool: Pool, tenant: str, first: HubSeq, second: HubSeq | None, *, prefix: str
+) -> list[Pair]:
+    """The documents that differ at two positions, by address; None is where the tenant stands."""
+    async with pool.undoing(tenant) as session:
+        await session.begin(snapshot=True)
+        other = INT_MAX if second is None else second
+        changed_after = min(first, other)
+        before = await _all(session, first, prefix, changed_after)
+        after = await _all(session, other, prefix, changed_after)
+    pairs = (Pair(each, before.get(each), after.get(each)) for each in sorted({*before, *after}, key=str))
+    return [pair for pair in pairs if _digest(pair.before) != _digest(pair.after)]
+
+
+async def versions(
+    pool: Pool, tenant: str, document: DocumentId, *, before: int | None, limit: int
+) -> list[Version]:
+    """The last versions of a document before one, the latest first."""
+    async with pool.session(tenant) as session:
+        rows = await session.rows(
+            "versions",
+            id=str(document),
+            before=INT_MAX if before is None else before,
+            limit=min(limit, VERSIONS_MAX),
+        )
+        return [_version(row) for row in rows]
+
+
+async def versions_below(
+    pool: Pool, tenant: str, *, prefix: str, before: HubSeq | None, limit: int
+) -> list[Version]:
+    """What the last changes before a position made of documents below a prefix, the latest first."""
+    async with pool.session(tenant) as session:
+        rows = await session.rows(
+            "versions_below",
+            prefix=prefix,
+            before=INT_MAX if before is None else before,
+            limit=min(limit, VERSIONS_MAX),
+        )
+        return [_version(row) for row in rows]
+
+
+async def rebuilt_rows(session: Session, rows: Sequence[Mapping[str, Any]]) -> list[Stored]:
+    """The documents of rows of `document_at` or `documents_at`. Raises VersionFolded, HistoryDamaged."""
+    walks = [_walk(row) for row in rows]
+    steps = await session.rows(
+        "history_steps",
+        ids=[str(walk.document) for walk in walks],
+        lows=[walk.low for walk in walks],
+        highs=[walk.high for walk in walks],
+        backward=[walk.backward for walk in walks],
+    )
+    patches: dict[str, list[Patch]] = {}
+    for step in steps:
+        patches.setdefault(step["document_id"], []).append(step["patch"])
+    return await asyncio.to_thread(
+        lambda: [
+            _walked(walk, row, patches.get(row["id"], [])) for walk, row in zip(walks, rows, strict=True)
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """From which end a version is rebuilt, and the versions whose patches that takes: low < n <= high."""
+
+    document: DocumentId
+    low: int
+    high: int
+    backward: bool
+
+
+def _walk(row: Mapping[str, Any]) -> _Walk:
+    document, wanted = address(row["id"]), row["version"]
+    base, head = row["base_version"], row["head_version"]
+    if wanted < base:
+        raise VersionFolded(str(document), wanted, oldest=base)
+    if row["digest_after"] is None:  # it was deleted: nothing needs to be rebuilt
+        return _Walk(document, wanted, wanted, backward=True)
+    if head - wanted <= wanted - base:
+        return _Walk(document, wanted, head, backward=True)
+    return _Walk(document, base, wanted, backward=False)
+
+
+def _walked(walk: _Walk, row: Mapping[str, Any], patches: Sequence[Patch]) -> Stored:
+    wanted, recorded = row["version"], stored_number(row["digest_after"])
+    if not recorded:
+        return Stored(walk.document, None, wanted, row["hub_seq"], 0)
+    if len(patches) != walk.high - walk.low:
+        raise HistoryDamaged(str(walk.document), wanted)
+    known = rebuild(decode_document(row["state"]).registers) if walk.backward else row["base_content"]
+    in_turn = reversed(patches) if walk.backward else patches
+    content = rebuilt(walk.document, wanted, known, in_turn, recorded)
+    return Stored(walk.document, content, wanted, row["hub_seq"], recorded)
+
+
+async def _position(session: Session, moment: Moment) -> HubSeq:
+    match moment:
+        case AtPosition(hub_seq):
+            standing = await session.row("position")
+            assert standing is not None, "a tenant has its state from its first migration on"
+            if hub_seq > standing["hub_seq"]:
+                raise PositionAhead(hub_seq, standing=standing["hub_seq"])
+            return hub_seq
+        case AtTime(wall_ms):
+            row = await session.row("position_at", wall_ms=wall_ms)
+            return 0 if row is None else int(row["hub_seq"])
+
+
+async def _page(
+    session: Session, position: HubSeq, prefix: str, after: str, *, changed_after: HubSeq
+) -> list[Stored]:
+    rows = await session.rows(
+        "documents_at",
+        hub_seq=position,
+        prefix=prefix,
+        after=after,
+        changed_after=changed_after,
+        limit=DOCUMENTS_MAX,
+    )
+    return await rebuilt_rows(session, rows)
+
+
+async def _all(
+    session: Session, position: HubSeq, prefix: str, changed_after: HubSeq
+) -> dict[DocumentId, Stored]:
+    found: dict[DocumentId, Stored] = {}
+    after = ""
+    while page := await _page(session, position, prefix, after, changed_after=changed_after):
+        found.update({each.document: each for each in page})
+        after = str(page[-1].document)
+    return found
+
+
+def _digest(stored: Stored | None) -> int:
+    return 0 if stored is None else stored.digest
+
+
+def _version(row: Mapping[str, Any]) -> Version:
+    return Version(
+        row["version"],
+        row["hub_seq"],
+        stored_number(row["digest_before"]),
+        stored_number(row["digest_after"]),
+        row["patch"] or [],
+        row["inverse"] or [],
+        Dot(row["incarnation"], row["local_seq"]),
+        row["author"],
+        row["message"],
+        row["timestamp"],
+        row["edge"],
+        row["restores"],
+        address(row["document_id"]),
+        row["decided_ms"],
+        row["rolled_back_to"],
+        row["patch"] is None,
+    )
