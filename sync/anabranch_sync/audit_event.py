@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from anabranch_sync.checkpoint import origin_of
@@ -80,7 +81,12 @@ class ValueOpening:
     @property
     def commitment(self) -> str:
         """What the leaf says instead of the value."""
-        return hashlib.sha256(self.salt + render_json(self.value).encode()).hexdigest()
+        return commitment_of(self.salt, render_json(self.value))
+
+
+def commitment_of(salt: bytes, rendered: str) -> str:
+    """The commitment to a value, given as `render_json` writes it."""
+    return hashlib.sha256(salt + rendered.encode()).hexdigest()
 
 
 def leaf_bytes(event: Event, tenant: str, index: int, time_ms: int) -> bytes:
@@ -135,6 +141,7 @@ def commitments(data: object) -> Iterator[str]:
             waiting.extend(each)
 
 
+@lru_cache(maxsize=1)  # the leaves of a batch share their time
 def _rfc_3339(time_ms: int) -> str:
     seconds, milliseconds = divmod(time_ms, 1000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03}Z"
