@@ -41,6 +41,8 @@ class EventKind(StrEnum):
     CONFLICT_DECIDED = "conflict.decided"
     LEDGER_REVIEWED = "ledger.reviewed"
     EDGE_INVITED = "edge.invited"
+    # It used its invitation, and has the scope that was promised there.
+    EDGE_REDEEMED = "edge.redeemed"
     EDGE_ENROLLED = "edge.enrolled"
     EDGE_RENEWED = "edge.renewed"
     EDGE_REVOKED = "edge.revoked"

@@ -142,9 +142,9 @@ class Store:
         """One edge. Raises EdgeUnknown."""
         return await edges.edge(self._pool, tenant, edge)
 
-    async def revoke(self, tenant: str, edge: str) -> None:
+    async def revoke(self, tenant: str, edge: str, *, author: str = "") -> None:
         """Shut an edge out for good, its open streams included; safe to repeat. Raises EdgeUnknown."""
-        await edges.revoke(self._pool, tenant, edge)
+        await edges.revoke(self._pool, tenant, edge, author)
 
     # The exchange.
 
