@@ -1,16 +1,21 @@
 """The hub's store on Postgres. `Store` is its one door; psycopg is imported in this package only."""
 
 from anabranch_hub.store.records import (
+    ALL_ROWS,
     Edge,
     EdgeStatus,
     Edit,
     Enrolment,
     Invitation,
     LedgerRow,
+    LedgerStats,
+    Matching,
     Moved,
     Origin,
     Pair,
     RecordedCandidate,
+    Review,
+    Reviewed,
     Revoked,
     Stored,
     Tenant,
@@ -21,16 +26,21 @@ from anabranch_hub.store.records import (
 from anabranch_hub.store.store import Store
 
 __all__ = [
+    "ALL_ROWS",
     "Edge",
     "EdgeStatus",
     "Edit",
     "Enrolment",
     "Invitation",
     "LedgerRow",
+    "LedgerStats",
+    "Matching",
     "Moved",
     "Origin",
     "Pair",
     "RecordedCandidate",
+    "Review",
+    "Reviewed",
     "Revoked",
     "Store",
     "Stored",

@@ -25,18 +25,22 @@ from anabranch_hub.store import (
     migrations,
     pulls,
     reading,
+    reviews,
     transfers,
 )
 from anabranch_hub.store.deciding import Decider
 from anabranch_hub.store.lanes import Lanes
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import (
+    ALL_ROWS,
     Edge,
     Edit,
     Enrolment,
     HubWrite,
     Invitation,
     LedgerRow,
+    LedgerStats,
+    Matching,
     Moved,
     Pair,
     Push,
@@ -291,33 +295,32 @@ class Store:
         """Where the tenant stands, and the digest of a scope there."""
         return await pulls.digest(self._pool, self._digests, tenant, scope)
 
+    # The merge ledger.
+
     async def merges(
         self,
         tenant: str,
+        matching: Matching = ALL_ROWS,
         *,
-        prefix: str = "",
-        kind: str = "",
-        policy: str = "",
-        waiting: bool = False,
         before: int | None = None,
         limit: int = ledger.MERGES_MAX,
     ) -> list[LedgerRow]:
-        """Ledger rows, the latest first; `before` is the last id of the page before.
-
-        `prefix` is a namespace or a whole address, `policy` a rule's name, `waiting` leaves only
-        what waits for an operator.
-        """
-        return await ledger.merges(
-            self._pool,
-            tenant,
-            prefix=prefix,
-            kind=kind,
-            policy=policy,
-            waiting=waiting,
-            before=before,
-            limit=limit,
-        )
+        """Ledger rows, the latest first; `before` is the last id of the page before."""
+        return await ledger.merges(self._pool, tenant, matching, before=before, limit=limit)
 
     async def merge(self, tenant: str, number: int) -> LedgerRow | None:
-        """One ledger row."""
+        """One ledger row with everything that was done about it."""
         return await ledger.merge(self._pool, tenant, number)
+
+    async def merge_stats(self, tenant: str, matching: Matching = ALL_ROWS, *, limit: int) -> LedgerStats:
+        """The rows counted, with the `limit` most frequent of each kind."""
+        return await ledger.stats(self._pool, tenant, matching, limit=limit)
+
+    async def accept(
+        self, tenant: str, numbers: Sequence[int], *, reviewer: str, note: str = ""
+    ) -> list[int]:
+        """Note that `reviewer` finds these rows right; all of them or none. Safe to repeat.
+
+        Returns those that this changes. Raises LedgerRowUnknown, InvalidName.
+        """
+        return await reviews.accept(self._pool, tenant, numbers, reviewer, note)

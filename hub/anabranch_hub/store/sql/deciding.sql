@@ -72,14 +72,6 @@ FROM unnest(%(id)b::bigint[], %(hub_seq)b::bigint[], %(document_id)b::text[], %(
     %(candidates)b::text[], %(actors)b::text[], %(waiting)b::boolean[])
     AS new (id, hub_seq, document_id, path, element, kind, policy, policy_version, candidates, actors, waiting)
 
--- name: review_merges
--- Changes that restore a losing value have reviewed its ledger row, if it is of a document they touch.
-UPDATE {tenant}.merges m
-SET waiting = false, reviewed_by = new.author, reviewed_at = now(), reviewed_seq = new.hub_seq
-FROM unnest(%(id)s::bigint[], %(document_id)s::text[], %(author)s::text[], %(hub_seq)s::bigint[])
-    AS new (id, document_id, author, hub_seq)
-WHERE m.id = new.id AND m.document_id = new.document_id
-
 -- name: save_marks
 -- How far each replica's changes are decided.
 UPDATE {tenant}.replicas r SET push_mark = new.push_mark, chain = new.chain
