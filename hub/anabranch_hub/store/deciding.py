@@ -283,6 +283,7 @@ def _change_columns(changes: Sequence[DecidedChange]) -> _Columns:
         "reason": [each.reason for each in changes],
         "restores": of("restores"),
         "edge": [each.edge for each in changes],
+        "rolled_back_to": [each.rolled_back_to for each in changes],
     }
 
 

@@ -305,6 +305,7 @@ class HubWrite:
     author: str
     message: str
     restores: int
+    rolled_back_to: HubSeq | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,15 +208,26 @@ class Store:
     # The hub's own reads and writes.
 
     async def write(
-        self, tenant: str, edits: Sequence[Edit], *, author: str, message: str, restores: int = 0
+        self,
+        tenant: str,
+        edits: Sequence[Edit],
+        *,
+        author: str,
+        message: str,
+        restores: int = 0,
+        rolled_back_to: HubSeq | None = None,
     ) -> Written:
         """Write documents whole, in one change of the hub's own.
+
+        `restores` names the ledger row whose losing value it brings back, `rolled_back_to` the position
+        whose values it writes again.
 
         Raises InvalidInput; VersionMismatch when a document is not at its edit's `if_version`.
         CommitUncertain when Postgres broke off while it committed.
         """
         assert len({edit.document for edit in edits}) == len(edits), "one edit for each document"
-        answer = await self._lanes.submit(tenant, HubWrite(edits, author, message, restores))
+        write = HubWrite(edits, author, message, restores, rolled_back_to)
+        answer = await self._lanes.submit(tenant, write)
         assert isinstance(answer, Written), "a write is answered by Written"
         return answer
 

@@ -55,11 +55,12 @@ FROM unnest(%(document_id)b::text[], %(version)b::bigint[], %(hub_seq)b::bigint[
 -- name: save_changes
 -- The change log, refused and repeated ones included.
 INSERT INTO {tenant}.changes (hub_seq, incarnation, local_seq, content_id, chain, body, author, message,
-    base_epoch, base_seq, timestamp, skew_ms, outcome, reason, restores, edge)
+    base_epoch, base_seq, timestamp, skew_ms, outcome, reason, restores, edge, rolled_back_to)
 SELECT * FROM unnest(%(hub_seq)b::bigint[], %(incarnation)b::bigint[], %(local_seq)b::bigint[],
     %(content_id)b::bytea[], %(chain)b::bytea[], %(body)b::bytea[], %(author)b::text[], %(message)b::text[],
     %(base_epoch)b::bigint[], %(base_seq)b::bigint[], %(timestamp)b::bigint[], %(skew_ms)b::bigint[],
-    %(outcome)b::text[], %(reason)b::text[], %(restores)b::bigint[], %(edge)b::text[])
+    %(outcome)b::text[], %(reason)b::text[], %(restores)b::bigint[], %(edge)b::text[],
+    %(rolled_back_to)b::bigint[])
 
 -- name: save_merges
 -- Ledger rows. Arrays cannot hold arrays of different lengths: actors come as JSON.
