@@ -30,6 +30,7 @@ from anabranch_sync.ids import Cursor, DocumentId, document_id
 from anabranch_sync.merge import decide
 from anabranch_sync.policy import LATEST, NO_POLICIES
 
+from benchmarks import log
 from benchmarks.fleet import Fleet
 from benchmarks.hub_decisions import AUTHOR, FIELD, Writer
 
@@ -60,7 +61,7 @@ TINY = Sizes(documents=10, rounds=2, core_rounds=1, leaves=300, proofs=5)
 async def run(sizes: Sizes, folder: Path) -> Figures:
     """Every figure."""
     content = list(islice(filter(_has_field, documents(TENANT)), sizes.documents))
-    figures = core(content, sizes)
+    figures = core(content, sizes) | log.measure(sizes.leaves, sizes.proofs)
     async with AsyncExitStack() as stack:
         fleet = await Fleet.start(stack, folder)
         fleet.say("a hub with its own Postgres and OpenBao serves")
