@@ -9,13 +9,14 @@ lost, its clock was clamped, something was cleared with it) does the register tr
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from anabranch_sync.change import Change, Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
+from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
 from anabranch_sync.policy import Policies
 from anabranch_sync.register import DELETED, PENDING, Register, Slot, Stamp
@@ -75,7 +76,8 @@ class Pull:
 
     `documents` hold only the registers that changed. `versions` are those of the documents that the
     replica's own merged changes touch, in order of first mention (the edge knows their names).
-    `digest` is that of the scope at `upto`.
+    `digest` is that of the scope at `upto`. `quarantined` are those of the documents that the pull
+    touches, by themselves or by own changes, whose head is invalid; all others it touches are not.
     """
 
     after: Cursor
@@ -87,6 +89,7 @@ class Pull:
     notices: tuple[Notice, ...] = ()
     versions: tuple[int, ...] = ()
     whole: bool = False
+    quarantined: Mapping[DocumentId, Quarantined] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,28 @@ def fold(
         draft(document).update(state.registers)
         versions[document] = state.version
     return {document: Document(registers, versions[document]) for document, registers in drafts.items()}
+
+
+def touched(own: Iterable[Entry], pull: Pull) -> dict[DocumentId, None]:
+    """The documents of which `pull` says whether they are quarantined.
+
+    `own` are the replica's changes that it names, whatever became of them.
+    """
+    mentioned = (document for each in own for document in each.change.documents)
+    return dict.fromkeys([*pull.documents, *pull.quarantined, *mentioned])
+
+
+def quarantined_after(
+    known: Mapping[DocumentId, Quarantined], own: Iterable[Entry], pull: Pull
+) -> dict[DocumentId, Quarantined]:
+    """The quarantined documents after `pull`; `known` is not modified."""
+    if pull.whole:
+        return dict(pull.quarantined)
+    released = touched(own, pull)
+    return {
+        **{document: each for document, each in known.items() if document not in released},
+        **pull.quarantined,
+    }
 
 
 def overlay(

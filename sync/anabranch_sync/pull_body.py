@@ -9,14 +9,16 @@ from anabranch_sync.columns import MALFORMED, pack_documents, unpack_documents
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import DIGEST_BYTES
 from anabranch_sync.errors import CorruptFrame
-from anabranch_sync.ids import Cursor
+from anabranch_sync.ids import Cursor, DocumentId
+from anabranch_sync.live import Quarantined
 from anabranch_sync.packing import unpack
 from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run
 from anabranch_sync.tables import completed, trimmed
-from anabranch_sync.value import check
+from anabranch_sync.value import check, ordered
+from anabranch_sync.violation import Violation
 
 # The last fields of most pulls, which are then left out.
-_NOTHING_MORE: tuple[object, ...] = ([], [], None, [], [], False, 0)
+_NOTHING_MORE: tuple[object, ...] = ([], [], None, [], [], False, 0, [])
 
 
 def encode_pull(pull: Pull) -> bytes:
@@ -34,6 +36,7 @@ def encode_pull(pull: Pull) -> bytes:
         [[result.local_seq, str(result.outcome), result.reason] for result in pull.results],
         pull.whole,
         pull.upto.epoch - pull.after.epoch,
+        [_packed_quarantined(*each) for each in sorted(pull.quarantined.items(), key=lambda each: each[0])],
     ]
     body: bytes = msgpack.packb(trimmed(row, _NOTHING_MORE))
     return body
@@ -43,8 +46,8 @@ def decode_pull(body: bytes) -> Pull:
     """The pull of `encode_pull`'s bytes. Raises CorruptFrame."""
     raw = unpack(body)
     try:
-        epoch, hub_seq, step, count, total, *rest = completed(raw, 12, _NOTHING_MORE)
-        runs, versions, documents, notices, results, whole, epochs = rest
+        epoch, hub_seq, step, count, total, *rest = completed(raw, 13, _NOTHING_MORE)
+        runs, versions, documents, notices, results, whole, epochs, quarantined = rest
         after, upto = Cursor(epoch, hub_seq), Cursor(epoch + epochs, hub_seq + step)
         for cursor in (after, upto):
             check_facts(0, cursor, "", "", 0)
@@ -59,9 +62,29 @@ def decode_pull(body: bytes) -> Pull:
             tuple(_unpacked_notice(notice) for notice in notices),
             tuple(_natural(version) for version in versions),
             whole is True,
+            dict(_unpacked_quarantined(each) for each in quarantined),
         )
     except MALFORMED as error:
         raise CorruptFrame(f"malformed pull: {error}") from error
+
+
+def _packed_quarantined(document: DocumentId, quarantined: Quarantined) -> list[object]:
+    return [
+        document.namespace,
+        document.key,
+        quarantined.live_version,
+        ordered(quarantined.live),
+        [[each.place, each.rule, each.reason, each.passes] for each in quarantined.violations],
+    ]
+
+
+def _unpacked_quarantined(raw: Any) -> tuple[DocumentId, Quarantined]:
+    namespace, key, live_version, packed, violations = raw
+    live = check(packed)
+    if not violations or not (live is None or isinstance(live, dict)):
+        raise ValueError("a quarantined document has violations, and is an object or nothing")
+    reasons = tuple(Violation(*(_text(part) for part in each)) for each in violations)
+    return unpacked_address(namespace, key), Quarantined(live, _natural(live_version), reasons)
 
 
 def _packed_notice(notice: Notice) -> list[object]:
@@ -92,6 +115,12 @@ def _unpacked_notice(raw: Any) -> Notice:
         tuple(tuple(check(part) for part in value) for value in values),
         tuple(str(author) for author in authors),
     )
+
+
+def _text(text: Any) -> str:
+    if type(text) is not str:
+        raise ValueError(f"{text!r} is not a text")
+    return text
 
 
 def _natural(number: Any) -> int:

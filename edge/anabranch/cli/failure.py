@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 from anabranch_sync.errors import AnabranchError, InvalidInput
+from anabranch_sync.violation import Violation
 
 from anabranch.cli import terminal
 
@@ -106,6 +107,8 @@ def _facts(error: AnabranchError) -> dict[str, object]:
 def _plain(value: object) -> object:
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Violation):
+        return value.facts()
     return [_plain(each) for each in value] if isinstance(value, tuple | list) else str(value)
 
 

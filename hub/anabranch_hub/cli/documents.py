@@ -15,6 +15,7 @@ from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
 from anabranch_sync.reference import parse_reference
 from anabranch_sync.scope import scope
 from anabranch_sync.value import Json, kind
+from anabranch_sync.violation import summary
 
 from anabranch_hub.cli import reach, terminal
 from anabranch_hub.cli.arguments import (
@@ -29,10 +30,12 @@ from anabranch_hub.cli.arguments import (
 )
 from anabranch_hub.cli.failure import NotFound, Precondition
 from anabranch_hub.cli.given import given_value
+from anabranch_hub.cli.heads import quarantine_facts, quarantine_line
 from anabranch_hub.cli.history import state_at
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.errors import VersionMismatch
-from anabranch_hub.store import Edit, Stored, Written
+from anabranch_hub.store import Broken, Edit, Stored, Written
+from anabranch_hub.store.records import is_schema
 
 # An edit of one value reads the document, edits it and writes it back unless another write came between;
 # a document that so many writers change at once has no use for one more.
@@ -45,16 +48,28 @@ ATTEMPTS_MAX = 10
 @POINTER
 @KEY
 @click.option("--raw", is_flag=True, help="Print a string as it is, without quotes.")
+@click.option("--head", "of_head", is_flag=True, help="All that has merged, also where it is quarantined.")
 @AT
 async def get(
-    invocation: Invocation, tenant: str, namespace: str, pointer: str, key: str, raw: bool, at: str | None
+    invocation: Invocation,
+    tenant: str,
+    namespace: str,
+    pointer: str,
+    key: str,
+    raw: bool,
+    of_head: bool,
+    at: str | None,
 ) -> None:
     """Print a document, or the value at a JSON Pointer in it, as JSON.
+
+    It is what readers get everywhere: the last valid content. Where what has merged since is invalid,
+    a line on standard error says so, and --head prints it.
 
     \b
     anabranch-hub get acme acme/prod/router
     anabranch-hub get acme acme/prod/router /limits/requests
     anabranch-hub get acme acme/prod/router /limits/requests --at 7d
+    anabranch-hub get acme acme/prod/router --head
     """
     check_tenant(tenant)
     document, path = document_id(namespace, key), parse_pointer(pointer)
@@ -64,8 +79,9 @@ async def get(
         else:
             reference = parse_reference(at, time.time_ns() // 1_000_000)
             stored = await state_at(store, tenant, document, reference)
-    value = _value(document, stored, path)
+    value = _value(document, stored, path, of_head=of_head)
     assert stored is not None, "a value comes from a document"
+    version = stored.version if of_head or stored.quarantine is None else stored.quarantine.live_version
     if invocation.json:
         terminal.write_json(
             {
@@ -74,8 +90,9 @@ async def get(
                 "key": document.key,
                 "path": render_pointer(path),
                 "value": value,
-                "version": stored.version,
+                "version": version,
                 "hub_seq": stored.hub_seq,
+                "quarantine": quarantine_facts(stored),
             }
         )
         return
@@ -85,8 +102,11 @@ async def get(
         terminal.write_json(value)
     if invocation.verbose or terminal.is_terminal(sys.stdout):
         terminal.flush()
-        provenance = f"{document} version {stored.version}, position {stored.hub_seq}"
+        provenance = f"{document} version {version}, position {stored.hub_seq}"
         terminal.say(terminal.painted(provenance, "dim", sys.stderr))
+    if stored.quarantine is not None:
+        terminal.flush()
+        terminal.say(quarantine_line(stored, stored.quarantine, of_head=of_head))
 
 
 @command("set")
@@ -126,7 +146,7 @@ async def set_value(
         raise InvalidValue(f"{pointer}{error.place}", error.reason) from error
 
     def edited(document: DocumentId, stored: Stored | None) -> Object:
-        return check_content(document, _with(document, _content(stored), path, new))
+        return check_content(document, _with(document, _head(stored), path, new))
 
     await edit(invocation, tenant, document_id(namespace, key), edited, message, if_version)
 
@@ -151,8 +171,8 @@ async def delete(
     path = parse_pointer(pointer)
 
     def edited(document: DocumentId, stored: Stored | None) -> Object | None:
-        _value(document, stored, path)
-        return None if path == ROOT else _without(_content(stored) or {}, path)
+        _value(document, stored, path, of_head=True)
+        return None if path == ROOT else _without(_head(stored) or {}, path)
 
     await edit(invocation, tenant, document_id(namespace, key), edited, message, if_version)
 
@@ -180,13 +200,22 @@ async def list_documents(invocation: Invocation, tenant: str, prefix: str, long:
                     "key": each.document.key,
                     "version": each.version,
                     "hub_seq": each.hub_seq,
+                    "quarantined": each.quarantine is not None,
                 }
                 for each in listed
             ]
         )
     elif long:
-        rows = [(str(each.document), str(each.version), str(each.hub_seq)) for each in listed]
-        for line in terminal.columns(rows, heading=("document", "version", "position")):
+        rows = [
+            (
+                str(each.document),
+                str(each.version),
+                str(each.hub_seq),
+                "" if each.quarantine is None else "quarantined",
+            )
+            for each in listed
+        ]
+        for line in terminal.columns(rows, heading=("document", "version", "position", "state")):
             terminal.write(line)
     else:
         for each in listed:
@@ -224,40 +253,65 @@ async def edit(
                     raise
             else:
                 break
-    tell_written(invocation, written, [document])
+        broken = await store.broken(tenant, schema=document.key) if is_schema(document) else None
+    tell_written(invocation, written, [document], broken)
 
 
 def version_of(stored: Stored | None) -> int:
     """What a write must say it saw; 0 for a document that is not there."""
-    return 0 if stored is None or stored.content is None else stored.version
+    return 0 if stored is None or stored.head is None else stored.version
 
 
-def tell_written(invocation: Invocation, written: Written, documents: Sequence[DocumentId]) -> None:
-    """Acknowledge a write: ``ok``, its position in the tenant's order, the documents."""
+def tell_written(
+    invocation: Invocation,
+    written: Written,
+    documents: Sequence[DocumentId],
+    broken: tuple[int, list[Broken]] | None = None,
+) -> None:
+    """Acknowledge a write: ``ok``, its position in the tenant's order, the documents.
+
+    `broken`: how many documents a schema that was written judges, and which of them break it.
+    """
     if invocation.json:
-        terminal.write_json(
-            {
-                "hub_seq": written.hub_seq,
-                "documents": [
-                    {"namespace": each.namespace, "key": each.key, "version": version}
-                    for each, version in zip(documents, written.versions, strict=True)
-                ],
-            }
-        )
+        facts: dict[str, object] = {
+            "hub_seq": written.hub_seq,
+            "documents": [
+                {
+                    "namespace": each.namespace,
+                    "key": each.key,
+                    "version": version,
+                    "quarantined": each in written.quarantined,
+                }
+                for each, version in zip(documents, written.versions, strict=True)
+            ],
+        }
+        if broken is not None:
+            facts["judged"], facts["broken"] = broken[0], len(broken[1])
+        terminal.write_json(facts)
         return
     named = " ".join(
         f"{each} version {version}" for each, version in zip(documents, written.versions, strict=True)
     )
     terminal.write(f"{terminal.painted('ok', 'green')} {named}, position {written.hub_seq}")
+    terminal.flush()
+    for each in written.quarantined:
+        terminal.say(f"{each} is still quarantined: readers get its last valid content until it is repaired")
+    if broken is not None and broken[1]:
+        count = terminal.count(broken[0], "standing document")
+        said = f"{len(broken[1])} of the {count} that this schema judges would not pass it"
+        terminal.say(f"{said}: they stay as they are until they change (anabranch-hub quarantine check)")
 
 
-def _content(stored: Stored | None) -> Object | None:
-    return None if stored is None else stored.content
+def _head(stored: Stored | None) -> Object | None:
+    return None if stored is None else stored.head
 
 
-def _value(document: DocumentId, stored: Stored | None, path: Path) -> Json:
-    """The value at `path`. Raises NotFound."""
-    content = _content(stored)
+def _value(document: DocumentId, stored: Stored | None, path: Path, *, of_head: bool) -> Json:
+    """The value at `path` of what readers get, or of the head. Raises NotFound."""
+    content = None if stored is None else stored.head if of_head else stored.content
+    if content is None and stored is not None and stored.quarantine is not None:
+        reason = summary(stored.quarantine.violations)
+        raise NotFound(f"a valid content of {document}", f"its head is quarantined ({reason}); see --head")
     if content is None:
         raise NotFound(f"document {document}", "see what there is with `anabranch-hub list TENANT`")
     try:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import click
 from anabranch_sync.errors import AnabranchError
+from anabranch_sync.violation import Violation
 
 from anabranch_hub.cli import terminal
 from anabranch_hub.errors import HubError
@@ -109,12 +110,15 @@ def _described(error: BaseException, *, debug: bool) -> tuple[str, int, dict[str
 
 def _facts(error: HubError | AnabranchError) -> dict[str, object]:
     """The error's attributes, those that JSON has words for."""
-    facts: dict[str, object] = {}
-    for name, value in vars(error).items():
-        if not name.startswith("_"):
-            plain = value is None or isinstance(value, bool | int | float | str)
-            facts[name] = value if plain else str(value)
-    return facts
+    return {name: _plain(value) for name, value in vars(error).items() if not name.startswith("_")}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Violation):
+        return value.facts()
+    if isinstance(value, tuple) and value and isinstance(value[0], Violation):
+        return [_plain(each) for each in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _os_line(error: OSError) -> str:

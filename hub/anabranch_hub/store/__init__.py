@@ -1,21 +1,18 @@
 """The hub's store on Postgres. `Store` is its one door; psycopg is imported in this package only."""
 
+from anabranch_hub.store.judging import Broken
 from anabranch_hub.store.records import (
-    ALL_ROWS,
     Edge,
     EdgeStatus,
     Edit,
     Enrolment,
     Invitation,
     LedgerRow,
-    LedgerStats,
-    Matching,
     Moved,
     Origin,
     Pair,
+    Quarantine,
     RecordedCandidate,
-    Review,
-    Reviewed,
     Revoked,
     Stored,
     Tenant,
@@ -26,21 +23,18 @@ from anabranch_hub.store.records import (
 from anabranch_hub.store.store import Store
 
 __all__ = [
-    "ALL_ROWS",
+    "Broken",
     "Edge",
     "EdgeStatus",
     "Edit",
     "Enrolment",
     "Invitation",
     "LedgerRow",
-    "LedgerStats",
-    "Matching",
     "Moved",
     "Origin",
     "Pair",
+    "Quarantine",
     "RecordedCandidate",
-    "Review",
-    "Reviewed",
     "Revoked",
     "Store",
     "Stored",

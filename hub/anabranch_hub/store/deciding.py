@@ -16,6 +16,7 @@ from anabranch_sync.errors import AnabranchError
 from anabranch_sync.ids import HUB_INCARNATION, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.opening import Answer
 from anabranch_sync.policy import SCHEMA_NAMESPACE
+from anabranch_sync.pull import Outcome
 from anabranch_sync.register import DELETED, json_of
 from anabranch_sync.scope import Scope
 from anabranch_sync.value import Json, render_json
@@ -34,8 +35,8 @@ from anabranch_hub.store.decision import (
 )
 from anabranch_hub.store.news import CHANNEL, moved_payload
 from anabranch_hub.store.pool import Pool, Session
-from anabranch_hub.store.records import HubWrite, Push, Replica, Written, address
-from anabranch_hub.store.reviews import restorations
+from anabranch_hub.store.quarantining import recorded_violations, stored_aside
+from anabranch_hub.store.records import Aside, HubWrite, Push, Replica, Written, address
 
 # Merging this many bytes takes a few milliseconds; beyond it the event loop is left to others.
 INLINE_BYTES_MAX = 16 * 1024
@@ -73,7 +74,6 @@ class Decider:
             if batch.changes:
                 candidates = _candidates(batch.conflicts, await _writes(session, batch))
                 columns["save_merges"] = _ledger_columns(batch.conflicts, candidates)
-                columns["review_merges"] = await restorations(session, batch)
                 leaves = await worked(_leaves, tenant, end, batch, candidates, now_ms)
                 await self._write(session, tenant, batch, columns, leaves)
             elif pushed := [each.entries[0].dot.incarnation for each in requests if isinstance(each, Push)]:
@@ -104,15 +104,20 @@ class Decider:
             if schemas.hub_seq != state.schemas_seq:
                 schemas = await read_schemas(session, state.schemas_seq)
             known = {each["incarnation"]: _replica(each) for each in await replicas.fetchall()}
+            standing = await stand.fetchall()
+            aside = {
+                address(row["id"]): stored_aside(row) for row in standing if row["violations"] is not None
+            }
             batch = Batch(
                 tenant,
                 state,
                 schemas,
                 known,
-                {address(each["id"]): decode_document(each["state"]) for each in await stand.fetchall()},
+                {address(each["id"]): decode_document(each["state"]) for each in standing},
                 {each["content_id"]: each["hub_seq"] for each in await merged.fetchall()},
                 await _chains(session, pushes, known),
                 now_ms,
+                aside,
             )
             return batch, log_end(ended)
 
@@ -218,12 +223,14 @@ _Columns: TypeAlias = dict[str, list[Any]]
 
 
 def _columns(batch: Batch) -> dict[str, _Columns]:
-    """The rows of every table but the ledger's, by the statement that writes them."""
+    """The rows of every table but the ledger, by the statement that writes them."""
+    merged = [each for each in batch.changes if each.outcome is Outcome.MERGED]
     replicas = {each.entry.dot.incarnation: each for each in batch.changes}
     return {
         "save_changes": _change_columns(batch.changes),
         "save_documents": _document_columns(batch),
         "save_versions": _version_columns(batch.steps),
+        "review_merges": _review_columns([each for each in merged if each.entry.change.restores]),
         "save_marks": {
             "incarnation": list(replicas),
             "push_mark": [each.entry.dot.local_seq for each in replicas.values()],
@@ -245,8 +252,19 @@ def _document_columns(batch: Batch) -> _Columns:
         "state": [encode_document(state) for state in states],
         "content": [
             None if content is None else render_json(content)
-            for content in (batch.content(document) for document in documents)
+            for content in (batch.live(document) for document in documents)
         ],
+        **_quarantine_columns([batch.quarantined.get(document) for document in documents]),
+    }
+
+
+def _quarantine_columns(asides: Sequence[Aside | None]) -> _Columns:
+    """Of the documents whose head is not live; None for the others."""
+    held = [None if aside is None else aside.quarantined for aside in asides]
+    return {
+        "live_version": [None if each is None else each.live_version for each in held],
+        "violations": [None if each is None else recorded_violations(each.violations) for each in held],
+        "since": [None if aside is None else aside.since for aside in asides],
     }
 
 
@@ -283,7 +301,16 @@ def _change_columns(changes: Sequence[DecidedChange]) -> _Columns:
         "reason": [each.reason for each in changes],
         "restores": of("restores"),
         "edge": [each.edge for each in changes],
-        "rolled_back_to": [each.rolled_back_to for each in changes],
+    }
+
+
+def _review_columns(reviews: Sequence[DecidedChange]) -> _Columns:
+    rows = [(each, document) for each in reviews for document in each.entry.change.documents]
+    return {
+        "id": [each.entry.change.restores for each, _ in rows],
+        "document_id": [str(document) for _, document in rows],
+        "author": [each.entry.change.author for each, _ in rows],
+        "hub_seq": [each.hub_seq for each, _ in rows],
     }
 
 

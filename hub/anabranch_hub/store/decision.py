@@ -8,6 +8,7 @@ blocks those behind it. A push or write that fails as a whole raises before it h
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 
 from anabranch_sync.change import Change, Entry, Op, chained, entry
 from anabranch_sync.clock import Timestamp, clamped, skew_ms, tick
@@ -34,19 +35,24 @@ from anabranch_sync.ids import (
     check_author,
     check_message,
 )
+from anabranch_sync.live import check_written, judged
 from anabranch_sync.merge import Decision, decide
 from anabranch_sync.opening import Answer
 from anabranch_sync.policy import NO_POLICIES, Policies, check_schema_document, policies_from
 from anabranch_sync.pull import Outcome
+from anabranch_sync.register import Slot, Value, json_of
 from anabranch_sync.value import Json, canonical
 from anabranch_sync.version import Patch, patches
+from anabranch_sync.violation import summary
 
 from anabranch_hub.errors import EdgeRevoked, Fenced, VersionMismatch
-from anabranch_hub.store.records import HubWrite, Push, Replica, Written, is_schema
+from anabranch_hub.store.records import Aside, HubWrite, Push, Replica, Written, is_schema
 
 # Two documents within the limit can merge into one beyond it. Merging must not block, so the merged
 # one may be twice as large; no single writer can commit it again without making it smaller.
 MERGED_BYTES_MAX = 2 * DOCUMENT_BYTES_MAX
+# Of why a change led into quarantine; the document has all of its violations.
+REASON_CHARS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,6 @@ class DecidedChange:
     skew_ms: int
     outcome: Outcome
     reason: str
-    rolled_back_to: HubSeq | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ class Batch:
 
     `documents` holds those that stand of all that the pushes and writes mention; `merged_before` the
     positions of changes merged in the past by content id; `chains` the chains of past changes at the
-    end of pushes that repeat what was stored.
+    end of pushes that repeat what was stored; `quarantined` those documents whose head is not live.
     """
 
     def __init__(
@@ -137,12 +142,14 @@ class Batch:
         merged_before: Mapping[bytes, HubSeq],
         chains: Mapping[tuple[Incarnation, LocalSeq], bytes],
         now_ms: int,
+        quarantined: Mapping[DocumentId, Aside],
     ) -> None:
         self._tenant = tenant
         self.state = state
         self.schemas = schemas
         self.replicas = dict(replicas)
         self.documents = dict(documents)
+        self.quarantined = dict(quarantined)
         self.contents: dict[DocumentId, _Content] = {}
         self.changes: list[DecidedChange] = []
         self.steps: list[Step] = []
@@ -177,15 +184,22 @@ class Batch:
             recorded = entry(Dot(HUB_INCARNATION, hub.push_mark + 1), change)
             decision = self._decision(recorded, timestamp)
             self._check_result(recorded, decision)
-            self._apply(recorded, decision, timestamp)
-            hub = self._record(recorded, hub, Outcome.MERGED, "", write.rolled_back_to)
-            self.replicas[HUB_INCARNATION] = hub
-        versions = (self.documents.get(edit.document, EMPTY).version for edit in write.edits)
-        return Written(self.state.hub_seq, tuple(versions))
+            self._check_written(decision)
+            reason = self._apply(recorded, decision, timestamp)
+            self.replicas[HUB_INCARNATION] = self._record(recorded, hub, Outcome.MERGED, reason)
+        documents = [edit.document for edit in write.edits]
+        versions = (self.documents.get(document, EMPTY).version for document in documents)
+        aside = (document for document in documents if document in self.quarantined)
+        return Written(self.state.hub_seq, tuple(versions), tuple(aside))
 
     def content(self, document: DocumentId) -> Object | None:
-        """The content of a document as it stands now; None where there is none."""
+        """The head of a document as it stands now; None where there is none."""
         return self._standing(document).content
+
+    def live(self, document: DocumentId) -> Object | None:
+        """What its readers get now; None where that is nothing."""
+        aside = self.quarantined.get(document)
+        return self.content(document) if aside is None else aside.quarantined.live
 
     def digest(self, document: DocumentId) -> int:
         """The digest of a document as it stands now; 0 where there is none."""
@@ -232,8 +246,7 @@ class Batch:
             self._check_result(each, decision)
         except InvalidInput as error:
             return Outcome.REFUSED, str(error)
-        self._apply(each, decision, timestamp)
-        return Outcome.MERGED, ""
+        return Outcome.MERGED, self._apply(each, decision, timestamp)
 
     def _rebased(self, each: Entry) -> Entry:
         """A base that this hub never issued (another epoch, or beyond its order) counts as nothing seen.
@@ -271,8 +284,16 @@ class Batch:
             if is_schema(document) and (content := rebuild(state.registers)) is not None:
                 check_schema_document(document, content)
 
-    def _apply(self, each: Entry, decision: Decision, timestamp: Timestamp) -> None:
+    def _check_written(self, decision: Decision) -> None:
+        """Refuse an operator's write that breaks what was not broken before. Raises Invalid."""
+        for document, state in decision.documents.items():
+            head = partial(self.content, document)
+            check_written(document, head, rebuild(state.registers), self.schemas.policies)
+
+    def _apply(self, each: Entry, decision: Decision, timestamp: Timestamp) -> str:
+        """Let the decision stand; returns what to say of the change where it led into quarantine."""
         hub_seq = self.state.hub_seq + 1
+        reasons = []
         for document, state in decision.documents.items():
             before = self._standing(document)
             content = rebuild(state.registers)
@@ -281,6 +302,7 @@ class Batch:
             self.steps.append(
                 Step(document, state.version, hub_seq, before.digest, after.digest, patch, inverse)
             )
+            reasons += self._judge(document, content, (before.content, state.version - 1), hub_seq)
             self.documents[document] = state
             self.contents[document] = after
             self.touched[document] = None
@@ -292,6 +314,22 @@ class Batch:
         self._merged_before[each.content_id] = hub_seq
         if any(is_schema(document) for document in decision.documents):
             self._learn_schemas(decision.documents, hub_seq)
+        return "; ".join(reasons)[:REASON_CHARS_MAX]
+
+    def _judge(
+        self, document: DocumentId, content: Object | None, before: tuple[Object | None, int], hub_seq: HubSeq
+    ) -> list[str]:
+        """Put the document into quarantine, leave it there, or release it; returns why it is there."""
+        standing = self.quarantined.get(document)
+        known = None if standing is None else standing.quarantined
+        quarantined = judged(document, content, before, known, self.schemas.policies)
+        if quarantined is None:
+            self.quarantined.pop(document, None)
+            return []
+        self.quarantined[document] = Aside(quarantined, hub_seq if standing is None else standing.since)
+        # A text of Postgres holds any character but this one.
+        why = summary(quarantined.violations).replace("\0", "\N{SYMBOL FOR NULL}")
+        return [f"quarantined: {document}: {why}"]
 
     def _learn_schemas(self, documents: Mapping[DocumentId, Document], hub_seq: HubSeq) -> None:
         known = dict(self.schemas.documents)
@@ -304,20 +342,12 @@ class Batch:
         self.schemas = schemas_from(hub_seq, known)
         self.state = replace(self.state, schemas_seq=hub_seq)
 
-    def _record(
-        self,
-        each: Entry,
-        replica: Replica,
-        outcome: Outcome,
-        reason: str,
-        rolled_back_to: HubSeq | None = None,
-    ) -> Replica:
+    def _record(self, each: Entry, replica: Replica, outcome: Outcome, reason: str) -> Replica:
         """Give the change its position and move the replica's mark over it."""
         hub_seq = self.state.hub_seq + 1
         chain = chained(replica.chain, each.body)
         skew = skew_ms(each.change.timestamp, self._now_ms)
-        decided = DecidedChange(hub_seq, each, chain, replica.edge, skew, outcome, reason, rolled_back_to)
-        self.changes.append(decided)
+        self.changes.append(DecidedChange(hub_seq, each, chain, replica.edge, skew, outcome, reason))
         self.state = replace(self.state, hub_seq=hub_seq)
         return replace(replica, push_mark=each.dot.local_seq, chain=chain)
 
@@ -332,8 +362,25 @@ class Batch:
                 content = check_content(edit.document, edit.content)
                 check_schema_document(edit.document, content)
             policy_at = partial(self.schemas.policies.of, edit.document)
-            for slot, value in written(standing.registers, content, policy_at):
+            leaves = written(standing.registers, content, policy_at)
+            for slot, value in leaves or self._released(edit.document, standing):
                 yield Op(edit.document, slot, value)
+
+    def _released(self, document: DocumentId, standing: Document) -> list[tuple[Slot, Value]]:
+        """What to write again of a quarantined head that a newer schema finds valid, to release it.
+
+        Nothing of it changes, but it is judged, and travels to the edges, only where it is written.
+        """
+        if document not in self.quarantined:
+            return []
+        if self.schemas.policies.violations(document, self.content(document)):
+            return []
+        plain = (
+            (slot, register.value)
+            for slot, register in standing.registers.items()
+            if register.live and json_of(register.value) is register.value
+        )
+        return list(islice(plain, 1))
 
     def _standing(self, document: DocumentId) -> _Content:
         known = self.contents.get(document)

@@ -11,6 +11,7 @@ from anabranch_sync.columns import decode_document
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
+from anabranch_sync.live import Quarantined
 from anabranch_sync.pull import (
     Decided,
     Notice,
@@ -27,6 +28,7 @@ from anabranch_sync.scope import Scope
 from anabranch_hub.errors import EdgeRevoked, Fenced
 from anabranch_hub.store.ledger import recorded_candidates
 from anabranch_hub.store.pool import Pool, Session
+from anabranch_hub.store.quarantining import stored_aside
 from anabranch_hub.store.records import address
 from anabranch_hub.store.scope_digests import ScopeDigests, reading_prefixes
 
@@ -87,7 +89,8 @@ async def digest(pool: Pool, digests: ScopeDigests, tenant: str, scope: Scope) -
 class _Lacking:
     """What was read for a pull: documents by address, still packed, and rows of the ledger.
 
-    `states` are those that changed and those that `own` mentions; `concerns`: there is anything new.
+    `states` are those that changed and those that `own` mentions, `aside` those of them in quarantine;
+    `concerns`: there is anything new.
     """
 
     incarnation: Incarnation
@@ -96,6 +99,7 @@ class _Lacking:
     reasons: Mapping[LocalSeq, str]
     merges: Sequence[Mapping[str, Any]]
     states: Mapping[str, bytes]
+    aside: Mapping[DocumentId, Quarantined]
     concerns: bool
 
 
@@ -104,17 +108,19 @@ async def _lacking(session: Session, incarnation: Incarnation, scope: Scope, aft
         changed = await session.run("changed_documents", after=after, prefixes=reading_prefixes(scope))
         own = await session.run("own_changes", incarnation=incarnation, after=after)
         conflicts = await session.run("own_merges", incarnation=incarnation, after=after)
-        states = {row["id"]: row["state"] for row in await changed.fetchall()}
+        stand = await changed.fetchall()
         rows = await own.fetchall()
         merges = await conflicts.fetchall()
-    concerns = bool(states or rows or merges)
+    concerns = bool(stand or rows or merges)
+    read = {row["id"] for row in stand}
     decided = await _apart(sum(len(row["body"]) for row in rows), partial(_decided, rows))
     mentioned = (str(document) for document in touched_in_order(each.change for each in decided))
-    if unread := [each for each in mentioned if each not in states]:
-        for row in await session.rows("deciding_documents", ids=unread):
-            states[row["id"]] = row["state"]
+    if unread := [each for each in mentioned if each not in read]:
+        stand += await session.rows("deciding_documents", ids=unread)
     reasons = {row["local_seq"]: row["reason"] for row in rows}
-    return _Lacking(incarnation, after, decided, reasons, merges, states, concerns)
+    states = {row["id"]: row["state"] for row in stand}
+    aside = {address(row["id"]): stored_aside(row).quarantined for row in stand if row["violations"]}
+    return _Lacking(incarnation, after, decided, reasons, merges, states, aside, concerns)
 
 
 async def _apart(size_bytes: int, unpack: Callable[[], T]) -> T:
@@ -151,6 +157,7 @@ def _composed(
         tuple(_notice(row, incarnation) for row in lacking.merges),
         tuple(states.get(document, EMPTY).version for document in touched_in_order(merged)),
         whole,
+        {document: lacking.aside[document] for document in lacking.aside.keys() & visible.keys()},
     )
 
 

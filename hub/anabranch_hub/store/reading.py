@@ -1,12 +1,10 @@
 """Documents as they stand; `history` reads them as they stood."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from anabranch_sync.ids import DocumentId
 
 from anabranch_hub.store.pool import Pool
-from anabranch_hub.store.records import Stored, address
+from anabranch_hub.store.quarantining import stored
+from anabranch_hub.store.records import Stored
 
 # A page of documents: at 2 KB each about 2 MB.
 DOCUMENTS_MAX = 1_000
@@ -16,20 +14,14 @@ async def read(pool: Pool, tenant: str, document: DocumentId) -> Stored | None:
     """A document as it stands; None where nobody ever wrote it."""
     async with pool.session(tenant) as session:
         row = await session.row("read", id=str(document))
-        return _stored(row) if row else None
+        return stored(row) if row else None
 
 
 async def documents(pool: Pool, tenant: str, *, prefix: str, after: str, limit: int) -> list[Stored]:
     """Live documents below `prefix`, by address, those after the address `after`, at most `limit`."""
     async with pool.session(tenant) as session:
         rows = await session.rows("documents", prefix=prefix, after=after, limit=min(limit, DOCUMENTS_MAX))
-        return [_stored(row) for row in rows]
-
-
-def _stored(row: Mapping[str, Any]) -> Stored:
-    return Stored(
-        address(row["id"]), row["content"], row["version"], row["hub_seq"], stored_number(row["digest"])
-    )
+        return [stored(row) for row in rows]
 
 
 def stored_number(digest: bytes | None) -> int:

@@ -1,6 +1,6 @@
 """What the store answers with: rows of its tables as values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -8,11 +8,13 @@ from anabranch_sync.change import Entry
 from anabranch_sync.clock import Timestamp
 from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq, Incarnation, LocalSeq
+from anabranch_sync.live import Quarantined
 from anabranch_sync.path import Path
 from anabranch_sync.policy import SCHEMA_NAMESPACE
 from anabranch_sync.register import Value
 from anabranch_sync.scope import Scope
 from anabranch_sync.version import Patch
+from anabranch_sync.violation import Violation
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +104,55 @@ class Written:
     """The hub's own change is committed: its position, and the version of each edited document in order.
 
     Where every document had that content already, nothing was written and `hub_seq` is where the
-    tenant stands.
+    tenant stands. `quarantined` are those whose readers do not see it yet.
     """
 
     hub_seq: HubSeq
     versions: tuple[int, ...]
+    quarantined: tuple[DocumentId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A document as the hub has it; content None: it is deleted."""
+    """A document as the hub has it; content None: it is deleted.
+
+    `content` is live: what readers get. Version, position and digest are those of the head, which is
+    the same unless there is a `quarantine`.
+    """
 
     document: DocumentId
     content: Object | None
     version: int
     hub_seq: HubSeq
     digest: int
+    quarantine: "Quarantine | None" = None
+
+    @property
+    def head(self) -> Object | None:
+        """All that has merged: what edits are made over, so that none reverts what waits for repair."""
+        return self.content if self.quarantine is None else self.quarantine.head
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """The invalid head of a document, and what is wrong with it.
+
+    `live_version` is the version its readers get, 0 where it has never been valid; `since` the
+    position at which the head became invalid.
+    """
+
+    head: Object
+    live_version: int
+    violations: tuple[Violation, ...]
+    since: HubSeq
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A document in quarantine while a batch decides, and the position since which it is there."""
+
+    quarantined: Quarantined
+    since: HubSeq
 
 
 class Origin(StrEnum):
@@ -180,7 +215,7 @@ class Write:
     """Who wrote a candidate: one stamp of its register, with what the change log knows of it.
 
     `edge` vouched for `author`; it is empty for the hub's own. `skew_ms` tells how far ahead the
-    writer's clock was; such a `timestamp` counts as the moment of decision. `received_ms` is when it came.
+    writer's clock was.
     """
 
     hub_seq: HubSeq
@@ -190,7 +225,6 @@ class Write:
     author: str
     edge: str
     skew_ms: int
-    received_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,73 +237,9 @@ class RecordedCandidate:
     writes: tuple[Write, ...]
 
 
-class Reviewed(StrEnum):
-    """What an operator did about a ledger row."""
-
-    ACCEPTED = "accepted"
-    RESTORED = "restored"
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """One look at a ledger row. `candidate`: which one was restored; None: another value, or none.
-
-    `hub_seq` is the change that restored it, or where the tenant stood.
-    """
-
-    what: Reviewed
-    candidate: int | None
-    reviewer: str
-    note: str
-    reviewed_ms: int
-    hub_seq: HubSeq
-
-
-@dataclass(frozen=True, slots=True)
-class Matching:
-    """Which rows of the ledger; a field that is None or False leaves all.
-
-    `prefix` is a namespace or a whole address, `rule` a policy without its field, `edge` one that wrote
-    a candidate (empty: the hub), `path` a place or what lies below it. Times are those of the decision,
-    the first included, the last not.
-    """
-
-    prefix: str | None = None
-    kind: str | None = None
-    rule: str | None = None
-    edge: str | None = None
-    author: str | None = None
-    path: Path | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-    reviewed: bool | None = None
-    waiting: bool = False
-
-
-ALL_ROWS = Matching()
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerStats:
-    """Rows of a ledger, counted. `by` has, for each thing that rows may have in common, the most frequent.
-
-    `oldest_unreviewed` is (id, decided_ms).
-    """
-
-    rows: int
-    unreviewed: int
-    waiting: int
-    oldest_unreviewed: tuple[int, int] | None
-    by: Mapping[str, Sequence[tuple[str, int]]]
-
-
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A conflict as it was decided; the winner is the first candidate.
-
-    `reviewed_by` and the two after it tell the last review, `reviewed_seq` the change that restored a
-    losing value where that was it. `reviews` has all, and is read with one row only.
-    """
+    """A conflict as it was decided; the winner is the first candidate."""
 
     id: int
     hub_seq: HubSeq
@@ -285,7 +255,6 @@ class LedgerRow:
     reviewed_by: str = ""
     reviewed_ms: int = 0
     reviewed_seq: HubSeq = 0
-    reviews: tuple[Review, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +274,6 @@ class HubWrite:
     author: str
     message: str
     restores: int
-    rolled_back_to: HubSeq | None = None
 
 
 @dataclass(frozen=True, slots=True)

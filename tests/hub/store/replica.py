@@ -10,9 +10,10 @@ from anabranch_sync.clock import Timestamp, tick
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, Object, digest, rebuild, written
 from anabranch_sync.ids import START, Cursor, DocumentId, Dot, Incarnation, document_id
+from anabranch_sync.live import Quarantined, Served, check_written, served
 from anabranch_sync.opening import Answer
 from anabranch_sync.policy import SCHEMA_NAMESPACE, Policies, policies_from
-from anabranch_sync.pull import Notice, Pull, Result, fold, overlay
+from anabranch_sync.pull import Notice, Pull, Result, fold, overlay, quarantined_after
 from anabranch_sync.register import Slot, Value
 
 FAR_MS = 2**50
@@ -36,6 +37,7 @@ class Replica:
     timestamp: Timestamp = 0
     notices: list[Notice] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
+    quarantined: dict[DocumentId, Quarantined] = field(default_factory=dict)
 
     def record(
         self, ops: Sequence[tuple[DocumentId, Slot, Value]], *, now_ms: int = NOON_MS, author: str = "ada"
@@ -48,12 +50,30 @@ class Replica:
         return self.outbox[-1]
 
     def put(self, document: DocumentId, content: Object | None, *, now_ms: int = NOON_MS) -> None:
-        """Write a document whole, over what is visible here."""
+        """Write a document whole, over the head here. Raises Invalid."""
         policies = self.policies
-        visible = overlay(document, self.confirmed.get(document, EMPTY), self.outbox, policies)
+        visible = self.head(document)
+        check_written(document, lambda: rebuild(visible.registers), content, policies)
         ops = written(visible.registers, content, lambda path: policies.of(document, path))
         if ops:
             self.record([(document, slot, value) for slot, value in ops], now_ms=now_ms)
+
+    def head(self, document: DocumentId) -> Document:
+        """What is confirmed, with the outbox merged into it."""
+        return overlay(document, self.confirmed.get(document, EMPTY), self.outbox, self.policies)
+
+    def read(self, document: DocumentId) -> Object | None:
+        """What a reader gets here."""
+        head = rebuild(self.head(document).registers)
+        aside = self.quarantined.get(document)
+        pending = any(document in each.change.documents for each in self.outbox)
+        match served(document, lambda: head, self.policies, pending=pending, quarantined=aside is not None):
+            case Served.HEAD:
+                return head
+            case Served.LIVE:
+                return None if aside is None else aside.live
+            case Served.CONFIRMED:
+                return rebuild(self.confirmed.get(document, EMPTY).registers)
 
     async def push(self) -> Answer | None:
         """Send what was not sent yet."""
@@ -80,6 +100,7 @@ class Replica:
         own = [each for each in self.outbox if each.dot.local_seq in decided]
         folded = fold(self.confirmed, self.incarnation, own, pull)
         self.confirmed = folded if pull.whole else {**self.confirmed, **folded}
+        self.quarantined = quarantined_after(self.quarantined, own, pull)
         self.outbox = [each for each in self.outbox if each.dot.local_seq not in decided]
         self.cursor = pull.upto
         self.notices += pull.notices

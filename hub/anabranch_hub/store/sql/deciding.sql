@@ -10,8 +10,9 @@ FROM {tenant}.replicas r LEFT JOIN {tenant}.edges e ON e.name = r.edge
 WHERE r.incarnation = ANY(%(incarnations)s::bigint[])
 
 -- name: deciding_documents
--- The documents that pushes and writes mention.
-SELECT id, state FROM {tenant}.documents WHERE id = ANY(%(ids)s::text[])
+-- The documents that pushes and writes mention; of those in quarantine also what is live, and why.
+SELECT id, state, CASE WHEN violations IS NOT NULL THEN content END AS live, live_version, violations, since
+FROM {tenant}.documents WHERE id = ANY(%(ids)s::text[])
 
 -- name: merged_before
 -- Which of these changes were merged, and where.
@@ -36,13 +37,16 @@ WHERE hub_seq = ANY(%(hub_seqs)s::bigint[])
 
 -- name: save_documents
 -- Documents as they stand now.
-INSERT INTO {tenant}.documents AS d (id, namespace, key, version, hub_seq, digest, state, content)
-SELECT id, namespace, key, version, hub_seq, digest, state, content::json
+INSERT INTO {tenant}.documents AS d (id, namespace, key, version, hub_seq, digest, state, content,
+    live_version, violations, since)
+SELECT id, namespace, key, version, hub_seq, digest, state, content::json, live_version, violations::json, since
 FROM unnest(%(id)b::text[], %(namespace)b::text[], %(key)b::text[], %(version)b::bigint[],
-    %(hub_seq)b::bigint[], %(digest)b::bytea[], %(state)b::bytea[], %(content)b::text[])
-    AS new (id, namespace, key, version, hub_seq, digest, state, content)
+    %(hub_seq)b::bigint[], %(digest)b::bytea[], %(state)b::bytea[], %(content)b::text[],
+    %(live_version)b::bigint[], %(violations)b::text[], %(since)b::bigint[])
+    AS new (id, namespace, key, version, hub_seq, digest, state, content, live_version, violations, since)
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, hub_seq = excluded.hub_seq,
-    digest = excluded.digest, state = excluded.state, content = excluded.content
+    digest = excluded.digest, state = excluded.state, content = excluded.content,
+    live_version = excluded.live_version, violations = excluded.violations, since = excluded.since
 
 -- name: save_versions
 -- One row for each step of each document.
@@ -55,12 +59,11 @@ FROM unnest(%(document_id)b::text[], %(version)b::bigint[], %(hub_seq)b::bigint[
 -- name: save_changes
 -- The change log, refused and repeated ones included.
 INSERT INTO {tenant}.changes (hub_seq, incarnation, local_seq, content_id, chain, body, author, message,
-    base_epoch, base_seq, timestamp, skew_ms, outcome, reason, restores, edge, rolled_back_to)
+    base_epoch, base_seq, timestamp, skew_ms, outcome, reason, restores, edge)
 SELECT * FROM unnest(%(hub_seq)b::bigint[], %(incarnation)b::bigint[], %(local_seq)b::bigint[],
     %(content_id)b::bytea[], %(chain)b::bytea[], %(body)b::bytea[], %(author)b::text[], %(message)b::text[],
     %(base_epoch)b::bigint[], %(base_seq)b::bigint[], %(timestamp)b::bigint[], %(skew_ms)b::bigint[],
-    %(outcome)b::text[], %(reason)b::text[], %(restores)b::bigint[], %(edge)b::text[],
-    %(rolled_back_to)b::bigint[])
+    %(outcome)b::text[], %(reason)b::text[], %(restores)b::bigint[], %(edge)b::text[])
 
 -- name: save_merges
 -- Ledger rows. Arrays cannot hold arrays of different lengths: actors come as JSON.
@@ -72,6 +75,14 @@ FROM unnest(%(id)b::bigint[], %(hub_seq)b::bigint[], %(document_id)b::text[], %(
     %(element)b::bytea[], %(kind)b::text[], %(policy)b::text[], %(policy_version)b::text[],
     %(candidates)b::text[], %(actors)b::text[], %(waiting)b::boolean[])
     AS new (id, hub_seq, document_id, path, element, kind, policy, policy_version, candidates, actors, waiting)
+
+-- name: review_merges
+-- Changes that restore a losing value have reviewed its ledger row, if it is of a document they touch.
+UPDATE {tenant}.merges m
+SET waiting = false, reviewed_by = new.author, reviewed_at = now(), reviewed_seq = new.hub_seq
+FROM unnest(%(id)s::bigint[], %(document_id)s::text[], %(author)s::text[], %(hub_seq)s::bigint[])
+    AS new (id, document_id, author, hub_seq)
+WHERE m.id = new.id AND m.document_id = new.document_id
 
 -- name: save_marks
 -- How far each replica's changes are decided.

@@ -5,8 +5,9 @@ FROM {tenant}.replicas r, {tenant}.edges e, {tenant}.tenant_state s
 WHERE r.incarnation = %(incarnation)s AND r.edge = %(edge)s AND e.name = r.edge
 
 -- name: changed_documents
--- Documents below the prefixes that changed after a position.
-SELECT id, state FROM {tenant}.documents
+-- Documents below the prefixes that changed after a position; of those in quarantine also what is live, and why.
+SELECT id, state, CASE WHEN violations IS NOT NULL THEN content END AS live, live_version, violations, since
+FROM {tenant}.documents
 WHERE hub_seq > %(after)s
     AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
 

@@ -1,3 +1,11 @@
--- Filled by the step of its name.
+-- The head of a document may be invalid: `state`, `version`, `hub_seq` and `digest` are the head's, `content` is
+-- live, what readers get. All three columns are NULL while head and live are one.
 
-SELECT 1;
+ALTER TABLE documents
+    -- The version that is live; 0: the document has never been valid.
+    ADD COLUMN live_version bigint,
+    -- What is wrong with the head: [place, rule, reason, what would pass], ...
+    ADD COLUMN violations json,
+    -- The position of the change that led into quarantine.
+    ADD COLUMN since bigint;
+CREATE INDEX documents_quarantined ON documents (id) WHERE violations IS NOT NULL;
