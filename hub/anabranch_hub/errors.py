@@ -30,6 +30,7 @@
     │   ├── EdgeUnknown               3   invite the edge
     │   ├── PositionAhead             3   name a position that was decided
     │   ├── VersionFolded             3   read a later version
+    │   ├── LedgerRowUnknown          3   list the rows there are
     │   └── CertificateRequestRefused 8   make a new key and request
 
 Messages are one line: what happened to which value, against which limit, and the way out. Attributes hold
@@ -373,6 +374,20 @@ class TenantUnknown(RequestRefused):
         self.tenant = tenant
         super().__init__(
             f"tenant {tenant} does not exist: create it with `anabranch-hub tenant create {tenant}`"
+        )
+
+
+class LedgerRowUnknown(RequestRefused):
+    """The tenant's ledger has no row of that number."""
+
+    exit_code = 3
+
+    def __init__(self, tenant: str, number: int) -> None:
+        self.tenant = tenant
+        self.number = number
+        super().__init__(
+            f"the ledger of tenant {tenant} has no row {number}: "
+            f"see `anabranch-hub merges list --tenant {tenant}`"
         )
 
 

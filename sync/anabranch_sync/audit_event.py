@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from anabranch_sync.checkpoint import origin_of
@@ -40,6 +41,8 @@ class EventKind(StrEnum):
     CONFLICT_DECIDED = "conflict.decided"
     LEDGER_REVIEWED = "ledger.reviewed"
     EDGE_INVITED = "edge.invited"
+    # It used its invitation, and has the scope that was promised there.
+    EDGE_REDEEMED = "edge.redeemed"
     EDGE_ENROLLED = "edge.enrolled"
     EDGE_RENEWED = "edge.renewed"
     EDGE_REVOKED = "edge.revoked"
@@ -80,7 +83,12 @@ class ValueOpening:
     @property
     def commitment(self) -> str:
         """What the leaf says instead of the value."""
-        return hashlib.sha256(self.salt + render_json(self.value).encode()).hexdigest()
+        return commitment_of(self.salt, render_json(self.value))
+
+
+def commitment_of(salt: bytes, rendered: str) -> str:
+    """The commitment to a value, given as `render_json` writes it."""
+    return hashlib.sha256(salt + rendered.encode()).hexdigest()
 
 
 def leaf_bytes(event: Event, tenant: str, index: int, time_ms: int) -> bytes:
@@ -135,6 +143,7 @@ def commitments(data: object) -> Iterator[str]:
             waiting.extend(each)
 
 
+@lru_cache(maxsize=1)  # the leaves of a batch share their time
 def _rfc_3339(time_ms: int) -> str:
     seconds, milliseconds = divmod(time_ms, 1000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03}Z"

@@ -19,7 +19,7 @@ from typing import TypeAlias
 from anabranch_sync.change import CHAIN_START, Entry, chained
 from anabranch_sync.columns import encode_entries
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.errors import ProtocolViolation, WireError
+from anabranch_sync.errors import EvidenceError, ProtocolViolation, WireError
 from anabranch_sync.ids import Cursor
 from anabranch_sync.messages import (
     PROTOCOL_MAX,
@@ -45,6 +45,7 @@ from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import SILENCE_MS_MAX as SILENCE_MS_MAX
 from anabranch_sync.transfer import Receiving, Sending
 from anabranch_sync.transfer import StorePart as StorePart
+from anabranch_sync.witness import Witnessed, mark_of, unpack_presented, witnessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,21 @@ class Reset:
 
 
 @dataclass(frozen=True, slots=True)
+class Witness:
+    """The hub's log goes on from what was seen of it: make the newer checkpoint durable."""
+
+    witnessed: Witnessed
+
+
+@dataclass(frozen=True, slots=True)
+class Distrust:
+    """The hub's log does not go on from what was seen of it: keep what it presented, as evidence."""
+
+    reason: str
+    checkpoint: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End the stream. `renew`: the next session must ask for a new incarnation, and may at once.
 
@@ -96,7 +112,9 @@ class Close:
     retry_after_ms: int = 0
 
 
-EdgeEffect: TypeAlias = Send | StorePart | Load | Acknowledge | Apply | Adopt | Reset | Close
+EdgeEffect: TypeAlias = (
+    Send | StorePart | Load | Acknowledge | Apply | Adopt | Reset | Witness | Distrust | Close
+)
 
 
 class Phase(Enum):
@@ -256,14 +274,33 @@ class EdgeSession:
             raise ProtocolViolation("a second Welcome")
         if not PROTOCOL_MIN <= welcome.protocol <= PROTOCOL_MAX:
             return self._close(f"protocol {welcome.protocol} is unknown here: update this edge", denied=True)
-        self._welcome = welcome
         self.clock_offset_ms = welcome.clock_offset_ms
+        try:
+            effects = self._witness(welcome)
+        except EvidenceError as error:
+            return self._distrust(str(error), welcome.checkpoint)
+        self._welcome = welcome
         if welcome.incarnation != self._standing.incarnation:
             self.phase = Phase.LEASING
-            return [Adopt(welcome.incarnation)]
+            return [*effects, Adopt(welcome.incarnation)]
         self.phase = Phase.CHECKING
         self._loading = True
-        return [Load(self._standing.push_mark)]
+        return [*effects, Load(self._standing.push_mark)]
+
+    def _witness(self, welcome: Welcome) -> list[EdgeEffect]:
+        """Hold the hub to the log it has shown. Raises EvidenceError."""
+        if not welcome.checkpoint:
+            return []
+        origin, before = self._standing.log, self._standing.witnessed
+        presented = unpack_presented(origin, welcome.checkpoint, welcome.consistency, welcome.log_key)
+        now = witnessed(origin, before, presented)
+        self._standing = replace(self._standing, witnessed=now)
+        return [Witness(now)]
+
+    def _distrust(self, reason: str, checkpoint: bytes) -> list[EdgeEffect]:
+        """Nothing more of this hub, and it is told why; what it showed is kept."""
+        last_word = Control("distrust", reason)
+        return [Distrust(reason, checkpoint), self._send(last_word), *self._close(reason, denied=True)]
 
     def _checked(self, pending: Sequence[Entry]) -> list[EdgeEffect]:
         """Compare histories before anything of ours is sent under a number the hub may know otherwise."""
@@ -360,6 +397,7 @@ class EdgeSession:
             partial=partial.batch if partial else b"",
             partial_bytes=len(partial.received) if partial else 0,
             oldest_unsent_ms=standing.oldest_unsent_ms or 0,
+            checkpoint=mark_of(standing.witnessed.tree if standing.witnessed else None),
         )
 
     @property

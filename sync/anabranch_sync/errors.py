@@ -21,7 +21,8 @@
         ├── MalformedEvidence   no note, key, proof, leaf or export (what, reason)
         ├── UntrustedSignature  not signed, or not validly, by the key that was asked for
         ├── InvalidProof        hashes that do not lead from one tree, or leaf, to the other
-        └── BadLeaf             a leaf that is not what was logged (index, reason)
+        ├── BadLeaf             a leaf that is not what was logged (index, reason)
+        └── LogRefused          a hub whose log does not go on from what was seen of it
 """
 
 from typing import ClassVar
@@ -211,6 +212,14 @@ class BadLeaf(EvidenceError):
         self.last = index if last is None else last
         which = f"leaf {index}" if self.last == index else f"a leaf from {index} to {self.last}"
         super().__init__(f"{which} is not what was logged: {reason}")
+
+
+class LogRefused(EvidenceError):
+    """A log that does not go on from what was seen of it: shorter, or another one."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the hub's log is refused: {reason}")
 
 
 def _shown(name: str) -> str:

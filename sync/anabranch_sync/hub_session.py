@@ -47,6 +47,7 @@ from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import BATCH_ID_BYTES, Receiving, Sending, batch_id
 from anabranch_sync.transfer import SILENCE_MS_MAX as SILENCE_MS_MAX
 from anabranch_sync.transfer import StorePart as StorePart
+from anabranch_sync.witness import size_of
 
 _LAST_BYTES = 8
 
@@ -177,7 +178,7 @@ class HubSession:
         self.incarnation = opening.incarnation
         self._cursor = hello.cursor if hello.cursor.epoch == opening.epoch else START
         self._hub_seq = opening.hub_seq
-        upload = opening.upload
+        upload, log = opening.upload, opening.log
         welcome = Welcome(
             PROTOCOL_MAX,
             opening.epoch,
@@ -189,6 +190,9 @@ class HubSession:
             upload=upload.batch[:BATCH_ID_BYTES] if upload else b"",
             upload_last=int.from_bytes(upload.batch[BATCH_ID_BYTES:], "big") if upload else 0,
             upload_bytes=len(upload.received) if upload else 0,
+            checkpoint=log.checkpoint.packed if log else b"",
+            consistency=b"".join(log.consistency) if log else b"",
+            log_key=log.public_key if log else b"",
         )
         effects: list[HubEffect] = [self._send(welcome)]
         if hello.partial and hello.incarnation == opening.incarnation:
@@ -269,6 +273,7 @@ class HubSession:
             return self.ended(
                 "refused", f"protocol {spoken} is not spoken here: {PROTOCOL_MIN} to {PROTOCOL_MAX}"
             )
+        size_of(hello.checkpoint)  # a malformed mark ends the stream here
         self.phase = Phase.OPENING
         self._hello = hello
         return [Open(hello)]

@@ -48,8 +48,8 @@ BATCH_BYTES_MAX = 16 * 1024 * 1024
 class Hello:
     """The edge opens. `incarnation` 0 asks for a new one; `partial` is a pull broken off inside.
 
-    `byte_budget`, `link_class`, `disk_free_bytes`, `dictionaries` and `checkpoint` are for the
-    planner and the transparency log.
+    `byte_budget`, `link_class`, `disk_free_bytes` and `dictionaries` are for the planner. `checkpoint`
+    marks the newest tree of the log that the edge has seen (`witness.mark_of`).
     """
 
     protocol_min: int
@@ -79,7 +79,8 @@ class Welcome:
     """The hub answers: the incarnation's push mark and chain, and an upload to go on with.
 
     `clock_offset_ms` is the hub's clock minus the edge's. `plan`, `plan_bytes`, `priority_min` and
-    `lease_s` are for the planner and leases.
+    `lease_s` are for the planner and leases. `checkpoint` is the newest one of the log where it is
+    another than the edge's, `consistency` the proof between the two, `log_key` for an edge without one.
     """
 
     protocol: int
@@ -99,6 +100,9 @@ class Welcome:
     plan_bytes: int = 0
     priority_min: int = 0
     lease_s: int = 0
+    checkpoint: bytes = b""
+    consistency: bytes = b""
+    log_key: bytes = b""
     unknown: tuple[Any, ...] = ()
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from anabranch_sync.ids import HubSeq, Incarnation, LocalSeq
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial
+from anabranch_sync.witness import Presented
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +13,8 @@ class Opening:
     """One replica as the hub knows it, read in one transaction.
 
     `push_mark` and `chain` name the last change of `incarnation` that was decided and the chain up to
-    it, `hub_seq` where the tenant stands. `upload` is a push of which only a head has arrived.
+    it, `hub_seq` where the tenant stands. `upload` is a push of which only a head has arrived. `log` is
+    the newest signed checkpoint, unless it is the one that the edge's mark stands for, or there is none.
     """
 
     epoch: int
@@ -22,6 +24,7 @@ class Opening:
     hub_seq: HubSeq
     scope: Scope
     upload: Partial | None = None
+    log: Presented | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.ids import Cursor, Incarnation, LocalSeq
+from anabranch_sync.witness import Witnessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Standing:
     `push_mark` and `chain` name the last own change the hub acknowledged and the chain up to it,
     `last_local` the last one committed here. `digest` covers the confirmed documents of the scope.
     `oldest_unsent_ms` is the wall clock at which the oldest change after the push mark was written.
+    `log` is the origin of the tenant's log, `witnessed` what has been seen of it.
     """
 
     incarnation: Incarnation
@@ -32,3 +34,5 @@ class Standing:
     digest: ScopeDigest
     partial: Partial | None = None
     oldest_unsent_ms: int | None = None
+    log: str = ""
+    witnessed: Witnessed | None = None

@@ -85,10 +85,9 @@ def parse_json(text: str | bytes) -> Json:
 
 def render_json(value: Json, *, indent: int | None = None) -> str:
     """Return `value` as JSON text, keys sorted, non-ASCII kept as it is."""
-    separators = (",", ":") if indent is None else (",", ": ")
-    return json.dumps(
-        value, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=indent, separators=separators
-    )
+    if indent is None:
+        return _ENCODER.encode(value)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, indent=indent)
 
 
 def canonical(value: Json) -> bytes:
@@ -162,6 +161,8 @@ def _parse_int(digits: str) -> object:
     return int(digits) if len(digits) <= INT_DIGITS_MAX else _HugeInt(digits)
 
 
+# Made once: `json.dumps` makes one for each value, which takes as long as encoding a small one.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 _DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=_parse_int, parse_constant=float)
 
 

@@ -202,6 +202,11 @@ class Edge:
                 self._effects += session.adopted(replica.standing())
             case edge_session.Reset(reason):
                 raise Violation(f"{self.name} diverged: {reason}")
+            case edge_session.Witness(witnessed):
+                self._fleet.continued += replica.standing().witnessed is not None
+                replica.witness(witnessed)
+            case edge_session.Distrust(reason):
+                raise Violation(f"{self.name} distrusts an honest hub: {reason}")
             case edge_session.Close(reason, renew):
                 self._ended(self._life, reason, renew=renew)
 
@@ -237,7 +242,7 @@ class HubShell:
         hub, session = self._fleet.hub, self.session
         match effect:
             case hub_session.Open(hello):
-                opening = hub.open_replica(hello.incarnation)
+                opening = hub.open_replica(hello.incarnation, hello.checkpoint)
                 self._fleet.resumed_pushes += opening.upload is not None
                 return session.opened(opening, self._fleet.clock.now_ms)
             case hub_session.Send(frame):
@@ -283,6 +288,7 @@ class Fleet:
         self.resumed_pulls = 0
         self.resumed_pushes = 0
         self.fences = 0
+        self.continued = 0
         self._faults = self.life.faults
         self._acknowledged: dict[bytes, str] = {}
         self._lazy = lazy_disk
@@ -398,6 +404,8 @@ class Fleet:
 
     def _crash_hub(self) -> None:
         self.note("the hub process dies")
+        # Its successor may be without the log's key for a while, or have it again.
+        self.hub.tree.away = not self.hub.tree.away
         streams, self.streams = self.streams, {}
         for shell in streams:
             shell._connection.cut()
@@ -480,6 +488,7 @@ class Fleet:
                 raise self._violation(f"{edge.name} differs from the hub")
             for document, state in self.hub.documents.items():
                 self._check_document(edge, document, state.version)
+            self._check_log(edge)
         self._check_changes()
         self._check_registers()
 
@@ -492,6 +501,12 @@ class Fleet:
             raise self._violation(
                 f"{edge.name} has {document} at version {here.version}, the hub at {version}"
             )
+
+    def _check_log(self, edge: Edge) -> None:
+        """What an edge has seen of the log is how the log begins."""
+        seen = edge.replica.standing().witnessed
+        if seen is not None and self.hub.tree.head_at(seen.tree.size) != seen.tree:
+            raise self._violation(f"{edge.name} has seen another log of {seen.tree.size} leaves")
 
     def _check_changes(self) -> None:
         merged = [each.content_id for _, each, outcome in self.hub.log if outcome is Outcome.MERGED]

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, chained, entry
+from anabranch_sync.checkpoint import origin_of
 from anabranch_sync.clock import Timestamp, clamped, tick
 from anabranch_sync.conflict import Conflict
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, Object, digest, rebuild, written
 from anabranch_sync.ids import HUB_INCARNATION, START, Cursor, DocumentId, Dot
 from anabranch_sync.merge import decide
+from anabranch_sync.merkle import Frontier, Subtree, TreeHead, frontier_at, leaf_hash
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.outbox import next_push
 from anabranch_sync.policy import SCHEMA_NAMESPACE, Policies, policies_from
@@ -32,8 +34,13 @@ from anabranch_sync.pull import (
 from anabranch_sync.register import DELETED
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial, Standing
+from anabranch_sync.witness import Presented, Witnessed, needed, presented
+
+from tests.sync.log_key import LogKey
 
 Documents = Mapping[DocumentId, Document]
+
+LOG_TENANT = "acme"
 
 
 def policies_of(documents: Documents) -> Policies:
@@ -83,6 +90,8 @@ class ReplicaState:
     partial: Partial | None = None
     notices: tuple[Notice, ...] = ()
     results: tuple[Result, ...] = ()
+    witnessed: Witnessed | None = None
+    distrusted: tuple[str, ...] = ()
 
 
 class MemoryReplica:
@@ -136,6 +145,8 @@ class MemoryReplica:
             state.last_local,
             scope_digest(state.confirmed, state.scope),
             state.partial,
+            log=origin_of(LOG_TENANT),
+            witnessed=state.witnessed,
         )
 
     def pending(self, after: int) -> Sequence[Entry]:
@@ -195,6 +206,16 @@ class MemoryReplica:
         )
         self._sync()
 
+    def witness(self, witnessed: Witnessed) -> None:
+        """The hub's log has come this far."""
+        self._state = replace(self._state, witnessed=witnessed)
+        self._sync()
+
+    def distrust(self, reason: str) -> None:
+        """The hub's log is not the one that was seen."""
+        self._state = replace(self._state, distrusted=(*self._state.distrusted, reason))
+        self._sync()
+
     def reset(self) -> None:
         """Forget the cursor: the next pull is whole."""
         self._state = replace(self._state, cursor=START, partial=None)
@@ -226,6 +247,36 @@ class _Mark:
     spool: dict[bytes, bytes] = field(default_factory=dict)
 
 
+class MemoryLog:
+    """A real Merkle tree with a leaf for each decision, and a fixed key. `away`: the key is, for a while."""
+
+    def __init__(self, leaves: Sequence[bytes] = (), key: LogKey | None = None) -> None:
+        self.away = False
+        self.leaves: list[bytes] = []
+        self._key = key or LogKey(LOG_TENANT)
+        self._frontier = Frontier()
+        self._store: dict[Subtree, bytes] = {}
+        for leaf in leaves:
+            self.append(leaf)
+
+    def append(self, leaf: bytes) -> None:
+        """One more leaf."""
+        self.leaves.append(leaf)
+        self._frontier, completed = self._frontier.appended([leaf_hash(leaf)])
+        self._store.update(completed)
+
+    def head_at(self, size: int) -> TreeHead:
+        """The tree as it was at `size`."""
+        return frontier_at(size, self._store).head
+
+    def presented(self, mark: bytes) -> Presented | None:
+        """What to show a replica that has seen this."""
+        newest = self._frontier.head
+        if self.away or needed(mark, newest) is None:
+            return None
+        return presented(mark, self._key.signed(newest), self._key.verifier, self._store)
+
+
 class MemoryHub:
     """One tenant's store. Every method is one transaction; a crash of the hub process loses none."""
 
@@ -237,18 +288,26 @@ class MemoryHub:
         self.hub_seq = 0
         self.log: list[tuple[int, Entry, Outcome]] = []
         self.ledger: list[tuple[int, Conflict]] = []
+        self.tree = MemoryLog()
         self._now_ms = now_ms
         self._marks: dict[int, _Mark] = {HUB_INCARNATION: _Mark()}
         self._merged: set[bytes] = set()
 
-    def open_replica(self, incarnation: int) -> Opening:
-        """Find an incarnation or lease the next."""
+    def open_replica(self, incarnation: int, mark: bytes = b"") -> Opening:
+        """Find an incarnation or lease the next; `mark` is what the replica has seen of the log."""
         if incarnation == HUB_INCARNATION or incarnation not in self._marks:
             incarnation = max(self._marks) + 1
             self._marks[incarnation] = _Mark()
-        mark = self._marks[incarnation]
+        standing = self._marks[incarnation]
         return Opening(
-            self.epoch, incarnation, mark.push_mark, mark.chain, self.hub_seq, self.scope, mark.upload
+            self.epoch,
+            incarnation,
+            standing.push_mark,
+            standing.chain,
+            self.hub_seq,
+            self.scope,
+            standing.upload,
+            self.tree.presented(mark),
         )
 
     def decide(self, entries: Sequence[Entry], chain: bytes) -> Answer:
@@ -265,6 +324,7 @@ class MemoryHub:
 
     def _decide_one(self, each: Entry) -> None:
         self.hub_seq += 1
+        self.tree.append(each.body)
         if each.content_id in self._merged:
             self.log.append((self.hub_seq, each, Outcome.DUPLICATE))
             return
@@ -297,7 +357,9 @@ class MemoryHub:
         timestamp = self._now_ms() << 16
         change = Change(timestamp, Cursor(self.epoch, self.hub_seq), "operator", "", ops)
         self.hub_seq += 1
-        self._merge(entry(Dot(HUB_INCARNATION, mark.push_mark), change), timestamp)
+        own = entry(Dot(HUB_INCARNATION, mark.push_mark), change)
+        self.tree.append(own.body)
+        self._merge(own, timestamp)
 
     def pull(self, incarnation: int, after: Cursor, *, always: bool) -> Pull | None:
         """What the replica lacks."""

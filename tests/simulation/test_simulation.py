@@ -11,16 +11,16 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.pull import Pull
 
 from tests.simulation.fleet import Fleet, Violation
-from tests.simulation.memory import MemoryHub, MemoryReplica
+from tests.simulation.memory import MemoryHub, MemoryLog, MemoryReplica
 
 SEEDS = 500
 # A planted bug must show within this many seeds, or the simulator is blind to its kind.
 SEEDS_TO_FIND_A_BUG = 150
 
 
-def _lived(seed: int) -> tuple[int, int, int]:
+def _lived(seed: int) -> tuple[int, int, int, int]:
     fleet = Fleet(seed).run()
-    return fleet.resumed_pulls, fleet.resumed_pushes, fleet.fences
+    return fleet.resumed_pulls, fleet.resumed_pushes, fleet.fences, fleet.continued
 
 
 @pytest.mark.timeout(900)
@@ -29,10 +29,11 @@ def test_every_life_converges_and_loses_nothing() -> None:
         counts = list(pool.map(_lived, range(SEEDS), chunksize=25))
 
     # The lives must have been hard enough to mean something.
-    pulls, pushes, fences = (sum(column) for column in zip(*counts, strict=True))
+    pulls, pushes, fences, continued = (sum(column) for column in zip(*counts, strict=True))
     assert pulls > 0, "no pull was ever resumed inside its batch"
     assert pushes > 0, "no push was ever resumed inside its batch"
     assert fences > 0, "no restored or cloned replica was ever fenced"
+    assert continued > 0, "no edge ever saw the log go on from what it had seen"
 
 
 def test_the_same_seed_gives_the_same_life() -> None:
@@ -84,5 +85,18 @@ def test_a_cursor_stored_before_its_documents_is_found(monkeypatch: pytest.Monke
         return digest
 
     monkeypatch.setattr(MemoryReplica, "apply", hasty)
+
+    assert _found()
+
+
+@pytest.mark.timeout(600)
+def test_a_hub_whose_log_was_rewritten_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    crash = Fleet._crash_hub
+
+    def rewrites(self: Fleet) -> None:
+        crash(self)
+        self.hub.tree = MemoryLog([b"nothing happened", *self.hub.tree.leaves[1:]])
+
+    monkeypatch.setattr(Fleet, "_crash_hub", rewrites)
 
     assert _found()

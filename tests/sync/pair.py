@@ -90,6 +90,10 @@ class Pair:
                     queue += self.edge.adopted(self.replica.standing())
                 case edge_session.Reset():
                     self.replica.reset()
+                case edge_session.Witness(witnessed):
+                    self.replica.witness(witnessed)
+                case edge_session.Distrust(reason):
+                    self.replica.distrust(reason)
                 case edge_session.Close() as close:
                     self.closed = close
 
@@ -101,7 +105,7 @@ class Pair:
     def _hub_effect(self, effect: hub_session.HubEffect) -> list[hub_session.HubEffect]:
         match effect:
             case hub_session.Open(hello):
-                return self.far.opened(self.hub.open_replica(hello.incarnation), NOW_MS)
+                return self.far.opened(self.hub.open_replica(hello.incarnation, hello.checkpoint), NOW_MS)
             case hub_session.Send(frame):
                 self._put("down", frame)
             case hub_session.StorePart(batch, total, offset, piece):

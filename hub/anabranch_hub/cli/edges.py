@@ -122,7 +122,7 @@ async def revoke(invocation: Invocation, tenant: str, edge: str) -> None:
     check_tenant(tenant)
     check_edge(edge)
     async with reach.store(invocation) as store:
-        await store.revoke(tenant, edge)
+        await store.revoke(tenant, edge, author=invocation.author)
     if invocation.json:
         terminal.write_json({"tenant": tenant, "edge": edge, "status": "revoked"})
     else:

@@ -26,6 +26,7 @@ _MODULES = {
     "export": "history",
     "log": "history",
     "diff": "history",
+    "rollback": "rollback",
     "merges": "merges",
     "quarantine": "quarantine",
     "migrate": "upkeep",

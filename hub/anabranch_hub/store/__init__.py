@@ -2,17 +2,22 @@
 
 from anabranch_hub.store.judging import Broken
 from anabranch_hub.store.records import (
+    ALL_ROWS,
     Edge,
     EdgeStatus,
     Edit,
     Enrolment,
     Invitation,
     LedgerRow,
+    LedgerStats,
+    Matching,
     Moved,
     Origin,
     Pair,
     Quarantine,
     RecordedCandidate,
+    Review,
+    Reviewed,
     Revoked,
     Stored,
     Tenant,
@@ -23,6 +28,7 @@ from anabranch_hub.store.records import (
 from anabranch_hub.store.store import Store
 
 __all__ = [
+    "ALL_ROWS",
     "Broken",
     "Edge",
     "EdgeStatus",
@@ -30,11 +36,15 @@ __all__ = [
     "Enrolment",
     "Invitation",
     "LedgerRow",
+    "LedgerStats",
+    "Matching",
     "Moved",
     "Origin",
     "Pair",
     "Quarantine",
     "RecordedCandidate",
+    "Review",
+    "Reviewed",
     "Revoked",
     "Store",
     "Stored",

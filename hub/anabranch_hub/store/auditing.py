@@ -15,12 +15,21 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from anabranch_sync.audit_event import SALT_BYTES, Event, EventKind, ValueOpening, leaf_bytes
+from anabranch_sync.audit_event import SALT_BYTES, Event, EventKind, commitment_of, leaf_bytes
 from anabranch_sync.ids import HubSeq
 from anabranch_sync.merkle import HASH_BYTES, Frontier, leaf_hash
 from anabranch_sync.value import Json, render_json
 
 from anabranch_hub.store.pool import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A value behind a commitment, as text that was rendered once."""
+
+    commitment: str
+    salt: bytes
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,7 @@ class Act:
     """
 
     event: Event
-    openings: tuple[ValueOpening, ...] = ()
+    openings: tuple[Sealed, ...] = ()
     hub_seq: HubSeq | None = None
 
 
@@ -54,9 +63,10 @@ class Appended:
     openings: Mapping[str, Sequence[Any]]
 
 
-def sealed(value: Json) -> ValueOpening:
+def sealed(value: Json) -> Sealed:
     """`value` behind a salt that nobody guesses."""
-    return ValueOpening(secrets.token_bytes(SALT_BYTES), value)
+    salt, text = secrets.token_bytes(SALT_BYTES), render_json(value)
+    return Sealed(commitment_of(salt, text), salt, text)
 
 
 def hub_ms() -> int:
@@ -116,7 +126,7 @@ def appended(tenant: str, end: LogEnd, acts: Sequence[Act], now_ms: int) -> Appe
             "leaf": [leaf for leaf, _ in opened],
             "commitment": [bytes.fromhex(opening.commitment) for _, opening in opened],
             "salt": [opening.salt for _, opening in opened],
-            "value": [render_json(opening.value) for _, opening in opened],
+            "value": [opening.text for _, opening in opened],
         },
     )
 

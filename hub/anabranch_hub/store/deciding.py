@@ -16,7 +16,6 @@ from anabranch_sync.errors import AnabranchError
 from anabranch_sync.ids import HUB_INCARNATION, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.opening import Answer
 from anabranch_sync.policy import SCHEMA_NAMESPACE
-from anabranch_sync.pull import Outcome
 from anabranch_sync.register import DELETED, json_of
 from anabranch_sync.scope import Scope
 from anabranch_sync.value import Json, render_json
@@ -37,6 +36,7 @@ from anabranch_hub.store.news import CHANNEL, moved_payload
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.quarantining import recorded_violations, stored_aside
 from anabranch_hub.store.records import Aside, HubWrite, Push, Replica, Written, address
+from anabranch_hub.store.reviews import restorations
 
 # Merging this many bytes takes a few milliseconds; beyond it the event loop is left to others.
 INLINE_BYTES_MAX = 16 * 1024
@@ -74,6 +74,7 @@ class Decider:
             if batch.changes:
                 candidates = _candidates(batch.conflicts, await _writes(session, batch))
                 columns["save_merges"] = _ledger_columns(batch.conflicts, candidates)
+                columns["review_merges"] = await restorations(session, batch)
                 leaves = await worked(_leaves, tenant, end, batch, candidates, now_ms)
                 await self._write(session, tenant, batch, columns, leaves)
             elif pushed := [each.entries[0].dot.incarnation for each in requests if isinstance(each, Push)]:
@@ -223,14 +224,12 @@ _Columns: TypeAlias = dict[str, list[Any]]
 
 
 def _columns(batch: Batch) -> dict[str, _Columns]:
-    """The rows of every table but the ledger, by the statement that writes them."""
-    merged = [each for each in batch.changes if each.outcome is Outcome.MERGED]
+    """The rows of every table but the ledger's, by the statement that writes them."""
     replicas = {each.entry.dot.incarnation: each for each in batch.changes}
     return {
         "save_changes": _change_columns(batch.changes),
         "save_documents": _document_columns(batch),
         "save_versions": _version_columns(batch.steps),
-        "review_merges": _review_columns([each for each in merged if each.entry.change.restores]),
         "save_marks": {
             "incarnation": list(replicas),
             "push_mark": [each.entry.dot.local_seq for each in replicas.values()],
@@ -301,16 +300,7 @@ def _change_columns(changes: Sequence[DecidedChange]) -> _Columns:
         "reason": [each.reason for each in changes],
         "restores": of("restores"),
         "edge": [each.edge for each in changes],
-    }
-
-
-def _review_columns(reviews: Sequence[DecidedChange]) -> _Columns:
-    rows = [(each, document) for each in reviews for document in each.entry.change.documents]
-    return {
-        "id": [each.entry.change.restores for each, _ in rows],
-        "document_id": [str(document) for _, document in rows],
-        "author": [each.entry.change.author for each, _ in rows],
-        "hub_seq": [each.hub_seq for each, _ in rows],
+        "rolled_back_to": [each.rolled_back_to for each in changes],
     }
 
 

@@ -92,6 +92,7 @@ class DecidedChange:
     skew_ms: int
     outcome: Outcome
     reason: str
+    rolled_back_to: HubSeq | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,8 @@ class Batch:
             self._check_result(recorded, decision)
             self._check_written(decision)
             reason = self._apply(recorded, decision, timestamp)
-            self.replicas[HUB_INCARNATION] = self._record(recorded, hub, Outcome.MERGED, reason)
+            hub = self._record(recorded, hub, Outcome.MERGED, reason, write.rolled_back_to)
+            self.replicas[HUB_INCARNATION] = hub
         documents = [edit.document for edit in write.edits]
         versions = (self.documents.get(document, EMPTY).version for document in documents)
         aside = (document for document in documents if document in self.quarantined)
@@ -342,12 +344,20 @@ class Batch:
         self.schemas = schemas_from(hub_seq, known)
         self.state = replace(self.state, schemas_seq=hub_seq)
 
-    def _record(self, each: Entry, replica: Replica, outcome: Outcome, reason: str) -> Replica:
+    def _record(
+        self,
+        each: Entry,
+        replica: Replica,
+        outcome: Outcome,
+        reason: str,
+        rolled_back_to: HubSeq | None = None,
+    ) -> Replica:
         """Give the change its position and move the replica's mark over it."""
         hub_seq = self.state.hub_seq + 1
         chain = chained(replica.chain, each.body)
         skew = skew_ms(each.change.timestamp, self._now_ms)
-        self.changes.append(DecidedChange(hub_seq, each, chain, replica.edge, skew, outcome, reason))
+        decided = DecidedChange(hub_seq, each, chain, replica.edge, skew, outcome, reason, rolled_back_to)
+        self.changes.append(decided)
         self.state = replace(self.state, hub_seq=hub_seq)
         return replace(replica, push_mark=each.dot.local_seq, chain=chain)
 

@@ -1,18 +1,23 @@
 """Edges of a tenant: invited by a one-time token, enrolled with a certificate, revoked for good."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
+from anabranch_sync.audit_event import Event, EventKind
 from anabranch_sync.change import CHAIN_START
 from anabranch_sync.ids import Cursor, Incarnation, check_author, check_edge
 from anabranch_sync.opening import Opening
 from anabranch_sync.scope import Scope, scope
+from anabranch_sync.value import Json
 
 from anabranch_hub.errors import EdgeRevoked, EdgeUnknown, Fenced, TokenRefused
+from anabranch_hub.store import auditing
 from anabranch_hub.store.news import CHANNEL, revoked_payload
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import Edge, EdgeStatus, Enrolment, Invitation
 from anabranch_hub.store.transfers import arrived
+
+Data: TypeAlias = dict[str, Json]
 
 
 async def invite(
@@ -41,6 +46,8 @@ async def invite(
             expires_ms=expires_ms,
             invited_by=invited_by,
         )
+        data: Data = {"author": invited_by, "scope": [*checked], "expires_ms": expires_ms}
+        await _audit(session, tenant, EventKind.EDGE_INVITED, edge, data)
 
 
 async def invitation(pool: Pool, token_hash: bytes, now_ms: int, key_hash: bytes | None) -> Invitation:
@@ -59,6 +66,7 @@ async def redeem(pool: Pool, token_hash: bytes, now_ms: int, key_hash: bytes | N
         tenant, edge, prefixes = row["tenant"], row["edge"], row["prefixes"]
         if await session.of(tenant).row("rescope_edge", edge=edge, prefixes=prefixes) is None:
             raise EdgeRevoked(tenant, edge)
+        await _audit(session.of(tenant), tenant, EventKind.EDGE_REDEEMED, edge, {"scope": prefixes})
         return Invitation(tenant, edge, Scope(tuple(prefixes)))
 
 
@@ -72,6 +80,13 @@ async def enrolled(pool: Pool, tenant: str, edge: str, serial: str, not_after_ms
         incarnation = await _lease(session, edge)
         position = await session.row("position")
         assert position is not None, "a tenant has its state from its first migration on"
+        data: Data = {
+            "certificate": serial,
+            "not_after_ms": not_after_ms,
+            "incarnation": incarnation,
+            "scope": [*(await _edge(session, tenant, edge)).scope.prefixes],
+        }
+        await _audit(session, tenant, EventKind.EDGE_ENROLLED, edge, data)
         return Enrolment(incarnation, position["epoch"])
 
 
@@ -84,6 +99,8 @@ async def renewed(pool: Pool, tenant: str, edge: str, serial: str, not_after_ms:
         ):
             await _edge(session, tenant, edge)
             raise EdgeRevoked(tenant, edge)
+        data: Data = {"certificate": serial, "not_after_ms": not_after_ms}
+        await _audit(session, tenant, EventKind.EDGE_RENEWED, edge, data)
 
 
 async def certificate_shown(pool: Pool, tenant: str, edge: str, serial: str) -> None:
@@ -104,13 +121,14 @@ async def edge(pool: Pool, tenant: str, name: str) -> Edge:
         return await _edge(session, tenant, name)
 
 
-async def revoke(pool: Pool, tenant: str, name: str) -> None:
+async def revoke(pool: Pool, tenant: str, name: str, author: str) -> None:
     """Shut an edge out for good, its unused tokens included; safe to repeat. Raises EdgeUnknown."""
     async with pool.transaction(tenant) as session:
         # In the order in which `redeem` takes its locks: invitations, then edges.
         await session.run("void_invitations", tenant=tenant, edge=name)
         if await session.row("revoke_edge", edge=name) is None:
             raise EdgeUnknown(tenant, name)
+        await _audit(session, tenant, EventKind.EDGE_REVOKED, name, {"author": author})
         await session.run("notify", channel=CHANNEL, payload=revoked_payload(tenant, name))
 
 
@@ -135,6 +153,11 @@ async def open_replica(pool: Pool, tenant: str, name: str, incarnation: Incarnat
             Scope(tuple(row["prefixes"])),
             await arrived(session, leased) if incarnation else None,
         )
+
+
+async def _audit(session: Session, tenant: str, kind: EventKind, edge: str, data: Data) -> None:
+    """Add what happened to an edge to the log; `author` in `data` is missing where the edge did it itself."""
+    await auditing.append(session, tenant, [auditing.Act(Event(kind, edge, data))], auditing.hub_ms())
 
 
 async def _invitation(session: Session, token_hash: bytes, now_ms: int, key_hash: bytes | None) -> Invitation:

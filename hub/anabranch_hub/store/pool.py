@@ -56,17 +56,17 @@ class Session:
         """The same connection and transaction, for the tables of another tenant."""
         return Session(self._connection, tenant)
 
-    async def run(self, name: str, **parameters: Any) -> AsyncCursor[DictRow]:
+    async def run(self, name: str, *conditions: str, **parameters: Any) -> AsyncCursor[DictRow]:
         """Run the named statement. Within `pipeline` its result is there when it is fetched."""
-        return await self._connection.execute(statement(name, self._tenant), parameters)
+        return await self._connection.execute(statement(name, self._tenant, conditions), parameters)
 
-    async def row(self, name: str, **parameters: Any) -> DictRow | None:
+    async def row(self, name: str, *conditions: str, **parameters: Any) -> DictRow | None:
         """The first row of the named statement."""
-        return await (await self.run(name, **parameters)).fetchone()
+        return await (await self.run(name, *conditions, **parameters)).fetchone()
 
-    async def rows(self, name: str, **parameters: Any) -> list[DictRow]:
+    async def rows(self, name: str, *conditions: str, **parameters: Any) -> list[DictRow]:
         """All rows of the named statement."""
-        return await (await self.run(name, **parameters)).fetchall()
+        return await (await self.run(name, *conditions, **parameters)).fetchall()
 
     def pipeline(self) -> Any:
         """Statements within share round trips; their errors show when results are fetched, or at the end."""

@@ -1,6 +1,6 @@
 """What the store answers with: rows of its tables as values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -215,7 +215,7 @@ class Write:
     """Who wrote a candidate: one stamp of its register, with what the change log knows of it.
 
     `edge` vouched for `author`; it is empty for the hub's own. `skew_ms` tells how far ahead the
-    writer's clock was.
+    writer's clock was; such a `timestamp` counts as the moment of decision. `received_ms` is when it came.
     """
 
     hub_seq: HubSeq
@@ -225,6 +225,7 @@ class Write:
     author: str
     edge: str
     skew_ms: int
+    received_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +238,73 @@ class RecordedCandidate:
     writes: tuple[Write, ...]
 
 
+class Reviewed(StrEnum):
+    """What an operator did about a ledger row."""
+
+    ACCEPTED = "accepted"
+    RESTORED = "restored"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One look at a ledger row. `candidate`: which one was restored; None: another value, or none.
+
+    `hub_seq` is the change that restored it, or where the tenant stood.
+    """
+
+    what: Reviewed
+    candidate: int | None
+    reviewer: str
+    note: str
+    reviewed_ms: int
+    hub_seq: HubSeq
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Which rows of the ledger; a field that is None or False leaves all.
+
+    `prefix` is a namespace or a whole address, `rule` a policy without its field, `edge` one that wrote
+    a candidate (empty: the hub), `path` a place or what lies below it. Times are those of the decision,
+    the first included, the last not.
+    """
+
+    prefix: str | None = None
+    kind: str | None = None
+    rule: str | None = None
+    edge: str | None = None
+    author: str | None = None
+    path: Path | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    reviewed: bool | None = None
+    waiting: bool = False
+
+
+ALL_ROWS = Matching()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStats:
+    """Rows of a ledger, counted. `by` has, for each thing that rows may have in common, the most frequent.
+
+    `oldest_unreviewed` is (id, decided_ms).
+    """
+
+    rows: int
+    unreviewed: int
+    waiting: int
+    oldest_unreviewed: tuple[int, int] | None
+    by: Mapping[str, Sequence[tuple[str, int]]]
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A conflict as it was decided; the winner is the first candidate."""
+    """A conflict as it was decided; the winner is the first candidate.
+
+    `reviewed_by` and the two after it tell the last review, `reviewed_seq` the change that restored a
+    losing value where that was it. `reviews` has all, and is read with one row only.
+    """
 
     id: int
     hub_seq: HubSeq
@@ -255,6 +320,7 @@ class LedgerRow:
     reviewed_by: str = ""
     reviewed_ms: int = 0
     reviewed_seq: HubSeq = 0
+    reviews: tuple[Review, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +340,7 @@ class HubWrite:
     author: str
     message: str
     restores: int
+    rolled_back_to: HubSeq | None = None
 
 
 @dataclass(frozen=True, slots=True)

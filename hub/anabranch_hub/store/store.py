@@ -27,18 +27,22 @@ from anabranch_hub.store import (
     pulls,
     quarantining,
     reading,
+    reviews,
     transfers,
 )
 from anabranch_hub.store.deciding import Decider
 from anabranch_hub.store.lanes import Lanes
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import (
+    ALL_ROWS,
     Edge,
     Edit,
     Enrolment,
     HubWrite,
     Invitation,
     LedgerRow,
+    LedgerStats,
+    Matching,
     Moved,
     Pair,
     Push,
@@ -144,9 +148,9 @@ class Store:
         """One edge. Raises EdgeUnknown."""
         return await edges.edge(self._pool, tenant, edge)
 
-    async def revoke(self, tenant: str, edge: str) -> None:
+    async def revoke(self, tenant: str, edge: str, *, author: str = "") -> None:
         """Shut an edge out for good, its open streams included; safe to repeat. Raises EdgeUnknown."""
-        await edges.revoke(self._pool, tenant, edge)
+        await edges.revoke(self._pool, tenant, edge, author)
 
     # The exchange.
 
@@ -206,16 +210,27 @@ class Store:
     # The hub's own reads and writes.
 
     async def write(
-        self, tenant: str, edits: Sequence[Edit], *, author: str, message: str, restores: int = 0
+        self,
+        tenant: str,
+        edits: Sequence[Edit],
+        *,
+        author: str,
+        message: str,
+        restores: int = 0,
+        rolled_back_to: HubSeq | None = None,
     ) -> Written:
         """Write documents whole, in one change of the hub's own.
+
+        `restores` names the ledger row whose losing value it brings back, `rolled_back_to` the position
+        whose values it writes again.
 
         Raises InvalidInput, in particular Invalid where a schema forbids what it would make;
         VersionMismatch when a document is not at its edit's `if_version`.
         CommitUncertain when Postgres broke off while it committed.
         """
         assert len({edit.document for edit in edits}) == len(edits), "one edit for each document"
-        answer = await self._lanes.submit(tenant, HubWrite(edits, author, message, restores))
+        write = HubWrite(edits, author, message, restores, rolled_back_to)
+        answer = await self._lanes.submit(tenant, write)
         assert isinstance(answer, Written), "a write is answered by Written"
         return answer
 
@@ -309,33 +324,32 @@ class Store:
         """Where the tenant stands, and the digest of a scope there."""
         return await pulls.digest(self._pool, self._digests, tenant, scope)
 
+    # The merge ledger.
+
     async def merges(
         self,
         tenant: str,
+        matching: Matching = ALL_ROWS,
         *,
-        prefix: str = "",
-        kind: str = "",
-        policy: str = "",
-        waiting: bool = False,
         before: int | None = None,
         limit: int = ledger.MERGES_MAX,
     ) -> list[LedgerRow]:
-        """Ledger rows, the latest first; `before` is the last id of the page before.
-
-        `prefix` is a namespace or a whole address, `policy` a rule's name, `waiting` leaves only
-        what waits for an operator.
-        """
-        return await ledger.merges(
-            self._pool,
-            tenant,
-            prefix=prefix,
-            kind=kind,
-            policy=policy,
-            waiting=waiting,
-            before=before,
-            limit=limit,
-        )
+        """Ledger rows, the latest first; `before` is the last id of the page before."""
+        return await ledger.merges(self._pool, tenant, matching, before=before, limit=limit)
 
     async def merge(self, tenant: str, number: int) -> LedgerRow | None:
-        """One ledger row."""
+        """One ledger row with everything that was done about it."""
         return await ledger.merge(self._pool, tenant, number)
+
+    async def merge_stats(self, tenant: str, matching: Matching = ALL_ROWS, *, limit: int) -> LedgerStats:
+        """The rows counted, with the `limit` most frequent of each kind."""
+        return await ledger.stats(self._pool, tenant, matching, limit=limit)
+
+    async def accept(
+        self, tenant: str, numbers: Sequence[int], *, reviewer: str, note: str = ""
+    ) -> list[int]:
+        """Note that `reviewer` finds these rows right; all of them or none. Safe to repeat.
+
+        Returns those that this changes. Raises LedgerRowUnknown, InvalidName.
+        """
+        return await reviews.accept(self._pool, tenant, numbers, reviewer, note)

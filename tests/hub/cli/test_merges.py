@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 
 import pytest
-from anabranch_hub.cli.merges import with_candidate
 from anabranch_hub.operations import whereabouts
 from anabranch_hub.store import RecordedCandidate, Store
+from anabranch_hub.store.reviews import with_candidate
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, entry
 from anabranch_sync.clock import stamped
 from anabranch_sync.document import Object
@@ -17,7 +18,7 @@ from anabranch_sync.policy import parse_policy
 from anabranch_sync.register import DELETED, Slot
 from anabranch_sync.value import Json, canonical
 
-from tests.running_hub import RunningHub
+from tests.running_hub import AUTHOR, RunningHub
 
 ROUTER = document_id("acme/prod/router")
 SCHEMA = json.dumps(
@@ -44,7 +45,7 @@ def disputed(hub: RunningHub) -> str:
 async def _push_what_never_saw_the_hub(hub: RunningHub, tenant: str) -> None:
     store = await Store.connect(whereabouts.postgres_dsn(hub.data_dir))
     try:
-        await store.invite(tenant, "store-1", ("acme",), b"hash" * 8, 2**40, "ada")
+        await store.invite(tenant, "store-1", ("acme",), secrets.token_bytes(32), 2**40, "ada")
         incarnation = (await store.open_replica(tenant, "store-1", 0)).incarnation
         values: dict[str, Json] = {"model": "\x1b[31mb", "cap": 50, "tone": "warm"}
         ops = tuple(Op(ROUTER, Slot((key,)), value) for key, value in values.items())
@@ -79,13 +80,15 @@ def test_the_table_has_a_line_for_each_row_and_never_drives_a_terminal(
 ) -> None:
     out = hub.ok("merges", "list", "--tenant", disputed)
     heading, *lines = out.splitlines()
-    assert heading.split() == ["tenant", "id", "decided", "kind", "policy", "place", "winner", "losers"]
+    assert heading.split() == [
+        *("tenant", "id", "decided", "kind", "policy", "place", "winner", "losers", "review")
+    ]
     assert len(lines) == 3
     assert all(line.isprintable() for line in lines)
     assert "manual waiting" in out
 
 
-def test_a_row_is_explained_in_words_and_facts(hub: RunningHub, disputed: str) -> None:
+def test_a_row_is_shown_with_all_its_facts(hub: RunningHub, disputed: str) -> None:
     # given
     (row,) = hub.json("merges", "list", "--tenant", disputed, "--policy", "min")
 
@@ -94,16 +97,91 @@ def test_a_row_is_explained_in_words_and_facts(hub: RunningHub, disputed: str) -
     as_json = hub.json("merges", "show", disputed, str(row["id"]))
 
     # then
-    assert as_json == row
+    assert as_json == {**row, "reviews": []}
     for part in (
         f"row {row['id']}: acme/prod/router/config /cap",
         "policy min (schema router@1): the smallest value wins",
-        "won   50",
-        "lost  100",
+        "0  won   50",
+        "1  lost  100",
         "by grace on edge store-1, 2026-09-21T",
         "on the hub",
     ):
         assert part in told
+
+
+def test_a_row_is_explained_in_a_sentence_and_facts(hub: RunningHub, disputed: str) -> None:
+    # given
+    (row,) = hub.json("merges", "list", "--tenant", disputed, "--policy", "min")
+
+    # when
+    told = hub.ok("merges", "explain", disputed, str(row["id"]))
+    as_json = hub.json("merges", "explain", disputed, str(row["id"]))
+
+    # then
+    first, empty, *facts = told.splitlines()
+    assert first == as_json["sentence"]
+    assert first.startswith(
+        "On Monday 21 September 2026 14:13 UTC edge store-1 (grace) set /cap of acme/prod/router"
+    )
+    assert first.endswith(
+        "policy `min` of schema router@1 keeps the smaller, so 50 stands and 100 is kept here."
+    )
+    assert empty == ""
+    assert facts == hub.ok("merges", "show", disputed, str(row["id"])).splitlines()
+    assert as_json["facts"] == {**row, "reviews": []}
+
+
+def test_a_long_value_is_cut_in_an_explanation_and_whole_when_shown(hub: RunningHub, tenant: str) -> None:
+    # given
+    prompt = "You are a helpful assistant. " * 100
+    hub.ok("set", tenant, "acme/prod/router", "", json.dumps({"model": "a", "cap": 1, "tone": prompt}))
+    asyncio.run(_push_what_never_saw_the_hub(hub, tenant))
+    (row,) = hub.json("merges", "list", "--tenant", tenant, "--path", "/tone")
+
+    # when
+    explained = hub.ok("merges", "explain", tenant, str(row["id"]))
+    shown = hub.ok("merges", "show", tenant, str(row["id"]))
+
+    # then
+    assert max(map(len, explained.splitlines())) < 600
+    assert "(2,902 characters)" in explained
+    assert prompt in shown
+
+
+def test_the_ledger_is_searched_by_edge_author_place_and_time(hub: RunningHub, disputed: str) -> None:
+    def found(*filters: str) -> list[str]:
+        rows = hub.json("merges", "list", "--tenant", disputed, *filters)
+        return sorted(row["path"] for row in rows)
+
+    everything = ["/cap", "/model", "/tone"]
+    assert found("--edge", "store-1") == found("--edge", "-") == found("--author", "grace") == everything
+    assert found("--edge", "store-2") == found("--by", "ada") == []
+    assert found("--path", "/cap") == ["/cap"]
+    assert (
+        found("--since", "7d")
+        == found("--since", "2026-09-01", "--until", "2100-01-01T08:00+02:00")
+        == everything
+    )
+    assert found("--until", "1h") == found("--since", "2100-01-01") == found("--reviewed") == []
+    assert found("--unreviewed") == everything
+    for wrong in (("--since", "yesterday"), ("--edge", "a/b"), ("--path", "cap"), ("--namespace", "a//b")):
+        assert hub.run("merges", "list", "--tenant", disputed, *wrong).code == 2
+
+
+def test_the_ledger_is_counted(hub: RunningHub, disputed: str) -> None:
+    # when
+    (counted,) = hub.json("merges", "stats", "--tenant", disputed)
+    told = hub.ok("merges", "stats", "--tenant", disputed, "--limit", "1")
+    (capped,) = hub.json("merges", "stats", "--tenant", disputed, "--policy", "min")
+
+    # then
+    assert (counted["rows"], counted["reviewed"], counted["unreviewed"], counted["waiting"]) == (3, 0, 3, 1)
+    assert counted["oldest_unreviewed"]["id"] == 1
+    assert counted["by"]["edge"] == [{"name": "", "rows": 3}, {"name": "store-1", "rows": 3}]
+    assert [each["name"] for each in counted["by"]["policy"]] == ["latest", "manual", "min"]
+    assert capped["rows"] == 1
+    assert f"{disputed}: 3 conflicts, 0 reviewed, 3 not, 1 waiting for an operator" in told
+    assert "most contested places:\n  1  acme/prod/router/config /cap" in told
 
 
 def test_pages_go_on_where_the_last_one_ended(hub: RunningHub, disputed: str) -> None:
@@ -130,7 +208,13 @@ def test_a_losing_value_is_restored_in_one_command_and_the_row_names_it(
     reviewed = hub.json("merges", "show", disputed, str(row["id"]))
     assert not reviewed["waiting"]
     assert reviewed["reviewed_seq"] == written["hub_seq"]
-    assert "restored by Ada" in hub.ok("merges", "show", disputed, str(row["id"]))
+    (review,) = reviewed["reviews"]
+    assert (review["what"], review["candidate"]) == ("restored", 1)
+    assert (review["reviewer"], review["hub_seq"]) == (AUTHOR, written["hub_seq"])
+    told = hub.ok("merges", "show", disputed, str(row["id"]))
+    assert f"candidate 1 restored, position {written['hub_seq']}, by {AUTHOR}" in told
+    explained = hub.ok("merges", "explain", disputed, str(row["id"]))
+    assert f'UTC {AUTHOR} restored "warm" (restore row {row["id"]}).' in explained
     assert hub.json("merges", "list", "--tenant", disputed, "--waiting") == []
 
 

@@ -14,7 +14,7 @@ from anabranch_sync.merkle import Frontier, leaf_hash
 from anabranch_sync.value import Json
 
 from tests.hub.store.conftest import Query
-from tests.hub.store.replica import ROUTER, enrolled, place
+from tests.hub.store.replica import FAR_MS, ROUTER, enrolled, place
 
 pytestmark = pytest.mark.anyio
 
@@ -25,6 +25,26 @@ async def test_the_first_leaf_says_who_made_the_tenant(store: Store, tenant: str
     [leaf, *_] = _leaves(query, tenant)
 
     assert (leaf.kind, leaf.subject) == (EventKind.TENANT_CREATED, tenant)
+
+
+async def test_who_let_an_edge_in_and_shut_it_out_is_in_the_log(
+    store: Store, tenant: str, query: Query
+) -> None:
+    await enrolled(store, tenant, "shop", ("acme/prod",))
+    await store.renewed(tenant, "shop", "serial-2", FAR_MS)
+    await store.revoke(tenant, "shop", author="grace")
+
+    _, *leaves = _leaves(query, tenant)
+    assert {leaf.subject for leaf in leaves} == {"shop"}
+    assert [(leaf.kind, leaf.data.get("author")) for leaf in leaves] == [
+        ("edge.invited", "operator"),
+        ("edge.redeemed", None),
+        ("edge.enrolled", None),
+        ("edge.renewed", None),
+        ("edge.revoked", "grace"),
+    ]
+    assert [leaf.data.get("scope") for leaf in leaves[:3]] == [["acme/prod"]] * 3
+    assert [leaf.data.get("certificate") for leaf in leaves[2:4]] == ["serial-shop", "serial-2"]
 
 
 async def test_each_change_and_each_ledger_row_has_its_leaf_in_the_order_of_positions(

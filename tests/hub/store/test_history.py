@@ -159,7 +159,8 @@ async def test_a_version_that_was_tampered_with_is_named_and_never_given_out(
 async def test_a_version_is_rebuilt_from_the_nearer_end_of_its_history(
     store: Store, tenant: str, query: Query
 ) -> None:
-    await written(store, tenant, *({"a": number} for number in range(1, 10)))
+    for number in range(1, 10):
+        await written(store, tenant, {"a": number})
     query("UPDATE versions SET patch = '[]', inverse = '[]' WHERE version = 5 RETURNING 1")
 
     for version in range(1, 10):

@@ -1,7 +1,7 @@
 """The ledger holds every concurrent write that was decided, with who, when, and by which rule."""
 
 import pytest
-from anabranch_hub.store import Edit, Store
+from anabranch_hub.store import Edit, Matching, Store
 from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, Dot, document_id
 from anabranch_sync.register import DELETED
@@ -10,6 +10,8 @@ from tests.hub.store.conftest import Query
 from tests.hub.store.replica import NOON_MS, ROUTER, enrolled, place
 
 pytestmark = pytest.mark.anyio
+
+WAITING = Matching(waiting=True)
 
 SCHEMA: Object = {
     "namespaces": ["acme/*"],
@@ -86,17 +88,17 @@ async def test_what_waits_for_an_operator_is_reviewed_by_restoring_a_value(store
     await store.write(tenant, [Edit(ROUTER, {"prompt": "hub's"})], author="op", message="")
     edge.record([(ROUTER, place("prompt"), "edge's")], now_ms=2 * NOON_MS)
     await edge.push()
-    [waiting] = await store.merges(tenant, waiting=True)
+    [waiting] = await store.merges(tenant, WAITING)
 
     edit = Edit(ROUTER, {"prompt": "edge's"})
     elsewhere = Edit(document_id("acme/other"), {"a": 1})
     await store.write(tenant, [elsewhere], author="mallory", message="", restores=waiting.id)
-    still = await store.merges(tenant, waiting=True)
+    still = await store.merges(tenant, WAITING)
     written = await store.write(tenant, [edit], author="olga", message="she was right", restores=waiting.id)
 
     assert [candidate.value for candidate in waiting.candidates] == ["hub's", "edge's"]
     assert still == [waiting]
-    assert await store.merges(tenant, waiting=True) == []
+    assert await store.merges(tenant, WAITING) == []
     row = await store.merge(tenant, waiting.id)
     assert row is not None
     assert (row.reviewed_by, row.reviewed_seq) == ("olga", written.hub_seq)
@@ -119,11 +121,11 @@ async def test_rows_are_numbered_without_gaps_and_can_be_filtered(
     newest = await store.merges(tenant, limit=2)
     assert [row.id for row in newest] == [6, 5]
     assert [row.id for row in await store.merges(tenant, before=newest[-1].id, limit=2)] == [4, 3]
-    assert {row.document for row in await store.merges(tenant, prefix="acme/dev")} == {other}
-    assert {row.document for row in await store.merges(tenant, prefix=str(ROUTER))} == {ROUTER}
-    assert len(await store.merges(tenant, kind="delete/update")) == 2
-    assert await store.merges(tenant, policy="max") == []
-    assert len(await store.merges(tenant, policy="latest")) == 6
+    assert {row.document for row in await store.merges(tenant, Matching(prefix="acme/dev"))} == {other}
+    assert {row.document for row in await store.merges(tenant, Matching(prefix=str(ROUTER)))} == {ROUTER}
+    assert len(await store.merges(tenant, Matching(kind="delete/update"))) == 2
+    assert await store.merges(tenant, Matching(rule="max")) == []
+    assert len(await store.merges(tenant, Matching(rule="latest"))) == 6
 
 
 async def test_no_name_of_a_field_keeps_a_conflict_out_of_the_ledger(store: Store, tenant: str) -> None:

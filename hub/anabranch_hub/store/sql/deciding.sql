@@ -59,11 +59,12 @@ FROM unnest(%(document_id)b::text[], %(version)b::bigint[], %(hub_seq)b::bigint[
 -- name: save_changes
 -- The change log, refused and repeated ones included.
 INSERT INTO {tenant}.changes (hub_seq, incarnation, local_seq, content_id, chain, body, author, message,
-    base_epoch, base_seq, timestamp, skew_ms, outcome, reason, restores, edge)
+    base_epoch, base_seq, timestamp, skew_ms, outcome, reason, restores, edge, rolled_back_to)
 SELECT * FROM unnest(%(hub_seq)b::bigint[], %(incarnation)b::bigint[], %(local_seq)b::bigint[],
     %(content_id)b::bytea[], %(chain)b::bytea[], %(body)b::bytea[], %(author)b::text[], %(message)b::text[],
     %(base_epoch)b::bigint[], %(base_seq)b::bigint[], %(timestamp)b::bigint[], %(skew_ms)b::bigint[],
-    %(outcome)b::text[], %(reason)b::text[], %(restores)b::bigint[], %(edge)b::text[])
+    %(outcome)b::text[], %(reason)b::text[], %(restores)b::bigint[], %(edge)b::text[],
+    %(rolled_back_to)b::bigint[])
 
 -- name: save_merges
 -- Ledger rows. Arrays cannot hold arrays of different lengths: actors come as JSON.
@@ -75,14 +76,6 @@ FROM unnest(%(id)b::bigint[], %(hub_seq)b::bigint[], %(document_id)b::text[], %(
     %(element)b::bytea[], %(kind)b::text[], %(policy)b::text[], %(policy_version)b::text[],
     %(candidates)b::text[], %(actors)b::text[], %(waiting)b::boolean[])
     AS new (id, hub_seq, document_id, path, element, kind, policy, policy_version, candidates, actors, waiting)
-
--- name: review_merges
--- Changes that restore a losing value have reviewed its ledger row, if it is of a document they touch.
-UPDATE {tenant}.merges m
-SET waiting = false, reviewed_by = new.author, reviewed_at = now(), reviewed_seq = new.hub_seq
-FROM unnest(%(id)s::bigint[], %(document_id)s::text[], %(author)s::text[], %(hub_seq)s::bigint[])
-    AS new (id, document_id, author, hub_seq)
-WHERE m.id = new.id AND m.document_id = new.document_id
 
 -- name: save_marks
 -- How far each replica's changes are decided.
