@@ -16,10 +16,11 @@ import msgpack
 from anabranch_sync.clock import TIMESTAMP_MAX, Timestamp
 from anabranch_sync.errors import ChangeTooLarge, CorruptFrame, InvalidInput
 from anabranch_sync.ids import Cursor, DocumentId, Dot, check_author, check_message, document_id
+from anabranch_sync.leaf import is_number
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
-from anabranch_sync.register import DELETED, Slot, Value
-from anabranch_sync.value import DEPTH_MAX, INT_MAX, Json, check, ordered
+from anabranch_sync.register import DELETED, AnyValue, Increment, Operand, Part, Slot, Tombstone
+from anabranch_sync.value import DEPTH_MAX, INT_MAX, Json, canonical, check, ordered
 
 # A change must fit one push batch whole, so that it is applied whole: 1 MiB holds four full documents.
 CHANGE_BYTES_MAX = 1024 * 1024
@@ -32,15 +33,17 @@ CHAIN_START = bytes(CHAIN_BYTES)
 
 _FORMAT = 1
 _SET, _DELETE = 0, 1
+# Bytes are no JSON value: those in the place of a value say by their first what else it is.
+_PART, _INCREMENT = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One leaf set or deleted."""
+    """One leaf set, added to or deleted."""
 
     document: DocumentId
     slot: Slot
-    value: Value
+    value: Operand
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def decode(body: bytes) -> Change:
     if len(body) > CHANGE_BYTES_MAX:
         raise CorruptFrame(f"change of {len(body)} bytes, limit {CHANGE_BYTES_MAX}")
     try:
-        change = _unpacked(unpack(body))
+        change = _unpacked_change(unpack(body))
         again = encode(change)
     except (ValueError, TypeError, IndexError, OverflowError, InvalidInput, RecursionError) as error:
         raise CorruptFrame(f"malformed change: {error}") from error
@@ -172,6 +175,53 @@ def unpacked_slot(path: Sequence[object], element: object) -> Slot:
     return Slot(keys, element if type(element) is bytes else None)
 
 
+def packed_value(value: AnyValue) -> "Json | bytes":
+    """A live value as msgpack can have it; equal values have equal bytes."""
+    match value:
+        case Part(amount):
+            return bytes([_PART]) + canonical(amount)
+        case Increment(delta, wrote):
+            return bytes([_INCREMENT]) + canonical([delta, wrote])
+        case Tombstone():
+            raise ValueError("a deletion has no value")
+        case _:
+            return ordered(value)
+
+
+def unpacked_operand(slot: Slot, packed: Any) -> "Json | Increment":
+    """What an operation says, from the wire, checked. Raises ValueError, InvalidValue, CorruptFrame."""
+    value = _unpacked(slot, packed)
+    if isinstance(value, Part):
+        raise ValueError(f"{slot}: an operation writes no member of a leaf")
+    return value
+
+
+def unpacked_value(slot: Slot, packed: Any) -> "Json | Part":
+    """What a register holds, from the wire, checked. Raises ValueError, InvalidValue, CorruptFrame."""
+    value = _unpacked(slot, packed)
+    if isinstance(value, Increment):
+        raise ValueError(f"{slot}: a register holds no increment")
+    return value
+
+
+def _unpacked(slot: Slot, packed: Any) -> "Json | Part | Increment":
+    if type(packed) is not bytes:
+        return unpacked_leaf(slot, packed)
+    kind, body = packed[:1], packed[1:]
+    if kind == bytes([_PART]) and slot.element is not None:
+        return Part(_number(unpack(body)))
+    if kind == bytes([_INCREMENT]) and slot.element is None and slot.path:
+        delta, wrote = unpack(body)
+        return Increment(_number(delta), _number(wrote))
+    raise ValueError(f"{slot}: bytes of an unknown kind")
+
+
+def _number(value: Any) -> int | float:
+    if not is_number(check(value)):
+        raise ValueError(f"{value!r} is not a number")
+    return value  # type: ignore[no-any-return]
+
+
 def unpacked_leaf(slot: Slot, value: Json) -> Json:
     """A leaf from the wire, checked: objects are never leaves, but for the empty one. Raises ValueError."""
     if isinstance(value, dict) and value and slot.element is None:
@@ -184,10 +234,10 @@ def unpacked_leaf(slot: Slot, value: Json) -> Json:
 
 def _packed_op(op: Op, documents: dict[DocumentId, int]) -> list[object]:
     head: list[object] = [documents[op.document], list(op.slot.path), op.slot.element]
-    return [*head, _DELETE] if op.value is DELETED else [*head, _SET, ordered(op.value)]
+    return [*head, _DELETE] if op.value is DELETED else [*head, _SET, packed_value(op.value)]
 
 
-def _unpacked(raw: Any) -> Change:
+def _unpacked_change(raw: Any) -> Change:
     form, timestamp, epoch, hub_seq, author, message, schemas, restores, addresses, ops = raw
     if form != _FORMAT:
         raise ValueError(f"format {form!r}, known {_FORMAT}")
@@ -213,5 +263,5 @@ def _unpacked_op(raw: Any, documents: list[DocumentId]) -> Op:
     if kind == _DELETE and not value:
         return Op(documents[index], slot, DELETED)
     if kind == _SET and len(value) == 1:
-        return Op(documents[index], slot, unpacked_leaf(slot, value[0]))
+        return Op(documents[index], slot, unpacked_operand(slot, value[0]))
     raise ValueError(f"operation kind {kind!r} with {len(value)} values")

@@ -18,10 +18,12 @@ from anabranch_sync.change import (
     Op,
     check_facts,
     entry,
+    packed_value,
     unpacked_address,
-    unpacked_leaf,
+    unpacked_operand,
     unpacked_schemas,
     unpacked_slot,
+    unpacked_value,
 )
 from anabranch_sync.document import Document, Object, build, flatten
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge
@@ -29,7 +31,7 @@ from anabranch_sync.ids import Cursor, DocumentId, Dot
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
 from anabranch_sync.policy import LATEST, Policy
-from anabranch_sync.register import DELETED, Register, Slot, Stamp, Value
+from anabranch_sync.register import DELETED, Register, RegisterValue, Slot, Stamp
 from anabranch_sync.tables import (
     MALFORMED,
     Row,
@@ -50,7 +52,7 @@ from anabranch_sync.tables import (
     unpacked_stamps,
     unpacked_timestamps,
 )
-from anabranch_sync.value import check, ordered
+from anabranch_sync.value import check
 
 __all__ = [
     "ENTRIES_BYTES_MAX",
@@ -131,7 +133,9 @@ def unpack_documents(packed: Any) -> dict[DocumentId, Document]:
     keys, places, namespaces, versions, counts, stamps, leaves, stamp_places, agreeing = row
     if not all(type(each) is list for each in (keys, namespaces, agreeing)):
         raise ValueError("a column is not a list")
-    registers = _stamped(unpacked_leaves(leaves), stamp_places, agreeing, _unpacked_stamps(stamps))
+    registers = _stamped(
+        unpacked_leaves(leaves, unpacked_value), stamp_places, agreeing, _unpacked_stamps(stamps)
+    )
     documents: dict[DocumentId, Document] = {}
     taken = 0
     columns = (expanded(each, len(keys)) for each in (places, versions, counts))
@@ -205,7 +209,7 @@ def _packed_registers(registers: Mapping[Slot, Register], stamps: Table[Stamp], 
         if slot not in plain:
             row: Row = [paths.index(slot.path), [stamps.index(stamp) for stamp in register.stamps]]
             if register.value is not DELETED:
-                row.append(ordered(register.value))
+                row.append(packed_value(register.value))
             if slot.element is not None:
                 row = [*row[:2], slot.element, *row[2:]]
             others.append(row)
@@ -253,7 +257,7 @@ def _unpacked_registers(packed: Any, stamps: list[Stamp], paths: list[Path]) -> 
         slot = unpacked_slot(paths[natural(path)], element)
         if slot in registers or len(rest) > 1 or not stamp_indexes:
             raise ValueError(f"register {slot} twice, or without value or stamp")
-        value = unpacked_leaf(slot, rest[0]) if rest else DELETED
+        value = unpacked_value(slot, rest[0]) if rest else DELETED
         registers[slot] = Register(value, tuple(stamps[natural(index)] for index in stamp_indexes))
     return registers
 
@@ -267,7 +271,7 @@ def _shared(content: Any, stamp: Stamp) -> dict[Slot, Register]:
 
 
 def _stamped(
-    leaves: list[tuple[Slot, Value]], places: Any, agreeing: Any, stamps: list[Stamp]
+    leaves: list[tuple[Slot, RegisterValue]], places: Any, agreeing: Any, stamps: list[Stamp]
 ) -> list[tuple[Slot, Register]]:
     """The leaves as registers: each with its principal stamp, some with others that agree."""
     more_at = {natural(index): [stamps[natural(place)] for place in more] for index, *more in agreeing}
@@ -318,7 +322,7 @@ def _unpacked_entries(raw: Any) -> list[Entry]:
         unpacked_address(namespaces[natural(place)], key)
         for key, place in zip(keys, expanded(key_places, len(keys)), strict=True)
     ]
-    parts = unpacked_leaves(leaves)
+    parts = unpacked_leaves(leaves, unpacked_operand)
     named = summed(expanded(places, len(parts)))
     ops = [Op(documents[natural(place)], *leaf) for place, leaf in zip(named, parts, strict=True)]
     timestamps = unpacked_timestamps(raw_timestamps)

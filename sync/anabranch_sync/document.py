@@ -2,8 +2,9 @@
 
 Objects are flattened to the paths of their leaves; an empty object is a marker register; a list is
 one atomic leaf, unless the policy at its path is `union`: then each element has a slot of its own
-beside the marker ``[]``. Flattening and rebuilding is exact in types, and rebuilt objects and sets
-come in sorted order, so content never depends on the order in which it was written.
+beside the marker ``[]``. A leaf that many write at once has members beside its register (`leaf`), and
+what a write says of it is what it adds. Flattening and rebuilding is exact in types, and rebuilt
+objects and sets come in sorted order, so content never depends on the order in which it was written.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,9 +14,10 @@ from typing import TypeAlias
 
 from anabranch_sync.errors import DocumentTooLarge, InvalidValue
 from anabranch_sync.ids import DocumentId, HubSeq
+from anabranch_sync.leaf import is_number, leaf_values, summed
 from anabranch_sync.path import ROOT, Path, render_pointer
 from anabranch_sync.policy import Policy, Rule
-from anabranch_sync.register import DELETED, Register, Slot, Value, equal
+from anabranch_sync.register import DELETED, Increment, Operand, Register, Slot, Value, equal
 from anabranch_sync.value import Json, canonical, check, kind, ordered
 
 # Larger than any configuration object met in practice (Kubernetes allows 1 MiB, Apollo 1 MiB for a
@@ -66,10 +68,10 @@ def flatten(content: Object, policy_at: PolicyAt) -> dict[Slot, Value]:
 
 def rebuild(registers: Mapping[Slot, Register]) -> Object | None:
     """The content of the live registers, or None when there are none: the document is deleted."""
-    live = [(slot, register.value) for slot, register in registers.items() if register.live]
-    if not live:
+    leaves = leaf_values(registers)
+    if all(value is DELETED for value in leaves.values()):
         return None
-    return build((slot, value) for slot, value in live if value is not DELETED)
+    return build((slot, value) for slot, value in leaves.items() if value is not DELETED)
 
 
 def build(leaves: Iterable[tuple[Slot, Json]]) -> Object:
@@ -97,18 +99,21 @@ def build(leaves: Iterable[tuple[Slot, Json]]) -> Object:
 
 def written(
     registers: Mapping[Slot, Register], content: Object | None, policy_at: PolicyAt
-) -> list[tuple[Slot, Value]]:
+) -> list[tuple[Slot, Operand]]:
     """What a write must say so that the live registers become `content` (None deletes all).
 
     Deletions come first, so that a place is free before something else takes it. Empty when
     nothing changes.
     """
     after = {} if content is None else flatten(content, policy_at)
-    deleted = [(slot, DELETED) for slot, register in registers.items() if register.live and slot not in after]
+    standing = leaf_values(registers)
+    deleted: list[tuple[Slot, Operand]] = [
+        (slot, DELETED) for slot, value in standing.items() if value is not DELETED and slot not in after
+    ]
     changed = [
-        (slot, value)
+        (slot, _said(standing.get(slot, DELETED), value, policy_at(slot.path)))
         for slot, value in after.items()
-        if slot not in registers or not equal(registers[slot].value, value)
+        if slot not in standing or not equal(standing[slot], value)
     ]
     return sorted(deleted, key=_slot_order) + sorted(changed, key=_slot_order)
 
@@ -121,7 +126,16 @@ def digest(document: DocumentId, content: Object | None) -> int:
     return int.from_bytes(blake2b(address + canonical(content), digest_size=DIGEST_BYTES).digest(), "big")
 
 
-def _slot_order(leaf: tuple[Slot, Value]) -> tuple[Path, bytes]:
+def _said(standing: Value, value: Value, policy: Policy) -> Operand:
+    """What to say so that the leaf at a path, where `standing` stands, becomes `value`."""
+    if policy.rule is Rule.COUNTER and is_number(value) and (standing is DELETED or is_number(standing)):
+        # More than 64 bits apart, the number is written whole.
+        delta = summed((value,) if standing is DELETED else (value, -standing))
+        return value if delta is None else Increment(delta, value)
+    return value
+
+
+def _slot_order(leaf: tuple[Slot, Operand]) -> tuple[Path, bytes]:
     return (leaf[0].path, leaf[0].element or b"")
 
 

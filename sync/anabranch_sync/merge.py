@@ -6,7 +6,10 @@ what the hub has confirmed, to show today what the hub would answer today. Both 
 A write is concurrent with a standing register when the register has a stamp beyond the change's
 base that is not of the writer's own lineage (its incarnation). Writes that are not concurrent simply
 replace. Concurrent ones with equal values agree; with different values the policy at the path
-chooses, and the losers become a `Conflict` for the ledger.
+chooses, and the losers become a `Conflict` for the ledger. Increments of a counter add up.
+
+A leaf with members (`leaf`) competes as one: its content is the value, its stamps are those of all
+who contributed to it.
 """
 
 from collections import Counter
@@ -18,9 +21,11 @@ from anabranch_sync.clock import Timestamp
 from anabranch_sync.conflict import Candidate, Conflict, Kind
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import DocumentId, HubSeq, Incarnation
+from anabranch_sync.leaf import MEMBERS, is_number, is_open, members, part_slot, summed, whole
 from anabranch_sync.path import Path
-from anabranch_sync.policy import Policies, join
-from anabranch_sync.register import DELETED, Register, Slot, Stamp, Value, agreed, equal
+from anabranch_sync.policy import Policies, Rule, join
+from anabranch_sync.register import DELETED, Increment, Part, Register, Slot, Stamp, Value, agreed, equal
+from anabranch_sync.value import same
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +73,64 @@ class _Draft:
         self.conflicts: list[Conflict] = []
         self.touched = False
         self._index: _Index | None = None
+        self._members = members(self.registers)
 
     def result(self) -> Document:
         return Document(self.registers, self.version + 1)
 
     def write(self, op: Op, stamp: Stamp, base: HubSeq) -> None:
         """Merge one operation."""
-        incoming = Register(op.value, (stamp,))
-        standing = self.registers.get(op.slot)
-        clashing = self._clashing(op.slot, op.value) if _reshapes(standing, op.value) else []
-        rivals = self._rivals(op, clashing, base, stamp.actor)
-        if rivals and not self._won(op.slot, incoming, rivals):
+        if not isinstance(op.value, Increment):
+            self._set(op.slot, op.value, stamp, base)
+        elif not self._added(op.slot, op.value, stamp, base):
+            self._set(op.slot, op.value.wrote, stamp, base)
+
+    def _added(self, slot: Slot, increment: Increment, stamp: Stamp, base: HubSeq) -> bool:
+        """Add to the counter at `slot`. False where there is none, or no number can hold the sum.
+
+        Then what the author wrote is a number like any other. So it is where nothing is concurrent
+        and floats, rounded, would not give what the author saw.
+        """
+        standing, principal = self._standing(slot), self.registers.get(slot)
+        if (
+            standing is None
+            or principal is None
+            or not is_number(standing.value)
+            or not is_open(principal, stamp.hub_seq)
+            or self.policies.of(self.document, slot.path).rule is not Rule.COUNTER
+        ):
+            return False
+        place = part_slot(slot.path, stamp.actor)
+        part = self.registers.get(place)
+        before = part.value.amount if part is not None and isinstance(part.value, Part) else 0
+        amount = summed((before, increment.delta))
+        if amount is None:
+            return False
+        others = (each for each in self._members.get(slot.path, ()) if each != place)
+        total = summed((principal.said, amount, *(_amount(self.registers[each]) for each in others)))
+        if total is None or (not standing.unseen(base, stamp.actor) and not same(total, increment.wrote)):
+            return False
+        self._put(place, Register(Part(amount), (stamp,)))
+        return True
+
+    def _set(self, slot: Slot, value: Value, stamp: Stamp, base: HubSeq) -> None:
+        """Put `value` at `slot`, or let it lose to what is in its way."""
+        incoming, actor = Register(value, (stamp,)), stamp.actor
+        standing = self._standing(slot)
+        clashing = self._clashing(slot, value) if _reshapes(standing, value) else []
+        rivals = self._rivals(slot, value, clashing, base, actor)
+        if rivals and not self._won(slot, incoming, rivals):
             return
         for other in clashing:
             self._put(other, Register(DELETED, incoming.stamps))
-        if standing is not None and standing.unseen(base, stamp.actor) and equal(standing.value, op.value):
+        if standing is not None and standing.unseen(base, actor) and equal(standing.value, value):
             incoming = agreed(standing, incoming)
-        self._put(op.slot, incoming)
+        self._put(slot, incoming)
+
+    def _standing(self, slot: Slot) -> Register | None:
+        """What stands at a slot; a leaf with its members is one."""
+        own = self._members.get(slot.path) if slot.element is None else None
+        return whole(self.registers, slot.path, own) if own else self.registers.get(slot)
 
     def _clashing(self, slot: Slot, value: Value) -> list[Slot]:
         """The live slots that cannot stand beside `value` at `slot`: atomic or a set above it, any below."""
@@ -99,7 +145,10 @@ class _Draft:
             above += [
                 other
                 for other, register in self.registers.items()
-                if register.live and other.element is not None and other.path in sets
+                if register.live
+                and other.element is not None
+                and other.path in sets
+                and not isinstance(register.value, MEMBERS)
             ]
         if not index.below[slot.path]:
             return above
@@ -107,35 +156,38 @@ class _Draft:
         below = [
             other
             for other, register in self.registers.items()
-            if register.live and other.path[:depth] == slot.path and not _stands_with(slot, value, other)
+            if register.live
+            and other.path[:depth] == slot.path
+            and not _stands_with(slot, value, other)
+            and not isinstance(register.value, MEMBERS)
         ]
         return above + below
 
     def _blocks(self, place: Slot, slot: Slot) -> bool:
         """Whether a live register at `place`, above `slot`, leaves no room for anything below."""
-        register = self.registers.get(place)
+        register = self._standing(place)
         if register is None or not register.live:
             return False
         room: Value = {} if place.path != slot.path else []
         return not equal(register.value, room)
 
     def _rivals(
-        self, op: Op, clashing: list[Slot], base: HubSeq, actor: Incarnation
+        self, slot: Slot, value: Value, clashing: list[Slot], base: HubSeq, actor: Incarnation
     ) -> list[tuple[Slot, Register]]:
-        """The concurrent writes that cannot stand beside the operation's, by their slots."""
+        """The concurrent writes that cannot stand beside `value` at `slot`, by their slots."""
         rivals = [
-            (other, Register(self.registers[other].value, unseen))
+            (other, Register(register.value, unseen))
             for other in clashing
-            if (unseen := self.registers[other].unseen(base, actor))
+            if (register := self._standing(other)) and (unseen := register.unseen(base, actor))
         ]
-        standing = self.registers.get(op.slot)
-        if standing is None or equal(standing.value, op.value):
+        standing = self._standing(slot)
+        if standing is None or equal(standing.value, value):
             return rivals
         # What cleared this slot is a rival already, by what it put in the way.
         known = {stamp for _, rival in rivals for stamp in rival.stamps}
         unseen = standing.unseen(base, actor)
         if unseen and (standing.live or not known.issuperset(unseen)):
-            rivals.append((op.slot, Register(standing.value, unseen)))
+            rivals.append((slot, Register(standing.value, unseen)))
         return rivals
 
     def _won(self, slot: Slot, incoming: Register, rivals: list[tuple[Slot, Register]]) -> bool:
@@ -159,7 +211,7 @@ class _Draft:
                 _kind(rows),
                 policy,
                 self.policies.version(self.document),
-                tuple(Candidate(other, register.value, register.stamps) for other, register in rows),
+                tuple(Candidate(other, register.said, register.stamps) for other, register in rows),
             )
         )
         return wins
@@ -171,17 +223,26 @@ class _Draft:
         if self._index is None:
             self._index = _Index()
             for slot, register in self.registers.items():
-                if register.live:
+                if register.live and not isinstance(register.value, MEMBERS):
                     self._index.count(slot, 1)
         return self._index
 
     def _put(self, slot: Slot, register: Register) -> None:
+        self.touched = True
+        if isinstance(register.value, MEMBERS):
+            own = self._members.setdefault(slot.path, [])
+            if slot not in self.registers:
+                own.append(slot)
+            self.registers[slot] = register
+            return
+        if slot.element is None:
+            for ended in self._members.pop(slot.path, ()):
+                del self.registers[ended]
         before = self.registers.get(slot)
         was_live = before is not None and before.live
         if was_live != register.live and self._index is not None:
             self._index.count(slot, 1 if register.live else -1)
         self.registers[slot] = register
-        self.touched = True
 
 
 class _Index:
@@ -197,6 +258,10 @@ class _Index:
             self.below[slot.path[:depth]] += step
         if slot.element is not None:
             self.elements[slot.path] += step
+
+
+def _amount(register: Register) -> int | float:
+    return register.value.amount if isinstance(register.value, Part) else 0
 
 
 def _reshapes(standing: Register | None, value: Value) -> bool:

@@ -2,7 +2,9 @@
 
 Each policy is a total order over the competing registers, so keeping the greatest is commutative,
 associative and idempotent: replicas agree in whatever order they learn of the candidates. `union`
-reaches the same by giving each element of a set a register of its own, where adding beats removing.
+reaches the same by giving each element of a set a register of its own, where adding beats removing,
+and `counter` by giving each actor a part of its own; between a number written whole, or deleted, and
+a concurrent increment, `counter` chooses as `latest` does.
 
 Policies are written in a document's JSON Schema as ``x-anabranch-merge``, inherited down the path.
 Schemas are documents themselves (``system/schemas``) and sync like all others, so an edge judges
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from anabranch_sync.errors import InvalidValue, UnknownPolicy
 from anabranch_sync.ids import HUB_INCARNATION, DocumentId
 from anabranch_sync.path import Path, render_pointer
-from anabranch_sync.register import DELETED, Register, Stamp
+from anabranch_sync.register import DELETED, Register, Stamp, json_of
 from anabranch_sync.value import DEPTH_MAX, Json, canonical, kind, rank
 from anabranch_sync.violation import Violation
 
@@ -42,6 +44,7 @@ class Rule(StrEnum):
     MAX = "max"
     MIN = "min"
     UNION = "union"
+    COUNTER = "counter"
     MANUAL = "manual"
 
 
@@ -89,7 +92,7 @@ def _precedence(rule: Rule, register: Register) -> tuple[Any, ...]:
 def _precedence_of(rule: Rule, register: Register, stamp: Stamp) -> tuple[Any, ...]:
     latest = (stamp.timestamp, stamp.actor, stamp.hub_seq)
     match rule:
-        case Rule.LATEST:
+        case Rule.LATEST | Rule.COUNTER:
             return latest
         case Rule.HUB:
             return (stamp.actor == HUB_INCARNATION, *latest)
@@ -107,7 +110,7 @@ def _precedence_of(rule: Rule, register: Register, stamp: Stamp) -> tuple[Any, .
 
 
 def _ranked(register: Register) -> tuple[Any, ...]:
-    return (0, 0) if register.value is DELETED else rank(register.value)
+    return (0, 0) if register.value is DELETED else rank(json_of(register.value))
 
 
 class _Reversed:

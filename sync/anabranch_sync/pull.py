@@ -4,11 +4,12 @@ A pull is a difference of states, not a replay of history: each register that ch
 replica's cursor travels once, in its last state, however often it was overwritten. A replica's own
 changes are not sent back: the pull says at which positions they were decided (`Run`), and the edge
 takes their values from its outbox. Only where the outcome differs from what the edge wrote (it
-lost, its clock was clamped, something was cleared with it) does the register travel.
+lost, its clock was clamped, something was cleared with it) does the register travel. Increments make
+no register by themselves: the part they went into travels back, once for all of them.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -16,10 +17,11 @@ from anabranch_sync.change import Change, Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
+from anabranch_sync.leaf import without_ended
 from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
 from anabranch_sync.policy import Policies
-from anabranch_sync.register import DELETED, PENDING, Register, Slot, Stamp
+from anabranch_sync.register import DELETED, PENDING, Increment, Register, RegisterValue, Slot, Stamp
 from anabranch_sync.value import Json
 
 
@@ -114,8 +116,8 @@ def difference(
     """
     known = _verbatim(own, actor)
     touched: dict[DocumentId, set[Slot]] = {}
-    for op in (op for each in own for op in each.change.ops):
-        touched.setdefault(op.document, set()).add(op.slot)
+    for document, slot, _ in (placed for each in own for placed in _placed(each.change)):
+        touched.setdefault(document, set()).add(slot)
     result = {}
     for document, state in documents.items():
         here = touched.get(document) or set()
@@ -161,13 +163,16 @@ def fold(
     merged = [] if pull.whole else [each for each in own if each.dot.local_seq not in not_merged]
     for each in merged:
         stamp = Stamp(each.change.timestamp, actor, _position(pull.runs, each.dot.local_seq))
-        for op in each.change.ops:
-            draft(op.document)[op.slot] = Register(op.value, (stamp,))
+        for document, slot, value in _placed(each.change):
+            draft(document)[slot] = Register(value, (stamp,))
     versions.update(zip(touched_in_order(each.change for each in merged), pull.versions, strict=False))
     for document, state in pull.documents.items():
         draft(document).update(state.registers)
         versions[document] = state.version
-    return {document: Document(registers, versions[document]) for document, registers in drafts.items()}
+    return {
+        document: Document(without_ended(registers), versions[document])
+        for document, registers in drafts.items()
+    }
 
 
 def touched(own: Iterable[Entry], pull: Pull) -> dict[DocumentId, None]:
@@ -223,6 +228,13 @@ def _verbatim(own: Sequence[Decided], actor: Incarnation) -> dict[tuple[Document
     for each in own:
         if each.outcome is Outcome.MERGED:
             stamp = Stamp(each.change.timestamp, actor, each.hub_seq)
-            for op in each.change.ops:
-                known[op.document, op.slot] = Register(op.value, (stamp,))
+            for document, slot, value in _placed(each.change):
+                known[document, slot] = Register(value, (stamp,))
     return known
+
+
+def _placed(change: Change) -> Iterator[tuple[DocumentId, Slot, RegisterValue]]:
+    """The registers that a change makes by itself, had nobody else written."""
+    for op in change.ops:
+        if not isinstance(op.value, Increment):
+            yield op.document, op.slot, op.value

@@ -1,7 +1,8 @@
 """Registers: the value at one place of a document, and who put it there.
 
-A document is a map from `Slot` to `Register`. A slot is a path, or one element of a set at a path
-(policy `union`). The stamps of a register name every write that agrees on its value: the first is
+A document is a map from `Slot` to `Register`. A slot is a path, or an element at a path: one of a set
+(policy `union`), or a member of a leaf that many write at once (`leaf`). The stamps
+of a register name every write that agrees on its value: the first is
 the principal one, which breaks ties; the others wrote an equal value concurrently. Without the
 others, a later write that saw only one of the agreeing ones would pass for having seen them all.
 """
@@ -27,12 +28,37 @@ class Tombstone(Enum):
 
 DELETED = Tombstone.DELETED
 
-# A leaf: scalar, list (one atomic value), `{}` (the marker of an empty object), or the tombstone.
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one actor has added to the counter at a path, all its increments together."""
+
+    amount: int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """An operation on a counter: what to add, and the number its author saw afterwards."""
+
+    delta: int | float
+    wrote: int | float
+
+
+# What a leaf says: a scalar, a list (one atomic value), `{}` (the marker of an empty object), or the
+# tombstone.
 Value: TypeAlias = "Json | Tombstone"
+# What a register holds: the same, or what one contributed to a leaf that many write at once.
+RegisterValue: TypeAlias = "Json | Tombstone | Part"
+# What an operation says.
+Operand: TypeAlias = "Json | Tombstone | Increment"
+AnyValue: TypeAlias = "Json | Tombstone | Part | Increment"
 
 
 class Slot(NamedTuple):
-    """One place: a path, or the element of the set at that path with these canonical bytes."""
+    """One place: a path, or the element at that path which these bytes name.
+
+    They are the canonical bytes of an element of a set, or the name of a member of a leaf.
+    """
 
     path: Path
     element: bytes | None = None
@@ -53,8 +79,14 @@ class Stamp(NamedTuple):
 class Register:
     """A value and the stamps of the writes that agree on it, the principal one first."""
 
-    value: Value
+    value: RegisterValue
     stamps: tuple[Stamp, ...]
+
+    @property
+    def said(self) -> Value:
+        """The value, of a register that is no member of a leaf."""
+        assert not isinstance(self.value, Part), "a member says nothing by itself"
+        return self.value
 
     @property
     def stamp(self) -> Stamp:
@@ -78,16 +110,24 @@ class Register:
         return tuple(stamp for stamp in self.stamps if stamp.hub_seq > base and stamp.actor != actor)
 
 
-def equal(one: Value, other: Value) -> bool:
-    """Whether two register values are the same in type and content."""
+def equal(one: AnyValue, other: AnyValue) -> bool:
+    """Whether two values are the same in type and content."""
     if isinstance(one, Tombstone) or isinstance(other, Tombstone):
         return one is other
-    return same(one, other)
+    return type(one) is type(other) and same(json_of(one), json_of(other))
 
 
-def json_of(value: Value) -> Json:
+def json_of(value: AnyValue) -> Json:
     """The value as whoever renders it shows it. Those who tell deletions from null ask for DELETED first."""
-    return None if isinstance(value, Tombstone) else value
+    match value:
+        case Tombstone():
+            return None
+        case Part(amount):
+            return {"part": amount}
+        case Increment(delta, wrote):
+            return {"increment": delta, "wrote": wrote}
+        case _:
+            return value
 
 
 def agreed(standing: Register, incoming: Register) -> Register:

@@ -5,16 +5,16 @@ many rows it has is always known from something that cannot be written shorter t
 bytes never stand for many rows. Whatever is wrong raises one of MALFORMED.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import accumulate
 from typing import Any, TypeAlias, TypeVar
 
-from anabranch_sync.change import unpacked_leaf, unpacked_slot
+from anabranch_sync.change import packed_value, unpacked_slot
 from anabranch_sync.clock import COUNTER_BITS, TIMESTAMP_MAX, Timestamp
 from anabranch_sync.errors import InvalidInput
 from anabranch_sync.path import ROOT, Path
-from anabranch_sync.register import DELETED, Slot, Stamp, Value
-from anabranch_sync.value import INT_MAX, INT_MIN, ordered
+from anabranch_sync.register import DELETED, AnyValue, Slot, Stamp, Tombstone
+from anabranch_sync.value import INT_MAX, INT_MIN
 
 # What malformed columns raise while they are taken apart; one place names them all.
 MALFORMED = (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError, InvalidInput)
@@ -30,9 +30,11 @@ _LEAVES_MAX = 2_000_000
 _COUNTER_MASK = (1 << COUNTER_BITS) - 1
 
 T = TypeVar("T", bound=Hashable)
+V = TypeVar("V")
 
 Row: TypeAlias = list[Any]
-Leaf: TypeAlias = tuple[Slot, Value]
+# Makes a checked value of what the wire has at a slot.
+Unpack: TypeAlias = Callable[[Slot, Any], V]
 
 
 class Table(dict[T, int]):
@@ -99,7 +101,7 @@ def unpacked_timestamps(packed: Any) -> list[Timestamp]:
     return timestamps
 
 
-def packed_leaves(leaves: Sequence[Leaf]) -> Row:
+def packed_leaves(leaves: Sequence[tuple[Slot, AnyValue]]) -> Row:
     """``[paths, path of each, values, deleted, elements]``, of which the last two may be left out.
 
     Values are in the order of their paths: those of one field look alike.
@@ -111,15 +113,15 @@ def packed_leaves(leaves: Sequence[Leaf]) -> Row:
     row = [
         packed_paths(table),
         column(places),
-        [ordered(value) for value in placed if value is not DELETED],
+        [packed_value(value) for value in placed if value is not DELETED],
         [index for index, (_, value) in enumerate(leaves) if value is DELETED],
         [[index, slot.element] for index, (slot, _) in enumerate(leaves) if slot.element is not None],
     ]
     return trimmed(row, ([], []))
 
 
-def unpacked_leaves(packed: Any) -> list[Leaf]:
-    """The leaves of `packed_leaves`' table."""
+def unpacked_leaves(packed: Any, unpacked: Unpack[V]) -> list[tuple[Slot, V | Tombstone]]:
+    """The leaves of `packed_leaves`' table; `unpacked` makes their values."""
     raw_paths, places, values, deleted, elements = completed(packed, 5, ([], []))
     if not all(type(each) is list for each in (raw_paths, values, deleted, elements)):
         raise ValueError("a column is not a list")
@@ -135,23 +137,23 @@ def unpacked_leaves(packed: Any) -> list[Leaf]:
     if len(element_at) != len(elements) or not all(index < count for index in element_at):
         raise ValueError("elements are not of distinct operations")
     shared = [Slot(path) for path in paths]  # one for all documents that have such a field
-    leaves: list[Leaf] = [(shared[number], DELETED) for number in numbers]
+    leaves: list[tuple[Slot, V | Tombstone]] = [(shared[number], DELETED) for number in numbers]
     for index, element in element_at.items():
         leaves[index] = unpacked_slot(paths[numbers[index]], element), DELETED
     remaining = iter(values)
     for index in _by_place(numbers):
         if index not in deleted_at:
             slot = leaves[index][0]
-            leaves[index] = slot, _unpacked_value(slot, next(remaining))
+            leaves[index] = slot, _quickly(slot, next(remaining), unpacked)
     return leaves
 
 
-def _unpacked_value(slot: Slot, value: Any) -> Value:
+def _quickly(slot: Slot, value: Any, unpacked: Unpack[V]) -> V:
     """Most values are text or numbers below a path, which msgpack has checked but for their size."""
     kind = type(value)
     if slot.path and (kind is str or kind is bool or (kind is int and INT_MIN <= value <= INT_MAX)):
         return value  # type: ignore[no-any-return]
-    return unpacked_leaf(slot, value)
+    return unpacked(slot, value)
 
 
 def _by_place(places: Sequence[int]) -> list[int]:

@@ -17,6 +17,7 @@ from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import DocumentId, document_id
 from anabranch_sync.pull import Outcome
+from anabranch_sync.register import Slot
 from anabranch_sync.scope import scope
 from anabranch_sync.value import Json
 
@@ -35,10 +36,11 @@ SCHEMA: Object = {
             "min": {"x-anabranch-merge": "min"},
             "set": {"x-anabranch-merge": "union"},
             "manual": {"x-anabranch-merge": "manual"},
+            "counter": {"x-anabranch-merge": "counter"},
         }
     },
 }
-FIELDS = ("hub", "edge", "max", "min", "set", "manual", "plain", "tree")
+FIELDS = ("hub", "edge", "max", "min", "set", "manual", "counter", "plain", "tree")
 # Longer than the longest back-off and silence together, several times: after it nothing may be stuck.
 HEALED_MS = 10 * 60_000
 SECOND_MS = 1_000
@@ -461,11 +463,17 @@ class Fleet:
                 after.pop(field, None)
             elif field == "set":
                 after[field] = list(chance.sample("abcdef", chance.randint(0, 4)))
+            elif field == "counter":
+                after[field] = self._counted(after.get(field))
             elif field == "tree":
                 after[field] = self._tree(2)
             else:
                 after[field] = self._scalar()
         return after
+
+    def _counted(self, before: Json) -> Json:
+        step = self.chance.choice((1, 5, -2, 0.5))
+        return step if not isinstance(before, int | float) else before + step
 
     def _tree(self, depth: int) -> Json:
         if depth == 0 or self.chance.random() < 0.3:
@@ -527,7 +535,9 @@ class Fleet:
                 for stamp in register.stamps:
                     writer = by_position[stamp.hub_seq]
                     values = [
-                        op.value for op in writer.change.ops if op.document == document and op.slot == slot
+                        op.value
+                        for op in writer.change.ops
+                        if op.document == document and op.slot in (slot, Slot(slot.path))
                     ]
                     if register.live and not values:
                         raise self._violation(f"nobody wrote {document} {slot}")

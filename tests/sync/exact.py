@@ -4,18 +4,18 @@ from collections.abc import Mapping
 
 from anabranch_sync.change import Change
 from anabranch_sync.document import Document
-from anabranch_sync.register import DELETED, Register, Slot, Stamp, Value
+from anabranch_sync.register import DELETED, AnyValue, Register, Slot, Stamp, json_of
 from anabranch_sync.value import canonical
 
 
-def exact_value(value: Value) -> bytes | None:
+def exact_value(value: AnyValue) -> tuple[str, bytes] | None:
     """The value as something that can be compared."""
-    return None if value is DELETED else canonical(value)
+    return None if value is DELETED else (type(value).__name__, canonical(json_of(value)))
 
 
 def exact_registers(
     registers: Mapping[Slot, Register],
-) -> dict[Slot, tuple[bytes | None, tuple[Stamp, ...]]]:
+) -> dict[Slot, tuple[object, tuple[Stamp, ...]]]:
     """The registers as something that can be compared."""
     return {slot: (exact_value(register.value), register.stamps) for slot, register in registers.items()}
 

@@ -250,7 +250,9 @@ class Fleet:
         self.conflicts += len(decision.conflicts)
         for state in decision.documents.values():
             assert not hidden(state), f"both are live, one hides the other: {hidden(state)}"
-        self.oracle.decided(each.dot, each.change, hub.hub_seq, before, hub.documents, decision.conflicts)
+        self.oracle.decided(
+            each.dot, each.change, hub.hub_seq, before, hub.documents, decision.conflicts, hub.policies
+        )
 
     def _refuse(self, each: Entry) -> None:
         self.hub.hub_seq += 1

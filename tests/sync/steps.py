@@ -18,8 +18,26 @@ DOCUMENTS = (document_id("acme/prod/router"), document_id("acme/prod/limits"))
 # Two versions of a schema that differ in which lists are sets and who wins: a schema changes while
 # changes written under the old one still wait in outboxes.
 _RULES: tuple[dict[str, str], ...] = (
-    {"l": "latest", "h": "hub", "e": "edge", "a": "max", "i": "min", "u": "union", "k": "union:id"},
-    {"l": "union", "h": "manual", "e": "latest", "a": "min", "i": "hub", "u": "latest", "k": "union"},
+    {
+        "l": "latest",
+        "h": "hub",
+        "e": "edge",
+        "a": "max",
+        "i": "min",
+        "u": "union",
+        "k": "union:id",
+        "c": "counter",
+    },
+    {
+        "l": "union",
+        "h": "manual",
+        "e": "latest",
+        "a": "min",
+        "i": "hub",
+        "u": "latest",
+        "k": "union",
+        "c": "latest",
+    },
 )
 MANUAL_KEY = "m"
 

@@ -10,7 +10,7 @@ from anabranch_sync.ids import HUB_INCARNATION, Cursor, DocumentId, document_id
 from anabranch_sync.merge import decide
 from anabranch_sync.path import Path
 from anabranch_sync.policy import KEYWORD, NO_POLICIES, Policies, Policy, Rule, policies_from
-from anabranch_sync.register import DELETED, Slot, Value
+from anabranch_sync.register import DELETED, Operand, Slot, Value
 from anabranch_sync.value import Json, canonical
 
 from tests.sync.oracle import hidden
@@ -34,7 +34,7 @@ class Story:
         self.rows: list[Conflict] = []
         self.hub_seq = 0
 
-    def write(self, actor: int, at_ms: int, /, *ops: tuple[Path, Value], saw: int = 0) -> list[Conflict]:
+    def write(self, actor: int, at_ms: int, /, *ops: tuple[Path, Operand], saw: int = 0) -> list[Conflict]:
         """`actor` writes, having seen the hub's order up to `saw`. Return the new ledger rows."""
         self.hub_seq += 1
         change = Change(

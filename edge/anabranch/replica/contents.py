@@ -9,11 +9,11 @@ register (`Held.is_tight`); elsewhere (sets, markers that children made superflu
 
 from anabranch_sync.document import Object
 from anabranch_sync.path import ROOT, Path
-from anabranch_sync.register import DELETED, Slot, Value, equal
+from anabranch_sync.register import DELETED, Operand, Slot, equal
 from anabranch_sync.value import Json
 
 
-def between(before: Object | None, after: Object | None) -> tuple[list[tuple[Slot, Value]], Object | None]:
+def between(before: Object | None, after: Object | None) -> tuple[list[tuple[Slot, Operand]], Object | None]:
     """What a write must say to make `after` of `before`, and `after` with its keys in order.
 
     Deletions come first, as in `document.written`. Objects that did not change are shared.
@@ -29,8 +29,8 @@ def between(before: Object | None, after: Object | None) -> tuple[list[tuple[Slo
 
 class _Walk:
     def __init__(self) -> None:
-        self.deleted: list[tuple[Slot, Value]] = []
-        self.changed: list[tuple[Slot, Value]] = []
+        self.deleted: list[tuple[Slot, Operand]] = []
+        self.changed: list[tuple[Slot, Operand]] = []
 
     def objects(self, before: Object, after: Object, path: Path) -> Object:
         """Compare two objects with members; returns `after` with its keys in order."""
@@ -88,5 +88,5 @@ def _in_order(content: Object) -> Object:
     return {key: _ordered(content[key]) for key in sorted(content)}
 
 
-def _order(leaf: tuple[Slot, Value]) -> Path:
+def _order(leaf: tuple[Slot, Operand]) -> Path:
     return leaf[0].path

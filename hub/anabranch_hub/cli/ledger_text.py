@@ -25,6 +25,7 @@ _WHY: dict[str, str] = {
     Rule.MAX: "the greatest value wins",
     Rule.MIN: "the smallest value wins",
     Rule.UNION: "in a set, adding wins over removing",
+    Rule.COUNTER: "increments add up; of a number written whole and an increment, the later wins",
     Rule.MANUAL: "what stood stays, an operator decides",
 }
 _HEADINGS = {

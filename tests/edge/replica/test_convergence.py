@@ -26,7 +26,7 @@ _contents = st.none() | st.dictionaries(
     _values | st.dictionaries(st.sampled_from(["a", "b"]), _values, max_size=2),
     max_size=3,
 )
-_schemas = st.sampled_from(["latest", "hub", "edge", "max", "min", "union", "manual"])
+_schemas = st.sampled_from(["latest", "hub", "edge", "max", "min", "union", "counter", "manual"])
 _edges = st.integers(0, EDGES - 1)
 _steps = st.one_of(
     st.tuples(st.just("write"), _edges, st.sampled_from(DOCUMENTS), _contents, st.integers(-5, 5)),

@@ -14,7 +14,7 @@ from anabranch_sync.live import Quarantined, Served, check_written, served
 from anabranch_sync.opening import Answer
 from anabranch_sync.policy import SCHEMA_NAMESPACE, Policies, policies_from
 from anabranch_sync.pull import Notice, Pull, Result, fold, overlay, quarantined_after
-from anabranch_sync.register import Slot, Value
+from anabranch_sync.register import Operand, Slot
 
 FAR_MS = 2**50
 NOON_MS = 1_700_000_000_000  # in the past, so that no clock of a test is ahead of the hub's
@@ -40,7 +40,7 @@ class Replica:
     quarantined: dict[DocumentId, Quarantined] = field(default_factory=dict)
 
     def record(
-        self, ops: Sequence[tuple[DocumentId, Slot, Value]], *, now_ms: int = NOON_MS, author: str = "ada"
+        self, ops: Sequence[tuple[DocumentId, Slot, Operand]], *, now_ms: int = NOON_MS, author: str = "ada"
     ) -> Entry:
         """Commit a change to the outbox."""
         self.timestamp = tick(self.timestamp, now_ms)

@@ -20,7 +20,7 @@ from tests.hub.store.replica import NOON_MS, ROUTER, Replica, enrolled, live, pl
 
 pytestmark = pytest.mark.anyio
 
-POLICIES = ("latest", "hub", "edge", "max", "min", "manual", "union", "union:id")
+POLICIES = ("latest", "hub", "edge", "max", "min", "manual", "union", "union:id", "counter")
 SCHEMA: Object = {
     "namespaces": ["acme/*"],
     "schema": {
