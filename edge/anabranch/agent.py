@@ -22,7 +22,7 @@ from anabranch_sync.backoff import delay_ms, next_attempt
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.messages import CHUNK_BYTES_MIN
 
-from anabranch.errors import HubAway, HubDenied, HubUnreachable, ReplicaError
+from anabranch.errors import HubAway, HubDenied, HubLogRefused, HubUnreachable, ReplicaError
 from anabranch.exchange import Applied, Clock, Connected, Ended, Exchange, Pulled, Pushed, Settled, Step
 from anabranch.identity import (
     Identity,
@@ -142,7 +142,7 @@ class _Agent:
             before = replace(self._counts)
             ended = await self._attempt(renew=renew, once=once)
             self._log(ended, before)
-            await self._note_down(Link.DENIED if ended.denied else Link.DOWN)
+            await self._note_down(_link_after(ended))
             if self._stop.is_set() or (once and ended.settled):
                 return self._outcome(ended.reason, settled=ended.settled)
             if once:
@@ -339,6 +339,13 @@ class _Agent:
             counts.bytes_down,
             time.monotonic() - self._began_s,
         )
+
+
+def _link_after(ended: Ended) -> Link:
+    """What `status` tells of the link once an exchange has ended so."""
+    if isinstance(ended.error, HubLogRefused):
+        return Link.DISTRUSTED
+    return Link.DENIED if ended.denied else Link.DOWN
 
 
 def _pause_ms(ended: Ended, attempt: int) -> int:

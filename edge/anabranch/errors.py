@@ -14,7 +14,8 @@
     │   ├── HubUnreachable      7   no connection, or one that brings nothing forward
     │   │   └── HubAway             it answers, and cannot serve now
     │   ├── HubDenied           4   revoked, a used token, a certificate that is not the last one
-    │   └── HubUnverified       8   whoever answers there cannot prove to be this edge's hub
+    │   ├── HubUnverified       8   whoever answers there cannot prove to be this edge's hub
+    │   └── HubLogRefused       8   its transparency log is not the one that was seen here before
     ├── IdentityUnusable        7   the edge's key or certificate is missing or damaged
     ├── IdentityForeign         8   the key and certificate beside the replica are another edge's
     └── ReplicaError            1   the file itself; nothing was changed
@@ -41,6 +42,7 @@ __all__ = [
     "HubAway",
     "HubDenied",
     "HubError",
+    "HubLogRefused",
     "HubUnreachable",
     "HubUnverified",
     "IdentityForeign",
@@ -184,6 +186,20 @@ class HubUnverified(HubError):
             address,
             f"whoever answers at {address} is not the hub that is meant ({reason}): "
             "check the address; if it is right, somebody stands between",
+            reason,
+        )
+
+
+class HubLogRefused(HubError):
+    """The hub shows a log that does not go on from what was seen of it. Nothing was exchanged."""
+
+    exit_code = 8
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(
+            address,
+            f"the log of the hub at {address} is refused ({reason}): nothing was exchanged; "
+            "`anabranch audit show` has the evidence, show it to the hub's operator",
             reason,
         )
 

@@ -20,6 +20,7 @@ from anabranch_sync.edge_session import (
     Adopt,
     Apply,
     Close,
+    Distrust,
     EdgeEffect,
     EdgeSession,
     Load,
@@ -27,11 +28,12 @@ from anabranch_sync.edge_session import (
     Reset,
     Send,
     StorePart,
+    Witness,
 )
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.standing import Standing
 
-from anabranch.errors import HubError
+from anabranch.errors import HubError, HubLogRefused
 from anabranch.link import FrameStream
 from anabranch.replica import Link, Replica
 from anabranch.wake import woken_by_writes
@@ -139,6 +141,7 @@ class Exchange:
         self._tell = tell
         self._stirred = asyncio.Event()
         self._close: Close | None = None
+        self._refused: HubLogRefused | None = None
         self._is_connected = False
         self._settled = False
         self._noted_s = 0.0
@@ -279,6 +282,12 @@ class Exchange:
             case Reset(reason):
                 log.error("documents differ from the hub's", extra={"edge": replica.edge, "reason": reason})
                 await self._on_disk(replica.reset)
+            case Witness(witnessed, hub_seq):
+                await self._on_disk(lambda: replica.witness(witnessed, hub_seq, self._clock.now_ms()))
+            case Distrust(reason, checkpoint):
+                log.error("the hub's log is refused", extra={"edge": replica.edge, "reason": reason})
+                self._refused = HubLogRefused(self._address, reason)
+                await self._on_disk(lambda: replica.distrust(reason, checkpoint, self._clock.now_ms()))
             case Close():
                 self._close = effect
         return ()
@@ -298,4 +307,6 @@ class Exchange:
 
     def _ended(self, reason: str) -> Ended:
         close = self._close or Close(reason)
-        return Ended(close.reason, self._settled, close.renew, close.denied, close.retry_after_ms)
+        return Ended(
+            close.reason, self._settled, close.renew, close.denied, close.retry_after_ms, self._refused
+        )

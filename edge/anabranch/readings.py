@@ -20,7 +20,7 @@ class State(StrEnum):
 
     FRESH = "FRESH"  # the link is up and the hub had nothing newer within FRESH_S
     STALE = "STALE"  # nobody said the link is down, but the hub was not heard within FRESH_S
-    OFFLINE = "OFFLINE"  # the agent says the link is down, or the hub says no
+    OFFLINE = "OFFLINE"  # the agent says the link is down, or one of the two says no
     NEVER_SYNCED = "NEVER_SYNCED"  # nothing has ever come from the hub
 
 
@@ -99,6 +99,6 @@ def state_of(heard: Heard, age: float | None) -> State:
     """The state of everything read now."""
     if heard.applied_ms is None:
         return State.NEVER_SYNCED
-    if heard.link in (Link.DOWN, Link.DENIED):
+    if heard.link in (Link.DOWN, Link.DENIED, Link.DISTRUSTED):
         return State.OFFLINE
     return State.FRESH if age is not None and age <= FRESH_S else State.STALE

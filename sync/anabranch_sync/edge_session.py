@@ -20,7 +20,7 @@ from anabranch_sync.change import CHAIN_START, Entry, chained
 from anabranch_sync.columns import encode_entries
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.errors import EvidenceError, ProtocolViolation, WireError
-from anabranch_sync.ids import Cursor
+from anabranch_sync.ids import Cursor, HubSeq
 from anabranch_sync.messages import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
@@ -86,9 +86,13 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """The hub's log goes on from what was seen of it: make the newer checkpoint durable."""
+    """The hub's log goes on from what was seen of it: make the newer checkpoint durable.
+
+    `hub_seq` is where the hub stood when it showed it.
+    """
 
     witnessed: Witnessed
+    hub_seq: HubSeq
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +299,7 @@ class EdgeSession:
         presented = unpack_presented(origin, welcome.checkpoint, welcome.consistency, welcome.log_key)
         now = witnessed(origin, before, presented)
         self._standing = replace(self._standing, witnessed=now)
-        return [Witness(now)]
+        return [Witness(now, welcome.hub_seq)]
 
     def _distrust(self, reason: str, checkpoint: bytes) -> list[EdgeEffect]:
         """Nothing more of this hub, and it is told why; what it showed is kept."""

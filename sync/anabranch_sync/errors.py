@@ -219,7 +219,7 @@ class LogRefused(EvidenceError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"the hub's log is refused: {reason}")
+        super().__init__(f"the log {reason}")
 
 
 def _shown(name: str) -> str:

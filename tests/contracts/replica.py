@@ -20,8 +20,11 @@ from anabranch_sync.pull import Pull
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Standing
 from anabranch_sync.value import same
+from anabranch_sync.witness import Witnessed
 
 from tests.simulation.memory import MemoryHub
+from tests.sync.log_key import LogKey
+from tests.sync.logs import log_with
 
 SCOPE = Scope(("acme/prod",))
 ROUTER = DocumentId("acme/prod/router", "config")
@@ -42,6 +45,8 @@ class ReplicaStore(Protocol):
     def apply(self, pull: Pull) -> ScopeDigest: ...
     def adopt(self, incarnation: int) -> None: ...
     def reset(self) -> None: ...
+    def witness(self, witnessed: Witnessed, hub_seq: int) -> None: ...
+    def distrust(self, reason: str, checkpoint: bytes) -> None: ...
 
 
 @dataclass
@@ -402,3 +407,43 @@ class ReplicaContract(ABC):
         assert edge.replica.content(ROUTER) == {"a": 1, "b": 2}
         assert list(edge.replica.pending(0)) == []
         assert edge.hub.ledger == []
+
+    # The hub's log.
+
+    def test_a_replica_that_has_seen_no_log_knows_only_what_it_is_called(self, replica: ReplicaStore) -> None:
+        standing = replica.standing()
+
+        assert standing.log == "anabranch/tenant/acme"
+        assert standing.witnessed is None
+
+    def test_the_newest_checkpoint_is_durable_and_replaces_the_one_before(
+        self, replica: ReplicaStore
+    ) -> None:
+        log = log_with(9)
+        for size in (4, 9):
+            known = Witnessed(log.key.verifier, log.signed(size))
+
+            replica.witness(known, hub_seq=size)
+
+            replica = self.again(replica)
+            assert replica.standing().witnessed == known
+
+    def test_a_log_that_was_refused_changes_nothing_that_is_believed(self, replica: ReplicaStore) -> None:
+        log, stranger = log_with(4), LogKey(seed="a stranger")
+        replica.witness(Witnessed(log.key.verifier, log.signed(4)), hub_seq=4)
+        before = replica.standing()
+
+        replica.distrust("was rewritten", stranger.signed(log.signed(4).tree).packed)
+        replica.distrust("malformed", b"")
+
+        assert self.again(replica).standing() == before
+
+    def test_a_new_incarnation_and_a_reset_leave_the_log_as_it_was_seen(self, replica: ReplicaStore) -> None:
+        log = log_with(4)
+        known = Witnessed(log.key.verifier, log.signed(4))
+        replica.witness(known, hub_seq=4)
+
+        replica.adopt(7)
+        replica.reset()
+
+        assert self.again(replica).standing().witnessed == known

@@ -204,9 +204,9 @@ class Edge:
                 self._effects += session.adopted(replica.standing())
             case edge_session.Reset(reason):
                 raise Violation(f"{self.name} diverged: {reason}")
-            case edge_session.Witness(witnessed):
+            case edge_session.Witness(witnessed, hub_seq):
                 self._fleet.continued += replica.standing().witnessed is not None
-                replica.witness(witnessed)
+                replica.witness(witnessed, hub_seq)
             case edge_session.Distrust(reason):
                 raise Violation(f"{self.name} distrusts an honest hub: {reason}")
             case edge_session.Close(reason, renew):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, chained, entry
-from anabranch_sync.checkpoint import origin_of
+from anabranch_sync.checkpoint import SignedCheckpoint, origin_of
 from anabranch_sync.clock import Timestamp, clamped, tick
 from anabranch_sync.conflict import Conflict
 from anabranch_sync.digest import ScopeDigest
@@ -91,7 +91,7 @@ class ReplicaState:
     notices: tuple[Notice, ...] = ()
     results: tuple[Result, ...] = ()
     witnessed: Witnessed | None = None
-    distrusted: tuple[str, ...] = ()
+    distrusted: tuple[tuple[str, bytes], ...] = ()
 
 
 class MemoryReplica:
@@ -206,14 +206,14 @@ class MemoryReplica:
         )
         self._sync()
 
-    def witness(self, witnessed: Witnessed) -> None:
-        """The hub's log has come this far."""
+    def witness(self, witnessed: Witnessed, hub_seq: int) -> None:
+        """The hub's log has come this far, when the hub stood at `hub_seq`."""
         self._state = replace(self._state, witnessed=witnessed)
         self._sync()
 
-    def distrust(self, reason: str) -> None:
+    def distrust(self, reason: str, checkpoint: bytes) -> None:
         """The hub's log is not the one that was seen."""
-        self._state = replace(self._state, distrusted=(*self._state.distrusted, reason))
+        self._state = replace(self._state, distrusted=(*self._state.distrusted, (reason, checkpoint)))
         self._sync()
 
     def reset(self) -> None:
@@ -269,12 +269,16 @@ class MemoryLog:
         """The tree as it was at `size`."""
         return frontier_at(size, self._store).head
 
+    @property
+    def newest(self) -> SignedCheckpoint:
+        """The tree as it is, signed."""
+        return self._key.signed(self._frontier.head)
+
     def presented(self, mark: bytes) -> Presented | None:
         """What to show a replica that has seen this."""
-        newest = self._frontier.head
-        if self.away or needed(mark, newest) is None:
+        if self.away or needed(mark, self._frontier.head) is None:
             return None
-        return presented(mark, self._key.signed(newest), self._key.verifier, self._store)
+        return presented(mark, self.newest, self._key.verifier, self._store)
 
 
 class MemoryHub:

@@ -90,10 +90,10 @@ class Pair:
                     queue += self.edge.adopted(self.replica.standing())
                 case edge_session.Reset():
                     self.replica.reset()
-                case edge_session.Witness(witnessed):
-                    self.replica.witness(witnessed)
-                case edge_session.Distrust(reason):
-                    self.replica.distrust(reason)
+                case edge_session.Witness(witnessed, hub_seq):
+                    self.replica.witness(witnessed, hub_seq)
+                case edge_session.Distrust(reason, checkpoint):
+                    self.replica.distrust(reason, checkpoint)
                 case edge_session.Close() as close:
                     self.closed = close
 

@@ -64,7 +64,7 @@ def test_a_shorter_log_is_refused_however_well_it_is_signed(older: int, data: st
     shorter = data.draw(st.integers(0, older - 1))
     before = seen_of(LONG, older)
 
-    with pytest.raises(LogRefused, match=f"it has {shorter} leaves, and {older} were seen"):
+    with pytest.raises(LogRefused, match=f"the log has {shorter} leaves, and {older} were seen"):
         witnessed(ORIGIN, before, shown(LONG, shorter, mark_of(before.tree)))
 
 
@@ -84,7 +84,7 @@ def test_two_logs_of_one_size_are_called_what_they_are() -> None:
     before = seen_of(LONG, 12)
     other = log_with(12, what="again")
 
-    with pytest.raises(LogRefused, match="two logs of 12 leaves, both signed: it was rewritten"):
+    with pytest.raises(LogRefused, match="the log was rewritten: two trees of 12 leaves, both signed"):
         witnessed(ORIGIN, before, shown(other, 12, mark_of(before.tree)))
 
 
@@ -259,7 +259,10 @@ def test_a_hub_with_another_log_is_refused_and_told_and_nothing_of_it_is_applied
     assert pair.closed is not None
     assert pair.closed.denied
     assert pair.hub_closed == f"distrust: {pair.closed.reason}"
-    assert replica.disk == replace(before, distrusted=(pair.closed.reason,))
+    ((reason, evidence),) = replica.disk.distrusted
+    assert reason == pair.closed.reason
+    assert evidence == hub.tree.newest.packed
+    assert replica.disk == replace(before, distrusted=replica.disk.distrusted)
     assert replica.outbox == (written,)
     assert len(hub.log) == 3
 

@@ -1,8 +1,8 @@
 """The edge's replica: one durable copy of a scope in one SQLite file.
 
-`store` holds `Replica`; `commit` writes, `apply` and `exchange` talk with the hub, `show` merges the
-outbox into what readers see, `shelf` keeps it in memory, `looking` lists; `file` is the only module
-that knows sqlite3, `queries.sql` and `schema/` hold the SQL.
+`store` holds `Replica`; `commit` writes, `apply` and `exchange` talk with the hub, `log` keeps what
+was seen of its log, `show` merges the outbox into what readers see, `shelf` keeps it in memory,
+`looking` lists; `file` is the only module that knows sqlite3, `queries.sql` and `schema/` hold the SQL.
 """
 
 from anabranch.replica.commit import Read
@@ -17,6 +17,7 @@ from anabranch.replica.facts import (
     Refused,
     Visible,
 )
+from anabranch.replica.log import LogState
 from anabranch.replica.store import Replica
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Link",
     "Listed",
     "LogLine",
+    "LogState",
     "Read",
     "Refused",
     "Replica",

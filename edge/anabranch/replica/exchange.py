@@ -7,15 +7,17 @@ from anabranch_sync.outbox import PUSH_CHANGES_MAX, next_push
 from anabranch_sync.standing import Partial, Standing
 
 from anabranch.replica.file import Connection
+from anabranch.replica.log import log_state
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import Rot, confirmed_body, entry, position
 from anabranch.replica.shelf import Shelf
 from anabranch.replica.show import Outbox, note_shown, show
 
 
-def standing(connection: Connection) -> Standing:
-    """Where the replica stands. `connection` holds one snapshot."""
+def standing(connection: Connection, rot: Rot) -> Standing:
+    """Where the replica stands. `connection` holds one snapshot. Raises ReplicaCorrupt."""
     at = position(connection)
+    known = log_state(connection, rot)
     unsent = connection.execute(SQL["oldest_unsent"], (at.push_mark,)).fetchone()
     parts = connection.execute(SQL["parts"]).fetchall()
     partial = Partial(parts[0][0], parts[0][1], b"".join(part[3] for part in parts)) if parts else None
@@ -28,6 +30,8 @@ def standing(connection: Connection) -> Standing:
         at.digest,
         partial,
         None if unsent is None else unsent[0],
+        known.origin,
+        known.seen.witnessed if known.seen else None,
     )
 
 

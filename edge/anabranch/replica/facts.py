@@ -51,6 +51,7 @@ class Link(StrEnum):
     UP = "up"
     DOWN = "down"
     DENIED = "denied"  # the hub answers, and says no to this edge
+    DISTRUSTED = "distrusted"  # the hub answers, and this edge refuses its log
 
 
 class Fate(StrEnum):

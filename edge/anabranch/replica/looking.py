@@ -14,6 +14,7 @@ from anabranch_sync.pull import Notice
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.facts import Facts, Fate, Heard, Listed, LogLine, Refused
 from anabranch.replica.file import Connection, ReplicaFile
+from anabranch.replica.log import log_state
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import Rot, confirmed_body, entry, position, shown, unpack_notice
 from anabranch.replica.show import Decoded, visible_state
@@ -88,6 +89,10 @@ def verify(connection: Connection, policies: Policies, rot: Rot) -> list[Replica
         if line != "ok":
             found.append(ReplicaCorrupt(str(rot.path), str(line)))
     at = position(connection)
+    try:
+        log_state(connection, rot)
+    except ReplicaCorrupt as error:
+        found.append(error)
     for columns in connection.execute(SQL["outbox_after"], (0, -1)).fetchall():
         try:
             entry(at.incarnation, columns, rot)

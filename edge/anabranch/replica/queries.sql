@@ -172,3 +172,28 @@ DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?;
 -- history: of one document, oldest first
 SELECT version, hub_seq, incarnation, local_seq, wall_ms, author, message, outcome FROM history
 WHERE document = ? ORDER BY id;
+
+-- log: the newest checkpoint of the hub's log that was seen
+SELECT public_key, checkpoint, pinned_ms, seen_ms, hub_seq FROM log;
+
+-- witness: a newer one; the pinned key stays
+INSERT INTO log (only_row, public_key, checkpoint, pinned_ms, seen_ms, hub_seq)
+VALUES (1, :public_key, :checkpoint, :now_ms, :now_ms, :hub_seq)
+ON CONFLICT (only_row) DO UPDATE SET
+    checkpoint = excluded.checkpoint, seen_ms = excluded.seen_ms, hub_seq = excluded.hub_seq;
+
+-- distrust: a log that was refused, up to a limit
+INSERT INTO log_refusals (reason, checkpoint, first_ms, last_ms, times)
+SELECT :reason, :checkpoint, :now_ms, :now_ms, 1
+WHERE (SELECT count(*) FROM log_refusals) < :limit
+    OR EXISTS (SELECT 1 FROM log_refusals WHERE reason = :reason AND checkpoint = :checkpoint)
+ON CONFLICT (reason, checkpoint) DO UPDATE SET last_ms = excluded.last_ms, times = times + 1;
+
+-- log_refusals: in the order of their beginning
+SELECT reason, checkpoint, first_ms, last_ms, times FROM log_refusals ORDER BY id;
+
+-- forget_log: the next checkpoint is the first
+DELETE FROM log;
+
+-- forget_refusals: and nothing is held against it
+DELETE FROM log_refusals;

@@ -7,19 +7,29 @@ from pathlib import Path
 
 from anabranch_sync.change import CHAIN_START, Entry
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.ids import DocumentId, Incarnation, LocalSeq, check_author, check_edge, check_tenant
+from anabranch_sync.ids import (
+    DocumentId,
+    HubSeq,
+    Incarnation,
+    LocalSeq,
+    check_author,
+    check_edge,
+    check_tenant,
+)
 from anabranch_sync.policy import Policies
 from anabranch_sync.pull import Notice, Pull
 from anabranch_sync.scope import Scope, scope
 from anabranch_sync.standing import Standing
+from anabranch_sync.witness import Witnessed
 
 from anabranch.errors import DiskFull, ReplicaCorrupt
-from anabranch.replica import exchange, looking
+from anabranch.replica import exchange, log, looking
 from anabranch.replica.agent_lock import agent_lock, agent_running
 from anabranch.replica.apply import apply
 from anabranch.replica.commit import About, Compose, Written, checked, commit
 from anabranch.replica.facts import Edit, Facts, Heard, Link, Listed, LogLine, Refused, Visible
 from anabranch.replica.file import Connection, ReplicaFile, creating
+from anabranch.replica.log import LogState
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import NO_DIGEST, Rot
 from anabranch.replica.schema import prepare
@@ -181,7 +191,7 @@ class Replica:
     def standing(self) -> Standing:
         """Where the replica stands, in one snapshot."""
         with self._file.snapshot() as connection:
-            return exchange.standing(connection)
+            return exchange.standing(connection, self._rot)
 
     def pending(self, after: LocalSeq) -> list[Entry]:
         """The changes of the outbox after `after`, as many as one push may carry, oldest first."""
@@ -236,6 +246,18 @@ class Replica:
         """Forget the cursor, so that the next pull is whole. Safe to repeat; nothing readers see changes."""
         self._file.write(exchange.reset)
 
+    def witness(self, witnessed: Witnessed, hub_seq: HubSeq, now_ms: int) -> None:
+        """Keep a checkpoint of the hub's log that was verified, shown when the hub stood at `hub_seq`."""
+        self._file.write(lambda connection: log.witness(connection, witnessed, hub_seq, now_ms))
+
+    def distrust(self, reason: str, checkpoint: bytes, now_ms: int) -> None:
+        """Keep what the hub showed of its log and was refused for."""
+        self._file.write(lambda connection: log.distrust(connection, reason, checkpoint, now_ms))
+
+    def forget_log(self) -> None:
+        """Know nothing of the hub's log any more: whatever it shows next is believed, and pinned."""
+        self._file.write(log.forget)
+
     def heard(self, *, link: Link, now_ms: int, clock_offset_ms: int | None = None) -> None:
         """Note the state of the link. `Link.UP`: at `now_ms` the hub had nothing newer than this replica."""
         heard_ms = now_ms if Link(link) is Link.UP else None
@@ -260,6 +282,11 @@ class Replica:
         """What `status` tells."""
         with self._file.snapshot() as connection:
             return looking.facts(connection, self._file, self._shelf.heard())
+
+    def log_state(self) -> LogState:
+        """What is known of the hub's transparency log. Raises ReplicaCorrupt."""
+        with self._file.snapshot() as connection:
+            return log.log_state(connection, self._rot)
 
     def history(self, document: DocumentId) -> list[LogLine]:
         """What this replica knows of the document's past, oldest first; what waits comes last."""

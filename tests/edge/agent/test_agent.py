@@ -14,6 +14,7 @@ import pytest
 from anabranch.agent import Progress, Waiting, run_agent
 from anabranch.errors import (
     HubDenied,
+    HubLogRefused,
     HubUnreachable,
     HubUnverified,
     IdentityUnusable,
@@ -25,10 +26,13 @@ from anabranch.identity import Identity, identity_folder, write_identity
 from anabranch.replica import Link, Replica
 from anabranch_protos.sync.v1.sync_pb2 import ExchangeFrame
 from anabranch_sync.backoff import CAP_MS
-from anabranch_sync.messages import Control, Message, SlowDown
+from anabranch_sync.change import CHAIN_START
+from anabranch_sync.messages import Control, Message, SlowDown, Welcome
 from anabranch_sync.stream import Stream
+from anabranch_sync.witness import Witnessed, mark_of, presented
 
 from tests.edge.link.scripted_hub import Root, refusing, scripted_hub
+from tests.sync.logs import log_with
 
 
 def replica_of(folder: Path, identity: Identity | None) -> Path:
@@ -166,6 +170,46 @@ def test_a_denied_edge_is_told_at_once_and_asks_again_rarely(tmp_path: Path, way
             # then
             assert isinstance(steps[-1], Waiting)
             assert steps[-1].delay_ms >= 5 * 60_000
+
+    asyncio.run(scenario())
+
+
+def test_a_hub_whose_log_was_rewritten_is_refused_told_and_remembered(tmp_path: Path) -> None:
+    # given: an edge that has seen a log of 9 leaves, and a hub that shows another one
+    seen, other = log_with(9), log_with(12, what="again")
+    shown = presented(mark_of(seen.signed(9).tree), other.signed(12), other.key.verifier, other.store)
+    welcome = Welcome(
+        *(1, 1, 40, 1, 0, CHAIN_START, 0),
+        checkpoint=shown.checkpoint.packed,
+        consistency=b"".join(shown.consistency),
+    )
+    heard: list[Message | None] = []
+
+    async def exchange(context: Any) -> None:
+        stream = Stream()
+        stream.message((await context.read()).frame)
+        await context.write(ExchangeFrame(frame=Stream().frame(welcome)))
+        heard.append(stream.message((await context.read()).frame))
+
+    async def scenario() -> None:
+        async with scripted_hub(exchange=exchange) as hub:
+            path = replica_of(tmp_path, hub.root.identity(hub.address))
+            with Replica.open(path) as replica:
+                replica.witness(Witnessed(seen.key.verifier, seen.signed(9)), 30, 1)
+            # when, then
+            with pytest.raises(HubLogRefused, match="nothing was exchanged") as told:
+                await run_agent(path, once=True)
+            assert told.value.exit_code == 8
+            # when
+            steps = await stopped_at(path, lambda step: isinstance(step, Waiting))
+        # then
+        assert isinstance(steps[-1], Waiting)
+        assert steps[-1].delay_ms >= 5 * 60_000
+        with Replica.open(path) as replica:
+            (refusal,) = replica.log_state().refusals
+            assert replica.link().link is Link.DISTRUSTED
+        assert (refusal.checkpoint, refusal.times) == (welcome.checkpoint, 2)
+        assert heard[0] == Control("distrust", refusal.reason)
 
     asyncio.run(scenario())
 
