@@ -31,6 +31,8 @@
     │   ├── PositionAhead             3   name a position that was decided
     │   ├── VersionFolded             3   read a later version
     │   ├── LedgerRowUnknown          3   list the rows there are
+    │   ├── CandidateUnknown          2   see which the row has
+    │   ├── DocumentGone              5   say that it shall be made anew
     │   └── CertificateRequestRefused 8   make a new key and request
 
 Messages are one line: what happened to which value, against which limit, and the way out. Attributes hold
@@ -388,6 +390,35 @@ class LedgerRowUnknown(RequestRefused):
         super().__init__(
             f"the ledger of tenant {tenant} has no row {number}: "
             f"see `anabranch-hub merges list --tenant {tenant}`"
+        )
+
+
+class CandidateUnknown(RequestRefused):
+    """The row of the ledger has no candidate of that number."""
+
+    exit_code = 2
+
+    def __init__(self, merge: int, candidate: int, count: int) -> None:
+        self.merge = merge
+        self.candidate = candidate
+        self.count = count
+        super().__init__(
+            f"row {merge} has no candidate {candidate}: it has 0 (the winner) to {count - 1}, "
+            "as `anabranch-hub merges show` numbers them"
+        )
+
+
+class DocumentGone(RequestRefused):
+    """The document of a ledger row was deleted since: its value alone would make another document of it."""
+
+    exit_code = 5
+
+    def __init__(self, document: str, merge: int) -> None:
+        self.document = document
+        self.merge = merge
+        super().__init__(
+            f"{document} is deleted, so there is nothing to restore a value of row {merge} into: "
+            "--recreate makes it anew with that value alone"
         )
 
 

@@ -229,7 +229,6 @@ async def edit(
     edited: Callable[[DocumentId, Stored | None], Object | None],
     message: str,
     if_version: int | None = None,
-    restores: int = 0,
 ) -> None:
     """Write what `edited` makes of the document, however often others write meanwhile, and tell so."""
     check_tenant(tenant)
@@ -246,7 +245,6 @@ async def edit(
                     [Edit(document, content, seen)],
                     author=author,
                     message=message,
-                    restores=restores,
                 )
             except VersionMismatch:
                 if if_version is not None or not attempts_left:

@@ -48,7 +48,7 @@ def filtered(*author_options: str) -> Decorator:
     """
     author: Decorator = click.option(
         *author_options,
-        "author",
+        "by",
         metavar="AUTHOR",
         help="Only where this author took part, named as `merges stats` does.",
     )
@@ -66,7 +66,7 @@ def matching(
     namespace: str | None,
     path: str | None,
     edge: str | None,
-    author: str | None,
+    by: str | None,
     policy: str | None,
     kind: str | None,
     since: str | None,
@@ -85,7 +85,7 @@ def matching(
         kind,
         parse_policy(policy).rule if policy else None,
         edge,
-        author,
+        by,
         parse_pointer(path) if path else None,
         moment("--since", since, now_ms) if since else None,
         moment("--until", until, now_ms) if until else None,

@@ -1,29 +1,30 @@
-"""Commands on the merge ledger: `merges list`, `show`, `explain`, `restore`, `stats`.
+"""Commands on the merge ledger: `merges list`, `show`, `explain`, `accept`, `restore`, `stats`.
 
 The ledger has one row for each concurrent write that was decided: what competed, who wrote it, which
 policy chose, what won.
 """
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
-from anabranch_sync.document import Object, check_content
-from anabranch_sync.ids import DocumentId, check_tenant
-from anabranch_sync.policy import parse_policy
+from anabranch_sync.ids import check_tenant
 
-from anabranch_hub.cli import ledger_text, reach, terminal
+from anabranch_hub.cli import comparing, ledger_text, reach, terminal
 from anabranch_hub.cli.arguments import MESSAGE, TENANT
-from anabranch_hub.cli.documents import edit
+from anabranch_hub.cli.documents import tell_written
 from anabranch_hub.cli.filters import filtered, matching
 from anabranch_hub.cli.invocation import Invocation, command
-from anabranch_hub.errors import LedgerRowUnknown
-from anabranch_hub.store import LedgerRow, Store, Stored
-from anabranch_hub.store.reviews import with_candidate
+from anabranch_hub.operations.ledger import ACCEPTED_MAX, CANDIDATE_DEFAULT, Ledger
+from anabranch_hub.store import ALL_ROWS, LedgerRow, Matching
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1_000
 # Of each thing that rows have in common; a screen holds them all.
 STATS_LIMIT_DEFAULT = 5
+# Ids that one line names.
+NAMED_MAX = 20
 
 ROW = click.argument("row", type=click.IntRange(min=1), metavar="ID")
 
@@ -55,9 +56,9 @@ async def list_merges(
     """
     wanted = matching(**filters)
     found: list[tuple[str, LedgerRow]] = []
-    async with reach.store(invocation) as store:
-        for name in await _tenants(store, tenant):
-            rows = await store.merges(name, wanted, before=before, limit=limit)
+    async with reach.ledger(invocation) as ledger:
+        for name in await _tenants(ledger, tenant):
+            rows = await ledger.merges(name, wanted, before=before, limit=limit)
             found += [(name, row) for row in rows]
             if len(rows) == limit:
                 terminal.say(f"{name}: the {limit} latest; more: --tenant {name} --before {rows[-1].id}")
@@ -77,8 +78,8 @@ async def list_merges(
 @ROW
 async def show(invocation: Invocation, tenant: str, row: int) -> None:
     """Show one conflict whole: every candidate, who wrote it, when, on what basis, what was done about it."""
-    async with reach.store(invocation) as store:
-        found = await _row(store, tenant, row)
+    async with reach.ledger(invocation) as ledger:
+        found = await ledger.merge(tenant, row)
     if invocation.json:
         terminal.write_json(_json_whole(tenant, found))
         return
@@ -95,8 +96,8 @@ async def explain(invocation: Invocation, tenant: str, row: int) -> None:
     \b
     anabranch-hub merges explain acme 17
     """
-    async with reach.store(invocation) as store:
-        found = await _row(store, tenant, row)
+    async with reach.ledger(invocation) as ledger:
+        found = await ledger.merge(tenant, row)
     if invocation.json:
         explained = {"sentence": ledger_text.explanation(found), "facts": _json_whole(tenant, found)}
         terminal.write_json(explained)
@@ -124,10 +125,10 @@ async def stats(invocation: Invocation, tenant: str | None, limit: int, **filter
     anabranch-hub merges stats --tenant acme --since 7d
     """
     wanted = matching(**filters)
-    async with reach.store(invocation) as store:
+    async with reach.ledger(invocation) as ledger:
         counted = [
-            (name, await store.merge_stats(name, wanted, limit=limit))
-            for name in await _tenants(store, tenant)
+            (name, await ledger.merge_stats(name, wanted, limit=limit))
+            for name in await _tenants(ledger, tenant)
         ]
     if invocation.json:
         terminal.write_json([ledger_text.json_stats(name, each) for name, each in counted])
@@ -139,56 +140,131 @@ async def stats(invocation: Invocation, tenant: str | None, limit: int, **filter
             terminal.write(terminal.one_line(line))
 
 
+@command("accept")
+@TENANT
+@click.argument("rows", type=click.IntRange(min=1), metavar="[ID]...", nargs=-1)
+@click.option("--all-matching", is_flag=True, help="All that the filters leave, after asking.")
+@filtered("--by")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-m", "--message", default="", help="Why, for the review.")
+async def accept(
+    invocation: Invocation,
+    tenant: str,
+    rows: tuple[int, ...],
+    all_matching: bool,
+    yes: bool,
+    message: str,
+    **filters: Any,
+) -> None:
+    """Note that somebody looked at conflicts and finds them decided well. Safe to repeat.
+
+    Every acceptance is kept, with who and when, and stands in the tenant's log. A losing value can still
+    be restored afterwards.
+
+    \b
+    anabranch-hub merges accept acme 17 18 -m "as agreed with the shop"
+    anabranch-hub merges accept acme --all-matching --policy min --since 7d --unreviewed
+    """
+    wanted = matching(**filters)
+    if bool(rows) == all_matching or (rows and wanted != ALL_ROWS):
+        raise click.UsageError("which rows? Give their ids, or --all-matching with filters")
+    async with reach.ledger(invocation) as ledger:
+        numbers = sorted(set(rows)) if rows else await _numbers(ledger, tenant, wanted)
+        if all_matching and numbers and not yes:
+            _ask(invocation, f"accept {terminal.count(len(numbers), 'row')} of tenant {tenant}'s ledger?")
+        accepted = [
+            number
+            for start in range(0, len(numbers), ACCEPTED_MAX)
+            for number in await ledger.accept(tenant, numbers[start : start + ACCEPTED_MAX], message)
+        ]
+    already = sorted(set(numbers) - set(accepted))
+    if invocation.json:
+        terminal.write_json({"tenant": tenant, "accepted": accepted, "already": already})
+        return
+    ok = terminal.painted("ok", "green")
+    terminal.write(f"{ok} {terminal.count(len(accepted), 'row')} accepted{_named(accepted)}")
+    if already:
+        terminal.say(f"{terminal.count(len(already), 'row')} accepted by you before{_named(already)}")
+
+
 @command("restore")
 @TENANT
 @ROW
 @click.option(
-    "--loser",
-    type=click.IntRange(min=1),
-    default=1,
+    "--candidate",
+    type=click.IntRange(min=0),
+    default=CANDIDATE_DEFAULT,
     show_default=True,
-    help="Which of the losing values, as `merges show` counts them.",
+    help="Which one, as `merges show` numbers them; 0 is the winner.",
 )
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--recreate", is_flag=True, help="Make a document anew that was deleted since.")
 @MESSAGE
-async def restore(invocation: Invocation, tenant: str, row: int, loser: int, message: str) -> None:
+async def restore(
+    invocation: Invocation,
+    tenant: str,
+    row: int,
+    candidate: int,
+    dry_run: bool,
+    recreate: bool,
+    message: str,
+) -> None:
     """Bring a losing value back: a new change like any other, which the ledger row then names.
 
     \b
-    anabranch-hub merges restore acme 17
-    anabranch-hub merges restore acme 17 --loser 2 -m "the site was right"
+    anabranch-hub merges restore acme 17 --dry-run
+    anabranch-hub merges restore acme 17 -m "the site was right"
+    anabranch-hub merges restore acme 17 --candidate 2
     """
-    async with reach.store(invocation) as store:
-        found = await _row(store, tenant, row)
-    if loser >= len(found.candidates):
-        losers = terminal.count(len(found.candidates) - 1, "losing value")
-        raise click.UsageError(f"--loser {loser} is refused: row {row} has {losers}")
-    candidate = found.candidates[loser]
+    async with reach.ledger(invocation) as ledger:
+        done = await ledger.restore(tenant, row, candidate, message, recreate=recreate, is_trial=dry_run)
+    if done.is_standing:
+        stored = done.pair.before
+        version = 0 if stored is None else stored.version
+        if invocation.json:
+            terminal.write_json({"hub_seq": None, "documents": []})
+            return
+        ok = terminal.painted("ok", "green")
+        terminal.write(f"{ok} unchanged: candidate {candidate} stands already, version {version}")
+        terminal.say(f"to note that you looked at it: anabranch-hub merges accept {tenant} {row}")
+    elif done.written is not None:
+        tell_written(invocation, done.written, [done.pair.document])
+    elif invocation.json:
+        terminal.write_json(comparing.described(done.pair))
+    else:
+        comparing.told(done.pair)
 
-    def restored(document: DocumentId, stored: Stored | None) -> Object:
-        content = {} if stored is None or stored.head is None else stored.head
-        return check_content(document, with_candidate(content, candidate, parse_policy(found.policy)))
 
-    await edit(invocation, tenant, found.document, restored, message or f"restore row {row}", restores=row)
+async def _numbers(ledger: Ledger, tenant: str, wanted: Matching) -> list[int]:
+    """The ids of all rows that match, the lowest first."""
+    found: list[int] = []
+    while page := await ledger.merges(tenant, wanted, before=found[-1] if found else None, limit=LIMIT_MAX):
+        found += [row.id for row in page]
+    return found[::-1]
 
 
-async def _row(store: Store, tenant: str, row: int) -> LedgerRow:
-    found = await store.merge(check_tenant(tenant), row)
-    if found is None:
-        raise LedgerRowUnknown(tenant, row)
-    return found
+def _ask(invocation: Invocation, question: str) -> None:
+    """Go on only if the operator says yes. Raises UsageError where nobody can be asked, Abort."""
+    if invocation.json or not terminal.is_terminal(sys.stdin):
+        raise click.UsageError(f"{question} Nobody can be asked here: add --yes")
+    click.confirm(question, abort=True, err=True)
+
+
+def _named(numbers: Sequence[int]) -> str:
+    """The first of the ids, and that there are more."""
+    shown = " ".join(str(number) for number in numbers[:NAMED_MAX])
+    return (": " if numbers else "") + shown + (" ..." if len(numbers) > NAMED_MAX else "")
 
 
 def _json_whole(tenant: str, row: LedgerRow) -> dict[str, Any]:
     return {**ledger_text.json_row(tenant, row), "reviews": ledger_text.json_reviews(row)}
 
 
-async def _tenants(store: Store, tenant: str | None) -> list[str]:
-    if tenant is not None:
-        return [check_tenant(tenant)]
-    return [each.name for each in await store.tenants()]
+async def _tenants(ledger: Ledger, tenant: str | None) -> list[str]:
+    return await ledger.tenants() if tenant is None else [check_tenant(tenant)]
 
 
-for each in (list_merges, show, explain, restore, stats):
+for each in (list_merges, show, explain, accept, restore, stats):
     merges.add_command(each)
 
 COMMANDS = {"merges": merges}

@@ -14,6 +14,7 @@ import click
 from anabranch_hub.cli.invocation import DATA_DIR_VARIABLE, Invocation
 from anabranch_hub.errors import StoreUnavailable
 from anabranch_hub.operations import whereabouts
+from anabranch_hub.operations.ledger import Ledger, OwnLedger
 from anabranch_hub.settings import POSTGRES_VARIABLE, postgres_setting
 from anabranch_hub.store import Store
 
@@ -32,6 +33,13 @@ async def store(invocation: Invocation) -> AsyncIterator[Store]:
         yield opened
     finally:
         await opened.close()
+
+
+@asynccontextmanager
+async def ledger(invocation: Invocation) -> AsyncIterator[Ledger]:
+    """The ledgers, as seen by who acts. Raises what `store` raises."""
+    async with store(invocation) as opened:
+        yield OwnLedger(opened, invocation.author)
 
 
 def located(invocation: Invocation) -> tuple[Path | None, str]:

@@ -1,4 +1,4 @@
-"""What a batch leaves in the transparency log: a leaf for each change and one for each ledger row.
+"""What a batch leaves in the transparency log: a leaf for each change, ledger row and review of one.
 
 Who, when and what is said in clear. Whatever depends on a value stands behind a salted commitment,
 hashes of values too: a value that can be guessed could be tried against them, so that erasing it
@@ -16,13 +16,18 @@ from anabranch_sync.value import Json
 
 from anabranch_hub.store.auditing import Act, sealed
 from anabranch_hub.store.decision import Batch, DecidedChange, DecidedConflict, Step
+from anabranch_hub.store.reviews import Restoration, restored_act
 
 
-def decided_acts(batch: Batch, candidates: Sequence[Sequence[Mapping[str, Json]]]) -> Iterator[Act]:
+def decided_acts(
+    batch: Batch, candidates: Sequence[Sequence[Mapping[str, Json]]], restored: Sequence[Restoration]
+) -> Iterator[Act]:
     """The acts of a batch in the order of their positions.
 
-    `candidates` are those of each of its conflicts, as the ledger keeps them.
+    `candidates` are those of each of its conflicts, as the ledger keeps them; `restored` are reviews that
+    its changes are.
     """
+    reviews = {each.hub_seq: restored_act(each) for each in restored}
     steps: dict[HubSeq, list[Step]] = {}
     for step in batch.steps:
         steps.setdefault(step.hub_seq, []).append(step)
@@ -31,6 +36,8 @@ def decided_acts(batch: Batch, candidates: Sequence[Sequence[Mapping[str, Json]]
         conflicts.setdefault(conflict.hub_seq, []).append(_conflict(conflict, recorded))
     for each in batch.changes:
         yield _change(each, steps.get(each.hub_seq, ()))
+        if review := reviews.get(each.hub_seq):
+            yield review
         yield from conflicts.get(each.hub_seq, ())
 
 

@@ -36,7 +36,7 @@ from anabranch_hub.store.news import CHANNEL, moved_payload
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.quarantining import recorded_violations, stored_aside
 from anabranch_hub.store.records import Aside, HubWrite, Push, Replica, Written, address
-from anabranch_hub.store.reviews import restorations
+from anabranch_hub.store.reviews import Restoration, restorations, review_columns
 
 # Merging this many bytes takes a few milliseconds; beyond it the event loop is left to others.
 INLINE_BYTES_MAX = 16 * 1024
@@ -74,8 +74,9 @@ class Decider:
             if batch.changes:
                 candidates = _candidates(batch.conflicts, await _writes(session, batch))
                 columns["save_merges"] = _ledger_columns(batch.conflicts, candidates)
-                columns["review_merges"] = await restorations(session, batch)
-                leaves = await worked(_leaves, tenant, end, batch, candidates, now_ms)
+                restored = await restorations(session, batch)
+                columns["review_merges"] = review_columns(restored)
+                leaves = await worked(_leaves, tenant, end, batch, candidates, restored, now_ms)
                 await self._write(session, tenant, batch, columns, leaves)
             elif pushed := [each.entries[0].dot.incarnation for each in requests if isinstance(each, Push)]:
                 async with session.committing():
@@ -349,9 +350,10 @@ def _leaves(
     end: LogEnd,
     batch: Batch,
     candidates: Sequence[Sequence[Mapping[str, Json]]],
+    restored: Sequence[Restoration],
     now_ms: int,
 ) -> Appended:
-    return appended(tenant, end, list(decided_acts(batch, candidates)), now_ms)
+    return appended(tenant, end, list(decided_acts(batch, candidates, restored)), now_ms)
 
 
 def _ledger_columns(

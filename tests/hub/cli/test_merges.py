@@ -214,15 +214,144 @@ def test_a_losing_value_is_restored_in_one_command_and_the_row_names_it(
     told = hub.ok("merges", "show", disputed, str(row["id"]))
     assert f"candidate 1 restored, position {written['hub_seq']}, by {AUTHOR}" in told
     explained = hub.ok("merges", "explain", disputed, str(row["id"]))
-    assert f'UTC {AUTHOR} restored "warm" (restore row {row["id"]}).' in explained
+    assert f'UTC {AUTHOR} restored "warm" (restore candidate 1 of' in explained
     assert hub.json("merges", "list", "--tenant", disputed, "--waiting") == []
 
 
-def test_a_loser_that_is_not_there_is_refused(hub: RunningHub, disputed: str) -> None:
-    ran = hub.run("merges", "restore", disputed, "1", "--loser", "2")
+@pytest.fixture
+def contested(hub: RunningHub, tenant: str) -> str:
+    """The same in a tenant of the test's own."""
+    hub.ok("set", tenant, "system/schemas", "", SCHEMA, "--key", "router")
+    hub.ok("set", tenant, "acme/prod/router", "", '{"model": "a", "cap": 100, "tone": "plain"}')
+    asyncio.run(_push_what_never_saw_the_hub(hub, tenant))
+    return tenant
+
+
+def _row(hub: RunningHub, tenant: str, path: str) -> int:
+    (row,) = hub.json("merges", "list", "--tenant", tenant, "--path", path)
+    number: int = row["id"]
+    return number
+
+
+def test_a_candidate_that_is_not_there_is_refused(hub: RunningHub, disputed: str) -> None:
+    ran = hub.run("merges", "restore", disputed, "1", "--candidate", "2")
     assert ran.code == 2
-    assert "row 1 has 1 losing value" in ran.err
+    assert "row 1 has no candidate 2: it has 0 (the winner) to 1" in ran.err
     assert hub.run("merges", "restore", disputed, "99").code == 3
+
+
+def test_a_trial_shows_what_a_restoration_would_change_and_changes_nothing(
+    hub: RunningHub, contested: str
+) -> None:
+    # given
+    row = str(_row(hub, contested, "/cap"))
+
+    # when
+    told = hub.ok("merges", "restore", contested, row, "--dry-run")
+    as_json = hub.json("merges", "restore", contested, row, "--dry-run")
+
+    # then
+    assert "50" in told
+    assert "100" in told
+    assert as_json["patch"] == [{"op": "replace", "path": "/cap", "value": 100}]
+    assert hub.json("get", contested, "acme/prod/router", "/cap")["value"] == 50
+    assert hub.json("merges", "show", contested, row)["reviews"] == []
+
+
+def test_the_winner_can_be_brought_back_too_and_what_stands_is_left_alone(
+    hub: RunningHub, contested: str
+) -> None:
+    # given
+    row = str(_row(hub, contested, "/cap"))
+    hub.ok("merges", "restore", contested, row)
+    assert hub.json("get", contested, "acme/prod/router", "/cap")["value"] == 100
+
+    # when
+    again = hub.ok("merges", "restore", contested, row)
+    hub.ok("merges", "restore", contested, row, "--candidate", "0", "-m", "no, the shop's")
+
+    # then
+    assert again == "ok unchanged: candidate 1 stands already, version 3\n"
+    assert hub.json("get", contested, "acme/prod/router", "/cap")["value"] == 50
+    reviews = hub.json("merges", "show", contested, row)["reviews"]
+    assert [(each["what"], each["candidate"], each["note"]) for each in reviews] == [
+        ("restored", 1, f"restore candidate 1 of ledger row {row}"),
+        ("restored", 0, "no, the shop's"),
+    ]
+
+
+def test_a_deleted_document_is_made_anew_only_when_asked(hub: RunningHub, contested: str) -> None:
+    # given
+    row = str(_row(hub, contested, "/cap"))
+    hub.ok("delete", contested, "acme/prod/router")
+
+    # when
+    refused = hub.run("merges", "restore", contested, row)
+    hub.ok("merges", "restore", contested, row, "--recreate")
+
+    # then
+    assert refused.code == 5
+    assert "acme/prod/router/config is deleted" in refused.err
+    assert "--recreate" in refused.err
+    assert json.loads(hub.ok("get", contested, "acme/prod/router")) == {"cap": 100}
+
+
+def test_rows_are_accepted_once_by_each_who_looks(hub: RunningHub, contested: str) -> None:
+    # given
+    waiting, capped = _row(hub, contested, "/tone"), _row(hub, contested, "/cap")
+
+    # when
+    first = hub.json("merges", "accept", contested, str(waiting), str(capped), "-m", "as agreed")
+    again = hub.json("merges", "accept", contested, str(capped))
+    other = hub.json("merges", "accept", contested, str(capped), "--author", "Grace")
+
+    # then
+    assert first == {"tenant": contested, "accepted": sorted([waiting, capped]), "already": []}
+    assert again == {"tenant": contested, "accepted": [], "already": [capped]}
+    assert other["accepted"] == [capped]
+    assert hub.json("merges", "list", "--tenant", contested, "--waiting") == []
+    (counted,) = hub.json("merges", "stats", "--tenant", contested)
+    assert (counted["reviewed"], counted["unreviewed"]) == (2, 1)
+    reviews = hub.json("merges", "show", contested, str(capped))["reviews"]
+    assert [(each["what"], each["reviewer"], each["note"]) for each in reviews] == [
+        ("accepted", AUTHOR, "as agreed"),
+        ("accepted", "Grace", ""),
+    ]
+    assert "accepted by Grace" in hub.ok("merges", "list", "--tenant", contested)
+    assert f"UTC {AUTHOR} accepted that (as agreed); on" in hub.ok(
+        "merges", "explain", contested, str(capped)
+    )
+
+
+def test_what_was_accepted_can_still_be_restored(hub: RunningHub, contested: str) -> None:
+    row = str(_row(hub, contested, "/cap"))
+    hub.ok("merges", "accept", contested, row)
+    hub.ok("merges", "restore", contested, row)
+    assert hub.json("merges", "accept", contested, row)["accepted"] == [int(row)]
+    reviews = hub.json("merges", "show", contested, row)["reviews"]
+    assert [each["what"] for each in reviews] == ["accepted", "restored", "accepted"]
+
+
+def test_all_that_match_are_accepted_after_asking(hub: RunningHub, contested: str) -> None:
+    # when
+    unasked = hub.run("merges", "accept", contested, "--all-matching", "--path", "/cap")
+    told = hub.ok("merges", "accept", contested, "--all-matching", "--edge", "store-1", "--yes")
+
+    # then
+    assert unasked.code == 2
+    assert "accept 1 row of tenant" in unasked.err
+    assert "--yes" in unasked.err
+    assert told == "ok 3 rows accepted: 1 2 3\n"
+    assert hub.json("merges", "list", "--tenant", contested, "--unreviewed") == []
+
+
+def test_which_rows_are_to_be_accepted_must_be_said_in_one_way(hub: RunningHub, contested: str) -> None:
+    for arguments in ((), ("1", "--all-matching"), ("1", "--path", "/cap"), ("--path", "/cap")):
+        assert hub.run("merges", "accept", contested, *arguments).code == 2
+    unknown = hub.run("merges", "accept", contested, "1", "99")
+    assert unknown.code == 3
+    assert "has no row 99" in unknown.err
+    assert hub.json("merges", "show", contested, "1")["reviews"] == []
 
 
 @pytest.mark.parametrize(

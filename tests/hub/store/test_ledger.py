@@ -1,6 +1,10 @@
 """The ledger holds every concurrent write that was decided, with who, when, and by which rule."""
 
+import json
+
+import psycopg
 import pytest
+from anabranch_hub.errors import LedgerRowUnknown, LogUnwritable
 from anabranch_hub.store import Edit, Matching, Store
 from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, Dot, document_id
@@ -146,3 +150,73 @@ async def test_no_name_of_a_field_keeps_a_conflict_out_of_the_ledger(store: Stor
 
     [row] = await store.merges(tenant)
     assert row.policy == "union:\N{SYMBOL FOR NULL}"
+
+
+async def test_every_review_has_its_leaf_in_the_log(store: Store, tenant: str, query: Query) -> None:
+    # given
+    one, two = await enrolled(store, tenant, "e1"), await enrolled(store, tenant, "e2")
+    for edge in (one, two):
+        edge.record([(ROUTER, place("a"), edge.edge)])
+        await edge.push()
+
+    # when
+    accepted = await store.accept(tenant, [1], reviewer="olga", note="fine")
+    repeated = await store.accept(tenant, [1], reviewer="olga")
+    await store.write(tenant, [Edit(ROUTER, {"a": "e1"})], author="pete", message="no", restores=1)
+    await store.write(tenant, [Edit(ROUTER, {"a": "else"})], author="pete", message="", restores=1)
+
+    # then
+    assert (accepted, repeated) == ([1], [])
+    row = await store.merge(tenant, 1)
+    assert row is not None
+    loser = next(number for number, each in enumerate(row.candidates) if each.value == "e1")
+    assert [(each.what, each.candidate, each.reviewer, each.note, each.hub_seq) for each in row.reviews] == [
+        ("accepted", None, "olga", "fine", 2),
+        ("restored", loser, "pete", "no", 3),
+        ("restored", None, "pete", "", 4),
+    ]
+    leaves = [
+        json.loads(str(event))
+        for (event,) in query("SELECT convert_from(event, 'UTF8') FROM audit_leaves ORDER BY leaf")
+    ]
+    reviews = [each["data"] for each in leaves if each["type"] == "io.anabranch.ledger.reviewed"]
+    assert [(each["what"], each["author"], each["merge"]) for each in reviews] == [
+        ("accepted", "olga", 1),
+        ("restored", "pete", 1),
+        ("restored", "pete", 1),
+    ]
+    assert [each.get("candidate") for each in reviews] == [None, loser, None]
+    assert "fine" not in str(reviews)
+
+
+async def test_a_review_that_cannot_be_logged_is_not_made(
+    store: Store, tenant: str, postgres_dsn: str
+) -> None:
+    # given
+    one, two = await enrolled(store, tenant, "e1"), await enrolled(store, tenant, "e2")
+    for edge in (one, two):
+        edge.record([(ROUTER, place("a"), edge.edge)])
+        await edge.push()
+    with psycopg.connect(postgres_dsn) as connection:
+        connection.execute(f"DROP TABLE tenant_{tenant}.audit_leaves".encode())
+
+    # when
+    with pytest.raises(LogUnwritable):
+        await store.accept(tenant, [1], reviewer="olga", note="fine")
+
+    # then
+    row = await store.merge(tenant, 1)
+    assert row is not None
+    assert (row.reviewed_by, row.reviews) == ("", ())
+
+
+async def test_rows_that_are_not_there_are_named_and_nothing_is_accepted(store: Store, tenant: str) -> None:
+    one, two = await enrolled(store, tenant, "e1"), await enrolled(store, tenant, "e2")
+    for edge in (one, two):
+        edge.record([(ROUTER, place("a"), edge.edge)])
+        await edge.push()
+
+    with pytest.raises(LedgerRowUnknown, match="has no row 7"):
+        await store.accept(tenant, [7, 1, 9], reviewer="olga")
+
+    assert await store.merges(tenant, Matching(reviewed=True)) == []

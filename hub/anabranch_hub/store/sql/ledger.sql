@@ -123,7 +123,7 @@ WHERE m.id = last.merge
 
 -- name: reviewing
 -- Rows to be accepted, and whether this reviewer has done so since anything was restored.
-SELECT m.id, EXISTS (
+SELECT m.id, m.document_id, EXISTS (
     SELECT FROM {tenant}.reviews r WHERE r.merge = m.id AND r.what = 'accepted' AND r.reviewer = %(reviewer)s
         AND NOT EXISTS (
             SELECT FROM {tenant}.reviews later
