@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from anabranch.client import ChangeBuilder, Client, default_path, open
     from anabranch.errors import AnabranchError
-    from anabranch.readings import Changed, Committed, Reading, State, Status
+    from anabranch.history import At
+    from anabranch.readings import Changed, Committed, Difference, Reading, State, Status
 
 __all__ = [
     "AnabranchError",
+    "At",
     "ChangeBuilder",
     "Changed",
     "Client",
     "Committed",
+    "Difference",
     "Reading",
     "State",
     "Status",
@@ -33,10 +36,12 @@ __all__ = [
 # Ctrl-C, or a question for its version, before the store and its libraries are loaded.
 _HOMES = {
     "AnabranchError": "errors",
+    "At": "history",
     "ChangeBuilder": "client",
     "Changed": "readings",
     "Client": "client",
     "Committed": "readings",
+    "Difference": "readings",
     "Reading": "readings",
     "State": "readings",
     "Status": "readings",

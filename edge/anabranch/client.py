@@ -23,14 +23,17 @@ from typing import TypeAlias
 
 from anabranch_sync.document import at
 from anabranch_sync.ids import DocumentId, document_id
-from anabranch_sync.path import Path, parse_pointer, render_pointer
+from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
 from anabranch_sync.pull import Notice
+from anabranch_sync.reference import Reference
 from anabranch_sync.value import Json, check
 
+from anabranch import history
 from anabranch.change_builder import Delete, Draft, Patch, Set, Step, edits, take
 from anabranch.errors import Denied, NotFound, NothingCached
+from anabranch.history import At
 from anabranch.patching import check_patch
-from anabranch.readings import Changed, Committed, Reading, State, Status, age_s, state_of
+from anabranch.readings import Changed, Committed, Difference, Reading, State, Status, age_s, state_of
 from anabranch.replica import Heard, Listed, LogLine, Refused, Replica, Visible
 
 # Named here because inside `Client`, `list` is its method.
@@ -82,12 +85,16 @@ class Client:
 
     # Reading.
 
-    def get(self, namespace: str, path: str = "", *, key: str = "config") -> Reading:
+    def get(self, namespace: str, path: str = "", *, key: str = "config", at: At | None = None) -> Reading:
         """The value at the JSON Pointer `path` (default: the whole document).
 
-        Objects and lists are the caller's own copy. Raises NotFound, NothingCached, InvalidInput,
+        With `at` as it stood: a version (17), a position ("@204"), a datetime, or an age ("2h"). A time
+        means what the hub had confirmed here by then. Objects and lists are the caller's own copy.
+        Raises NotFound (StateUnknown: this replica never had that state), NothingCached, InvalidInput,
         ReplicaCorrupt.
         """
+        if at is not None:
+            return self._read_past(document_id(namespace, key), parse_pointer(path), history.reference(at))
         place = (namespace, path, key)
         view = self.replica.look()
         remembered = self._remembered.get(place)
@@ -107,6 +114,12 @@ class Client:
     def log(self, namespace: str, *, key: str = "config") -> Log:
         """What this replica knows of a document's past, oldest first; what waits comes last."""
         return self.replica.history(document_id(namespace, key))
+
+    def diff(
+        self, namespace: str, first: At | None = None, second: At | None = None, *, key: str = "config"
+    ) -> Difference:
+        """Two states of a document, by default the one before the last and the last. Raises as `get`."""
+        return history.difference(self.replica, document_id(namespace, key), first, second)
 
     def conflicts(self) -> Notices:
         """Conflicts in which this edge took part, as the hub decided them."""
@@ -192,6 +205,35 @@ class Client:
         """Delete what is at `path` (default: the document). Raises as `set`, and NotFound."""
         return self._commit([_delete_step(namespace, path, key, if_version)], message, author, 0)
 
+    def rollback(
+        self, namespace: str, to: At, *, key: str = "config", message: str = "", author: str | None = None
+    ) -> Committed:
+        """Write a document's values of the past again, as a new change, whatever stands now.
+
+        It says to what it goes back, before `message`. Raises as `get` with `at`, and as `set`.
+        """
+        meant = history.reference(to)
+        changes = history.rollback(self.replica, document_id(namespace, key), meant)
+        return self._commit(_restoring(changes), history.said(meant, message), author, 0)
+
+    def rollback_below(
+        self,
+        prefix: str,
+        to: At,
+        *,
+        keep_new: bool = False,
+        message: str = "",
+        author: str | None = None,
+    ) -> Committed:
+        """`rollback` of all documents at or below a namespace in one change, all of them or none.
+
+        Documents that were not there then are deleted, unless `keep_new`. Raises as `rollback`, and
+        ChangeTooLarge.
+        """
+        meant = history.moment(to)
+        changes = history.rollback_below(self.replica, prefix, meant, keep_new=keep_new)
+        return self._commit(_restoring(changes), history.said(meant, message), author, 0)
+
     def change(self, message: str = "", *, author: str | None = None, restores: int = 0) -> "ChangeBuilder":
         """Several writes as one change: committed when the block ends, dropped if it raises.
 
@@ -238,6 +280,15 @@ class Client:
             self._remembered.clear()
         self._remember(place, view, reading, packed, heard)
         return reading if packed is None else _with(reading, marshal.loads(packed))
+
+    def _read_past(self, document: DocumentId, path: Path, reference: Reference) -> Reading:
+        stood = history.past(self.replica, document, reference)
+        if stood.content is None:
+            raise NotFound(document, reason=f"at {reference} it was deleted")
+        heard = self.replica.link()
+        pending = int(stood.hub_seq is None)
+        reading = self._reading(document, path, Visible(stood.content, stood.version, pending), heard)
+        return _with(reading, check(reading.value))
 
     def _remember(
         self, place: tuple[str, str, str], view: int, reading: Reading, packed: bytes | None, heard: Heard
@@ -385,6 +436,13 @@ def _again(reading: Reading, value: Json, age: float | None, state: State) -> Re
     return Reading(
         reading.document, reading.path, value, reading.version, reading.pending, reading.source, age, state
     )
+
+
+def _restoring(changes: Sequence[Difference]) -> list[Step]:
+    return [
+        Delete(each.document, ROOT) if each.after is None else Set(each.document, ROOT, each.after)
+        for each in changes
+    ]
 
 
 def _set_step(namespace: str, path: str, value: object, key: str, if_version: int | None) -> Set:

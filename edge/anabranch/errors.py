@@ -4,6 +4,7 @@
 
     AnabranchError                  (anabranch_sync.errors) the root; `exit_code` is what the CLI returns
     ├── NotFound                3   no such document, or nothing at that path in it
+    │   └── StateUnknown            a state of the past that this replica never had, or keeps no more
     ├── NothingCached           7   nothing there, and this replica has never heard from its hub
     ├── Denied                  4   a write outside the edge's scope or into an operators' layer
     ├── PreconditionFailed      5   the document is not what the write demands; nothing was changed
@@ -60,6 +61,7 @@ __all__ = [
     "ReplicaMissing",
     "ReplicaTooNew",
     "ReplicaUnwritable",
+    "StateUnknown",
     "StorageFailed",
     "VersionMismatch",
 ]
@@ -75,6 +77,18 @@ class NotFound(AnabranchError):
         self.path = path
         where = f"{document} has nothing at {path}" if path else f"{document} does not exist"
         super().__init__(f"{where}: {reason}" if reason else where)
+
+
+class StateUnknown(NotFound):
+    """A state of the past that this replica never had, or keeps no more. `near` names some that it has."""
+
+    def __init__(self, document: DocumentId, asked: str, near: tuple[str, ...]) -> None:
+        super().__init__(document)
+        self.asked = asked
+        self.near = near
+        has = f"it has {', '.join(near)}" if near else "it has none"
+        message = f"{asked} of {document} is not known to this replica ({has}): the hub knows every version"
+        self.args = (message,)
 
 
 class NothingCached(AnabranchError):

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, DocumentId
 from anabranch_sync.value import Json
+from anabranch_sync.version import Patch, patches
 
 from anabranch.replica import Heard, Link
 
@@ -56,6 +58,25 @@ class Changed:
 
     document: DocumentId
     reading: Reading | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two states of a document; None: it was not there, or deleted."""
+
+    document: DocumentId
+    before: Object | None
+    after: Object | None
+
+    @property
+    def patch(self) -> Patch:
+        """What leads from `before` to `after` (RFC 6902)."""
+        return patches(self.before, self.after)[0]
+
+    @property
+    def inverse(self) -> Patch:
+        """What leads back."""
+        return patches(self.before, self.after)[1]
 
 
 @dataclass(frozen=True, slots=True)

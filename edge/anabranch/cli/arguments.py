@@ -42,6 +42,9 @@ PREFIX: Decorator = click.argument("prefix", default="", shell_complete=_namespa
 KEY: Decorator = click.option(
     "--key", default="config", show_default=True, help="Which document of the namespace."
 )
+AT: Decorator = click.option(
+    "--at", metavar="REF", help="As it stood: a version (17), a position (@204), a time or an age (2h, 7d)."
+)
 MESSAGE: Decorator = click.option("-m", "--message", default="", help="Why, for the history.")
 IF_VERSION: Decorator = click.option(
     "--if-version",

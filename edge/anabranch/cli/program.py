@@ -23,6 +23,8 @@ _MODULES = {
     "import": "moving",
     "export": "moving",
     "log": "reading",
+    "diff": "past",
+    "rollback": "past",
     "status": "looking",
     "sync": "linking",
     "agent": "linking",

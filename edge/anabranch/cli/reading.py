@@ -4,15 +4,15 @@ import itertools
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import click
-from anabranch_sync.ids import HUB_INCARNATION
+from anabranch_sync.ids import HUB_INCARNATION, document_id
 
 from anabranch.cli import terminal
-from anabranch.cli.arguments import KEY, NAMESPACE, POINTER, PREFIX, checked_prefix
+from anabranch.cli.arguments import AT, KEY, NAMESPACE, POINTER, PREFIX, checked_prefix
 from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import NotFound, NothingCached
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from anabranch.replica import LogLine
 
 KEYS_SHOWN_MAX = 5
+VERSIONS_SHOWN_MAX = 10
 
 
 @command("get")
@@ -29,19 +30,22 @@ KEYS_SHOWN_MAX = 5
 @POINTER
 @KEY
 @click.option("--raw", is_flag=True, help="Print a string as it is, without quotes.")
-def get(invocation: Invocation, namespace: str, pointer: str, key: str, raw: bool) -> None:
+@AT
+def get(invocation: Invocation, namespace: str, pointer: str, key: str, raw: bool, at: str | None) -> None:
     """Print a document, or a value in it, as JSON.
 
     POINTER is a JSON Pointer (RFC 6901). On a terminal, or with -v, a line on standard error tells
-    version, source, age and state.
+    version, source, age and state. With --at it is read as it stood: what this replica has passed
+    through is known here, also offline.
 
     \b
     anabranch get acme/prod/router
     anabranch get acme/prod/router /limits/requests
+    anabranch get acme/prod/router --at 2h
     """
     with invocation.open() as client:
         try:
-            reading = client.get(namespace, pointer, key=key)
+            reading = client.get(namespace, pointer, key=key, at=at)
         except (NotFound, NothingCached) as error:
             for hint in _meant(client, error):
                 error.add_note(hint)
@@ -98,6 +102,7 @@ def log(invocation: Invocation, namespace: str, key: str) -> None:
         lines = client.log(namespace, key=key)
         if not lines:
             client.get(namespace, key=key)  # says better than an empty answer why there is none
+        readable = [str(each.version) for each in client.replica.known(document_id(namespace, key))]
     if invocation.json:
         terminal.write_json([_logged(line) for line in lines])
         return
@@ -113,6 +118,8 @@ def log(invocation: Invocation, namespace: str, key: str) -> None:
     ]
     for shown in terminal.columns(rows, heading=("VERSION", "FATE", "WRITTEN", "AUTHOR", "MESSAGE")):
         terminal.write(shown)
+    if readable:
+        terminal.say(f"to be read here with --at: version {_listed(readable)}")
 
 
 @command("watch")
@@ -135,6 +142,12 @@ def watch(invocation: Invocation, prefix: str, timeout_s: float | None, count: i
             else:
                 terminal.write(_watched_line(changed))
             terminal.flush()
+
+
+def _listed(versions: Sequence[str]) -> str:
+    """The latest few of the versions: ``3``, ``1, 2, 5``."""
+    left_out = "... " if len(versions) > VERSIONS_SHOWN_MAX else ""
+    return left_out + ", ".join(versions[-VERSIONS_SHOWN_MAX:])
 
 
 def described(reading: "Reading") -> dict[str, object]:
@@ -165,6 +178,8 @@ def _meant(client: "Client", error: NotFound | NothingCached) -> Iterator[str]:
         return
     document = error.document
     known = [each.document for each in client.list()]
+    if document in known:  # it is here, and was not there when it was asked for
+        return
     keys = [each.key for each in known if each.namespace == document.namespace]
     close = get_close_matches(document.namespace, {each.namespace for each in known}, n=1)
     # `list` prints whole addresses, which are easily taken for namespaces.

@@ -1,8 +1,9 @@
 """The edge's replica: one durable copy of a scope in one SQLite file.
 
 `store` holds `Replica`; `commit` writes, `apply` and `exchange` talk with the hub, `log` keeps what
-was seen of its log, `show` merges the outbox into what readers see, `shelf` keeps it in memory,
-`looking` lists; `file` is the only module that knows sqlite3, `queries.sql` and `schema/` hold the SQL.
+was seen of its log, `show` merges the outbox into what readers see, `shelf` keeps it in memory, `past`
+keeps what stood before, `looking` lists; `file` is the only module that knows sqlite3, `queries.sql`
+and `schema/` hold the SQL.
 """
 
 from anabranch.replica.commit import Read
@@ -11,9 +12,11 @@ from anabranch.replica.facts import (
     Facts,
     Fate,
     Heard,
+    Known,
     Link,
     Listed,
     LogLine,
+    Past,
     Refused,
     Visible,
 )
@@ -25,10 +28,12 @@ __all__ = [
     "Facts",
     "Fate",
     "Heard",
+    "Known",
     "Link",
     "Listed",
     "LogLine",
     "LogState",
+    "Past",
     "Read",
     "Refused",
     "Replica",

@@ -15,6 +15,7 @@ from anabranch_sync.pull import Outcome, Pull, Result, fold
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.facts import Fate
 from anabranch.replica.file import Connection
+from anabranch.replica.past import STEPS_BYTES_MAX, put_step
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import (
     Position,
@@ -132,11 +133,16 @@ class _Application:
         if self.pull.whole:
             total = ScopeDigest()
             self.connection.execute(SQL["drop_confirmed"])
+            self.connection.execute(SQL["drop_steps"])
         for document, state in changed.items():
-            after = digest(document, rebuild(state.registers))
-            total = total.replaced(self.confirmed[document][1], after)
+            before, after = self.confirmed[document], digest(document, rebuild(state.registers))
+            total = total.replaced(before[1], after)
+            if before[0].version:  # what comes for the first time has nothing before it
+                after_seq, row = self.pull.after.hub_seq, self.rows[document]
+                put_step(self.connection, document, row, before, state, after_seq, self.now_ms)
             put_confirmed(self.connection, document, self.rows[document], state, after)
             self.confirmed[document] = (state, after)
+        self.connection.execute(SQL["trim_steps"], (STEPS_BYTES_MAX,))
         return total
 
     def _take_out(self, decided: list[Entry]) -> None:

@@ -84,6 +84,30 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A state of a document that can be read here.
+
+    It was confirmed at position `hub_seq` and stood at least until `until_seq`; `hub_seq` is None for a
+    state that waits for the hub. Readers here have seen it since `since_ms`, the oldest since its writer
+    wrote it.
+    """
+
+    version: int
+    hub_seq: HubSeq | None
+    since_ms: int
+    until_seq: HubSeq
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A document as it stood; content None: deleted. `hub_seq` None: the hub had not confirmed it."""
+
+    content: Object | None
+    version: int
+    hub_seq: HubSeq | None
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """An own change that the hub refused, whole, so that nothing anyone wrote is lost."""
 

@@ -15,6 +15,7 @@ from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.facts import Facts, Fate, Heard, Listed, LogLine, Refused
 from anabranch.replica.file import Connection, ReplicaFile
 from anabranch.replica.log import log_state
+from anabranch.replica.past import check
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import Rot, confirmed_body, entry, position, shown, unpack_notice
 from anabranch.replica.show import Decoded, visible_state
@@ -107,6 +108,7 @@ def verify(connection: Connection, policies: Policies, rot: Rot) -> list[Replica
             state, seen = confirmed_body(connection, document, row, rot)
             if digest(document, rebuild(state.registers)) != seen:
                 raise rot.at(str(document))
+            check(connection, document, rot)
             total = total.replaced(0, seen)
         except ReplicaCorrupt as error:
             found.append(error)

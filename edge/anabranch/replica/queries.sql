@@ -197,3 +197,16 @@ DELETE FROM log;
 
 -- forget_refusals: and nothing is held against it
 DELETE FROM log_refusals;
+
+-- put_step: the way back from a confirmed content, numbered by the bytes of all so far
+INSERT INTO steps (id, document, checksum, body)
+SELECT coalesce(max(id), 0) + :bytes, :document, :checksum, :body FROM steps;
+
+-- steps: the ways back from a document's content, oldest first
+SELECT checksum, body FROM steps WHERE document = ? ORDER BY id;
+
+-- trim_steps: keep the newest bytes; the hub keeps all
+DELETE FROM steps WHERE id <= (SELECT max(id) FROM steps) - ?;
+
+-- drop_steps: everything is confirmed anew, and nothing leads back from that
+DELETE FROM steps;

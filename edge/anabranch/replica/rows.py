@@ -116,7 +116,7 @@ def visible_body(
     if kept is None:
         return None
     upto, checksum, body = kept
-    if _checksum(document, body) != checksum:
+    if checksum_of(document, body) != checksum:
         raise rot.at(str(document))
     return upto, _decoded(document, body, rot)
 
@@ -127,7 +127,7 @@ def confirmed_body(connection: Connection, document: DocumentId, row: int, rot: 
     if stored is None:
         return EMPTY, 0
     digest, checksum, body = stored
-    if _checksum(document, digest + body) != checksum:
+    if checksum_of(document, digest + body) != checksum:
         raise rot.at(str(document))
     try:
         return _decoded(document, unseal(body), rot), number(digest)
@@ -141,7 +141,7 @@ def put_confirmed(
     """Store what the hub confirmed; `digest` is that of its content."""
     body = seal(encode_document(state), LEVEL_STORED)
     packed = digest_bytes(digest)
-    connection.execute(SQL["put_confirmed"], (row, packed, _checksum(document, packed + body), body))
+    connection.execute(SQL["put_confirmed"], (row, packed, checksum_of(document, packed + body), body))
 
 
 def put_visible(
@@ -149,7 +149,7 @@ def put_visible(
 ) -> None:
     """Keep what readers see with the outbox merged up to `upto`."""
     body = encode_document(state)
-    connection.execute(SQL["put_visible"], (row, upto, _checksum(document, body), body))
+    connection.execute(SQL["put_visible"], (row, upto, checksum_of(document, body), body))
 
 
 def put_entry(connection: Connection, new: Entry, chain: bytes, now_ms: int) -> None:
@@ -211,6 +211,7 @@ def _checked(body: bytes) -> bytes:
     return blake2b(body, digest_size=CHECKSUM_BYTES).digest()
 
 
-def _checksum(document: DocumentId, body: bytes) -> bytes:
+def checksum_of(document: DocumentId, body: bytes) -> bytes:
+    """What shows that bytes stored for a document are still those, and still that document's."""
     address = f"{document.namespace}\n{document.key}\n".encode()
     return blake2b(address + body, digest_size=CHECKSUM_BYTES).digest()

@@ -18,16 +18,17 @@ from anabranch_sync.ids import (
 )
 from anabranch_sync.policy import Policies
 from anabranch_sync.pull import Notice, Pull
+from anabranch_sync.reference import Reference
 from anabranch_sync.scope import Scope, scope
 from anabranch_sync.standing import Standing
 from anabranch_sync.witness import Witnessed
 
 from anabranch.errors import DiskFull, ReplicaCorrupt
-from anabranch.replica import exchange, log, looking
+from anabranch.replica import exchange, log, looking, past
 from anabranch.replica.agent_lock import agent_lock, agent_running
 from anabranch.replica.apply import apply
 from anabranch.replica.commit import About, Compose, Written, checked, commit
-from anabranch.replica.facts import Edit, Facts, Heard, Link, Listed, LogLine, Refused, Visible
+from anabranch.replica.facts import Edit, Facts, Heard, Known, Link, Listed, LogLine, Past, Refused, Visible
 from anabranch.replica.file import Connection, ReplicaFile, creating
 from anabranch.replica.log import LogState
 from anabranch.replica.queries import SQL
@@ -292,6 +293,27 @@ class Replica:
         """What this replica knows of the document's past, oldest first; what waits comes last."""
         with self._file.snapshot() as connection:
             return looking.history(connection, document, self._rot)
+
+    def known(self, document: DocumentId) -> list[Known]:
+        """The states of the document that can be read here, oldest first. Raises ReplicaCorrupt."""
+        with self._file.snapshot() as connection:
+            return past.known(connection, document, self._shelf.policies_in(connection), self._rot)
+
+    def read_at(self, document: DocumentId, reference: Reference) -> Past | None:
+        """The document as it stood here; None where it is known that it was not there yet.
+
+        A time means what the hub had confirmed here by then, and own changes that wait from when they
+        were written. Raises StateUnknown, ReplicaCorrupt.
+        """
+        with self._file.snapshot() as connection:
+            policies = self._shelf.policies_in(connection)
+            return past.read_at(connection, document, reference, policies, self._rot)
+
+    def every_document(self) -> list[DocumentId]:
+        """All documents that were ever here, deleted ones included, by name."""
+        with self._file.reading() as connection:
+            rows = connection.execute(SQL["all_documents"]).fetchall()
+        return sorted(DocumentId(namespace, key) for _, namespace, key in rows)
 
     def notices(self) -> list[Notice]:
         """Conflicts that concern this replica, in the order of the hub's ledger."""

@@ -9,8 +9,8 @@ from anabranch.cli.program import program
 from tests.edge.cli.conftest import Anabranch
 
 COMMANDS = [
-    "init", "get", "set", "patch", "delete", "list", "import", "export", "log", "status", "sync", "agent",
-    "watch", "conflicts", "doctor", "version", "completion",
+    "init", "get", "set", "patch", "delete", "list", "import", "export", "log", "diff", "rollback",
+    "status", "sync", "agent", "watch", "conflicts", "doctor", "version", "completion",
 ]  # fmt: skip
 
 
