@@ -18,9 +18,6 @@ import binascii
 import hashlib
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from anabranch_sync.errors import MalformedEvidence, UntrustedSignature
 
 PUBLIC_KEY_BYTES = 32
@@ -128,6 +125,10 @@ def check_signed(note: Note, key: VerifierKey) -> None:
 
 def check_signature(body: bytes, signature: bytes, key: VerifierKey) -> None:
     """Raise UntrustedSignature unless `signature` is that of `key` over `body`."""
+    # Every command of an edge comes by this module and few verify anything; this takes 12 ms to import.
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         Ed25519PublicKey.from_public_bytes(key.public).verify(signature, body)
     except (InvalidSignature, ValueError) as error:
