@@ -33,7 +33,17 @@ from anabranch.change_builder import Delete, Draft, Patch, Set, Step, edits, tak
 from anabranch.errors import Denied, NotFound, NothingCached
 from anabranch.history import At
 from anabranch.patching import check_patch
-from anabranch.readings import Changed, Committed, Difference, Reading, State, Status, age_s, state_of
+from anabranch.readings import (
+    Changed,
+    Committed,
+    Difference,
+    Reading,
+    State,
+    Status,
+    age_s,
+    log_reading,
+    state_of,
+)
 from anabranch.replica import Heard, Listed, LogLine, Refused, Replica, Visible
 
 # Named here because inside `Client`, `list` is its method.
@@ -154,6 +164,7 @@ class Client:
             conflicts=facts.notices,
             refused=facts.refused,
             digest=str(facts.digest),
+            log=log_reading(self.replica.log_state(), facts.cursor.hub_seq, now_s),
             file_bytes=facts.file_bytes,
             wal_bytes=facts.wal_bytes,
             reserve=facts.reserve,

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from anabranch_sync.document import Object
-from anabranch_sync.ids import Cursor, DocumentId
+from anabranch_sync.ids import Cursor, DocumentId, HubSeq
 from anabranch_sync.value import Json
 from anabranch_sync.version import Patch, patches
 
-from anabranch.replica import Heard, Link
+from anabranch.replica import Heard, Link, LogState
 
 # An agent hears from its hub at least every 4 minutes (pings on metered links are no further apart);
 # a minute more forgives a slow link before a reading is called stale.
@@ -80,6 +80,22 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class LogReading:
+    """What is known of the hub's transparency log; `leaves` None: no checkpoint was seen yet.
+
+    `decided_since`: changes that the hub has decided since it showed that checkpoint. `refused` says
+    why a log was last refused, `refused_since_s` since when that has been so.
+    """
+
+    leaves: int | None
+    age_s: float | None
+    decided_since: int
+    refusals: int
+    refused: str
+    refused_since_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """How the replica stands."""
 
@@ -101,9 +117,24 @@ class Status:
     conflicts: int
     refused: int
     digest: str
+    log: LogReading
     file_bytes: int
     wal_bytes: int
     reserve: bool
+
+
+def log_reading(state: LogState, hub_seq: HubSeq, now_s: float) -> LogReading:
+    """The log as a person asks about it; `hub_seq` is where the replica stands."""
+    seen = state.seen
+    last = max(state.refusals, key=lambda each: each.last_ms, default=None)
+    return LogReading(
+        leaves=None if seen is None else seen.witnessed.tree.size,
+        age_s=None if seen is None else max(0.0, now_s - seen.seen_ms / 1000),
+        decided_since=0 if seen is None else max(0, hub_seq - seen.hub_seq),
+        refusals=sum(each.times for each in state.refusals),
+        refused="" if last is None else last.reason,
+        refused_since_s=None if last is None else max(0.0, now_s - last.first_ms / 1000),
+    )
 
 
 def age_s(heard: Heard, now_s: float) -> float | None:

@@ -133,7 +133,7 @@ def verify_export(
     the first leaf in question, UntrustedSignature, MalformedEvidence.
     """
     numbered = enumerate(lines, 1)
-    head = _parsed_head(next(numbered, (1, b""))[1])
+    head = parse_head(next(numbered, (1, b""))[1])
     if key is not None and key != head.key:
         raise UntrustedSignature(str(key), f"the file names the key {head.key}")
     checkpoint = verified_checkpoint(head.note, head.key)
@@ -184,6 +184,7 @@ class _Growing:
         self._openings = 0
         self._checkpoints = 1
         self._witnessed = False
+        self._parted = False
         self._compare_with_seen()
 
     def take(self, number: int, line: bytes) -> None:
@@ -214,6 +215,11 @@ class _Growing:
             reason = f"it is missing: the file ends after {self._index} of {tree.size} leaves"
             raise BadLeaf(self._index, reason)
         self._compare(tree, "the signed checkpoint")
+        if self._parted:
+            assert self._seen is not None, "parted from what was seen"
+            size = self._seen.size
+            reason = f"the log was rewritten: the tree of {size} leaves that was seen before is another one"
+            raise BadLeaf(0, reason, size - 1)
         return Verified(
             self._head.tenant,
             self._head.key,
@@ -234,14 +240,22 @@ class _Growing:
 
     def _compare_with_seen(self) -> None:
         if self._seen is not None and self._seen.size == self._index:
-            self._compare(self._seen, f"the tree of {self._seen.size} leaves that was seen before")
-            self._witnessed = True
+            self._grow()
+            if self._frontier.root == self._seen.root:
+                self._witnessed = True
+                self._sound = self._index
+            else:
+                self._parted = True
 
     def _compare(self, tree: TreeHead, what: str) -> None:
         self._grow()
         if self._frontier.root != tree.root:
             reason = f"the leaves lead to root {self._frontier.root.hex()}, {what} has {tree.root.hex()}"
-            raise BadLeaf(self._sound, reason, max(self._sound, self._index - 1))
+            last = self._index - 1
+            if self._parted and self._seen is not None:
+                # What was seen is one of the log's own trees, so the leaves were bent before its end.
+                last = min(last, self._seen.size - 1)
+            raise BadLeaf(self._sound, reason, max(self._sound, last))
         self._sound = self._index
 
     def _grow(self) -> None:
@@ -263,7 +277,8 @@ def _parsed_openings(index: int, parsed: Any) -> tuple[ValueOpening, ...]:
     return tuple(result)
 
 
-def _parsed_head(line: bytes) -> ExportHead:
+def parse_head(line: bytes) -> ExportHead:
+    """What the first line of an export says, nothing verified. Raises MalformedEvidence."""
     try:
         if len(line) > LINE_BYTES_MAX:
             raise MalformedEvidence("export", f"its first line is over {LINE_BYTES_MAX} bytes")

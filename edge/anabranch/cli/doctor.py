@@ -144,6 +144,10 @@ def _exchange(status: "Status") -> Check:
         hint = "stop the agent if one runs; anabranch sync asks again and tells why"
         found = f"the hub said no to this edge when it was asked last; {waiting}"
         return Check("agent", Verdict.FAIL, found, hint, ExitCode.DENIED)
+    if status.link == "distrusted":
+        hint = "keep what anabranch audit show prints and show it to the hub's operator"
+        found = f"this edge refuses the hub's log: {status.log.refused}; {waiting}"
+        return Check("agent", Verdict.FAIL, found, hint, ExitCode.UNVERIFIED)
     unsent_s = status.oldest_unsent_s
     if unsent_s is not None:
         waiting += f", the oldest for {terminal.duration(unsent_s)}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from anabranch_sync.pull import Notice
 
     from anabranch.identity import Identity
-    from anabranch.readings import Status
+    from anabranch.readings import LogReading, Status
     from anabranch.replica import Refused
 
 _STATE_COLOURS = {"FRESH": "green", "STALE": "yellow", "OFFLINE": "yellow", "NEVER_SYNCED": "red"}
@@ -75,6 +75,8 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
     agent = "an agent is running" if now.agent_running else "no agent is running (anabranch agent)"
     if now.link == "denied":
         heard += ", the hub says no to this edge (anabranch sync tells why)"
+    if now.link == "distrusted":
+        heard += ", this edge refuses the hub's log (anabranch audit show has the evidence)"
     outbox = "empty"
     if now.outbox:
         outbox = f"{terminal.count(now.outbox, 'change')} not confirmed, {now.unsent:,} not sent"
@@ -98,10 +100,22 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
         )
     if not now.reserve:
         rows.append(("disk", "full, or nearly: the reserve for deletes is used up"))
-    rows.append(("digest", now.digest))
+    rows += [("digest", now.digest), ("log", _log_row(now.log))]
     if identity is not None:
         rows.append(("identity", f"certificate until {terminal.time_text(identity.not_after_ms)}"))
     return rows
+
+
+def _log_row(log: "LogReading") -> str:
+    row = "no checkpoint seen yet"
+    if log.leaves is not None and log.age_s is not None:
+        row = f"{log.leaves:,} leaves, seen {terminal.duration(log.age_s)} ago"
+        if log.decided_since:
+            row += f", {terminal.count(log.decided_since, 'change')} decided since"
+    if log.refused_since_s is not None:
+        ago = terminal.duration(log.refused_since_s)
+        row += f"; {terminal.painted('REFUSED', 'red')} since {ago}: {terminal.one_line(log.refused)}"
+    return row
 
 
 def _identity(replica: "Path") -> "Identity | None":

@@ -30,6 +30,7 @@ _MODULES = {
     "agent": "linking",
     "watch": "reading",
     "conflicts": "looking",
+    "audit": "audit",
     "doctor": "doctor",
     "version": "about",
     "completion": "about",
