@@ -15,6 +15,8 @@
     │   │   ├── LogUnwritable         7   mend the log's tables
     │   │   └── CommitUncertain       7   read before trying again
     │   └── VaultUnavailable          7
+    ├── AnchorDamaged                 8   find out who changed the file
+    ├── LogTampered                   8   the transparency log is not what was logged or signed
     ├── VaultDenied                   4   Vault answers, and says no: fix the policy or the credentials
     ├── VaultRejected                 8   Vault finds the request itself wrong: damaged or foreign ciphertext
     ├── VaultMissing                  3   Vault has nothing under that path
@@ -155,6 +157,37 @@ class LogUnwritable(StoreUnavailable):
         super().__init__(reason)
         message = f"the transparency log cannot be written ({reason}), so nothing was changed"
         self.args = (f"{message}: mend its tables (see `anabranch-hub audit verify`), then repeat it",)
+
+
+class AnchorDamaged(HubError):
+    """What the hub remembers of a log it signed cannot be believed."""
+
+    exit_code = 8
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(
+            f"{path} is not what the hub wrote ({reason}): find out who changed it; "
+            "put it back from a backup, or remove it to trust the log as it is now"
+        )
+
+
+class LogTampered(HubError):
+    """The transparency log of `tenant` is not what was logged, or not what was signed.
+
+    `leaf` is the first that is not what it was; where that is not known, it is one of those up to `last`.
+    """
+
+    exit_code = 8
+
+    def __init__(self, tenant: str, leaf: int, reason: str, *, last: int | None = None) -> None:
+        self.tenant = tenant
+        self.leaf = leaf
+        self.last = leaf if last is None else last
+        self.reason = reason
+        which = f"leaf {leaf}" if self.last == leaf else f"one of the leaves {leaf} to {self.last}"
+        super().__init__(f"the log of tenant {tenant} was tampered with at {which}: {reason}")
 
 
 class CommitUncertain(StoreUnavailable):

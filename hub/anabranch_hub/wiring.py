@@ -6,12 +6,14 @@
     └── data directory      locked; embedded Postgres and OpenBao below it, or the operator's own
         ├── store           migrated
         ├── authority       of edges' certificates, in Vault
+        ├── signer          of the tenants' logs, with keys in Vault
         └── gRPC            edges come; ready
             └── whereabouts written, for the commands
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -24,6 +26,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from anabranch_hub.api.grpc_service import GrpcServer, serve_grpc
+from anabranch_hub.audit.anchors import Anchors
+from anabranch_hub.audit.signer import LogSigner
 from anabranch_hub.operations import whereabouts
 from anabranch_hub.operations.health import Check, Health, Part
 from anabranch_hub.operations.listening import check_listenable
@@ -36,7 +40,7 @@ from anabranch_hub.store import Store
 
 log = logging.getLogger(__name__)
 
-PARTS = ("postgres", "vault", "grpc")
+PARTS = ("postgres", "vault", "log", "grpc")
 
 Progress = Callable[[str], None]
 
@@ -73,6 +77,10 @@ async def running_hub(settings: Settings, progress: Progress) -> AsyncIterator[W
         vault = await stack.enter_async_context(Vault(servers.vault))
         authority = Authority(vault)
         await authority.ensure()
+        await vault.ensure_engines()
+        signer = LogSigner(store, vault, Anchors(settings.data_dir))
+        signing = asyncio.create_task(signer.run(), name="sign logs")
+        stack.push_async_callback(_ended, signing)
         grpc = await serve_grpc(
             store,
             authority,
@@ -88,7 +96,7 @@ async def running_hub(settings: Settings, progress: Progress) -> AsyncIterator[W
             settings.data_dir, here, postgres_dsn=servers.postgres_dsn, authority_pem=root_pem
         )
         stack.callback(whereabouts.withdraw, settings.data_dir)
-        health.checks = _checks(servers, store, authority)
+        health.checks = _checks(servers, store, authority, signer)
         try:
             yield here
         finally:
@@ -123,7 +131,12 @@ def _whereabouts(
     )
 
 
-def _checks(servers: _Servers, store: Store, authority: Authority) -> dict[str, Check]:
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _checks(servers: _Servers, store: Store, authority: Authority, signer: LogSigner) -> dict[str, Check]:
     """What /health/ready looks at. The names of embedded servers differ from their parts' in one case."""
 
     async def postgres() -> Part:
@@ -138,10 +151,14 @@ def _checks(servers: _Servers, store: Store, authority: Authority) -> dict[str, 
             await authority.root_pem()  # needs a login and an unsealed Vault
         return part
 
+    async def logs() -> Part:
+        # Edges are served all the same: one tenant's trouble is not the others'.
+        return Part(warning="; ".join(signer.faults.values()) or None)
+
     async def grpc() -> Part:
         return Part()
 
-    return {"postgres": postgres, "vault": vault, "grpc": grpc}
+    return {"postgres": postgres, "vault": vault, "log": logs, "grpc": grpc}
 
 
 def _embedded(servers: _Servers, name: str) -> Part:

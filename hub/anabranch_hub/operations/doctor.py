@@ -184,7 +184,9 @@ async def _health(here: Whereabouts) -> AsyncIterator[Finding]:
         return
     for name, part in parts.items():
         restarts = f", restarted {part['restarts']} times" if part["restarts"] else ""
-        if part["reason"] is None:
+        if part.get("warning"):
+            yield _failed(f"health {name}", part["warning"], 8)
+        elif part["reason"] is None:
             state = State.WARNING if restarts else State.OK
             yield Finding(f"health {name}", state, f"ready{restarts}")
         else:

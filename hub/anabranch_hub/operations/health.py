@@ -40,10 +40,14 @@ READY_FRESH_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """How a part is: `reason` tells what is wrong with it, None that it is well."""
+    """How a part is: `reason` tells what is wrong with it, None that it is well.
+
+    `warning` tells what an operator has to look at, while edges are served.
+    """
 
     reason: str | None = None
     restarts: int = 0
+    warning: str | None = None
 
 
 Check = Callable[[], Awaitable[Part]]
@@ -69,6 +73,7 @@ class Readiness:
                     "state": "ready" if part.reason is None else "not ready",
                     "reason": part.reason,
                     "restarts": part.restarts,
+                    "warning": part.warning,
                 }
                 for name, part in self.parts.items()
             },

@@ -1,6 +1,7 @@
 """The hub's store on Postgres. `Store` is its one door; psycopg is imported in this package only."""
 
 from anabranch_hub.store.judging import Broken
+from anabranch_hub.store.log_reading import Log, StoredCheckpoint
 from anabranch_hub.store.records import (
     ALL_ROWS,
     Edge,
@@ -37,6 +38,7 @@ __all__ = [
     "Invitation",
     "LedgerRow",
     "LedgerStats",
+    "Log",
     "Matching",
     "Moved",
     "Origin",
@@ -48,6 +50,7 @@ __all__ = [
     "Revoked",
     "Store",
     "Stored",
+    "StoredCheckpoint",
     "Tenant",
     "Version",
     "Write",

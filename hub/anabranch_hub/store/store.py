@@ -4,12 +4,13 @@ Each method is one transaction. What it returns is committed, to disk, with ever
 to it: effects, versions, ledger, log, mark and position are never apart.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from anabranch_sync.audit_event import Event, EventKind
 from anabranch_sync.change import Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation
+from anabranch_sync.merkle import TreeHead
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.pull import Pull
 from anabranch_sync.reference import AtVersion, Moment, Reference
@@ -23,6 +24,7 @@ from anabranch_hub.store import (
     judging,
     ledger,
     listening,
+    log_reading,
     migrations,
     pulls,
     quarantining,
@@ -32,6 +34,7 @@ from anabranch_hub.store import (
 )
 from anabranch_hub.store.deciding import Decider
 from anabranch_hub.store.lanes import Lanes
+from anabranch_hub.store.log_reading import Log, StoredCheckpoint
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import (
     ALL_ROWS,
@@ -206,6 +209,20 @@ class Store:
     def listen(self) -> AsyncIterator[Moved | Revoked]:
         """Yield news after each decision and revocation by any hub process, for ever."""
         return listening.listen(self._pool.dsn)
+
+    # The transparency log.
+
+    async def log(self, tenant: str) -> Log:
+        """Where the log ends, and its newest checkpoint, of which nothing is verified."""
+        return await log_reading.log(self._pool, tenant)
+
+    async def proven_head(self, tenant: str, earlier: Iterable[TreeHead]) -> TreeHead:
+        """The head of the log, which goes on from each of the `earlier` ones. Raises LogTampered."""
+        return await log_reading.proven_head(self._pool, tenant, earlier)
+
+    async def save_checkpoint(self, tenant: str, checkpoint: StoredCheckpoint) -> None:
+        """Keep a signed checkpoint; safe to repeat."""
+        await log_reading.save_checkpoint(self._pool, tenant, checkpoint)
 
     # The hub's own reads and writes.
 

@@ -70,7 +70,12 @@ def test_a_hub_whose_parts_are_well_is_ready() -> None:
         async with serving({"postgres": well, "vault": well}) as (_, address):
             status, body = await got(address, "/health/ready")
             assert (status, body["status"]) == (200, "ready")
-            assert body["parts"]["vault"] == {"state": "ready", "reason": None, "restarts": 0}
+            assert body["parts"]["vault"] == {
+                "state": "ready",
+                "reason": None,
+                "restarts": 0,
+                "warning": None,
+            }
 
     asyncio.run(scenario())
 

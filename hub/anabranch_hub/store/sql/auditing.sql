@@ -24,3 +24,20 @@ FROM unnest(%(leaf)b::bigint[], %(commitment)b::bytea[], %(salt)b::bytea[], %(va
 -- Where the log ends now.
 UPDATE {tenant}.tenant_state
 SET log_size = %(log_size)s, log_frontier = %(log_frontier)b, log_month = %(log_month)s
+
+-- name: log_end
+-- Where the log ends, and its newest checkpoint.
+SELECT s.hub_seq, s.log_size, s.log_frontier, s.log_month, c.size, c.root, c.key, c.note
+FROM {tenant}.tenant_state s
+LEFT JOIN LATERAL (SELECT * FROM {tenant}.audit_checkpoints ORDER BY size DESC LIMIT 1) c ON true
+
+-- name: subtrees
+-- The hashes of complete subtrees, each kept by the last of its leaves.
+SELECT w.level, w.index, substring(l.hashes FROM w.level * 32 + 1 FOR 32) AS hash
+FROM unnest(%(levels)s::int[], %(indexes)s::bigint[]) AS w (level, index)
+JOIN {tenant}.audit_leaves l ON l.leaf = ((w.index + 1) << w.level) - 1
+
+-- name: save_checkpoint
+-- Keep what was signed; another hub may have signed the same a moment before.
+INSERT INTO {tenant}.audit_checkpoints (size, root, key, note)
+VALUES (%(size)s, %(root)b, %(key)s, %(note)s) ON CONFLICT DO NOTHING

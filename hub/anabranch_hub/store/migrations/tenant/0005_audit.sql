@@ -26,10 +26,12 @@ CREATE TABLE audit_openings (
     PRIMARY KEY (leaf, commitment)
 );
 
--- What was signed. Losing rows loses no proof: each later checkpoint covers the earlier ones.
+-- What was signed, and the key that signed it. Losing rows loses no proof: each later checkpoint covers the
+-- earlier ones.
 CREATE TABLE audit_checkpoints (
     size bigint PRIMARY KEY,
     root bytea NOT NULL,
+    key text NOT NULL,
     note text NOT NULL,
     signed_at timestamptz NOT NULL DEFAULT now()
 );
