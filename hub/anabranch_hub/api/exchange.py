@@ -228,7 +228,7 @@ class Exchange:
             case Send(frame):
                 await self._send(frame)
             case Open(hello):
-                opening = await store.open_replica(tenant, edge, hello.incarnation)
+                opening = await store.open_replica(tenant, edge, hello.incarnation, hello.checkpoint)
                 self._streams.opened(self, opening.incarnation)
                 return session.opened(opening, self._clock.now_ms())
             case Decide(entries, chain):

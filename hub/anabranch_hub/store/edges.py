@@ -12,6 +12,7 @@ from anabranch_sync.value import Json
 
 from anabranch_hub.errors import EdgeRevoked, EdgeUnknown, Fenced, TokenRefused
 from anabranch_hub.store import auditing
+from anabranch_hub.store.log_reading import presented
 from anabranch_hub.store.news import CHANNEL, revoked_payload
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import Edge, EdgeStatus, Enrolment, Invitation
@@ -132,8 +133,10 @@ async def revoke(pool: Pool, tenant: str, name: str, author: str) -> None:
         await session.run("notify", channel=CHANNEL, payload=revoked_payload(tenant, name))
 
 
-async def open_replica(pool: Pool, tenant: str, name: str, incarnation: Incarnation) -> Opening:
+async def open_replica(pool: Pool, tenant: str, name: str, incarnation: Incarnation, mark: bytes) -> Opening:
     """Where a replica's exchange begins; incarnation 0 leases a new one.
+
+    `mark` tells what the edge has seen of the log.
 
     Raises EdgeUnknown, EdgeRevoked; Fenced for an incarnation that is not this edge's.
     """
@@ -152,6 +155,7 @@ async def open_replica(pool: Pool, tenant: str, name: str, incarnation: Incarnat
             row["hub_seq"],
             Scope(tuple(row["prefixes"])),
             await arrived(session, leased) if incarnation else None,
+            await presented(session, tenant, mark),
         )
 
 

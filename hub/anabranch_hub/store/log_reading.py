@@ -1,10 +1,11 @@
 """Reading the transparency log: where it ends, what was signed of it, and the hashes that prove it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from anabranch_sync.errors import InvalidProof
+from anabranch_sync.checkpoint import SignedCheckpoint, parse_checkpoint
+from anabranch_sync.errors import EvidenceError, InvalidProof
 from anabranch_sync.merkle import (
     Frontier,
     Subtree,
@@ -13,10 +14,14 @@ from anabranch_sync.merkle import (
     consistency_subtrees,
     verify_consistency,
 )
+from anabranch_sync.signed_note import parse_note, parse_verifier_key
+from anabranch_sync.witness import Presented, mark_of, size_of
 
 from anabranch_hub.errors import LogTampered
 from anabranch_hub.store.auditing import log_end
 from anabranch_hub.store.pool import Pool, Session
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +39,6 @@ class Log:
 
     frontier: Frontier
     newest: StoredCheckpoint | None
-
-
-async def log(pool: Pool, tenant: str) -> Log:
-    """The tenant's log now."""
-    async with pool.session(tenant) as session:
-        return await read_log(session)
 
 
 async def read_log(session: Session) -> Log:
@@ -62,6 +61,30 @@ async def proven_head(pool: Pool, tenant: str, earlier: Iterable[TreeHead]) -> T
         for each in earlier:
             await check_continues(session, tenant, each, head)
         return head
+
+
+async def presented(session: Session, tenant: str, mark: bytes) -> Presented | None:
+    """What an edge that shows this mark is shown of the log; None where it has seen all that is signed.
+
+    Where the log cannot be shown to go on from what the edge saw, the edge gets no proof, and refuses.
+    """
+    newest = (await read_log(session)).newest
+    if newest is None or mark_of(newest.tree) == mark:
+        return None
+    seen = size_of(mark)
+    try:
+        key, note = parse_verifier_key(newest.key), parse_note(newest.note)
+        line = note.signatures[0]
+        checkpoint = SignedCheckpoint(parse_checkpoint(note), line.key_id, line.signature)
+        proof: tuple[bytes, ...] = ()
+        if 0 < seen < newest.tree.size:
+            proof = await consistency(session, tenant, seen, newest.tree.size)
+    except EvidenceError as error:
+        log.error("no checkpoint shown", extra={"tenant": tenant, "reason": str(error)})
+        return None
+    except LogTampered as error:
+        log.error("no proof shown", extra={"tenant": tenant, "reason": str(error)})
+    return Presented(checkpoint, proof, b"" if seen else key.public)
 
 
 async def save_checkpoint(pool: Pool, tenant: str, checkpoint: StoredCheckpoint) -> None:
@@ -92,8 +115,8 @@ async def consistency(session: Session, tenant: str, older: int, newer: int) -> 
 
 async def subtree_hashes(session: Session, tenant: str, wanted: Sequence[Subtree]) -> dict[Subtree, bytes]:
     """The hashes of these complete subtrees. Raises LogTampered where a leaf that keeps one is gone."""
-    rows: list[Mapping[str, Any]] = await session.rows(
-        "subtrees", levels=[each.level for each in wanted], indexes=[each.index for each in wanted]
+    rows = await session.rows(
+        "subtrees", levels=[level for level, _ in wanted], indexes=[index for _, index in wanted]
     )
     found = {Subtree(row["level"], row["index"]): bytes(row["hash"]) for row in rows}
     for level, index in wanted:

@@ -157,12 +157,15 @@ class Store:
 
     # The exchange.
 
-    async def open_replica(self, tenant: str, edge: str, incarnation: Incarnation) -> Opening:
+    async def open_replica(
+        self, tenant: str, edge: str, incarnation: Incarnation, mark: bytes = b""
+    ) -> Opening:
         """Where a replica's exchange begins; incarnation 0 leases a new one.
 
+        `mark` tells what the edge has seen of the log.
         Raises EdgeUnknown, EdgeRevoked; Fenced for an incarnation that is not this edge's.
         """
-        return await edges.open_replica(self._pool, tenant, edge, incarnation)
+        return await edges.open_replica(self._pool, tenant, edge, incarnation, mark)
 
     async def decide(self, tenant: str, edge: str, entries: Sequence[Entry], chain_before: bytes) -> Answer:
         """Merge consecutive changes of one incarnation; safe to repeat.
@@ -214,7 +217,8 @@ class Store:
 
     async def log(self, tenant: str) -> Log:
         """Where the log ends, and its newest checkpoint, of which nothing is verified."""
-        return await log_reading.log(self._pool, tenant)
+        async with self._pool.session(tenant) as session:
+            return await log_reading.read_log(session)
 
     async def proven_head(self, tenant: str, earlier: Iterable[TreeHead]) -> TreeHead:
         """The head of the log, which goes on from each of the `earlier` ones. Raises LogTampered."""
