@@ -10,6 +10,7 @@ from anabranch.identity import identity_folder
 from anabranch.replica import Link
 from anabranch_hub.store import Edit
 from anabranch_sync.ids import document_id
+from psycopg import AsyncConnection
 
 from tests.hub.api.fleet import ROUTER, Fleet, comes, facts_of, read, write
 
@@ -126,16 +127,17 @@ async def test_a_revoked_edge_is_cut_off_at_once_and_not_let_in_again(fleet: Fle
 
 
 async def test_a_stream_whose_edge_is_revoked_ends_while_it_waits_for_the_store(fleet: Fleet) -> None:
-    # given: the tenant's lock is held, so that a push has to wait
+    # given: the ledger is locked, so that a pull has to wait
     one = await fleet.enrol("one")
     fleet.start(one)
     await comes(lambda: facts_of(one).heard.link is Link.UP)
     names = fleet.hub.server.streams.names
-    async with fleet.hub.store._pool.transaction(fleet.tenant) as session:
-        await session.run("lock_tenant")
-        write(one, {"n": 1})
+    store, tenant = fleet.hub.store, fleet.tenant
+    async with await AsyncConnection.connect(store._pool.dsn) as connection:
+        await connection.execute(f'LOCK TABLE "tenant_{tenant}".merges'.encode())
+        await store.write(tenant, [Edit(ROUTER, {"n": 1})], author="op", message="")
         await asyncio.sleep(0.2)
         # when
-        await fleet.hub.store.revoke(fleet.tenant, "one")
+        await store.revoke(tenant, "one")
         # then
-        await comes(lambda: all(each.tenant != fleet.tenant for each in names()))
+        await comes(lambda: all(each.tenant != tenant for each in names()))
