@@ -10,7 +10,7 @@ from anabranch_sync import change, columns, frame
 from anabranch_sync.change import CHAIN_START, Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, rebuild
-from anabranch_sync.errors import CorruptFrame, WireError
+from anabranch_sync.errors import CorruptFrame, EvidenceError, WireError
 from anabranch_sync.frame import Frame
 from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.merge import decide
@@ -33,6 +33,7 @@ from anabranch_sync.policy import NO_POLICIES
 from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run, fold
 from anabranch_sync.pull_body import decode_pull, encode_pull
 
+from tests.fuzz import evidence
 from tests.fuzz.mutations import mutated
 from tests.sync.fleet import Fleet
 from tests.sync.steps import DOCUMENTS, drawn
@@ -70,6 +71,16 @@ def targets() -> tuple[Target, ...]:
         Target("document", stored, _take_document),
         Target("pull", pulls, _take_pull),
         Target("table", (table,), _take_table, (*columns.MALFORMED, CorruptFrame)),
+        Target("note", evidence.notes(), evidence.take_note, (EvidenceError,)),
+        Target("verifier key", (str(evidence.KEY).encode(),), evidence.take_key, (EvidenceError,)),
+        Target("proof", evidence.proofs(), evidence.take_proof, (EvidenceError,)),
+        Target("export", evidence.exports(), evidence.take_export, (EvidenceError,), evidence.mutated_export),
+        Target(
+            "presented",
+            evidence.presentations(),
+            evidence.take_presented,
+            (EvidenceError, WireError),
+        ),
         Target("sealed", tuple(seal(body) for body in pushes + pulls), unseal),
     )
 
