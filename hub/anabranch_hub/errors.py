@@ -30,6 +30,7 @@
     │   ├── TenantExists              5   use it, or choose another name
     │   ├── TenantUnknown             3   create the tenant
     │   ├── EdgeUnknown               3   invite the edge
+    │   ├── RetentionRefused          2   keep histories for a time within the limits
     │   ├── PositionAhead             3   name a position that was decided
     │   ├── VersionFolded             3   read a later version
     │   ├── LedgerRowUnknown          3   list the rows there are
@@ -371,6 +372,21 @@ class EdgeUnknown(RequestRefused):
         self.edge = edge
         super().__init__(
             f"tenant {tenant} has no edge {edge}: invite it with `anabranch-hub edge invite {tenant} {edge}`"
+        )
+
+
+class RetentionRefused(RequestRefused):
+    """A time for which histories cannot be kept."""
+
+    exit_code = 2
+
+    def __init__(self, days: int, *, at_least: int, at_most: int) -> None:
+        self.days = days
+        self.at_least = at_least
+        self.at_most = at_most
+        super().__init__(
+            f"histories cannot be kept for {days} days: at least {at_least}, so that a mistake found late "
+            f"can be explained and undone, and at most {at_most}"
         )
 
 

@@ -50,6 +50,7 @@ class EventKind(StrEnum):
     # The first leaf of a tenant that is older than logs.
     LOG_STARTED = "log.started"
     VERSIONS_FOLDED = "versions.folded"
+    RETENTION_SET = "retention.set"
     VALUE_ERASED = "value.erased"
 
 

@@ -27,6 +27,7 @@ _MODULES = {
     "log": "history",
     "diff": "history",
     "rollback": "rollback",
+    "retention": "retention",
     "merges": "merges",
     "quarantine": "quarantine",
     "migrate": "upkeep",

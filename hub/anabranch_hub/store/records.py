@@ -202,6 +202,38 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """How long a tenant keeps its histories readable; whatever stood at `folded_seq` or later can be read."""
+
+    days: int
+    folded_seq: HubSeq
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What a fold came to: versions whose patches are gone, up to a position.
+
+    `damaged` are the documents whose history is not what was recorded; they were left as they are.
+    """
+
+    upto: HubSeq
+    documents: int
+    versions: int
+    patch_bytes: int
+    damaged: tuple[str, ...]
+
+    def with_more(self, other: "Folded") -> "Folded":
+        """Both together."""
+        return Folded(
+            self.upto,
+            self.documents + other.documents,
+            self.versions + other.versions,
+            self.patch_bytes + other.patch_bytes,
+            self.damaged + other.damaged,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """A document at two moments; None: nobody had written it, or it was deleted."""
 

@@ -29,6 +29,7 @@ from anabranch_hub.store import (
     pulls,
     quarantining,
     reading,
+    retention,
     reviews,
     transfers,
 )
@@ -41,6 +42,7 @@ from anabranch_hub.store.records import (
     Edge,
     Edit,
     Enrolment,
+    Folded,
     HubWrite,
     Invitation,
     LedgerRow,
@@ -49,6 +51,7 @@ from anabranch_hub.store.records import (
     Moved,
     Pair,
     Push,
+    Retention,
     Revoked,
     Stored,
     Tenant,
@@ -340,6 +343,21 @@ class Store:
         `schema` is the key of one schema document; empty: all. Nothing moves before its next change.
         """
         return await judging.broken(self._pool, tenant, prefix=prefix, schema=schema)
+
+    async def retention(self, tenant: str) -> Retention:
+        """How long histories of the tenant stay readable, and up to where they were folded."""
+        return await retention.retention(self._pool, tenant)
+
+    async def set_retention(self, tenant: str, days: int, *, author: str) -> None:
+        """Keep histories readable for so many days. Raises RetentionRefused."""
+        await retention.set_retention(self._pool, tenant, days, author)
+
+    async def fold(self, tenant: str, now_ms: int, *, author: str = "", dry_run: bool = False) -> Folded:
+        """Fold the histories that are older than the tenant keeps them. Safe to repeat.
+
+        Without an `author` the hub does it by itself.
+        """
+        return await retention.fold(self._pool, tenant, now_ms, author=author, dry_run=dry_run)
 
     async def digest(self, tenant: str, scope: Scope) -> tuple[Cursor, ScopeDigest]:
         """Where the tenant stands, and the digest of a scope there."""

@@ -35,6 +35,11 @@ Query = Callable[[str], list[tuple[object, ...]]]
 @pytest.fixture
 def query(tenant: str, postgres_dsn: str) -> Query:
     """Ask Postgres itself about the tenant's tables."""
+    return queries(postgres_dsn, tenant)
+
+
+def queries(postgres_dsn: str, tenant: str) -> Query:
+    """A way to ask Postgres itself about a tenant's tables."""
 
     def ask(text: str) -> list[tuple[object, ...]]:
         with psycopg.connect(postgres_dsn) as connection:
