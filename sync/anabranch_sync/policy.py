@@ -18,6 +18,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from anabranch_sync.demands import demands
 from anabranch_sync.errors import InvalidValue, UnknownPolicy
 from anabranch_sync.ids import HUB_INCARNATION, DocumentId
 from anabranch_sync.path import Path, render_pointer
@@ -151,9 +152,9 @@ class _Schema:
     # The schema document itself: what it demands is compiled where somebody asks for a verdict.
     document: dict[str, Json]
 
-    def constraints(self) -> "Constraints | None":
-        """What the schema demands of a content; None: nothing. Raises InvalidValue."""
-        # jsonschema-rs takes 30 ms to load, which a reader need not pay.
+    def constraints(self) -> "Constraints":
+        """What the schema demands, compiled. Raises InvalidValue."""
+        # jsonschema-rs takes 30 ms to load, which only who is judged need pay.
         from anabranch_sync.validity import constraints
 
         return constraints(self.document)
@@ -168,6 +169,7 @@ class Policies:
     def __init__(self, schemas: Iterable[_Schema] = ()) -> None:
         self._schemas = tuple(schemas)
         self._found: dict[str, _Schema | None] = {}
+        self._compiled: dict[str, Constraints | None] = {}
 
     def of(self, document: DocumentId, path: Path) -> Policy:
         """The policy at `path`, inherited from the nearest ancestor that names one."""
@@ -185,24 +187,14 @@ class Policies:
         A schema that cannot be compiled here judges nothing: it was when it was written, by a newer
         release, and `unusable` tells. Schema documents are judged when they are written, and only then.
         """
-        schema = None if content is None else self._schema(document.namespace)
-        if schema is None or content is None or document.namespace == SCHEMA_NAMESPACE:
+        constraints = None if content is None else self._constraints(document)
+        if constraints is None or content is None:
             return ()
-        try:
-            constraints = schema.constraints()
-        except InvalidValue:
-            return ()
-        return () if constraints is None else constraints.violations(dict(content))
+        return constraints.violations(dict(content))
 
     def judges(self, document: DocumentId) -> bool:
         """Whether `violations` can find anything wrong with the document."""
-        schema = self._schema(document.namespace)
-        if schema is None or document.namespace == SCHEMA_NAMESPACE:
-            return False
-        try:
-            return schema.constraints() is not None
-        except InvalidValue:
-            return False
+        return self._constraints(document) is not None
 
     def unusable(self) -> tuple[tuple[str, str], ...]:
         """The schemas that cannot be compiled here, by name, each with the reason."""
@@ -213,6 +205,18 @@ class Policies:
             except InvalidValue as error:
                 found.append((schema.name, str(error)))
         return tuple(found)
+
+    def _constraints(self, document: DocumentId) -> "Constraints | None":
+        schema = self._schema(document.namespace)
+        if schema is None or document.namespace == SCHEMA_NAMESPACE:
+            return None
+        if schema.name not in self._compiled:
+            try:
+                compiled = schema.constraints() if demands(schema.document) else None
+            except InvalidValue:
+                compiled = None
+            self._compiled[schema.name] = compiled
+        return self._compiled[schema.name]
 
     def _schema(self, namespace: str) -> _Schema | None:
         if namespace not in self._found:

@@ -67,11 +67,6 @@ _UNSUPPORTED = {
     "dependencies": "use dependentRequired or dependentSchemas",
 }
 _NOTHING = "nothing: leave it out"
-# Keywords that demand nothing by themselves.
-_IDLE = {
-    *("$schema", "$id", "$comment", "title", "description", "default", "examples", "deprecated"),
-    *("readOnly", "writeOnly", "format", "contentEncoding", "contentMediaType", "contentSchema"),
-}
 
 
 class Constraints:
@@ -141,8 +136,8 @@ class Constraints:
         return resolved(self._schema, place)
 
 
-def constraints(schema_document: Object) -> Constraints | None:
-    """What `schema_document` demands; None when it demands nothing. Raises InvalidValue with the place.
+def constraints(schema_document: Object) -> Constraints:
+    """What `schema_document` demands, compiled. Raises InvalidValue with the place.
 
     Compiled once for equal documents.
     """
@@ -151,7 +146,7 @@ def constraints(schema_document: Object) -> Constraints | None:
 
 
 @lru_cache(maxsize=_COMPILED_MAX)
-def _compiled(body: bytes) -> Constraints | None:
+def _compiled(body: bytes) -> Constraints:
     if len(body) > SCHEMA_BYTES_MAX:
         raise InvalidValue("/schema", f"{len(body)} bytes, limit {SCHEMA_BYTES_MAX}: divide what it judges")
     judged = msgpack.unpackb(body)
@@ -163,8 +158,6 @@ def _compiled(body: bytes) -> Constraints | None:
     if dialect != DIALECT:
         raise InvalidValue("/schema/$schema", f"only {DIALECT} is understood")
     subschemas = _Expansion(schema).extent(ROOT).size
-    if not rules and not _demands(schema):
-        return None
     try:
         return Constraints(schema, rules, subschemas)
     except jsonschema_rs.ValidationError as error:
@@ -258,24 +251,6 @@ class _Expansion:
         if not isinstance(resolved(self._schema, target), dict | bool):
             raise InvalidValue(_schema_place(place), f"there is no schema at {reference!a}")
         return target
-
-
-def _demands(schema: Json) -> bool:
-    """Whether any content can break it: one that only names policies and explains itself costs nothing."""
-    if not isinstance(schema, dict):
-        return schema is False
-    for keyword, value in schema.items():
-        if keyword in _IDLE or keyword.startswith("x-") or keyword in _SHELVES:
-            continue
-        if keyword == "properties" and isinstance(value, dict):
-            if any(_demands(inner) for inner in value.values()):
-                return True
-        elif keyword == "additionalProperties":
-            if _demands(value):
-                return True
-        else:
-            return True
-    return False
 
 
 def _schema_place(place: Path) -> str:

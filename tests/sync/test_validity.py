@@ -29,8 +29,7 @@ FIVE = "a number of at least 5"
 
 
 def found(schema: Json, content: dict[str, Json]) -> tuple[Violation, ...]:
-    compiled = constraints({"namespaces": ["acme/*"], "schema": schema})
-    return () if compiled is None else compiled.violations(content)
+    return constraints({"namespaces": ["acme/*"], "schema": schema}).violations(content)
 
 
 def refused(schema: Json) -> InvalidValue:
@@ -141,7 +140,9 @@ def test_a_schema_that_only_names_policies_demands_nothing() -> None:
     # when
     schema: Json = {"title": "Router", "properties": {"a": {"x-anabranch-merge": "max", "description": "b"}}}
     # then
-    assert constraints({"namespaces": ["acme/*"], "schema": schema}) is None
+    policies = policies_from([(SCHEMA, 1, {"namespaces": ["acme/*"], "schema": schema})])
+    # then
+    assert not policies.judges(ROUTER)
 
 
 def test_a_reference_to_a_file_is_refused_and_the_file_not_read(tmp_path: Path) -> None:
