@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from anabranch.client import ChangeBuilder, Client, default_path, open
-    from anabranch.errors import AnabranchError
+    from anabranch.errors import AnabranchError, Invalid
     from anabranch.history import At
     from anabranch.readings import Changed, Committed, Difference, Reading, State, Status
 
@@ -25,6 +25,7 @@ __all__ = [
     "Client",
     "Committed",
     "Difference",
+    "Invalid",
     "Reading",
     "State",
     "Status",
@@ -42,6 +43,7 @@ _HOMES = {
     "Client": "client",
     "Committed": "readings",
     "Difference": "readings",
+    "Invalid": "errors",
     "Reading": "readings",
     "State": "readings",
     "Status": "readings",

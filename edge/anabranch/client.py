@@ -27,6 +27,7 @@ from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
 from anabranch_sync.pull import Notice
 from anabranch_sync.reference import Reference
 from anabranch_sync.value import Json, check
+from anabranch_sync.violation import summary
 
 from anabranch import history
 from anabranch.change_builder import Delete, Draft, Patch, Set, Step, edits, take
@@ -44,12 +45,13 @@ from anabranch.readings import (
     log_reading,
     state_of,
 )
-from anabranch.replica import Heard, Listed, LogLine, Refused, Replica, Visible
+from anabranch.replica import Heard, Listed, LogLine, Refused, Replica, SetAside, Visible
 
 # Named here because inside `Client`, `list` is its method.
 Log: TypeAlias = list[LogLine]
 Notices: TypeAlias = list[Notice]
 Refusals: TypeAlias = list[Refused]
+Quarantine: TypeAlias = list[SetAside]
 
 # The environment variable that names the replica when `open` is not told.
 REPLICA_VARIABLE = "ANABRANCH_REPLICA"
@@ -117,6 +119,15 @@ class Client:
                 return reading if packed is None else _with(reading, marshal.loads(packed))
         return self._read(place, view)
 
+    def head(self, namespace: str, path: str = "", *, key: str = "config") -> Reading:
+        """As `get`, of all that has merged and waits here, also where that is invalid.
+
+        It is what edits are made over, and its version what `if_version` asks for.
+        """
+        document, heard = document_id(namespace, key), self.replica.link()
+        reading = self._reading(document, parse_pointer(path), self.replica.head(document), heard)
+        return _with(reading, check(reading.value))
+
     def list(self, prefix: str = "") -> list[Listed]:
         """The documents whose namespace is `prefix` or lies below it, by name."""
         return self.replica.documents(prefix.strip("/"))
@@ -134,6 +145,10 @@ class Client:
     def conflicts(self) -> Notices:
         """Conflicts in which this edge took part, as the hub decided them."""
         return self.replica.notices()
+
+    def quarantined(self) -> Quarantine:
+        """The documents whose merged whole is invalid, by name: readers see the last valid version."""
+        return self.replica.quarantined()
 
     def refused(self) -> Refusals:
         """Changes of this edge that the hub refused, whole."""
@@ -163,6 +178,7 @@ class Client:
             oldest_unsent_s=None if oldest is None else max(0.0, now_s - oldest / 1000),
             conflicts=facts.notices,
             refused=facts.refused,
+            quarantined=facts.quarantined,
             digest=str(facts.digest),
             log=log_reading(self.replica.log_state(), facts.cursor.hub_seq, now_s),
             file_bytes=facts.file_bytes,
@@ -186,7 +202,8 @@ class Client:
         """Put `value` at `path`, making the document and objects on the way; ``""`` replaces it all.
 
         Durable when it returns. With `if_version`, only if the document is at that version (0: does
-        not exist). Raises InvalidInput, Denied, PreconditionFailed, ReplicaError.
+        not exist). Raises InvalidInput (Invalid where a schema forbids it: its `violations` say which
+        rule, where, and what would pass), Denied, PreconditionFailed, ReplicaError.
         """
         return self._commit([_set_step(namespace, path, value, key, if_version)], message, author, 0)
 
@@ -310,6 +327,8 @@ class Client:
         age = age_s(heard, time.time())
         state = state_of(heard, age)
         if visible is None:
+            if violations := self.replica.violations(document):
+                raise NotFound(document, reason=f"it has never been valid: {summary(violations)}")
             if state is State.NEVER_SYNCED:
                 raise NothingCached(document)
             raise NotFound(document)
@@ -319,7 +338,16 @@ class Client:
             raise NotFound(document, render_pointer(path), f"{error.args[0]} is absent") from error
         source = "local" if visible.pending else "hub"
         return Reading(
-            document, render_pointer(path), value, visible.version, visible.pending > 0, source, age, state
+            document,
+            render_pointer(path),
+            value,
+            visible.version,
+            visible.pending > 0,
+            source,
+            age,
+            state,
+            visible.quarantined,
+            visible.violations,
         )
 
     def _check_scope(self, step: Step) -> None:
@@ -331,13 +359,17 @@ class Client:
         for step in steps:
             self._check_scope(step)
         entry = self.replica.compose(
-            lambda read: edits(steps, read),
+            lambda head: edits(steps, head),
             author=self.replica.author if author is None else author,
             message=message,
             now_ms=time.time_ns() // 1_000_000,
             restores=restores,
         )
-        return Committed("", ()) if entry is None else Committed(str(entry.dot), entry.change.documents)
+        if entry is None:
+            return Committed("", ())
+        documents = entry.change.documents
+        aside = tuple(document for document in documents if self.replica.is_set_aside(document))
+        return Committed(str(entry.dot), documents, aside)
 
 
 class ChangeBuilder:
@@ -366,7 +398,7 @@ class ChangeBuilder:
         document = document_id(namespace, key)
         if document not in self._drafts:
             return self._client.get(namespace, path, key=key)
-        standing = self._client.replica.read(document)
+        standing = self._client.replica.head(document)
         content = self._drafts[document]
         draft = None if content is None else Visible(content, standing.version if standing else 0, 1)
         reading = self._client._reading(document, parse_pointer(path), draft, self._client.replica.link())
@@ -398,7 +430,7 @@ class ChangeBuilder:
     def _take(self, step: Step) -> None:
         """Try the step now, so that its error shows where it was written, and keep it for the commit."""
         self._client._check_scope(step)
-        take(step, self._drafts, self._client.replica.read)
+        take(step, self._drafts, self._client.replica.head)
         self._steps.append(step)
 
 
@@ -445,7 +477,16 @@ def _with(reading: Reading, value: Json) -> Reading:
 
 def _again(reading: Reading, value: Json, age: float | None, state: State) -> Reading:
     return Reading(
-        reading.document, reading.path, value, reading.version, reading.pending, reading.source, age, state
+        reading.document,
+        reading.path,
+        value,
+        reading.version,
+        reading.pending,
+        reading.source,
+        age,
+        state,
+        reading.quarantined,
+        reading.violations,
     )
 
 

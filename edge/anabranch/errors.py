@@ -7,6 +7,7 @@
     │   └── StateUnknown            a state of the past that this replica never had, or keeps no more
     ├── NothingCached           7   nothing there, and this replica has never heard from its hub
     ├── Denied                  4   a write outside the edge's scope or into an operators' layer
+    ├── Invalid                 5   (anabranch_sync.errors) a schema forbids it: rule, place, what passes
     ├── PreconditionFailed      5   the document is not what the write demands; nothing was changed
     │   ├── VersionMismatch         another version than `if_version`
     │   ├── NotAnObject             a path that leads through a scalar or a list
@@ -33,7 +34,7 @@
 
 from typing import ClassVar
 
-from anabranch_sync.errors import AnabranchError
+from anabranch_sync.errors import AnabranchError, Invalid
 from anabranch_sync.ids import DocumentId
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "HubUnverified",
     "IdentityForeign",
     "IdentityUnusable",
+    "Invalid",
     "NotAnObject",
     "NotFound",
     "NothingCached",

@@ -7,6 +7,7 @@ from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq
 from anabranch_sync.value import Json
 from anabranch_sync.version import Patch, patches
+from anabranch_sync.violation import Violation
 
 from anabranch.replica import Heard, Link, LogState
 
@@ -32,6 +33,7 @@ class Reading:
 
     `pending`: some of it is not confirmed by the hub yet. `age_s`: seconds since the hub last had
     nothing newer; None when it never was heard, or this machine's clock has gone back since.
+    `quarantined`: what has merged since is invalid, for `violations`, and this is the last valid version.
     """
 
     document: DocumentId
@@ -42,14 +44,21 @@ class Reading:
     source: str
     age_s: float | None
     state: State
+    quarantined: bool = False
+    violations: tuple[Violation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A durable write. `dot` is its identity in the log; both are empty when nothing changed."""
+    """A durable write. `dot` is its identity in the log; all are empty when nothing changed.
+
+    `quarantined` are those of the documents that are still invalid for an older reason: readers do not
+    see the write before that is repaired.
+    """
 
     dot: str
     documents: tuple[DocumentId, ...]
+    quarantined: tuple[DocumentId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,7 @@ class Status:
     oldest_unsent_s: float | None
     conflicts: int
     refused: int
+    quarantined: int
     digest: str
     log: LogReading
     file_bytes: int

@@ -95,8 +95,8 @@ class Exchange:
         assert self.replica.apply(pull) == pull.digest
 
 
-class ReplicaContract(ABC):
-    """The suite."""
+class ReplicaSuite(ABC):
+    """What every suite of replicas needs."""
 
     @abstractmethod
     def make(self, folder: Path) -> ReplicaStore:
@@ -121,6 +121,10 @@ class ReplicaContract(ABC):
     @pytest.fixture
     def edge(self, replica: ReplicaStore, hub: MemoryHub) -> Exchange:
         return Exchange(replica, hub)
+
+
+class ReplicaContract(ReplicaSuite):
+    """The suite."""
 
     # Writing.
 

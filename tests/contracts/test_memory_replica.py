@@ -2,19 +2,20 @@
 
 from pathlib import Path
 
-from anabranch_sync.document import Object, rebuild
+from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId
 
-from tests.contracts.replica import SCOPE, ReplicaContract, ReplicaStore
+from tests.contracts.replica import SCOPE, ReplicaContract, ReplicaStore, ReplicaSuite
+from tests.contracts.validity import ValidityContract
 from tests.simulation.memory import MemoryReplica, ReplicaState
 
 
 class _Store(MemoryReplica):
     def content(self, document: DocumentId) -> Object | None:
-        return rebuild(self.visible(document).registers)
+        return self.read(document)
 
 
-class TestMemoryReplica(ReplicaContract):
+class _Memory(ReplicaSuite):
     """A kill forgets what is not on the disk."""
 
     def make(self, folder: Path) -> ReplicaStore:
@@ -24,3 +25,11 @@ class TestMemoryReplica(ReplicaContract):
         assert isinstance(replica, _Store)
         replica.crash()
         return replica
+
+
+class TestMemoryReplica(_Memory, ReplicaContract):
+    """Everything a replica keeps."""
+
+
+class TestMemoryValidity(_Memory, ValidityContract):
+    """What its readers see of what is invalid."""

@@ -6,7 +6,7 @@ heals, and at rest the promises are checked. The same seed gives the same life, 
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +14,7 @@ from anabranch_sync import backoff, edge_session, hub_session
 from anabranch_sync.change import Entry
 from anabranch_sync.document import Object, digest, rebuild
 from anabranch_sync.edge_session import EdgeSession
+from anabranch_sync.errors import Invalid
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import DocumentId, document_id
 from anabranch_sync.pull import Outcome
@@ -23,24 +24,11 @@ from anabranch_sync.value import Json
 
 from tests.simulation.memory import Fenced, MemoryHub, MemoryReplica, ReplicaState, scope_digest
 from tests.simulation.network import CALM, Clock, Connection, Faults, Pipe
+from tests.simulation.validity import ALWAYS, HIGH_MAX, REPAIRED, SCHEMA_DOCUMENT, ranged, schema
 
 SCOPE = scope(("acme",))
 DOCUMENTS = tuple(document_id(f"acme/prod/router/r{number}") for number in range(4))
-SCHEMA: Object = {
-    "namespaces": ["acme/*"],
-    "schema": {
-        "properties": {
-            "hub": {"x-anabranch-merge": "hub"},
-            "edge": {"x-anabranch-merge": "edge"},
-            "max": {"x-anabranch-merge": "max"},
-            "min": {"x-anabranch-merge": "min"},
-            "set": {"x-anabranch-merge": "union"},
-            "manual": {"x-anabranch-merge": "manual"},
-            "counter": {"x-anabranch-merge": "counter"},
-        }
-    },
-}
-FIELDS = ("hub", "edge", "max", "min", "set", "manual", "counter", "plain", "tree")
+FIELDS = ("hub", "edge", "max", "min", "set", "manual", "counter", "plain", "tree", "range", "range")
 # Longer than the longest back-off and silence together, several times: after it nothing may be stuck.
 HEALED_MS = 10 * 60_000
 SECOND_MS = 1_000
@@ -284,16 +272,19 @@ class Fleet:
         self.clock = Clock()
         self.life = drawn(self.chance)
         self.hub = MemoryHub(SCOPE, lambda: self.clock.now_ms)
-        self.hub.write(document_id("system/schemas", "router"), SCHEMA)
+        self.hub.write(SCHEMA_DOCUMENT, schema(HIGH_MAX))
         self.streams: dict[HubShell, None] = {}  # in order of connection: sets would make seeds differ
         self.timeline: list[str] = []
         self.resumed_pulls = 0
         self.resumed_pushes = 0
         self.fences = 0
         self.continued = 0
+        self.refusals = 0
+        self.quarantines = 0
         self._faults = self.life.faults
         self._acknowledged: dict[bytes, str] = {}
         self._lazy = lazy_disk
+        self._read: dict[str, ReplicaState] = {}
         self.edges = [self._new_edge(f"edge{number}") for number in range(self.life.edges)]
         self._backups: list[tuple[Edge, ReplicaState]] = []
 
@@ -307,14 +298,34 @@ class Fleet:
         for edge in self.edges:
             edge.online = True
             edge.connect()
+        self._settle()
+        self._check()
+        self._repair()
+        return self
+
+    def _settle(self) -> None:
         limit_ms = self.clock.now_ms + HEALED_MS
         while not all(edge.settled for edge in self.edges):
             if self.clock.now_ms > limit_ms:
                 stuck = [edge.name for edge in self.edges if not edge.settled]
                 raise self._violation(f"not settled {HEALED_MS // 60_000} minutes after healing: {stuck}")
             self._run_with_timers(self.clock.now_ms + 10 * SECOND_MS)
+
+    def _repair(self) -> None:
+        """An operator repairs whatever is quarantined, and everybody reads what has merged again."""
+        quarantined = sorted(self.hub.quarantined)
+        self.quarantines = len(quarantined)
+        for document in quarantined:
+            self.hub.write(document, REPAIRED)
+        self.fan_out()
+        self._run_with_timers(self.clock.now_ms + SECOND_MS)
+        self._settle()
         self._check()
-        return self
+        for document, state in self.hub.documents.items():
+            head = rebuild(state.registers)
+            for name, content in self._readers(document):
+                if digest(document, content) != digest(document, head):
+                    raise self._violation(f"{name} does not read the head of {document} after its repair")
 
     def note(self, event: str) -> None:
         """A line of the timeline."""
@@ -383,11 +394,16 @@ class Fleet:
                 edge.tick()
             for shell in list(self.streams):
                 shell.tick()
+            self._check_readers()
 
     def _write_at_edge(self, edge: Edge) -> None:
         document = self.chance.choice(DOCUMENTS)
         before = rebuild(edge.replica.visible(document).registers)
-        new = edge.replica.commit(document, self._edited(before), now_ms=edge.wall_ms)
+        try:
+            new = edge.replica.commit(document, self._edited(before), now_ms=edge.wall_ms)
+        except Invalid:
+            self.refusals += 1
+            return
         if new is not None:
             self._acknowledged[new.content_id] = edge.name
             self.note(f"{edge.name} writes {new.dot}")
@@ -396,7 +412,13 @@ class Fleet:
     def _write_at_hub(self) -> None:
         document = self.chance.choice(DOCUMENTS)
         state = self.hub.documents.get(document)
-        self.hub.write(document, self._edited(rebuild(state.registers) if state else None))
+        try:
+            if self.chance.random() < 0.1:
+                self.hub.write(SCHEMA_DOCUMENT, schema(self.chance.randint(4, HIGH_MAX)))
+            else:
+                self.hub.write(document, self._edited(rebuild(state.registers) if state else None))
+        except Invalid:
+            self.refusals += 1
         self.fan_out()
 
     def _crash(self, edge: Edge) -> None:
@@ -465,6 +487,8 @@ class Fleet:
                 after[field] = list(chance.sample("abcdef", chance.randint(0, 4)))
             elif field == "counter":
                 after[field] = self._counted(after.get(field))
+            elif field == "range":
+                ranged(after, chance)
             elif field == "tree":
                 after[field] = self._tree(2)
             else:
@@ -509,6 +533,23 @@ class Fleet:
             raise self._violation(
                 f"{edge.name} has {document} at version {here.version}, the hub at {version}"
             )
+
+    def _check_readers(self) -> None:
+        """Whatever is written at once, whoever reads gets a valid document or none."""
+        changed = {edge.name: edge.replica.state for edge in self.edges}
+        unchanged = {name for name, state in changed.items() if self._read.get(name) is state}
+        self._read = changed
+        for document in DOCUMENTS:
+            for name, content in self._readers(document, unchanged):
+                if ALWAYS.violations(document, content):
+                    raise self._violation(f"{name} reads an invalid {document}: {content}")
+
+    def _readers(self, document: DocumentId, but: Collection[str] = ()) -> list[tuple[str, Object | None]]:
+        """What is read on the hub and on every edge that has heard of the schema, but on some."""
+        edges = [
+            edge for edge in self.edges if edge.name not in but and SCHEMA_DOCUMENT in edge.replica.confirmed
+        ]
+        return [("the hub", self.hub.read(document)), *((e.name, e.replica.read(document)) for e in edges)]
 
     def _check_log(self, edge: Edge) -> None:
         """What an edge has seen of the log is how the log begins."""

@@ -14,6 +14,7 @@ from anabranch_sync.conflict import Conflict
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, Object, digest, rebuild, written
 from anabranch_sync.ids import HUB_INCARNATION, START, Cursor, DocumentId, Dot
+from anabranch_sync.live import Quarantined, Served, check_written, judged, served
 from anabranch_sync.merge import decide
 from anabranch_sync.merkle import Frontier, Subtree, TreeHead, frontier_at, leaf_hash
 from anabranch_sync.opening import Answer, Opening
@@ -29,6 +30,7 @@ from anabranch_sync.pull import (
     difference,
     fold,
     overlay,
+    quarantined_after,
     touched_in_order,
 )
 from anabranch_sync.register import DELETED
@@ -45,11 +47,19 @@ LOG_TENANT = "acme"
 
 def policies_of(documents: Documents) -> Policies:
     """The policies in force among `documents`."""
-    return policies_from(
-        (document, state.version, rebuild(state.registers))
-        for document, state in documents.items()
-        if document.namespace == SCHEMA_NAMESPACE
-    )
+    schemas = {each: state for each, state in documents.items() if each.namespace == SCHEMA_NAMESPACE}
+    key = tuple(id(state) for state in schemas.values())
+    known = _POLICIES.get(key)
+    if known is None:
+        if len(_POLICIES) > 1_000:
+            _POLICIES.clear()
+        found = ((each, state.version, rebuild(state.registers)) for each, state in schemas.items())
+        known = _POLICIES[key] = (schemas, policies_from(found))
+    return known[1]
+
+
+# By the identity of the schema documents, which are kept beside so that it stays theirs.
+_POLICIES: dict[tuple[int, ...], tuple[Documents, Policies]] = {}
 
 
 def scope_digest(documents: Documents, scope: Scope) -> ScopeDigest:
@@ -92,6 +102,7 @@ class ReplicaState:
     results: tuple[Result, ...] = ()
     witnessed: Witnessed | None = None
     distrusted: tuple[tuple[str, bytes], ...] = ()
+    quarantined: Mapping[DocumentId, Quarantined] = field(default_factory=dict)
 
 
 class MemoryReplica:
@@ -107,10 +118,11 @@ class MemoryReplica:
         self._state = self.disk
 
     def commit(self, document: DocumentId, content: Object | None, *, now_ms: int) -> Entry | None:
-        """Write one document's new content; None when it says nothing new."""
+        """Write one document's new content; None when it says nothing new. Raises Invalid."""
         state = self._state
         policies = policies_of(state.confirmed)
         visible = self.visible(document)
+        check_written(document, lambda: rebuild(visible.registers), content, policies)
         ops = tuple(
             Op(document, slot, value)
             for slot, value in written(visible.registers, content, lambda path: policies.of(document, path))
@@ -127,8 +139,32 @@ class MemoryReplica:
             self._sync()
         return new
 
-    def visible(self, document: DocumentId) -> Document:
+    @property
+    def state(self) -> ReplicaState:
+        """All of it; another object whenever anything has changed."""
+        return self._state
+
+    def read(self, document: DocumentId) -> Object | None:
         """What a reader sees."""
+        state = self._state
+        aside = state.quarantined.get(document)
+        head = rebuild(self.visible(document).registers)
+        match served(
+            document,
+            lambda: head,
+            policies_of(state.confirmed),
+            pending=any(document in each.change.documents for each in state.outbox),
+            quarantined=aside is not None,
+        ):
+            case Served.HEAD:
+                return head
+            case Served.LIVE:
+                return None if aside is None else aside.live
+            case Served.CONFIRMED:
+                return rebuild(state.confirmed.get(document, EMPTY).registers)
+
+    def visible(self, document: DocumentId) -> Document:
+        """The head: what is confirmed, with the outbox merged into it."""
         state = self._state
         confirmed = state.confirmed.get(document, EMPTY)
         pending = [each for each in state.outbox if document in each.change.documents]
@@ -179,6 +215,7 @@ class MemoryReplica:
         self._state = replace(
             state,
             confirmed=changed if pull.whole else {**state.confirmed, **changed},
+            quarantined=quarantined_after(state.quarantined, own, pull),
             outbox=tuple(each for each in state.outbox if each.dot.local_seq not in named),
             cursor=pull.upto,
             timestamp=max(state.timestamp, seen),
@@ -289,6 +326,7 @@ class MemoryHub:
     def __init__(self, scope: Scope, now_ms: Callable[[], int]) -> None:
         self.scope = scope
         self.documents: dict[DocumentId, Document] = {}
+        self.quarantined: dict[DocumentId, Quarantined] = {}
         self.hub_seq = 0
         self.log: list[tuple[int, Entry, Outcome]] = []
         self.ledger: list[tuple[int, Conflict]] = []
@@ -343,15 +381,31 @@ class MemoryHub:
         decision = decide(
             self.documents, each.change, each.dot.incarnation, self.hub_seq, timestamp, policies
         )
+        for document, state in decision.documents.items():
+            self._judge(document, state, policies)
         self.documents.update(decision.documents)
         self.ledger += [(self.hub_seq, conflict) for conflict in decision.conflicts]
         self._merged.add(each.content_id)
         self.log.append((self.hub_seq, each, Outcome.MERGED))
 
+    def _judge(self, document: DocumentId, state: Document, policies: Policies) -> None:
+        before = self.documents.get(document, EMPTY)
+        standing = self.quarantined.pop(document, None)
+        content, replaced = rebuild(state.registers), (rebuild(before.registers), before.version)
+        quarantined = judged(document, content, replaced, standing, policies)
+        if quarantined is not None:
+            self.quarantined[document] = quarantined
+
+    def read(self, document: DocumentId) -> Object | None:
+        """What a reader gets."""
+        aside = self.quarantined.get(document)
+        return rebuild(self.documents.get(document, EMPTY).registers) if aside is None else aside.live
+
     def write(self, document: DocumentId, content: Object | None) -> None:
-        """The hub's own change: it has seen everything."""
+        """The hub's own change: it has seen everything. Raises Invalid."""
         policies = policies_of(self.documents)
         registers = self.documents.get(document, EMPTY).registers
+        check_written(document, lambda: rebuild(registers), content, policies)
         leaves = written(registers, content, lambda path: policies.of(document, path))
         if not leaves:
             return
@@ -400,6 +454,7 @@ class MemoryHub:
             ),
             () if whole else tuple(self.documents[document].version for document in touched_in_order(merged)),
             whole,
+            {document: self.quarantined[document] for document in self.quarantined.keys() & documents.keys()},
         )
 
     def store_upload(self, incarnation: int, batch: bytes, total: int, offset: int, piece: bytes) -> None:

@@ -18,9 +18,10 @@ SEEDS = 500
 SEEDS_TO_FIND_A_BUG = 150
 
 
-def _lived(seed: int) -> tuple[int, int, int, int]:
+def _lived(seed: int) -> tuple[int, ...]:
     fleet = Fleet(seed).run()
-    return fleet.resumed_pulls, fleet.resumed_pushes, fleet.fences, fleet.continued
+    lived = (fleet.resumed_pulls, fleet.resumed_pushes, fleet.fences, fleet.continued)
+    return (*lived, fleet.refusals, fleet.quarantines)
 
 
 @pytest.mark.timeout(900)
@@ -29,11 +30,13 @@ def test_every_life_converges_and_loses_nothing() -> None:
         counts = list(pool.map(_lived, range(SEEDS), chunksize=25))
 
     # The lives must have been hard enough to mean something.
-    pulls, pushes, fences, continued = (sum(column) for column in zip(*counts, strict=True))
+    pulls, pushes, fences, continued, refusals, quarantines = map(sum, zip(*counts, strict=True))
     assert pulls > 0, "no pull was ever resumed inside its batch"
     assert pushes > 0, "no push was ever resumed inside its batch"
     assert fences > 0, "no restored or cloned replica was ever fenced"
     assert continued > 0, "no edge ever saw the log go on from what it had seen"
+    assert refusals > 0, "no write was ever refused by the schema"
+    assert quarantines > 0, "no document was ever quarantined at rest"
 
 
 def test_the_same_seed_gives_the_same_life() -> None:

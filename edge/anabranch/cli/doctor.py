@@ -128,6 +128,15 @@ def _replica_checks(client: "Client", status: "Status") -> Iterator[Check]:
             f"{terminal.count(status.documents, 'document')} and {terminal.count(status.outbox, 'change')}"
         )
         yield Check("integrity", Verdict.OK, f"{found} in the outbox verified")
+    for name, reason in client.replica.policies().unusable():
+        hint = "update anabranch on this machine; until then that schema judges nothing here, only on the hub"
+        yield Check("schemas", Verdict.WARN, f"{name} cannot be used: {reason}", hint)
+    if status.quarantined:
+        found = (
+            f"{terminal.count(status.quarantined, 'document')} quarantined: the last valid version is read"
+        )
+        hint = "anabranch conflicts tells why; write what passes, here or on the hub"
+        yield Check("validity", Verdict.WARN, found, hint)
     yield _exchange(status)
     if status.refused:
         yield Check(

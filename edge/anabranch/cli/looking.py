@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from anabranch.identity import Identity
     from anabranch.readings import LogReading, Status
-    from anabranch.replica import Refused
+    from anabranch.replica import Refused, SetAside
 
 _STATE_COLOURS = {"FRESH": "green", "STALE": "yellow", "OFFLINE": "yellow", "NEVER_SYNCED": "red"}
 
@@ -44,17 +44,20 @@ def status(invocation: Invocation) -> None:
 
 @command("conflicts")
 def conflicts(invocation: Invocation) -> None:
-    """Show this edge's conflicts and its refused changes.
+    """Show this edge's conflicts, its refused changes, and documents in quarantine.
 
-    Every losing value is in the hub's ledger too, where an operator can restore it.
+    Every losing value is in the hub's ledger too, where an operator can restore it. A document is
+    quarantined where all that has merged breaks its schema: readers get the last valid version, until
+    somebody, here or on the hub, writes what passes.
     """
     with invocation.open() as client:
-        notices, refused = client.conflicts(), client.refused()
+        notices, refused, quarantined = client.conflicts(), client.refused(), client.quarantined()
     if invocation.json:
         terminal.write_json(
             {
                 "conflicts": [_conflict(notice) for notice in notices],
                 "refused": [_refused(each) for each in refused],
+                "quarantined": [_quarantined(each) for each in quarantined],
             }
         )
         return
@@ -66,8 +69,11 @@ def conflicts(invocation: Invocation) -> None:
         terminal.write(
             f"{terminal.painted('refused', 'red')} {each.dot}  {documents}: {terminal.one_line(each.reason)}"
         )
-    if not notices and not refused:
-        terminal.say("no conflicts, nothing refused")
+    for each_aside in quarantined:
+        for line in _quarantined_lines(each_aside):
+            terminal.write(line)
+    if not notices and not refused and not quarantined:
+        terminal.say("no conflicts, nothing refused, nothing quarantined")
 
 
 def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, str]]:
@@ -97,6 +103,11 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
                 "merges",
                 f"{terminal.count(now.conflicts, 'conflict')}, {now.refused:,} refused (anabranch conflicts)",
             )
+        )
+    if now.quarantined:
+        count = terminal.count(now.quarantined, "document")
+        rows.append(
+            ("validity", f"{count} quarantined: the last valid version is read (anabranch conflicts)")
         )
     if not now.reserve:
         rows.append(("disk", "full, or nearly: the reserve for deletes is used up"))
@@ -152,6 +163,28 @@ def _conflict_lines(notice: "Notice") -> list[str]:
     for place, (author, value) in enumerate(zip(notice.authors, notice.values, strict=True)):
         said = terminal.json_text(value[0], indent=None) if value else "deleted"
         lines.append(f"    {'stands' if place == 0 else 'lost  '}  {said}  by {terminal.one_line(author)}")
+    return lines
+
+
+def _quarantined(each: "SetAside") -> dict[str, object]:
+    return {
+        "namespace": each.document.namespace,
+        "key": each.document.key,
+        "live_version": each.live_version,
+        "head_version": each.version,
+        "pending": each.pending,
+        "violations": [violation.facts() for violation in each.violations],
+    }
+
+
+def _quarantined_lines(each: "SetAside") -> list[str]:
+    read = f"version {each.live_version} is read" if each.live_version else "nothing is read"
+    lines = [f"{terminal.painted('quarantined', 'yellow')} {each.document}: {read}, head is {each.version}"]
+    for violation in each.violations:
+        lines.append(
+            terminal.one_line(f"    {violation.place or '/'}: {violation.reason} (rule {violation.rule})")
+        )
+        lines.append(terminal.one_line(f"      what passes: {violation.passes}"))
     return lines
 
 

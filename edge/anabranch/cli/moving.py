@@ -6,6 +6,7 @@ Both know two shapes: one JSON object ``{"namespace/key": content}``, and a dire
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,6 +14,7 @@ import click
 from anabranch_sync.document import Object, check_content
 from anabranch_sync.errors import ChangeTooLarge, InvalidInput, InvalidName
 from anabranch_sync.ids import DocumentId, document_id
+from anabranch_sync.live import check_written
 from anabranch_sync.value import canonical
 
 from anabranch.cli import terminal
@@ -54,6 +56,7 @@ def import_documents(invocation: Invocation, source: str, message: str) -> None:
         for document, _ in documents:
             if not scope.writes(document):
                 raise Denied(document, scope.prefixes)
+        _check_valid(client, documents)
         committed = _write(client, documents, invocation, message)
     dots = [each.dot for each in committed if each.documents]
     changed = sum(len(each.documents) for each in committed)
@@ -95,6 +98,18 @@ def export_documents(invocation: Invocation, prefix: str, to: Path | None) -> No
         terminal.write_json({"documents": len(contents), "directory": str(to)})
     else:
         terminal.write(f"{terminal.count(len(contents), 'document')} written to {to}")
+
+
+def _check_valid(client: "Client", documents: Documents) -> None:
+    """Refuse all of it before anything is written, if a schema forbids one of them. Raises Invalid."""
+    policies = client.replica.policies()
+    for document, content in documents:
+        check_written(document, partial(_head, client, document), content, policies)
+
+
+def _head(client: "Client", document: DocumentId) -> Object | None:
+    head = client.replica.head(document)
+    return None if head is None else head.content
 
 
 def batches(documents: Documents) -> list[Documents]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 from anabranch_sync.ids import HUB_INCARNATION, document_id
+from anabranch_sync.violation import summary
 
 from anabranch.cli import terminal
 from anabranch.cli.arguments import AT, KEY, NAMESPACE, POINTER, PREFIX, checked_prefix
@@ -30,22 +31,30 @@ VERSIONS_SHOWN_MAX = 10
 @POINTER
 @KEY
 @click.option("--raw", is_flag=True, help="Print a string as it is, without quotes.")
+@click.option("--head", "of_head", is_flag=True, help="All that has merged, also where it is quarantined.")
 @AT
-def get(invocation: Invocation, namespace: str, pointer: str, key: str, raw: bool, at: str | None) -> None:
+def get(
+    invocation: Invocation, namespace: str, pointer: str, key: str, raw: bool, of_head: bool, at: str | None
+) -> None:
     """Print a document, or a value in it, as JSON.
 
     POINTER is a JSON Pointer (RFC 6901). On a terminal, or with -v, a line on standard error tells
     version, source, age and state. With --at it is read as it stood: what this replica has passed
-    through is known here, also offline.
+    through is known here, also offline. Where what has merged breaks the document's schema, the last
+    valid version is printed, a line on standard error says so, and --head prints what has merged.
 
     \b
     anabranch get acme/prod/router
     anabranch get acme/prod/router /limits/requests
     anabranch get acme/prod/router --at 2h
+    anabranch get acme/prod/router --head
     """
     with invocation.open() as client:
         try:
-            reading = client.get(namespace, pointer, key=key, at=at)
+            if of_head:
+                reading = client.head(namespace, pointer, key=key)
+            else:
+                reading = client.get(namespace, pointer, key=key, at=at)
         except (NotFound, NothingCached) as error:
             for hint in _meant(client, error):
                 error.add_note(hint)
@@ -60,6 +69,13 @@ def get(invocation: Invocation, namespace: str, pointer: str, key: str, raw: boo
         terminal.write_json(reading.value)
     if invocation.verbose or terminal.is_terminal(sys.stdout):
         terminal.say(terminal.painted(_provenance(reading), "dim", sys.stderr))
+    if reading.quarantined:
+        terminal.flush()
+        quarantined = terminal.painted("quarantined", "yellow", sys.stderr)
+        terminal.say(
+            f"{quarantined}: this is the last valid version; what has merged since is not: "
+            f"{terminal.one_line(summary(reading.violations))} (see --head)"
+        )
 
 
 @command("list")
@@ -77,13 +93,22 @@ def list_documents(invocation: Invocation, prefix: str, long: bool) -> None:
                     "key": each.document.key,
                     "version": each.version,
                     "pending": each.pending,
+                    "quarantined": each.quarantined,
                 }
                 for each in listed
             ]
         )
     elif long:
-        rows = [(str(each.document), str(each.version), str(each.pending)) for each in listed]
-        for line in terminal.columns(rows, heading=("DOCUMENT", "VERSION", "PENDING")):
+        rows = [
+            (
+                str(each.document),
+                str(each.version),
+                str(each.pending),
+                "quarantined" if each.quarantined else "",
+            )
+            for each in listed
+        ]
+        for line in terminal.columns(rows, heading=("DOCUMENT", "VERSION", "PENDING", "STATE")):
             terminal.write(line)
     else:
         for each in listed:
@@ -162,6 +187,8 @@ def described(reading: "Reading") -> dict[str, object]:
         "source": reading.source,
         "age_s": reading.age_s,
         "state": str(reading.state),
+        "quarantined": reading.quarantined,
+        "violations": [each.facts() for each in reading.violations],
     }
 
 

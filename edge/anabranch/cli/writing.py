@@ -113,12 +113,18 @@ def delete(
 def tell_committed(invocation: Invocation, committed: "Committed") -> None:
     """Acknowledge a write: ``ok``, the change's dot, the documents it changed."""
     documents = [str(document) for document in committed.documents]
+    quarantined = [str(document) for document in committed.quarantined]
     if invocation.json:
-        terminal.write_json({"dot": committed.dot, "documents": documents})
+        terminal.write_json({"dot": committed.dot, "documents": documents, "quarantined": quarantined})
     elif documents:
         terminal.write(f"{terminal.painted('ok', 'green')} {committed.dot} {' '.join(documents)}")
     else:
         terminal.write(f"{terminal.painted('ok', 'green')} unchanged: it was so already")
+    if quarantined and not invocation.json:
+        terminal.flush()
+        terminal.say(
+            f"{' '.join(quarantined)} stays quarantined: readers get the last valid version meanwhile"
+        )
 
 
 COMMANDS = {"set": set_value, "patch": patch, "delete": delete}

@@ -18,6 +18,7 @@ from anabranch.replica.facts import (
     LogLine,
     Past,
     Refused,
+    SetAside,
     Visible,
 )
 from anabranch.replica.log import LogState
@@ -37,5 +38,6 @@ __all__ = [
     "Read",
     "Refused",
     "Replica",
+    "SetAside",
     "Visible",
 ]

@@ -9,8 +9,9 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, digest, rebuild
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import DocumentId, HubSeq, LocalSeq
+from anabranch_sync.live import Served
 from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies
-from anabranch_sync.pull import Outcome, Pull, Result, fold
+from anabranch_sync.pull import Outcome, Pull, Result, fold, touched
 
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.facts import Fate
@@ -29,6 +30,7 @@ from anabranch.replica.rows import (
     row_of,
     shown,
 )
+from anabranch.replica.serving import aside, put_quarantined, serving
 from anabranch.replica.shelf import Shelf
 from anabranch.replica.show import Outbox, note_shown, show
 
@@ -73,9 +75,10 @@ class _Application:
         results = {result.local_seq: result for result in pull.results}
         decided = self._decided(positions, results)
         named = [document for each in decided for document in each.change.documents]
-        stale = self._stale(dict.fromkeys([*pull.documents, *named]))
+        stale = self._stale(dict.fromkeys([*pull.documents, *pull.quarantined, *named]))
         seen = {document: self._seen(document) for document in stale}
         placed = [each for each in decided if each.dot.local_seq in positions]
+        self._set_aside(touched(decided, pull))
         before = {document: state for document, (state, _) in self.confirmed.items()}
         total = self._confirm(fold(before, self.at.incarnation, placed, pull))
         self._remember(decided, positions, results)
@@ -121,12 +124,26 @@ class _Application:
 
     def _seen(self, document: DocumentId) -> int:
         """The digest of the content readers see; -1 when that cannot be read any more."""
-        if not self.pull.whole and not shown(self.connection, document).pending:
+        row = shown(self.connection, document)
+        if not self.pull.whole and not row.pending and row.served is Served.HEAD:
             return self.confirmed[document][1]
         try:
-            return digest(document, self.shelf.held_in(self.connection, document, self.at.revision).content)
+            visible = self.shelf.held_in(self.connection, document, self.at.revision).visible
+            return digest(document, None if visible is None else visible.content)
         except ReplicaCorrupt:
             return -1
+
+    def _set_aside(self, named: Iterable[DocumentId]) -> None:
+        """Take over the hub's word on what is quarantined; what it does not say so of is released."""
+        if self.pull.whole:
+            self.connection.execute(SQL["release_all"])
+        for document in named:
+            row = self.rows[document]
+            quarantined = self.pull.quarantined.get(document)
+            if quarantined is None:
+                self.connection.execute(SQL["release"], (row,))
+            else:
+                put_quarantined(self.connection, document, row, quarantined)
 
     def _confirm(self, changed: dict[DocumentId, Document]) -> ScopeDigest:
         total = self.at.digest
@@ -164,11 +181,24 @@ class _Application:
             row = self.rows[document]
             confirmed, after = self.confirmed[document]
             waiting = outbox.of(document, row)
-            state = show(self.connection, document, row, confirmed, waiting, policies or NO_POLICIES)
-            if waiting:
+            judging = policies or NO_POLICIES
+            state = show(self.connection, document, row, confirmed, waiting, judging)
+            which = serving(self.connection, document, row, state, judging, pending=bool(waiting))
+            instead = aside(self.connection, document, row, state, which, judging, self.rot)
+            if instead is not None:
+                after = digest(document, instead.content)
+            elif waiting:
                 after = digest(document, rebuild(state.registers))
-            content = after != seen[document]
-            note_shown(self.connection, row, state, len(waiting), self.at.revision + 1, content=content)
+            note_shown(
+                self.connection,
+                row,
+                state,
+                len(waiting),
+                self.at.revision + 1,
+                content=after != seen[document],
+                aside=instead,
+                served=which,
+            )
 
     def _remember(
         self, decided: list[Entry], positions: dict[LocalSeq, HubSeq], results: dict[LocalSeq, Result]

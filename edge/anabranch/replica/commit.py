@@ -7,9 +7,18 @@ from typing import TypeAlias
 import msgpack
 from anabranch_sync.change import Change, Entry, Op, chained, entry
 from anabranch_sync.clock import tick
-from anabranch_sync.document import DOCUMENT_BYTES_MAX, Object, PolicyAt, check_content, written
+from anabranch_sync.document import (
+    DOCUMENT_BYTES_MAX,
+    Document,
+    Object,
+    PolicyAt,
+    check_content,
+    rebuild,
+    written,
+)
 from anabranch_sync.errors import DocumentTooLarge, InvalidInput
 from anabranch_sync.ids import DocumentId, Dot, check_author, check_message, document_id
+from anabranch_sync.live import Served, check_written
 from anabranch_sync.path import Path
 from anabranch_sync.policy import Policies, Policy
 from anabranch_sync.pull import overlay
@@ -21,7 +30,8 @@ from anabranch.replica.contents import between
 from anabranch.replica.facts import Edit, Visible
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import Position, Shown, position, put_entry, put_visible, row_of
+from anabranch.replica.rows import Position, Rot, position, put_entry, put_visible, row_of
+from anabranch.replica.serving import aside, serving
 from anabranch.replica.shelf import Held, Shelf
 from anabranch.replica.show import KEPT_EACH, by_document, note_shown
 
@@ -67,7 +77,8 @@ def commit(
     """Write what `edits` makes of what stands as one change; None when nothing changes.
 
     The transaction was begun by the caller, so two writers never take the same local_seq. A change
-    that does more than delete asks `require_room` first. Raises InvalidInput, Denied, VersionMismatch.
+    that does more than delete asks `require_room` first. Raises InvalidInput (Invalid where a schema
+    forbids it), Denied, VersionMismatch.
     """
     at = position(connection)
     before: dict[DocumentId, Held] = {}
@@ -77,14 +88,15 @@ def commit(
             before[document] = shelf.held_in(connection, document, at.revision)
         return before[document]
 
-    made = edits(lambda document: held(document).visible)
+    # Over the head, so that an edit never reverts what it does not touch.
+    made = edits(lambda document: held(document).head)
     _check_edits(made, scope)
     policies = shelf.policies_at(connection, at.schemas_revision)
     ops: list[Op] = []
     plain: dict[DocumentId, Object | None] = {}
     for edit in made:
         document, standing = edit.document, held(edit.document)
-        _check_version(edit, standing.shown)
+        _check_version(edit, standing)
         if standing.is_tight and not policies.version(document):
             leaves, plain[document] = between(standing.content, edit.content)
         else:
@@ -95,7 +107,7 @@ def commit(
     if any(op.value is not DELETED and op.value != {} for op in ops):
         require_room()
     new = entry(Dot(at.incarnation, at.last_local + 1), _change(ops, at, policies, about))
-    after = _show(connection, new, before, policies, at.revision + 1)
+    after = _show(connection, new, before, policies, at.revision + 1, shelf.rot)
     for document in after.keys() & plain.keys():
         after[document].written_as(plain[document])
     chain = chained(at.last_chain, new.body)
@@ -117,18 +129,34 @@ def _change(ops: Sequence[Op], at: Position, policies: Policies, about: About) -
 
 
 def _show(
-    connection: Connection, new: Entry, before: dict[DocumentId, Held], policies: Policies, revision: int
+    connection: Connection,
+    new: Entry,
+    before: dict[DocumentId, Held],
+    policies: Policies,
+    revision: int,
+    rot: Rot,
 ) -> dict[DocumentId, Held]:
     result = {}
-    for document, part in by_document(new).items():
+    states = {
+        document: overlay(document, before[document].state, (part,), policies)
+        for document, part in by_document(new).items()
+    }
+    judged = [document for document in states if policies.judges(document)]
+    for document in judged:
+        _check_head(document, before[document], states[document], policies)
+    for document, state in states.items():
         old = before[document]
-        state = overlay(document, old.state, (part,), policies)
         row = old.shown.row or row_of(connection, document)
         pending = old.shown.pending + 1
         if pending % KEPT_EACH == 0:
             put_visible(connection, document, row, new.dot.local_seq, state)
         connection.execute(SQL["write_document"], (row, new.dot.local_seq))
-        result[document] = Held(note_shown(connection, row, state, pending, revision, content=True), state)
+        which, seen = Served.HEAD, None
+        if document in judged:
+            which = serving(connection, document, row, state, policies, pending=True)
+            seen = aside(connection, document, row, state, which, policies, rot)
+        noted = note_shown(connection, row, state, pending, revision, content=True, aside=seen, served=which)
+        result[document] = Held(noted, state, seen)
     return result
 
 
@@ -145,8 +173,12 @@ def _check_edits(edits: Sequence[Edit], scope: Scope) -> None:
         raise InvalidInput("two edits of one document in one change: give its content once")
 
 
-def _check_version(edit: Edit, shown: Shown) -> None:
-    version = shown.version if shown.live else 0
+def _check_head(document: DocumentId, old: Held, new: Document, policies: Policies) -> None:
+    check_written(document, lambda: old.content, rebuild(new.registers), policies)
+
+
+def _check_version(edit: Edit, standing: Held) -> None:
+    version = 0 if edit.if_version is None or standing.head is None else standing.shown.version
     if edit.if_version is not None and edit.if_version != version:
         raise VersionMismatch(edit.document, version, edit.if_version)
 

@@ -9,7 +9,8 @@ from anabranch_sync.standing import Partial, Standing
 from anabranch.replica.file import Connection
 from anabranch.replica.log import log_state
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import Rot, confirmed_body, entry, position
+from anabranch.replica.rows import Rot, confirmed_body, entry, position, shown
+from anabranch.replica.serving import aside
 from anabranch.replica.shelf import Shelf
 from anabranch.replica.show import Outbox, note_shown, show
 
@@ -90,4 +91,9 @@ def adopt(connection: Connection, incarnation: Incarnation, shelf: Shelf, rot: R
         confirmed, _ = confirmed_body(connection, document, row, rot)
         waiting = outbox.of(document, row)
         state = show(connection, document, row, confirmed, waiting, policies)
-        note_shown(connection, row, state, len(waiting), at.revision + 1, content=False)
+        # Under which name it is written changes nothing of whether it is valid.
+        which = shown(connection, document).served
+        seen = aside(connection, document, row, state, which, policies, rot)
+        note_shown(
+            connection, row, state, len(waiting), at.revision + 1, content=False, aside=seen, served=which
+        )

@@ -8,6 +8,7 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq
 from anabranch_sync.outbox import Continuity
+from anabranch_sync.violation import Violation
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +29,39 @@ class Visible:
     """A document as its readers see it: confirmed, with the outbox merged into it.
 
     `pending` counts the changes of the outbox that touch it. `content` is shared with other readers:
-    copy it before changing anything in it.
+    copy it before changing anything in it. `quarantined`: that whole is invalid, for `violations`, and
+    this is the last valid one.
     """
 
     content: Object
     version: int
     pending: int
+    quarantined: bool = False
+    violations: tuple[Violation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One line of a list of documents."""
+    """One line of a list of documents. `version` is that of all that has merged."""
 
     document: DocumentId
     version: int
     pending: int
+    quarantined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A document whose merged whole is invalid, for `violations`: readers see the last valid version.
+
+    `live_version` 0: it has never been valid, and readers see nothing. `version` is that of the head.
+    """
+
+    document: DocumentId
+    live_version: int
+    version: int
+    pending: int
+    violations: tuple[Violation, ...]
 
 
 class Link(StrEnum):
@@ -141,6 +160,7 @@ class Facts:
     oldest_unsent_ms: int | None
     notices: int
     refused: int
+    quarantined: int
     heard: Heard
     file_bytes: int
     wal_bytes: int

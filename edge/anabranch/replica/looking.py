@@ -7,6 +7,7 @@ from anabranch_sync.clock import wall_ms
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import digest, rebuild
 from anabranch_sync.ids import DocumentId, Dot
+from anabranch_sync.live import Served
 from anabranch_sync.outbox import Continuity
 from anabranch_sync.policy import Policies
 from anabranch_sync.pull import Notice
@@ -18,6 +19,7 @@ from anabranch.replica.log import log_state
 from anabranch.replica.past import check
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import Rot, confirmed_body, entry, position, shown, unpack_notice
+from anabranch.replica.serving import quarantined_body
 from anabranch.replica.show import Decoded, visible_state
 
 
@@ -26,7 +28,15 @@ def documents(connection: Connection, prefix: str) -> list[Listed]:
     # '0' is the character after '/'; every segment is made of ASCII, which ends with DEL.
     low, high = (f"{prefix}/", f"{prefix}0") if prefix else ("", "\x7f")
     rows = connection.execute(SQL["listed"], {"prefix": prefix, "low": low, "high": high})
-    return [Listed(DocumentId(namespace, key), version, pending) for namespace, key, version, pending in rows]
+    return [
+        Listed(DocumentId(namespace, key), version, pending, served != Served.HEAD)
+        for namespace, key, version, pending, served in rows
+    ]
+
+
+def set_aside(connection: Connection) -> list[DocumentId]:
+    """The documents of which readers do not see the head, by name."""
+    return [DocumentId(namespace, key) for namespace, key in connection.execute(SQL["aside"])]
 
 
 def facts(connection: Connection, file: ReplicaFile, heard: Heard) -> Facts:
@@ -44,6 +54,7 @@ def facts(connection: Connection, file: ReplicaFile, heard: Heard) -> Facts:
         oldest_unsent_ms=None if unsent is None else unsent[0],
         notices=_count(connection, "notices_count"),
         refused=_count(connection, "refused_count"),
+        quarantined=_count(connection, "aside_count"),
         heard=heard,
         file_bytes=_size_bytes(file.path),
         wal_bytes=_size_bytes(Path(f"{file.path}-wal")),
@@ -105,6 +116,7 @@ def verify(connection: Connection, policies: Policies, rot: Rot) -> list[Replica
         document = DocumentId(namespace, key)
         try:
             visible_state(connection, document, shown(connection, document), policies, rot, decoded)
+            quarantined_body(connection, document, row, rot)
             state, seen = confirmed_body(connection, document, row, rot)
             if digest(document, rebuild(state.registers)) != seen:
                 raise rot.at(str(document))

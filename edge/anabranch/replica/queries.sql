@@ -20,7 +20,7 @@ INSERT INTO replica (
 );
 
 -- document: the row of one document
-SELECT document, revision, version, pending, live FROM documents WHERE namespace = ? AND key = ?;
+SELECT document, revision, version, pending, live, served FROM documents WHERE namespace = ? AND key = ?;
 
 -- visible: what readers see of a document the outbox touches, up to some change
 SELECT upto, checksum, body FROM visible WHERE document = ?;
@@ -29,7 +29,7 @@ SELECT upto, checksum, body FROM visible WHERE document = ?;
 SELECT namespace, key, revision, content_revision FROM documents WHERE revision > ?;
 
 -- listed: live documents at or below a namespace
-SELECT namespace, key, version, pending FROM documents
+SELECT namespace, key, version, pending, served FROM documents
 WHERE live = 1 AND (namespace = :prefix OR (namespace > :low AND namespace < :high))
 ORDER BY namespace, key;
 
@@ -47,9 +47,30 @@ INSERT INTO documents (namespace, key, revision, content_revision, version, pend
 VALUES (?, ?, 0, 0, 0, 0, 0);
 
 -- show: what readers see of a document has changed; its content only if :content
-UPDATE documents SET revision = :revision, version = :version, pending = :pending, live = :live,
+UPDATE documents SET revision = :revision, version = :version, pending = :pending, live = :live, served = :served,
     content_revision = CASE WHEN :content THEN :revision ELSE content_revision END
 WHERE document = :document;
+
+-- put_quarantined: what is live of a document whose head the hub keeps in quarantine
+INSERT OR REPLACE INTO quarantined (document, checksum, body) VALUES (?, ?, ?);
+
+-- quarantined: what is live of a document, if its head is in quarantine
+SELECT checksum, body FROM quarantined WHERE document = ?;
+
+-- is_quarantined: whether the hub keeps a document's head in quarantine
+SELECT 1 FROM quarantined WHERE document = ?;
+
+-- release: the hub's word that a document's head is valid
+DELETE FROM quarantined WHERE document = ?;
+
+-- release_all: before the hub says anew which are not
+DELETE FROM quarantined;
+
+-- aside: documents of which readers do not see the head
+SELECT namespace, key FROM documents WHERE served <> 'head' ORDER BY namespace, key;
+
+-- aside_count: how many there are
+SELECT count(*) FROM documents WHERE served <> 'head';
 
 -- put_visible: what readers see, merged up to a change in the outbox
 INSERT OR REPLACE INTO visible (document, upto, checksum, body) VALUES (?, ?, ?, ?);

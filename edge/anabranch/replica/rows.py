@@ -11,6 +11,7 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import DIGEST_BYTES, EMPTY, Document
 from anabranch_sync.errors import WireError
 from anabranch_sync.ids import Cursor, DocumentId, Dot, Incarnation, LocalSeq
+from anabranch_sync.live import Served
 from anabranch_sync.packing import LEVEL_STORED, seal, unpack, unseal
 from anabranch_sync.pull import Notice
 
@@ -42,13 +43,17 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The row of a document: what readers see of it, in short. `row` 0: there is none yet."""
+    """The row of a document in short. `row` 0: there is none yet.
+
+    `live`: readers see something. `version` is the head's, which they see only if it is `served`.
+    """
 
     row: int = 0
     revision: int = 0
     version: int = 0
     pending: int = 0
     live: bool = False
+    served: Served = Served.HEAD
 
 
 NOT_SHOWN = Shown()
@@ -95,8 +100,8 @@ def shown(connection: Connection, document: DocumentId) -> Shown:
     row = connection.execute(SQL["document"], (document.namespace, document.key)).fetchone()
     if row is None:
         return NOT_SHOWN
-    number, revision, version, pending, live = row
-    return Shown(number, revision, version, pending, live != 0)
+    number, revision, version, pending, live, served = row
+    return Shown(number, revision, version, pending, live != 0, Served(served))
 
 
 def row_of(connection: Connection, document: DocumentId) -> int:
@@ -159,9 +164,9 @@ def put_entry(connection: Connection, new: Entry, chain: bytes, now_ms: int) -> 
 
 def entry(incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes], rot: Rot) -> Entry:
     """The change of a row (local_seq, checksum, body) of the outbox. Raises ReplicaCorrupt."""
-    local_seq, checksum, body = columns
+    local_seq, known, body = columns
     place = f"change {incarnation}:{local_seq} in the outbox"
-    if _checked(body) != checksum:
+    if _checked(body) != known:
         raise rot.at(place)
     try:
         return Entry(Dot(incarnation, local_seq), decode(body), body)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from anabranch_sync.document import EMPTY, Document, Object, flatten, rebuild
 from anabranch_sync.ids import DocumentId
+from anabranch_sync.live import Served
 from anabranch_sync.path import Path
 from anabranch_sync.policy import LATEST, NO_POLICIES, SCHEMA_NAMESPACE, Policies, Policy, policies_from
 
@@ -19,6 +20,7 @@ from anabranch.replica.facts import Heard, Link, Visible
 from anabranch.replica.file import Connection, ReplicaFile
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import NOT_SHOWN, Rot, Shown, confirmed_body, position, shown
+from anabranch.replica.serving import Aside, aside
 from anabranch.replica.show import Decoded, visible_state
 
 # A register and its value take about 400 bytes: this bounds the shelf to some 200 MB for scopes far
@@ -28,30 +30,44 @@ SHELF_DOCUMENTS_MAX = 100_000
 
 
 class Held:
-    """A document in memory: its row, its registers, and once somebody reads it, its content."""
+    """A document in memory: its row, its registers, and once somebody reads it, its content.
 
-    __slots__ = ("_tight", "_visible", "shown", "state")
+    `aside` is what readers get instead of the head.
+    """
 
-    def __init__(self, shown: Shown, state: Document) -> None:
+    __slots__ = ("_head", "_tight", "aside", "shown", "state")
+
+    def __init__(self, shown: Shown, state: Document, aside: Aside | None = None) -> None:
         self.shown = shown
         self.state = state
-        self._visible: Visible | None = None
+        self.aside = aside
+        self._head: Visible | None = None
         self._tight: bool | None = None
 
     @property
-    def visible(self) -> Visible | None:
-        """What its readers get; None: deleted, or never written."""
-        if self._visible is None and self.shown.live:
+    def head(self) -> Visible | None:
+        """All that has merged, what edits are made over; None: deleted, or never written."""
+        if self._head is None and self.shown.row:
             content = rebuild(self.state.registers)
-            assert content is not None, f"{self.shown} is live without a live register"
-            self._visible = Visible(content, self.shown.version, self.shown.pending)
-        return self._visible
+            if content is not None:
+                self._head = Visible(content, self.shown.version, self.shown.pending)
+        return self._head
+
+    @property
+    def visible(self) -> Visible | None:
+        """What its readers get; None: nothing."""
+        aside = self.aside
+        if aside is None:
+            return self.head
+        if aside.content is None:
+            return None
+        return Visible(aside.content, aside.version, self.shown.pending, True, aside.violations)
 
     @property
     def content(self) -> Object | None:
-        """The content its readers get."""
-        visible = self.visible
-        return None if visible is None else visible.content
+        """The content of the head."""
+        head = self.head
+        return None if head is None else head.content
 
     @property
     def is_tight(self) -> bool:
@@ -65,7 +81,7 @@ class Held:
     def written_as(self, content: Object | None) -> None:
         """Its registers were just written from `content` (ordered), by `contents.between`."""
         self._tight = True
-        self._visible = None if content is None else Visible(content, self.shown.version, self.shown.pending)
+        self._head = None if content is None else Visible(content, self.shown.version, self.shown.pending)
 
     @property
     def registers(self) -> int:
@@ -88,7 +104,7 @@ class Shelf:
 
     def __init__(self, file: ReplicaFile, rot: Rot) -> None:
         self._file = file
-        self._rot = rot
+        self.rot = rot
         self._held: dict[DocumentId, Held] = {}
         self._keeping = threading.Lock()
         self._registers = 0
@@ -148,7 +164,7 @@ class Shelf:
         """The policies in force where the schemas last changed in `revision`."""
         known_revision, policies = self._policies
         if revision != known_revision:
-            policies = _policies(connection, self._rot)
+            policies = _policies(connection, self.rot)
             self._policies = (revision, policies)
         return policies
 
@@ -187,7 +203,11 @@ class Shelf:
         if not row.row:
             return ABSENT
         policies = self.policies_in(connection) if row.pending else NO_POLICIES
-        return Held(row, visible_state(connection, document, row, policies, self._rot, self.decoded))
+        state = visible_state(connection, document, row, policies, self.rot, self.decoded)
+        if row.served is Served.HEAD:
+            return Held(row, state)
+        seen = aside(connection, document, row.row, state, row.served, policies, self.rot)
+        return Held(row, state, seen)
 
     def _refresh(self) -> int:
         with self._file.reading() as connection:

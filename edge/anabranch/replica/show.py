@@ -6,12 +6,14 @@ The same merge as on the hub, so that a reader sees today what the hub would ans
 from anabranch_sync.change import Change, Entry, Op
 from anabranch_sync.document import Document
 from anabranch_sync.ids import DocumentId, Incarnation, LocalSeq
+from anabranch_sync.live import Served
 from anabranch_sync.policy import Policies
 from anabranch_sync.pull import overlay
 
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import Rot, Shown, confirmed_body, entry, position, put_visible, visible_body
+from anabranch.replica.serving import Aside
 
 # A write stores what readers see only each so many changes of a document: it would take longer than
 # the write itself, and a reader in another process merges a few changes in less time than it starts.
@@ -112,17 +114,32 @@ def show(
 
 
 def note_shown(
-    connection: Connection, row: int, state: Document, pending: int, revision: int, *, content: bool
+    connection: Connection,
+    row: int,
+    state: Document,
+    pending: int,
+    revision: int,
+    *,
+    content: bool,
+    aside: Aside | None = None,
+    served: Served = Served.HEAD,
 ) -> Shown:
-    """Say in the document's row what readers now see; `content`: and that it is another content."""
-    live = any(register.live for register in state.registers.values())
+    """Say in the document's row what readers now see; `content`: and that it is another content.
+
+    `state` is the head, `aside` what is `served` instead of it.
+    """
+    if aside is None:
+        live = any(register.live for register in state.registers.values())
+    else:
+        live = aside.content is not None
     columns = {
         "document": row,
         "revision": revision,
         "version": state.version,
         "pending": pending,
         "live": live,
+        "served": str(served),
         "content": content,
     }
     connection.execute(SQL["show"], columns)
-    return Shown(row, revision, state.version, pending, live)
+    return Shown(row, revision, state.version, pending, live, served)

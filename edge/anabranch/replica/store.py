@@ -16,11 +16,13 @@ from anabranch_sync.ids import (
     check_edge,
     check_tenant,
 )
+from anabranch_sync.live import Served
 from anabranch_sync.policy import Policies
 from anabranch_sync.pull import Notice, Pull
 from anabranch_sync.reference import Reference
 from anabranch_sync.scope import Scope, scope
 from anabranch_sync.standing import Standing
+from anabranch_sync.violation import Violation
 from anabranch_sync.witness import Witnessed
 
 from anabranch.errors import DiskFull, ReplicaCorrupt
@@ -28,7 +30,19 @@ from anabranch.replica import exchange, log, looking, past
 from anabranch.replica.agent_lock import agent_lock, agent_running
 from anabranch.replica.apply import apply
 from anabranch.replica.commit import About, Compose, Written, checked, commit
-from anabranch.replica.facts import Edit, Facts, Heard, Known, Link, Listed, LogLine, Past, Refused, Visible
+from anabranch.replica.facts import (
+    Edit,
+    Facts,
+    Heard,
+    Known,
+    Link,
+    Listed,
+    LogLine,
+    Past,
+    Refused,
+    SetAside,
+    Visible,
+)
 from anabranch.replica.file import Connection, ReplicaFile, creating
 from anabranch.replica.log import LogState
 from anabranch.replica.queries import SQL
@@ -129,6 +143,19 @@ class Replica:
         """The document as it stands, the outbox merged into it. Raises ReplicaCorrupt."""
         return self._shelf.held(document).visible
 
+    def head(self, document: DocumentId) -> Visible | None:
+        """All that has merged and waits here, also where that is invalid and readers do not see it."""
+        return self._shelf.held(document).head
+
+    def violations(self, document: DocumentId) -> tuple[Violation, ...]:
+        """What is wrong with the head, where readers do not see it for that reason."""
+        aside = self._shelf.held(document).aside
+        return () if aside is None else aside.violations
+
+    def is_set_aside(self, document: DocumentId) -> bool:
+        """Whether readers see something else than the head."""
+        return self._shelf.held(document).shown.served is not Served.HEAD
+
     def look(self) -> int:
         """A number that changes whenever readers may see something else; costs some microseconds."""
         return self._shelf.look()
@@ -156,7 +183,7 @@ class Replica:
     ) -> Entry | None:
         """Write these contents as one change; None when nothing changes.
 
-        Raises InvalidInput, Denied, VersionMismatch, ReplicaError.
+        Raises InvalidInput (Invalid where a schema forbids it), Denied, VersionMismatch, ReplicaError.
         """
         made = [checked(edit) for edit in edits]
         return self.compose(lambda _: made, author=author, message=message, now_ms=now_ms, restores=restores)
@@ -319,6 +346,19 @@ class Replica:
         """Conflicts that concern this replica, in the order of the hub's ledger."""
         with self._file.reading() as connection:
             return looking.notices(connection)
+
+    def quarantined(self) -> list[SetAside]:
+        """The documents whose merged whole is invalid, by name."""
+        with self._file.reading() as connection:
+            documents = looking.set_aside(connection)
+        found = []
+        for document in documents:
+            held = self._shelf.held(document)
+            if held.aside is not None:
+                live_version = 0 if held.aside.content is None else held.aside.version
+                facts = (live_version, held.shown.version, held.shown.pending, held.aside.violations)
+                found.append(SetAside(document, *facts))
+        return found
 
     def refused(self) -> list[Refused]:
         """Own changes the hub refused, oldest first."""

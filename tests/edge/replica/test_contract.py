@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from anabranch.replica import Replica
 
-from tests.contracts.replica import ReplicaContract, ReplicaStore
+from tests.contracts.replica import ReplicaContract, ReplicaStore, ReplicaSuite
+from tests.contracts.validity import ValidityContract
 from tests.edge.replica.sqlite_store import SqliteStore, create
 
 
-class TestSqliteReplica(ReplicaContract):
+class _Sqlite(ReplicaSuite):
     """A kill leaves the file as it is: a second replica opens it while the first never closed."""
 
     @pytest.fixture(autouse=True)
@@ -31,3 +32,11 @@ class TestSqliteReplica(ReplicaContract):
     def _store(self, replica: Replica) -> SqliteStore:
         self._opened.append(replica)
         return SqliteStore(replica)
+
+
+class TestSqliteReplica(_Sqlite, ReplicaContract):
+    """Everything a replica keeps."""
+
+
+class TestSqliteValidity(_Sqlite, ValidityContract):
+    """What its readers see of what is invalid."""
