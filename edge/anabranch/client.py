@@ -358,18 +358,16 @@ class Client:
     def _commit(self, steps: Sequence[Step], message: str, author: str | None, restores: int) -> Committed:
         for step in steps:
             self._check_scope(step)
-        entry = self.replica.compose(
+        written = self.replica.compose(
             lambda head: edits(steps, head),
             author=self.replica.author if author is None else author,
             message=message,
             now_ms=time.time_ns() // 1_000_000,
             restores=restores,
         )
-        if entry is None:
+        if written is None:
             return Committed("", ())
-        documents = entry.change.documents
-        aside = tuple(document for document in documents if self.replica.is_set_aside(document))
-        return Committed(str(entry.dot), documents, aside)
+        return Committed(str(written.entry.dot), written.entry.change.documents, written.set_aside)
 
 
 class ChangeBuilder:

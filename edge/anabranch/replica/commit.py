@@ -58,6 +58,11 @@ class Written:
     documents: Mapping[DocumentId, Held]
     revision: int
 
+    @property
+    def set_aside(self) -> tuple[DocumentId, ...]:
+        """Those of the documents of which readers see something else: they were invalid before."""
+        return tuple(document for document, held in self.documents.items() if held.aside is not None)
+
 
 def checked(edit: Edit) -> Edit:
     """The edit with its names and its content checked. Raises InvalidInput."""

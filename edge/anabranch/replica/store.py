@@ -16,7 +16,6 @@ from anabranch_sync.ids import (
     check_edge,
     check_tenant,
 )
-from anabranch_sync.live import Served
 from anabranch_sync.policy import Policies
 from anabranch_sync.pull import Notice, Pull
 from anabranch_sync.reference import Reference
@@ -152,10 +151,6 @@ class Replica:
         aside = self._shelf.held(document).aside
         return () if aside is None else aside.violations
 
-    def is_set_aside(self, document: DocumentId) -> bool:
-        """Whether readers see something else than the head."""
-        return self._shelf.held(document).shown.served is not Served.HEAD
-
     def look(self) -> int:
         """A number that changes whenever readers may see something else; costs some microseconds."""
         return self._shelf.look()
@@ -186,7 +181,10 @@ class Replica:
         Raises InvalidInput (Invalid where a schema forbids it), Denied, VersionMismatch, ReplicaError.
         """
         made = [checked(edit) for edit in edits]
-        return self.compose(lambda _: made, author=author, message=message, now_ms=now_ms, restores=restores)
+        written = self.compose(
+            lambda _: made, author=author, message=message, now_ms=now_ms, restores=restores
+        )
+        return None if written is None else written.entry
 
     def compose(
         self,
@@ -196,7 +194,7 @@ class Replica:
         message: str,
         now_ms: int,
         restores: int = 0,
-    ) -> Entry | None:
+    ) -> Written | None:
         """`commit` of edits that are made from what stands, inside the transaction.
 
         Two processes that each set a field of one document so never overwrite each other. `edits`
@@ -209,10 +207,9 @@ class Replica:
             return commit(connection, edits, self.scope, self._shelf, about, self._file.require_room)
 
         written = self._file.write(work)
-        if written is None:
-            return None
-        self._shelf.put_written(written.documents, written.revision)
-        return written.entry
+        if written is not None:
+            self._shelf.put_written(written.documents, written.revision)
+        return written
 
     # The exchange.
 
