@@ -80,8 +80,8 @@ def _content(replica: Replica, document: DocumentId, meant: Reference) -> Object
 
 
 def _standing(replica: Replica, document: DocumentId) -> Object | None:
-    visible = replica.read(document)
-    return None if visible is None else visible.content
+    head = replica.head(document)
+    return None if head is None else head.content
 
 
 def _differing(difference: Difference) -> list[Difference]:

@@ -99,16 +99,13 @@ def list_documents(invocation: Invocation, prefix: str, long: bool) -> None:
             ]
         )
     elif long:
-        rows = [
-            (
-                str(each.document),
-                str(each.version),
-                str(each.pending),
-                "quarantined" if each.quarantined else "",
-            )
-            for each in listed
-        ]
-        for line in terminal.columns(rows, heading=("DOCUMENT", "VERSION", "PENDING", "STATE")):
+        heading = ["DOCUMENT", "VERSION", "PENDING"]
+        rows = [[str(each.document), str(each.version), str(each.pending)] for each in listed]
+        if any(each.quarantined for each in listed):
+            heading.append("STATE")
+            for row, each in zip(rows, listed, strict=True):
+                row.append("quarantined" if each.quarantined else "")
+        for line in terminal.columns(rows, heading=heading):
             terminal.write(line)
     else:
         for each in listed:

@@ -39,8 +39,12 @@ def test_status_tells_how_the_replica_stands(anabranch: Anabranch) -> None:
 
 def test_a_replica_without_conflicts_says_so_beside_the_data(anabranch: Anabranch) -> None:
     ran = anabranch("conflicts")
-    assert (ran.code, ran.out, ran.err) == (0, "", "no conflicts, nothing refused\n")
-    assert anabranch("conflicts", "--json").json == {"conflicts": [], "refused": []}
+    assert (ran.code, ran.out, ran.err) == (0, "", "no conflicts, nothing refused, nothing quarantined\n")
+    assert anabranch("conflicts", "--json").json == {
+        "conflicts": [],
+        "refused": [],
+        "quarantined": [],
+    }
 
 
 def test_a_conflict_is_shown_with_winner_and_loser(anabranch: Anabranch) -> None:

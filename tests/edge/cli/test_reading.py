@@ -42,6 +42,8 @@ def test_get_in_json_tells_version_source_age_and_state(anabranch: Anabranch) ->
         "pending": True,
         "source": "local",
         "state": "STALE",
+        "quarantined": False,
+        "violations": [],
     }
 
 
@@ -153,7 +155,7 @@ def test_list_tells_versions_and_pending_changes_when_asked(anabranch: Anabranch
         "acme/lab/a/config  2        2",
     ]
     assert anabranch("list", "--json").json == [
-        {"namespace": "acme/lab/a", "key": "config", "version": 2, "pending": 2}
+        {"namespace": "acme/lab/a", "key": "config", "version": 2, "pending": 2, "quarantined": False}
     ]
 
 

@@ -192,3 +192,39 @@ def test_a_hub_with_another_certificate_gets_nothing(
     assert (ran.code, ran.out) == (8, "")
     assert not deceived.path.exists()
     assert deceived.apart("init", "--hub", hub.listen, "--token", "-", stdin=token).code == 0
+
+
+def test_two_edges_read_what_was_valid_until_an_operator_repairs_what_they_merged_into(
+    hub: RunningHub, edge: Callable[[str], Anabranch]
+) -> None:
+    # given: a rule over two fields, and two edges that have it
+    rule = {"name": "min below max", "require": ["/min", "<=", "/max"]}
+    schema = {"namespaces": ["acme/prod/ruled"], "schema": {"type": "object"}, "rules": [rule]}
+    hub.ok("set", "acme", "system/schemas", "", json.dumps(schema), "--key", "ruled")
+    hub.ok("set", "acme", "acme/prod/ruled", "", '{"min": 1, "max": 9}')
+    one, other = edge("low"), edge("high")
+    for each in (one, other):
+        each.apart("sync")
+    # when: each writes what is valid by itself
+    assert one("set", "acme/prod/ruled", "/min", "8").code == 0
+    assert other("set", "acme/prod/ruled", "/max", "5").code == 0
+    assert other("set", "acme/prod/ruled", "/max", "0").code == 5
+    for each in (one, other, one):
+        assert each.apart("sync", "--json").json["settled"]
+    # then
+    read = [each("get", "acme/prod/ruled", "--json").json for each in (one, other)]
+    assert [each["value"] for each in read] == [{"min": 8, "max": 9}] * 2
+    assert [each["quarantined"] for each in read] == [True, True]
+    assert hub.json("get", "acme", "acme/prod/ruled")["value"] == {"min": 8, "max": 9}
+    assert len(hub.json("quarantine", "list", "--tenant", "acme")) == 1
+    digests = {each("status", "--json").json["digest"] for each in (one, other)}
+    assert len(digests) == 1
+    # when
+    hub.ok("set", "acme", "acme/prod/ruled", "/max", "8", "-m", "as low as the other site needs")
+    for each in (one, other):
+        each.apart("sync")
+    # then
+    read = [each("get", "acme/prod/ruled", "--json").json for each in (one, other)]
+    assert [each["value"] for each in read] == [{"min": 8, "max": 8}] * 2
+    assert [each["quarantined"] for each in read] == [False, False]
+    assert hub.json("quarantine", "list", "--tenant", "acme") == []

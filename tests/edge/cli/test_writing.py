@@ -12,6 +12,7 @@ def test_set_acknowledges_with_the_dot_of_the_change(anabranch: Anabranch) -> No
     assert anabranch("set", "acme/prod/router", "/a", "2", "--json").json == {
         "dot": "1:2",
         "documents": ["acme/prod/router/config"],
+        "quarantined": [],
     }
 
 
