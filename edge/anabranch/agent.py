@@ -147,6 +147,9 @@ class _Agent:
                 return self._outcome(ended.reason, settled=ended.settled)
             if once:
                 self._give_up_if_final(ended)
+            elif isinstance(ended.error, HubLogRefused):
+                reason = ended.error.reason
+                log.error("the hub's log is refused", extra={"edge": self._identity.edge, "reason": reason})
             # A new incarnation may be asked for at once, but not again and again.
             is_first_renewal = ended.renew and not renew
             renew = ended.renew

@@ -285,7 +285,6 @@ class Exchange:
             case Witness(witnessed, hub_seq):
                 await self._on_disk(lambda: replica.witness(witnessed, hub_seq, self._clock.now_ms()))
             case Distrust(reason, checkpoint):
-                log.error("the hub's log is refused", extra={"edge": replica.edge, "reason": reason})
                 self._refused = HubLogRefused(self._address, reason)
                 await self._on_disk(lambda: replica.distrust(reason, checkpoint, self._clock.now_ms()))
             case Close():

@@ -107,7 +107,7 @@ def witnessed(origin: str, before: Witnessed | None, presented: Presented) -> Wi
     checkpoint.check(before.key)
     seen, shown = before.tree, checkpoint.tree
     if shown.size < seen.size:
-        raise LogRefused(f"has {shown.size} leaves, and {seen.size} were seen here before")
+        raise LogRefused(f"ends after {shown.size} of the {seen.size} leaves that were seen here before")
     if shown.size == seen.size and shown.root != seen.root:
         raise LogRefused(f"was rewritten: two trees of {shown.size} leaves, both signed")
     verify_consistency(seen, shown, presented.consistency)

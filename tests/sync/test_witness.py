@@ -64,7 +64,7 @@ def test_a_shorter_log_is_refused_however_well_it_is_signed(older: int, data: st
     shorter = data.draw(st.integers(0, older - 1))
     before = seen_of(LONG, older)
 
-    with pytest.raises(LogRefused, match=f"the log has {shorter} leaves, and {older} were seen"):
+    with pytest.raises(LogRefused, match=f"the log ends after {shorter} of the {older} leaves"):
         witnessed(ORIGIN, before, shown(LONG, shorter, mark_of(before.tree)))
 
 
