@@ -13,16 +13,12 @@ import contextlib
 import errno
 import os
 import shutil
-import socket
 import ssl
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
-from hmac import compare_digest
 from pathlib import Path
-from typing import Any
 
+from anabranch_protos.introduction import root_shown
 from anabranch_protos.invitation import PORT_MAX, InvitationToken, parse_token
 from anabranch_sync.errors import InvalidName
 
@@ -44,15 +40,11 @@ from anabranch.identity import (
 from anabranch.link import Enrolled, enroll
 from anabranch.replica import Replica
 
-CONNECT_S_MAX = 20.0
 # A lost reply is asked for again with the same key, which the hub answers with the same edge.
 ATTEMPTS_MAX = 4
 RETRY_S = 0.5
 # An empty replica with its WAL, and the identity: 200 KiB; the reserve for a full disk: 128.
 ROOM_BYTES = 512 * 1024
-
-# What _ssl.Certificate.public_bytes takes for DER.
-ENCODING_DER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,43 +207,16 @@ async def _enrolled(address: str, root_pem: bytes, secret: bytes, csr_pem: bytes
 
 
 def _root_of(address: str, fingerprint: bytes) -> bytes:
-    """The certificate of that fingerprint, in PEM, from the chain shown at `address`.
-
-    Nothing is sent and nothing of the chain is believed here: gRPC verifies it with the root found.
-    Raises HubUnreachable, HubUnverified.
-    """
-    for der in _chain_shown(address):
-        if compare_digest(sha256(der).digest(), fingerprint):
-            return ssl.DER_cert_to_PEM_cert(der).encode("ascii")
-    raise HubUnverified(address, "its chain does not end in the root that the token names")
-
-
-def _chain_shown(address: str) -> list[bytes]:
-    """The certificates (DER) that the server at `address` shows to anybody."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    host, port = split_address(address)
+    """The root of that fingerprint, in PEM. Raises HubUnreachable, HubUnverified."""
     try:
-        with (
-            socket.create_connection((host, port), timeout=CONNECT_S_MAX) as plain,
-            context.wrap_socket(plain, server_hostname=host) as secured,
-        ):
-            return _unverified_chain(secured)
+        root_pem = root_shown(*split_address(address), fingerprint)
     except ssl.SSLError as error:
         raise HubUnverified(address, f"no TLS 1.3 there ({error.reason or 'it broke off'})") from error
     except OSError as error:
         raise HubUnreachable(address, error.strerror or str(error)) from error
-
-
-def _unverified_chain(secured: ssl.SSLSocket) -> list[bytes]:
-    # Public from Python 3.13 on; before that the same method of the object underneath, since 3.10.
-    if sys.version_info >= (3, 13):
-        return list(secured.get_unverified_chain())
-    shown: Any = secured._sslobj  # type: ignore[attr-defined]
-    return [certificate.public_bytes(ENCODING_DER) for certificate in shown.get_unverified_chain()]
+    if root_pem is None:
+        raise HubUnverified(address, "its chain does not end in the root that the token names")
+    return root_pem
 
 
 def _joined(host: str, port: int) -> str:

@@ -20,10 +20,20 @@
     ├── VaultDenied                   4   Vault answers, and says no: fix the policy or the credentials
     ├── VaultRejected                 8   Vault finds the request itself wrong: damaged or foreign ciphertext
     ├── VaultMissing                  3   Vault has nothing under that path
+    ├── IdentityUnusable              8   enrol as an operator, into another folder
+    ├── FarHubError                       what a hub far away said to an operator
+    │   ├── HubRejects                2   mend the value it names
+    │   ├── HubMisses                 3   ask for what is there
+    │   ├── HubDenied                 4   ask with a certificate that is good for it
+    │   ├── HubConflict               5   look again, then repeat it
+    │   ├── HubAway                   7   try again later
+    │   └── HubUnverified             8   check the address; it is not the hub of the certificate
     ├── RequestRefused                    the peer's fault; the peer is told why
     │   ├── TokenRefused              4   invite the edge again
     │   ├── EdgeRevoked               4   invite it under a new name
     │   ├── CertificateUnknown        4   enrol again with a new token
+    │   ├── OperatorRevoked           4   invite the operator under a new name
+    │   ├── TenantDenied              4   ask with a certificate of that tenant
     │   ├── ScopeDenied               4   widen the edge's scope, or write elsewhere
     │   ├── Fenced                    4   go on under a new incarnation
     │   ├── VersionMismatch           5   read the document again, then write
@@ -31,6 +41,7 @@
     │   ├── TenantUnknown             3   create the tenant
     │   ├── EdgeUnknown               3   invite the edge
     │   ├── RetentionRefused          2   keep histories for a time within the limits
+    │   ├── OperatorUnknown           3   invite the operator
     │   ├── PositionAhead             3   name a position that was decided
     │   ├── VersionFolded             3   read a later version
     │   ├── LedgerRowUnknown          3   list the rows there are
@@ -280,6 +291,72 @@ class VaultMissing(HubError):
         super().__init__(f"Vault has nothing at {path}: check the name, or write it first")
 
 
+class IdentityUnusable(HubError):
+    """The folder holds no operator's identity that can be used."""
+
+    exit_code = 8
+
+    def __init__(self, folder: str, reason: str) -> None:
+        self.folder = folder
+        self.reason = reason
+        super().__init__(
+            f"the identity in {folder} cannot be used ({reason}): get one with `anabranch-hub operator enrol`"
+        )
+
+
+class FarHubError(HubError):
+    """What a hub far away answered an operator; the message is its own."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address = address
+        self.reason = reason
+        super().__init__(reason)
+
+
+class HubRejects(FarHubError):
+    """A value is outside its grammar or limit."""
+
+    exit_code = 2
+
+
+class HubMisses(FarHubError):
+    """What was asked for is not there."""
+
+    exit_code = 3
+
+
+class HubDenied(FarHubError):
+    """The certificate is not good for this."""
+
+    exit_code = 4
+
+
+class HubConflict(FarHubError):
+    """Something is not as it was said to be; nothing was changed."""
+
+    exit_code = 5
+
+
+class HubAway(FarHubError):
+    """The hub does not answer, or cannot serve now."""
+
+    exit_code = 7
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.args = (f"the hub at {address} does not answer ({reason}): try again later",)
+
+
+class HubUnverified(FarHubError):
+    """Whoever answers is not the hub that is meant."""
+
+    exit_code = 8
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.args = (f"the hub at {address} is not believed ({reason}): check the address and the network",)
+
+
 class RequestRefused(HubError):
     """A peer asked for what it may not have."""
 
@@ -287,12 +364,16 @@ class RequestRefused(HubError):
 
 
 class TokenRefused(RequestRefused):
-    """A one-time token is unknown, used, expired or another tenant's; `reason` says which."""
+    """A one-time token is unknown, used, expired or another tenant's; `reason` says which.
 
-    def __init__(self, reason: str) -> None:
+    `of` is whom such a token lets in: an edge or an operator.
+    """
+
+    def __init__(self, reason: str, *, of: str = "edge") -> None:
         self.reason = reason
+        self.of = of
         super().__init__(
-            f"the token is refused ({reason}): ask for a new one with `anabranch-hub edge invite`"
+            f"the token is refused ({reason}): ask for a new one with `anabranch-hub {of} invite`"
         )
 
 
@@ -308,12 +389,16 @@ class EdgeRevoked(RequestRefused):
 
 
 class CertificateUnknown(RequestRefused):
-    """The certificate is not the one that was issued last to the edge it names, or names none."""
+    """The certificate is not the one that was issued last to whom it names, or names nobody.
 
-    def __init__(self, reason: str) -> None:
+    `of` is who may do what was asked: an edge or an operator.
+    """
+
+    def __init__(self, reason: str, *, of: str = "edge") -> None:
         self.reason = reason
+        self.of = of
         super().__init__(
-            f"the certificate is refused ({reason}): ask for a new token with `anabranch-hub edge invite`"
+            f"the certificate is refused ({reason}): ask for a new token with `anabranch-hub {of} invite`"
         )
 
 
@@ -439,6 +524,43 @@ class LedgerRowUnknown(RequestRefused):
         super().__init__(
             f"the ledger of tenant {tenant} has no row {number}: "
             f"see `anabranch-hub merges list --tenant {tenant}`"
+        )
+
+
+class OperatorRevoked(RequestRefused):
+    """The operator's certificate was revoked."""
+
+    def __init__(self, tenant: str, operator: str) -> None:
+        self.tenant = tenant
+        self.operator = operator
+        super().__init__(
+            f"operator {operator} of tenant {tenant} is revoked: invite a new name to let that person back"
+        )
+
+
+class OperatorUnknown(RequestRefused):
+    """The tenant has no operator of that name."""
+
+    exit_code = 3
+
+    def __init__(self, tenant: str, operator: str) -> None:
+        self.tenant = tenant
+        self.operator = operator
+        super().__init__(
+            f"tenant {tenant} has no operator {operator}: "
+            f"invite one with `anabranch-hub operator invite {tenant} {operator}`"
+        )
+
+
+class TenantDenied(RequestRefused):
+    """`operator` asks for what is another tenant's. Whether that tenant is there is not said."""
+
+    def __init__(self, operator: str, own: str, tenant: str) -> None:
+        self.operator = operator
+        self.own = own
+        self.tenant = tenant
+        super().__init__(
+            f"the certificate of operator {operator} is for tenant {own} only: {tenant} is another's"
         )
 
 

@@ -1,11 +1,11 @@
-"""The invitation: one string that lets a new edge in, and lets it know its hub before it says a word.
+"""The invitation: one string that lets somebody new in, an edge or an operator, who knows the hub by it.
 
 ::
 
     abr1.<secret, 32 bytes>.<SHA-256 of the hub's root certificate (DER)>[.<enrolment port>]
 
-Both parts are base64url without padding. The edge sends the secret only over a connection whose chain ends in
-the root of that fingerprint; the hub keeps only a hash of the secret.
+Both parts are base64url without padding. Whoever is invited sends the secret only over a connection whose
+chain ends in the root of that fingerprint; the hub keeps only a hash of the secret.
 """
 
 import base64

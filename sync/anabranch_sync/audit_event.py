@@ -46,6 +46,9 @@ class EventKind(StrEnum):
     EDGE_ENROLLED = "edge.enrolled"
     EDGE_RENEWED = "edge.renewed"
     EDGE_REVOKED = "edge.revoked"
+    OPERATOR_INVITED = "operator.invited"
+    OPERATOR_ENROLLED = "operator.enrolled"
+    OPERATOR_REVOKED = "operator.revoked"
     TENANT_CREATED = "tenant.created"
     # The first leaf of a tenant that is older than logs.
     LOG_STARTED = "log.started"

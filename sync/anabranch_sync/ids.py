@@ -87,6 +87,12 @@ def check_edge(name: str) -> str:
     return name
 
 
+def check_operator(name: str) -> str:
+    """Return `name` if it is that of an operator's certificate. Raises InvalidName."""
+    _check_segment("operator", name, name)
+    return name
+
+
 def check_author(author: str) -> str:
     """Return `author` if it fits a line of a log. Raises InvalidName."""
     return _checked_text("author", author, AUTHOR_CHARS_MAX)

@@ -1,4 +1,4 @@
-"""Certificates for edges: the first for an invitation, the next for the one before.
+"""Certificates: an edge's first for an invitation, its next for the one before; an operator's.
 
 The certificate is signed before the invitation is used up, so that a Vault that is away costs nobody a
 token. A signed certificate that the store then refuses is worth nothing: every use is checked against the
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from anabranch_hub.api.exchange import Clock
 from anabranch_hub.errors import CertificateUnknown, EdgeRevoked, EdgeUnknown, TenantUnknown
-from anabranch_hub.identity.peer import Peer, peer_of_certificate
+from anabranch_hub.identity.peer import Peer, operator_of_certificate, peer_of_certificate
 from anabranch_hub.secrets.authority import Authority, checked_request
 from anabranch_hub.store import EdgeStatus, Store
 
@@ -39,6 +39,16 @@ class Enrolled:
     incarnation: int
     epoch: int
     renew_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledOperator:
+    """What a new operator is told."""
+
+    chain_pem: bytes
+    ca_pem: bytes
+    tenant: str
+    operator: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,26 @@ async def enrol(
         enrolment.epoch,
         _renew_at_ms(peer, clock.now_ms()),
     )
+
+
+async def enrol_operator(
+    store: Store, authority: Authority, clock: Clock, secret_hash: bytes, csr_pem: bytes
+) -> EnrolledOperator:
+    """Use an operator's invitation. The same request again gets another certificate for the same key.
+
+    Raises TokenRefused, OperatorRevoked, CertificateRequestRefused, StoreUnavailable, VaultUnavailable.
+    """
+    key_hash = _key_hash(csr_pem)
+    invitation = await store.operator_invitation(secret_hash, clock.now_ms(), key_hash)
+    chain_pem = await authority.sign_operator(
+        csr_pem, invitation.tenant, invitation.operator, invitation.lasts_s
+    )
+    ca_pem = await authority.root_pem()
+    new = operator_of_certificate(x509.load_pem_x509_certificates(chain_pem)[0])
+    await store.operator_enrolled(secret_hash, clock.now_ms(), key_hash, new.serial, new.not_after_ms)
+    facts = {"tenant": new.tenant, "operator": new.operator, "serial": new.serial}
+    log.info("operator enrolled", extra=facts)
+    return EnrolledOperator(chain_pem, ca_pem, new.tenant, new.operator)
 
 
 async def renew(store: Store, authority: Authority, clock: Clock, peer: Peer, csr_pem: bytes) -> Renewed:

@@ -1,7 +1,8 @@
-"""gRPC: the two ports edges connect to. The one hub module that imports grpc.
+"""gRPC: the two ports edges and operators connect to. The hub serves it from here only.
 
-    main port        Exchange, Renew    TLS 1.3, client certificate required
-    enrolment port   Enroll             TLS 1.3, no client certificate: a new edge has none yet
+    main port        Exchange, Renew    TLS 1.3, an edge's certificate
+                     the ledger         TLS 1.3, an operator's
+    enrolment port   Enroll, of both    TLS 1.3, no client certificate: who is new has none yet
 
 grpc for Python asks for client certificates on all of a port or on none of it, hence two.
 """
@@ -10,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from anabranch_protos.grpc_settings import settle_grpc
 from anabranch_protos.invitation import SECRET_BYTES, hash_secret
+from anabranch_protos.operator.v1 import methods as operator_methods
+from anabranch_protos.operator.v1 import operator_pb2 as pb
 from anabranch_protos.sync.v1 import methods
 from anabranch_protos.sync.v1.sync_pb2 import (
     EnrollReply,
@@ -24,10 +27,13 @@ from anabranch_protos.sync.v1.sync_pb2 import (
     RenewReply,
     RenewRequest,
 )
+from anabranch_sync.errors import InvalidInput
 from anabranch_sync.frame import FRAME_BYTES_MAX
+from google.protobuf.message import Message
 
 from anabranch_hub.api import enrolment
 from anabranch_hub.api.exchange import STOPPING, Clock, Exchange, Finished, Interruption
+from anabranch_hub.api.ledger_calls import LedgerCalls, check_operator_standing
 from anabranch_hub.api.streams import Streams
 from anabranch_hub.errors import (
     EdgeRevoked,
@@ -37,7 +43,7 @@ from anabranch_hub.errors import (
     TokenRefused,
     Unreachable,
 )
-from anabranch_hub.identity.peer import Peer, peer_of
+from anabranch_hub.identity.peer import OperatorPeer, Peer, operator_of, peer_of
 from anabranch_hub.secrets.authority import REQUEST_BYTES_MAX, Authority, ServerCredentials
 from anabranch_hub.store import Moved, Revoked, Store
 
@@ -49,6 +55,7 @@ from grpc import aio  # noqa: E402
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+_Request = TypeVar("_Request", bound=Message)
 
 # A frame and protobuf's tag and length around it.
 MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 16
@@ -131,9 +138,9 @@ async def serve_grpc(
     streams = Streams()
     service = _Service(store, authority, streams)
     main = aio.server(options=_MAIN_OPTIONS, maximum_concurrent_rpcs=EXCHANGES_MAX)
-    main.add_generic_rpc_handlers((_handlers(service.main_methods()),))
+    main.add_generic_rpc_handlers(tuple(_handlers(service.main_methods())))
     enrolling = aio.server(options=_ENROLMENT_OPTIONS, maximum_concurrent_rpcs=ENROLMENTS_AT_ONCE_MAX)
-    enrolling.add_generic_rpc_handlers((_handlers(service.enrolment_methods()),))
+    enrolling.add_generic_rpc_handlers(tuple(_handlers(service.enrolment_methods())))
     following = asyncio.create_task(_follow(store, streams), name="hear of decided changes")
     server = GrpcServer(main, enrolling, following, streams)
     try:
@@ -158,6 +165,7 @@ class _Service:
         self._authority = authority
         self._streams = streams
         self._clock = Clock()
+        self._ledger = LedgerCalls(store)
 
     def main_methods(self) -> dict[str, Any]:
         """Those that need a certificate."""
@@ -168,14 +176,23 @@ class _Service:
             methods.RENEW: grpc.unary_unary_rpc_method_handler(
                 self.renew, RenewRequest.FromString, RenewReply.SerializeToString
             ),
+            operator_methods.LIST: self._for_operators(self._ledger.list_rows, pb.ListRequest),
+            operator_methods.GET: self._for_operators(self._ledger.get, pb.RowRequest),
+            operator_methods.EXPLAIN: self._for_operators(self._ledger.explain, pb.RowRequest),
+            operator_methods.STATS: self._for_operators(self._ledger.stats, pb.StatsRequest),
+            operator_methods.ACCEPT: self._for_operators(self._ledger.accept, pb.AcceptRequest),
+            operator_methods.RESTORE: self._for_operators(self._ledger.restore, pb.RestoreRequest),
         }
 
     def enrolment_methods(self) -> dict[str, Any]:
-        """The one that gives one."""
+        """Those that give one."""
         return {
             methods.ENROLL: grpc.unary_unary_rpc_method_handler(
                 self.enroll, EnrollRequest.FromString, EnrollReply.SerializeToString
-            )
+            ),
+            operator_methods.ENROLL: grpc.unary_unary_rpc_method_handler(
+                self.enroll_operator, pb.EnrollRequest.FromString, pb.EnrollReply.SerializeToString
+            ),
         }
 
     async def exchange(self, _: object, context: aio.ServicerContext) -> None:
@@ -233,8 +250,43 @@ class _Service:
         )
         return EnrollReply(**asdict(await self._answered(context, enrolling)))
 
+    async def enroll_operator(
+        self, request: pb.EnrollRequest, context: aio.ServicerContext
+    ) -> pb.EnrollReply:
+        """An operator's certificate, for an invitation."""
+        if len(request.secret) != SECRET_BYTES:
+            await self._refuse(context, TokenRefused("it is not one of this hub's", of="operator"))
+        enrolling = enrolment.enrol_operator(
+            self._store, self._authority, self._clock, hash_secret(request.secret), request.csr_pem
+        )
+        return pb.EnrollReply(**asdict(await self._answered(context, enrolling)))
+
+    def _for_operators(
+        self, method: Callable[[OperatorPeer, _Request], Awaitable[Message]], request: type[_Request]
+    ) -> Any:
+        """The handler of a method that only operators may call."""
+
+        async def call(request: _Request, context: aio.ServicerContext) -> Message:
+            try:
+                peer = operator_of(context.auth_context())
+                await check_operator_standing(self._store, peer)
+                return await method(peer, request)
+            except InvalidInput as error:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                raise  # not reached: aborting ends the call
+            except HubError as error:
+                status = _STATUS_OF_EXIT_CODE.get(error.exit_code)
+                if status is not None:
+                    await context.abort(status, str(error))
+                await self._refuse(context, error)
+                raise  # not reached: refusing ends the call
+
+        return grpc.unary_unary_rpc_method_handler(
+            call, request.FromString, lambda reply: reply.SerializeToString()
+        )
+
     async def _peer(self, context: aio.ServicerContext) -> Peer:
-        """Who calls, if it may."""
+        """Which edge calls, if it may."""
 
         async def known() -> Peer:
             peer = peer_of(context.auth_context())
@@ -274,6 +326,15 @@ _STATUS_OF_ORDER = {
 }
 
 
+# What an operator is told, by what a command on the hub's own machine would end with.
+_STATUS_OF_EXIT_CODE = {
+    2: grpc.StatusCode.INVALID_ARGUMENT,
+    3: grpc.StatusCode.NOT_FOUND,
+    4: grpc.StatusCode.PERMISSION_DENIED,
+    5: grpc.StatusCode.FAILED_PRECONDITION,
+}
+
+
 async def _follow(store: Store, streams: Streams) -> None:
     """Pass on what the store hears, for as long as this hub serves."""
     async for heard in store.listen():
@@ -305,12 +366,13 @@ def _enrolment_credentials(credentials: ServerCredentials, root_pem: bytes) -> A
     return grpc.ssl_server_credentials([(credentials.key_pem, credentials.chain_pem + root_pem)])
 
 
-def _handlers(by_path: dict[str, Any]) -> Any:
-    """A handler for methods by their paths."""
-    service = next(iter(by_path)).split("/")[1]
-    return grpc.method_handlers_generic_handler(
-        service, {path.split("/")[2]: method for path, method in by_path.items()}
-    )
+def _handlers(by_path: dict[str, Any]) -> Iterator[Any]:
+    """A handler for each service of these methods, given by their paths."""
+    for service in dict.fromkeys(path.split("/")[1] for path in by_path):
+        methods = {
+            path.split("/")[2]: each for path, each in by_path.items() if path.split("/")[1] == service
+        }
+        yield grpc.method_handlers_generic_handler(service, methods)
 
 
 def _frame_of(raw: bytes) -> bytes:

@@ -1,6 +1,8 @@
 """Arguments and options that several commands share."""
 
+import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import click
@@ -26,4 +28,35 @@ BELOW: Decorator = click.option(
 )
 AT: Decorator = click.option(
     "--at", metavar="REF", help="As it stood: a version (17), a position (@204), a time or an age (2h, 7d)."
+)
+
+
+def from_afar(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the argument `far`: a hub to ask with an operator's certificate; None: the one here."""
+
+    @functools.wraps(command)
+    def called(*args: Any, identity: Path | None, hub: str | None, **kwargs: Any) -> Any:
+        from anabranch_hub.cli.reach import Far, checked_address
+
+        if identity is None and hub is not None:
+            raise click.UsageError("--hub needs --identity DIR: who asks there?")
+        far = None
+        if identity is not None:
+            far = Far(identity, "" if hub is None else checked_address("--hub", hub))
+        return command(*args, far=far, **kwargs)
+
+    given: Callable[..., Any] = called
+    for option in _FAR:
+        given = option(given)
+    return given
+
+
+_FAR: tuple[Decorator, ...] = (
+    click.option("--hub", metavar="HOST:PORT", help="Where that hub is now.  [default: where you enrolled]"),
+    click.option(
+        "--identity",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        help="Ask a hub far away as the operator whose certificate is in DIR (see `operator enrol`).",
+    ),
 )

@@ -51,7 +51,7 @@ async def invite(invocation: Invocation, tenant: str, edge: str, prefixes: tuple
     anabranch-hub edge invite acme store-17 --scope acme/prod > token
     anabranch init --hub HUB:7443 --token @token         on the edge
     """
-    ttl_s = _seconds(ttl)
+    ttl_s = seconds(ttl)
     check_tenant(tenant)
     check_edge(edge)
     covered = _scope(prefixes or (tenant,))
@@ -158,7 +158,8 @@ def _scope(prefixes: tuple[str, ...]) -> tuple[str, ...]:
     return covered
 
 
-def _seconds(ttl: str) -> int:
+def seconds(ttl: str) -> int:
+    """How long a token is to be good. Raises UsageError."""
     match = _TTL.fullmatch(ttl)
     seconds = int(match[1]) * _UNIT_S[match[2]] if match else 0
     if not 1 <= seconds <= TTL_S_MAX:

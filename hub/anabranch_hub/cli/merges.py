@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 from anabranch_sync.ids import check_tenant
+from anabranch_sync.value import INT_MAX
 
 from anabranch_hub.cli import comparing, ledger_text, reach, terminal
-from anabranch_hub.cli.arguments import MESSAGE, TENANT
+from anabranch_hub.cli.arguments import MESSAGE, TENANT, from_afar
 from anabranch_hub.cli.documents import tell_written
 from anabranch_hub.cli.filters import filtered, matching
 from anabranch_hub.cli.invocation import Invocation, command
@@ -26,7 +27,8 @@ STATS_LIMIT_DEFAULT = 5
 # Ids that one line names.
 NAMED_MAX = 20
 
-ROW = click.argument("row", type=click.IntRange(min=1), metavar="ID")
+ID = click.IntRange(1, INT_MAX)
+ROW = click.argument("row", type=ID, metavar="ID")
 
 
 @click.group("merges")
@@ -44,9 +46,15 @@ def merges() -> None:
     show_default=True,
     help="At most so many of each tenant, the latest first.",
 )
-@click.option("--before", type=click.IntRange(min=1), help="Only rows before this id: the next page.")
+@click.option("--before", type=ID, help="Only rows before this id: the next page.")
+@from_afar
 async def list_merges(
-    invocation: Invocation, tenant: str | None, limit: int, before: int | None, **filters: Any
+    invocation: Invocation,
+    far: reach.Far | None,
+    tenant: str | None,
+    limit: int,
+    before: int | None,
+    **filters: Any,
 ) -> None:
     """List decided conflicts, the latest first: the value that won and those that lost.
 
@@ -56,7 +64,7 @@ async def list_merges(
     """
     wanted = matching(**filters)
     found: list[tuple[str, LedgerRow]] = []
-    async with reach.ledger(invocation) as ledger:
+    async with reach.ledger(invocation, far) as ledger:
         for name in await _tenants(ledger, tenant):
             rows = await ledger.merges(name, wanted, before=before, limit=limit)
             found += [(name, row) for row in rows]
@@ -76,9 +84,10 @@ async def list_merges(
 @command("show")
 @TENANT
 @ROW
-async def show(invocation: Invocation, tenant: str, row: int) -> None:
+@from_afar
+async def show(invocation: Invocation, far: reach.Far | None, tenant: str, row: int) -> None:
     """Show one conflict whole: every candidate, who wrote it, when, on what basis, what was done about it."""
-    async with reach.ledger(invocation) as ledger:
+    async with reach.ledger(invocation, far) as ledger:
         found = await ledger.merge(tenant, row)
     if invocation.json:
         terminal.write_json(_json_whole(tenant, found))
@@ -90,13 +99,14 @@ async def show(invocation: Invocation, tenant: str, row: int) -> None:
 @command("explain")
 @TENANT
 @ROW
-async def explain(invocation: Invocation, tenant: str, row: int) -> None:
+@from_afar
+async def explain(invocation: Invocation, far: reach.Far | None, tenant: str, row: int) -> None:
     """Explain one conflict in a sentence, then the facts; `merges show` has long values whole.
 
     \b
     anabranch-hub merges explain acme 17
     """
-    async with reach.ledger(invocation) as ledger:
+    async with reach.ledger(invocation, far) as ledger:
         found = await ledger.merge(tenant, row)
     if invocation.json:
         explained = {"sentence": ledger_text.explanation(found), "facts": _json_whole(tenant, found)}
@@ -118,14 +128,17 @@ async def explain(invocation: Invocation, tenant: str, row: int) -> None:
     show_default=True,
     help="How many of the most frequent to name.",
 )
-async def stats(invocation: Invocation, tenant: str | None, limit: int, **filters: Any) -> None:
+@from_afar
+async def stats(
+    invocation: Invocation, far: reach.Far | None, tenant: str | None, limit: int, **filters: Any
+) -> None:
     """Count conflicts: by policy, kind, namespace, edge, author and place, reviewed or not.
 
     \b
     anabranch-hub merges stats --tenant acme --since 7d
     """
     wanted = matching(**filters)
-    async with reach.ledger(invocation) as ledger:
+    async with reach.ledger(invocation, far) as ledger:
         counted = [
             (name, await ledger.merge_stats(name, wanted, limit=limit))
             for name in await _tenants(ledger, tenant)
@@ -142,13 +155,15 @@ async def stats(invocation: Invocation, tenant: str | None, limit: int, **filter
 
 @command("accept")
 @TENANT
-@click.argument("rows", type=click.IntRange(min=1), metavar="[ID]...", nargs=-1)
+@click.argument("rows", type=ID, metavar="[ID]...", nargs=-1)
 @click.option("--all-matching", is_flag=True, help="All that the filters leave, after asking.")
 @filtered("--by")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("-m", "--message", default="", help="Why, for the review.")
+@from_afar
 async def accept(
     invocation: Invocation,
+    far: reach.Far | None,
     tenant: str,
     rows: tuple[int, ...],
     all_matching: bool,
@@ -168,7 +183,7 @@ async def accept(
     wanted = matching(**filters)
     if bool(rows) == all_matching or (rows and wanted != ALL_ROWS):
         raise click.UsageError("which rows? Give their ids, or --all-matching with filters")
-    async with reach.ledger(invocation) as ledger:
+    async with reach.ledger(invocation, far) as ledger:
         numbers = sorted(set(rows)) if rows else await _numbers(ledger, tenant, wanted)
         if all_matching and numbers and not yes:
             _ask(invocation, f"accept {terminal.count(len(numbers), 'row')} of tenant {tenant}'s ledger?")
@@ -200,8 +215,10 @@ async def accept(
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--recreate", is_flag=True, help="Make a document anew that was deleted since.")
 @MESSAGE
+@from_afar
 async def restore(
     invocation: Invocation,
+    far: reach.Far | None,
     tenant: str,
     row: int,
     candidate: int,
@@ -216,7 +233,7 @@ async def restore(
     anabranch-hub merges restore acme 17 -m "the site was right"
     anabranch-hub merges restore acme 17 --candidate 2
     """
-    async with reach.ledger(invocation) as ledger:
+    async with reach.ledger(invocation, far) as ledger:
         done = await ledger.restore(tenant, row, candidate, message, recreate=recreate, is_trial=dry_run)
     if done.is_standing:
         stored = done.pair.before

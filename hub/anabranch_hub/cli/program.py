@@ -17,6 +17,7 @@ _MODULES = {
     "serve": "serving",
     "tenant": "tenants",
     "edge": "edges",
+    "operator": "operators",
     "get": "documents",
     "set": "documents",
     "delete": "documents",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from anabranch_sync.document import Object, check_content
+from anabranch_sync.document import Object, check_content, digest
 from anabranch_sync.explanation import Case, Claim, Hand, Look
 from anabranch_sync.ids import check_message, check_tenant
 from anabranch_sync.policy import parse_policy
@@ -143,7 +143,7 @@ class OwnLedger:
             before = _head(await self._store.read(tenant, row.document))
             content = _restored(row, candidate, before, recreate=recreate)
             version = 0 if before is None or before.content is None else before.version
-            after = Stored(row.document, content, version + 1, 0, 0)
+            after = Stored(row.document, content, version + 1, 0, digest(row.document, content))
             restoration = Restoration(number, candidate, Pair(row.document, before, after), None)
             if is_trial or restoration.is_standing:
                 return restoration

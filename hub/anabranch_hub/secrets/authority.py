@@ -1,12 +1,14 @@
-"""The hub's certificate authority: who is a hub, and which edge of which tenant is which.
+"""The hub's certificate authority: who is a hub, and which edge or operator of which tenant is which.
 
     root (P-256, in Vault, its key never leaves)
       ├── server certificates      DNS names and addresses, server authentication only
-      └── edge certificates        one SPIFFE id, client authentication only
-                                   spiffe://anabranch/tenant/<tenant>/edge/<edge>
+      ├── edge certificates        one SPIFFE id, client authentication only
+      │                            spiffe://anabranch/tenant/<tenant>/edge/<edge>
+      └── operator certificates    the same, of people who look after one tenant
+                                   spiffe://anabranch/tenant/<tenant>/operator/<operator>
 
-Every tenant has a role of its own in Vault, which signs no id but that tenant's: even a hub that mistook one
-tenant for another could not issue the wrong id through it.
+Every tenant has two roles of its own in Vault, one for each kind, which sign no id but that kind's and that
+tenant's: even a hub that mistook one for another could not issue the wrong id through them.
 
 Certificates are valid from before 1970. A device without a clock battery wakes in 1970, and a certificate
 that starts later would lock it out of the very hub that could tell it the time.
@@ -19,7 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from anabranch_sync.ids import check_edge, check_tenant
+from anabranch_sync.ids import check_edge, check_operator, check_tenant
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -41,6 +43,9 @@ SERVER_TTL_S = 365 * DAY_S
 # An edge may be away for weeks, and must still be let in when it comes back: three months, at most a year.
 EDGE_TTL_S = 90 * DAY_S
 EDGE_TTL_S_MAX = 365 * DAY_S
+# An operator is a person, who can ask for the next one: a month, at most the quarter of an edge.
+OPERATOR_TTL_S = 30 * DAY_S
+OPERATOR_TTL_S_MAX = 90 * DAY_S
 
 # Vault counts "valid from" back from now, and fixes the distance in the role. A year's margin before 1970 and
 # a role rewritten daily keep it before 1970 for ever.
@@ -125,35 +130,51 @@ class Authority:
         """
         check_tenant(tenant)
         check_edge(edge)
-        checked_request(csr_pem)
-        role = f"edge-{tenant}"
-        await self._fresh_role(
-            role,
-            {
-                "allowed_uri_sans": [spiffe_id(tenant, "*")],
-                "allow_ip_sans": False,
-                "allow_localhost": False,
-                "server_flag": False,
-                "client_flag": True,
-                "max_ttl": f"{EDGE_TTL_S_MAX}s",
-            },
+        everyone = spiffe_id(tenant, "*")
+        return await self._sign_client(
+            csr_pem, f"edge-{tenant}", everyone, spiffe_id(tenant, edge), ttl_s, EDGE_TTL_S_MAX
         )
-        chain = await self._vault.sign_csr(
-            PKI,
-            role,
-            {
-                "csr": csr_pem.decode("ascii"),
-                "uri_sans": spiffe_id(tenant, edge),
-                "ttl": f"{min(ttl_s, EDGE_TTL_S_MAX)}s",
-            },
+
+    async def sign_operator(
+        self, csr_pem: bytes, tenant: str, operator: str, ttl_s: int = OPERATOR_TTL_S
+    ) -> bytes:
+        """Certify that the request's key is `operator` of `tenant`, as `sign_edge` does an edge's."""
+        check_tenant(tenant)
+        check_operator(operator)
+        everyone = operator_spiffe_id(tenant, "*")
+        named = operator_spiffe_id(tenant, operator)
+        return await self._sign_client(
+            csr_pem, f"operator-{tenant}", everyone, named, ttl_s, OPERATOR_TTL_S_MAX
         )
-        return _without_root(chain)
 
     async def revoke(self, serial: int) -> None:
         """Put a certificate on Vault's revocation list; the hub's own refusal does not wait for that."""
         digits = f"{serial:x}"
         digits = digits.zfill(len(digits) + len(digits) % 2)
         await self._vault.revoke(PKI, ":".join(digits[at : at + 2] for at in range(0, len(digits), 2)))
+
+    async def _sign_client(
+        self, csr_pem: bytes, role: str, allowed: str, named: str, ttl_s: int, ttl_s_max: int
+    ) -> bytes:
+        """Sign for the id `named`, through a role that signs for `allowed` only."""
+        checked_request(csr_pem)
+        await self._fresh_role(
+            role,
+            {
+                "allowed_uri_sans": [allowed],
+                "allow_ip_sans": False,
+                "allow_localhost": False,
+                "server_flag": False,
+                "client_flag": True,
+                "max_ttl": f"{ttl_s_max}s",
+            },
+        )
+        request = {
+            "csr": csr_pem.decode("ascii"),
+            "uri_sans": named,
+            "ttl": f"{min(ttl_s, ttl_s_max)}s",
+        }
+        return _without_root(await self._vault.sign_csr(PKI, role, request))
 
     async def _fresh_role(self, role: str, rules: dict[str, object]) -> None:
         """Write `role` when this process has not done so today."""
@@ -179,6 +200,11 @@ class Authority:
 def spiffe_id(tenant: str, edge: str) -> str:
     """The identity of `edge` of `tenant`, as its certificate carries it."""
     return f"spiffe://anabranch/tenant/{tenant}/edge/{edge}"
+
+
+def operator_spiffe_id(tenant: str, operator: str) -> str:
+    """The identity of `operator` of `tenant`, as its certificate carries it."""
+    return f"spiffe://anabranch/tenant/{tenant}/operator/{operator}"
 
 
 def checked_request(csr_pem: bytes) -> x509.CertificateSigningRequest:

@@ -26,7 +26,7 @@ class Tenant:
 
 
 class EdgeStatus(StrEnum):
-    """How far an edge has come."""
+    """How far an edge, or an operator, has come."""
 
     INVITED = "invited"
     ENROLLED = "enrolled"
@@ -60,6 +60,27 @@ class Invitation:
     tenant: str
     edge: str
     scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A person who looks after a tenant from afar. `not_after_ms` 0: there is no certificate yet."""
+
+    tenant: str
+    name: str
+    status: EdgeStatus
+    certificate_serial: str
+    not_after_ms: int
+    invited_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorInvitation:
+    """Whom a one-time token lets in, and how long the certificate is to be good."""
+
+    tenant: str
+    operator: str
+    lasts_s: int
 
 
 @dataclass(frozen=True, slots=True)

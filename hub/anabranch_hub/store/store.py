@@ -26,6 +26,7 @@ from anabranch_hub.store import (
     listening,
     log_reading,
     migrations,
+    operators,
     pulls,
     quarantining,
     reading,
@@ -49,6 +50,8 @@ from anabranch_hub.store.records import (
     LedgerStats,
     Matching,
     Moved,
+    Operator,
+    OperatorInvitation,
     Pair,
     Push,
     Retention,
@@ -157,6 +160,47 @@ class Store:
     async def revoke(self, tenant: str, edge: str, *, author: str = "") -> None:
         """Shut an edge out for good, its open streams included; safe to repeat. Raises EdgeUnknown."""
         await edges.revoke(self._pool, tenant, edge, author)
+
+    # Operators.
+
+    async def invite_operator(
+        self,
+        tenant: str,
+        operator: str,
+        lasts_s: int,
+        token_hash: bytes,
+        expires_ms: int,
+        invited_by: str,
+    ) -> None:
+        """Keep an invitation to a certificate that lasts so long. Raises OperatorRevoked."""
+        await operators.invite(self._pool, tenant, operator, lasts_s, token_hash, expires_ms, invited_by)
+
+    async def operator_invitation(
+        self, token_hash: bytes, now_ms: int, key_hash: bytes
+    ) -> OperatorInvitation:
+        """Whom the token lets in; it stays unused. Raises TokenRefused."""
+        return await operators.invitation(self._pool, token_hash, now_ms, key_hash)
+
+    async def operator_enrolled(
+        self, token_hash: bytes, now_ms: int, key_hash: bytes, serial: str, not_after_ms: int
+    ) -> None:
+        """Use a token up for the certificate that was signed. Raises TokenRefused, OperatorRevoked.
+
+        Safe to repeat with the same key: the answer may have been lost.
+        """
+        await operators.enrolled(self._pool, token_hash, now_ms, key_hash, serial, not_after_ms)
+
+    async def operators(self, tenant: str) -> list[Operator]:
+        """All operators of a tenant, by name."""
+        return await operators.operators(self._pool, tenant)
+
+    async def operator(self, tenant: str, name: str) -> Operator:
+        """One operator. Raises OperatorUnknown."""
+        return await operators.operator(self._pool, tenant, name)
+
+    async def revoke_operator(self, tenant: str, name: str, *, author: str) -> None:
+        """Shut an operator out for good; safe to repeat. Raises OperatorUnknown."""
+        await operators.revoke(self._pool, tenant, name, author)
 
     # The exchange.
 

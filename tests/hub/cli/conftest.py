@@ -25,11 +25,20 @@ _NUMBERS = itertools.count(1)
 
 def run_here(*arguments: str, stdin: str, data_dir: Path) -> Ran:
     """Run `anabranch-hub` in this process."""
+    return _run("--author", AUTHOR, *arguments, "--data-dir", str(data_dir), stdin=stdin)
+
+
+def run_far(*arguments: str) -> Ran:
+    """Run `anabranch-hub` in this process as somebody who has nothing of a hub's."""
+    return _run(*arguments, stdin="")
+
+
+def _run(*arguments: str, stdin: str) -> Ran:
     out, err, standard_input = io.StringIO(), io.StringIO(), sys.stdin
     sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()))
     try:
         with redirect_stdout(out), redirect_stderr(err):
-            code = run(["--author", AUTHOR, *arguments, "--data-dir", str(data_dir)])
+            code = run([*arguments])
     finally:
         sys.stdin = standard_input
     return Ran(code, out.getvalue(), err.getvalue())

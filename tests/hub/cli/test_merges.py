@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import secrets
 
 import pytest
-from anabranch_hub.operations import whereabouts
-from anabranch_hub.store import RecordedCandidate, Store
+from anabranch_hub.store import RecordedCandidate
 from anabranch_hub.store.reviews import with_candidate
-from anabranch_sync.change import CHAIN_START, Change, Entry, Op, entry
-from anabranch_sync.clock import stamped
 from anabranch_sync.document import Object
-from anabranch_sync.ids import Cursor, Dot, document_id
 from anabranch_sync.policy import parse_policy
-from anabranch_sync.register import DELETED, Slot
-from anabranch_sync.value import Json, canonical
+from anabranch_sync.register import DELETED
+from anabranch_sync.value import canonical
 
+from tests.hub.cli.disputes import dispute, push_what_never_saw_the_hub
 from tests.running_hub import AUTHOR, RunningHub
-
-ROUTER = document_id("acme/prod/router")
-SCHEMA = json.dumps(
-    {
-        "namespaces": ["acme/*"],
-        "schema": {
-            "properties": {"cap": {"x-anabranch-merge": "min"}, "tone": {"x-anabranch-merge": "manual"}}
-        },
-    }
-)
 
 
 @pytest.fixture(scope="module")
@@ -36,24 +21,8 @@ def disputed(hub: RunningHub) -> str:
     """A tenant where the hub and an edge wrote three values concurrently: model, cap and tone."""
     tenant = "disputed"
     hub.ok("tenant", "create", tenant)
-    hub.ok("set", tenant, "system/schemas", "", SCHEMA, "--key", "router")
-    hub.ok("set", tenant, "acme/prod/router", "", '{"model": "a", "cap": 100, "tone": "plain"}')
-    asyncio.run(_push_what_never_saw_the_hub(hub, tenant))
+    dispute(hub, tenant)
     return tenant
-
-
-async def _push_what_never_saw_the_hub(hub: RunningHub, tenant: str) -> None:
-    store = await Store.connect(whereabouts.postgres_dsn(hub.data_dir))
-    try:
-        await store.invite(tenant, "store-1", ("acme",), secrets.token_bytes(32), 2**40, "ada")
-        incarnation = (await store.open_replica(tenant, "store-1", 0)).incarnation
-        values: dict[str, Json] = {"model": "\x1b[31mb", "cap": 50, "tone": "warm"}
-        ops = tuple(Op(ROUTER, Slot((key,)), value) for key, value in values.items())
-        change = Change(stamped(1_790_000_000_000), Cursor(1, 0), "grace", "offline", ops)
-        pushed: list[Entry] = [entry(Dot(incarnation, 1), change)]
-        await store.decide(tenant, "store-1", pushed, CHAIN_START)
-    finally:
-        await store.close()
 
 
 def test_the_ledger_is_filtered_and_tells_winner_and_losers(hub: RunningHub, disputed: str) -> None:
@@ -135,7 +104,7 @@ def test_a_long_value_is_cut_in_an_explanation_and_whole_when_shown(hub: Running
     # given
     prompt = "You are a helpful assistant. " * 100
     hub.ok("set", tenant, "acme/prod/router", "", json.dumps({"model": "a", "cap": 1, "tone": prompt}))
-    asyncio.run(_push_what_never_saw_the_hub(hub, tenant))
+    push_what_never_saw_the_hub(hub, tenant)
     (row,) = hub.json("merges", "list", "--tenant", tenant, "--path", "/tone")
 
     # when
@@ -221,9 +190,7 @@ def test_a_losing_value_is_restored_in_one_command_and_the_row_names_it(
 @pytest.fixture
 def contested(hub: RunningHub, tenant: str) -> str:
     """The same in a tenant of the test's own."""
-    hub.ok("set", tenant, "system/schemas", "", SCHEMA, "--key", "router")
-    hub.ok("set", tenant, "acme/prod/router", "", '{"model": "a", "cap": 100, "tone": "plain"}')
-    asyncio.run(_push_what_never_saw_the_hub(hub, tenant))
+    dispute(hub, tenant)
     return tenant
 
 

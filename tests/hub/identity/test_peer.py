@@ -4,7 +4,14 @@ import datetime
 
 import pytest
 from anabranch_hub.errors import CertificateUnknown
-from anabranch_hub.identity.peer import Peer, peer_of, peer_of_certificate
+from anabranch_hub.identity.peer import (
+    OperatorPeer,
+    Peer,
+    operator_of,
+    operator_of_certificate,
+    peer_of,
+    peer_of_certificate,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -56,6 +63,35 @@ def test_tenant_edge_serial_and_end_come_from_the_certificate() -> None:
 def test_an_id_that_is_not_exactly_an_edges_names_nobody(text: str) -> None:
     with pytest.raises(CertificateUnknown):
         peer_of_certificate(certificate(uri(text)))
+
+
+def test_an_operator_is_one_and_no_edge_and_an_edge_is_no_operator() -> None:
+    # given
+    olga = certificate(uri("spiffe://anabranch/tenant/acme/operator/olga"))
+    edge = certificate(uri("spiffe://anabranch/tenant/acme/edge/olga"))
+    # then
+    expected = OperatorPeer("acme", "olga", "abc", int(END.timestamp() * 1000))
+    assert operator_of_certificate(olga) == expected
+    assert operator_of({"x509_pem_cert": [olga.public_bytes(Encoding.PEM)]}) == expected
+    with pytest.raises(CertificateUnknown, match="it is an operator's"):
+        peer_of_certificate(olga)
+    with pytest.raises(CertificateUnknown, match=r"it is an edge's.*operator invite"):
+        operator_of_certificate(edge)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "spiffe://anabranch/tenant/acme/operator/",
+        "spiffe://anabranch/tenant/acme/operator/one/more",
+        "spiffe://anabranch/tenant/system/operator/one",
+        "spiffe://anabranch/tenant/acme/operators/one",
+        "spiffe://elsewhere/tenant/acme/operator/one",
+    ],
+)
+def test_an_id_that_is_not_exactly_an_operators_names_nobody(text: str) -> None:
+    with pytest.raises(CertificateUnknown):
+        operator_of_certificate(certificate(uri(text)))
 
 
 def test_two_ids_name_nobody() -> None:

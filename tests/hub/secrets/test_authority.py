@@ -18,6 +18,7 @@ from anabranch_hub.secrets.authority import (
     PKI,
     REQUEST_BYTES_MAX,
     Authority,
+    operator_spiffe_id,
     spiffe_id,
 )
 from anabranch_hub.secrets.vault import Vault
@@ -217,6 +218,34 @@ def test_a_tenants_role_signs_no_other_tenants_name(play: Play[object]) -> None:
             request = {"csr": request_of(p256_key()).decode(), "uri_sans": foreign, "ttl": "60s"}
             with pytest.raises(VaultRejected):
                 await vault.sign_csr(PKI, "edge-acme", request)
+
+    play(scenario)
+
+
+def test_an_operator_is_certified_under_a_role_that_signs_for_no_edge_and_no_other_tenant(
+    play: Play[object],
+) -> None:
+    async def scenario(vault: Vault, authority: Authority) -> None:
+        # when
+        signed = certificate(await authority.sign_operator(request_of(p256_key()), "acme", "olga", 3_600))
+        await authority.sign_edge(request_of(p256_key()), "acme", "till-1")
+        # then
+        names = signed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert list(names) == [x509.UniformResourceIdentifier("spiffe://anabranch/tenant/acme/operator/olga")]
+        usages = signed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert list(usages) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+        left = signed.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
+        assert abs(left.total_seconds() - 3_600) < 120
+        for role, foreign in (
+            ("operator-acme", spiffe_id("acme", "till-1")),
+            ("operator-acme", operator_spiffe_id("globex", "olga")),
+            ("edge-acme", operator_spiffe_id("acme", "olga")),
+        ):
+            request = {"csr": request_of(p256_key()).decode(), "uri_sans": foreign, "ttl": "60s"}
+            with pytest.raises(VaultRejected):
+                await vault.sign_csr(PKI, role, request)
+        with pytest.raises(InvalidName):
+            await authority.sign_operator(request_of(p256_key()), "acme", "*")
 
     play(scenario)
 

@@ -58,3 +58,14 @@ INSERT INTO reviews (merge, what, reviewer, note, reviewed_at, hub_seq)
 SELECT m.id, 'restored', m.reviewed_by, c.message, m.reviewed_at, m.reviewed_seq
 FROM merges m JOIN changes c ON c.hub_seq = m.reviewed_seq
 ORDER BY m.reviewed_seq;
+
+-- Who may look after the tenant from afar. Only the certificate of this serial is good.
+CREATE TABLE operators (
+    name text COLLATE "C" PRIMARY KEY,
+    status text NOT NULL,
+    certificate_serial text NOT NULL DEFAULT '',
+    not_after_ms bigint NOT NULL DEFAULT 0,
+    invited_by text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    revoked_at timestamptz
+);

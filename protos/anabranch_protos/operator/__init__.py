@@ -1,0 +1,1 @@
+"""What operators do from afar, with a certificate of their own."""
