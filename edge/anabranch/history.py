@@ -59,14 +59,37 @@ def rollback_below(replica: Replica, prefix: str, meant: Moment, *, keep_new: bo
 
     With `keep_new` those stay. Raises StateUnknown, ReplicaCorrupt.
     """
-    document_id(prefix)
     differing: list[Difference] = []
-    for document in replica.every_document():
-        if f"{document.namespace}/".startswith(f"{prefix}/"):
-            then = _content(replica, document, meant)
-            if then is not None or not keep_new:
-                differing += _differing(Difference(document, _standing(replica, document), then))
+    for document in documents_below(replica, prefix):
+        then = _content(replica, document, meant)
+        if then is not None or not keep_new:
+            differing += _differing(Difference(document, _standing(replica, document), then))
     return differing
+
+
+def differences_below(
+    replica: Replica, prefix: str, first: Moment, second: Moment | None
+) -> list[Difference]:
+    """Two states of all documents at or below a namespace; None is what stands. Raises as `past`."""
+    differing: list[Difference] = []
+    for document in documents_below(replica, prefix):
+        after = _standing(replica, document) if second is None else _content(replica, document, second)
+        differing += _differing(Difference(document, _content(replica, document, first), after))
+    return differing
+
+
+def contents_at(replica: Replica, prefix: str, meant: Moment) -> dict[DocumentId, Object]:
+    """All documents at or below a namespace that were there, as they stood. Raises as `past`."""
+    contents = ((each, _content(replica, each, meant)) for each in documents_below(replica, prefix))
+    return {document: content for document, content in contents if content is not None}
+
+
+def documents_below(replica: Replica, prefix: str) -> list[DocumentId]:
+    """All documents at or below a namespace that were ever here, by name. Raises InvalidName."""
+    if prefix:
+        document_id(prefix)
+    below = f"{prefix}/" if prefix else ""
+    return [each for each in replica.every_document() if f"{each.namespace}/".startswith(below)]
 
 
 def said(meant: Reference, message: str) -> str:

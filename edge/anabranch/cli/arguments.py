@@ -45,6 +45,9 @@ KEY: Decorator = click.option(
 AT: Decorator = click.option(
     "--at", metavar="REF", help="As it stood: a version (17), a position (@204), a time or an age (2h, 7d)."
 )
+BELOW: Decorator = click.option(
+    "--below", is_flag=True, help="All documents of the namespace and of those below it."
+)
 MESSAGE: Decorator = click.option("-m", "--message", default="", help="Why, for the history.")
 IF_VERSION: Decorator = click.option(
     "--if-version",

@@ -15,7 +15,7 @@ from anabranch_sync.document import Object, check_content
 from anabranch_sync.errors import ChangeTooLarge, InvalidInput, InvalidName
 from anabranch_sync.ids import DocumentId, document_id
 from anabranch_sync.live import check_written
-from anabranch_sync.value import canonical
+from anabranch_sync.value import Json, canonical
 
 from anabranch.cli import terminal
 from anabranch.cli.arguments import MESSAGE, PREFIX, checked_prefix
@@ -75,7 +75,8 @@ def import_documents(invocation: Invocation, source: str, message: str) -> None:
 @click.option(
     "--to", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Into a directory."
 )
-def export_documents(invocation: Invocation, prefix: str, to: Path | None) -> None:
+@click.option("--at", metavar="REF", help="As they stood at a position (@204), a time, or so long ago (7d).")
+def export_documents(invocation: Invocation, prefix: str, to: Path | None, at: str | None) -> None:
     """Print documents as one JSON object, or write a directory.
 
     PREFIX is a namespace; all below it belong to it. import reads both shapes.
@@ -83,12 +84,10 @@ def export_documents(invocation: Invocation, prefix: str, to: Path | None) -> No
     \b
     anabranch export acme/prod > prod.json
     anabranch export acme/prod --to backup/
+    anabranch export acme/prod --at 2h
     """
     with invocation.open() as client:
-        contents = {
-            str(each.document): client.get(each.document.namespace, key=each.document.key).value
-            for each in client.list(checked_prefix(prefix))
-        }
+        contents = _contents(client, checked_prefix(prefix), at)
     if to is None:
         terminal.write_json(contents)
         return
@@ -110,6 +109,19 @@ def _check_valid(client: "Client", documents: Documents) -> None:
 def _head(client: "Client", document: DocumentId) -> Object | None:
     head = client.replica.head(document)
     return None if head is None else head.content
+
+
+def _contents(client: "Client", prefix: str, at: str | None) -> dict[str, Json]:
+    """The documents below a namespace, by address, as they stand or as they stood."""
+    if at is None:
+        return {
+            str(each.document): client.get(each.document.namespace, key=each.document.key).value
+            for each in client.list(prefix)
+        }
+    from anabranch import history
+
+    stood = history.contents_at(client.replica, prefix, history.moment(at))
+    return {str(document): content for document, content in stood.items()}
 
 
 def batches(documents: Documents) -> list[Documents]:

@@ -8,7 +8,7 @@ from anabranch_sync.comparison import Line, Mark, compared
 from anabranch_sync.ids import document_id
 
 from anabranch.cli import terminal
-from anabranch.cli.arguments import KEY, MESSAGE, NAMESPACE
+from anabranch.cli.arguments import BELOW, KEY, MESSAGE, NAMESPACE
 from anabranch.cli.invocation import Invocation, command
 from anabranch.cli.writing import tell_committed
 
@@ -23,6 +23,7 @@ _COLOURS = {Mark.PLAIN: None, Mark.PLACE: "bold", Mark.GONE: "red", Mark.NEW: "g
 @click.argument("first", metavar="[REF]", default=None, required=False)
 @click.argument("second", metavar="[REF]", default=None, required=False)
 @KEY
+@BELOW
 @click.option("--patch", "form", flag_value="patch", help="Print the patch that leads there (RFC 6902).")
 @click.option("--inverse", "form", flag_value="inverse", help="Print the patch that leads back.")
 def diff(
@@ -31,9 +32,10 @@ def diff(
     first: str | None,
     second: str | None,
     key: str,
+    below: bool,
     form: str | None,
 ) -> None:
-    """Compare two states of a document that this replica has passed through.
+    """Compare two states that this replica has passed through, of a document or of all below a namespace.
 
     A REF is a version (17), a position (@204), a time (2026-11-29T15:30:00Z) or an age (2h, 7d). Without
     REFs the last change is shown; with one, everything since then.
@@ -42,21 +44,34 @@ def diff(
     anabranch diff acme/prod/router
     anabranch diff acme/prod/router 3 5 --patch
     anabranch diff acme/prod/router 2h
+    anabranch diff acme/prod 7d --below
     """
+    from anabranch import history
+
+    if below and first is None:
+        raise click.UsageError("--below needs a REF: a position (@204), a time or an age (2h, 7d)")
     with invocation.open() as client:
-        difference = client.diff(namespace, first, second, key=key)
+        if below and first is not None:
+            end = None if second is None else history.moment(second)
+            differences = history.differences_below(client.replica, namespace, history.moment(first), end)
+        else:
+            differences = [client.diff(namespace, first, second, key=key)]
     if form is not None:
-        terminal.write_json(difference.patch if form == "patch" else difference.inverse)
+        patches = {
+            str(each.document): each.patch if form == "patch" else each.inverse for each in differences
+        }
+        terminal.write_json(patches if below else next(iter(patches.values())))
     elif invocation.json:
-        terminal.write_json(_described(difference))
+        described = [_described(each) for each in differences]
+        terminal.write_json({"documents": described} if below else described[0])
     else:
-        _tell([difference])
+        _tell(differences)
 
 
 @command("rollback")
 @NAMESPACE
 @KEY
-@click.option("--below", is_flag=True, help="All documents of the namespace and of those below it.")
+@BELOW
 @click.option(
     "--to", required=True, metavar="REF", help="A version (17), a position (@204), a time or an age (2h, 7d)."
 )

@@ -9,11 +9,11 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import click
-from anabranch_sync.ids import HUB_INCARNATION, document_id
+from anabranch_sync.ids import HUB_INCARNATION, DocumentId, document_id
 from anabranch_sync.violation import summary
 
 from anabranch.cli import terminal
-from anabranch.cli.arguments import AT, KEY, NAMESPACE, POINTER, PREFIX, checked_prefix
+from anabranch.cli.arguments import AT, BELOW, KEY, NAMESPACE, POINTER, PREFIX, checked_prefix
 from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import NotFound, NothingCached
 
@@ -115,33 +115,57 @@ def list_documents(invocation: Invocation, prefix: str, long: bool) -> None:
 @command("log")
 @NAMESPACE
 @KEY
-def log(invocation: Invocation, namespace: str, key: str) -> None:
+@BELOW
+def log(invocation: Invocation, namespace: str, key: str, below: bool) -> None:
     """Tell a document's past as this replica knows it, oldest first.
 
-    Of others' changes a replica learns the outcome; who wrote them and why is told by the hub.
+    Of others' changes a replica learns the outcome; who wrote them and why is told by the hub. With
+    --below: the past of all documents of the namespace and of those below it.
     """
+    readable: list[str] = []
     with invocation.open() as client:
-        lines = client.log(namespace, key=key)
-        if not lines:
-            client.get(namespace, key=key)  # says better than an empty answer why there is none
-        readable = [str(each.version) for each in client.replica.known(document_id(namespace, key))]
+        if below:
+            lines = _log_below(client, checked_prefix(namespace))
+        else:
+            document = document_id(namespace, key)
+            lines = [(document, line) for line in client.log(namespace, key=key)]
+            if not lines:
+                client.get(namespace, key=key)  # says better than an empty answer why there is none
+            readable = [str(each.version) for each in client.replica.known(document)]
     if invocation.json:
-        terminal.write_json([_logged(line) for line in lines])
+        terminal.write_json([_logged(document, line) for document, line in lines])
         return
-    rows = [
-        (
-            "-" if line.version is None else str(line.version),
-            str(line.fate),
-            terminal.time_text(line.wall_ms),
-            line.author or ("the hub" if line.actor == HUB_INCARNATION else f"replica {line.actor}"),
-            line.message,
-        )
-        for line in lines
-    ]
-    for shown in terminal.columns(rows, heading=("VERSION", "FATE", "WRITTEN", "AUTHOR", "MESSAGE")):
+    heading: tuple[str, ...] = ("VERSION", "FATE", "WRITTEN", "AUTHOR", "MESSAGE")
+    rows = [_log_row(line) for _, line in lines]
+    if below:
+        heading = ("DOCUMENT", *heading)
+        rows = [(str(document), *row) for (document, _), row in zip(lines, rows, strict=True)]
+    for shown in terminal.columns(rows, heading=heading):
         terminal.write(shown)
     if readable:
         terminal.say(f"to be read here with --at: version {_listed(readable)}")
+
+
+def _log_below(client: "Client", prefix: str) -> list[tuple[DocumentId, "LogLine"]]:
+    """The lines of all documents below a namespace: in the hub's order, then those that wait."""
+    from anabranch.history import documents_below
+
+    lines = [
+        (document, line)
+        for document in documents_below(client.replica, prefix)
+        for line in client.replica.history(document)
+    ]
+    return sorted(lines, key=lambda each: (each[1].hub_seq is None, each[1].hub_seq or 0, each[1].wall_ms))
+
+
+def _log_row(line: "LogLine") -> tuple[str, ...]:
+    return (
+        "-" if line.version is None else str(line.version),
+        str(line.fate),
+        terminal.time_text(line.wall_ms),
+        line.author or ("the hub" if line.actor == HUB_INCARNATION else f"replica {line.actor}"),
+        line.message,
+    )
 
 
 @command("watch")
@@ -216,8 +240,10 @@ def _meant(client: "Client", error: NotFound | NothingCached) -> Iterator[str]:
         yield f"did you mean {close[0]}?"
 
 
-def _logged(line: "LogLine") -> dict[str, object]:
+def _logged(document: DocumentId, line: "LogLine") -> dict[str, object]:
     return {
+        "namespace": document.namespace,
+        "key": document.key,
         "fate": str(line.fate),
         "written": terminal.time_text(line.wall_ms),
         "wall_ms": line.wall_ms,

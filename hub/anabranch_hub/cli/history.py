@@ -17,6 +17,7 @@ from anabranch_hub.store import Origin, Pair, Store, Stored, Version
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1_000
 HEADING = ("version", "position", "decided", "from", "author", "message")
+HEADING_BELOW = ("position", "decided", "document", "version", "from", "author", "message")
 
 
 @command("log")
@@ -211,19 +212,16 @@ async def _pairs_below(
 
 
 def _table(listed: Sequence[Version], *, with_document: bool) -> list[str]:
-    heading = (*HEADING[1:], "document", "version") if with_document else HEADING
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for each in listed:
         version = f"{each.version} (folded)" if each.is_folded else str(each.version)
-        facts = (
-            str(each.hub_seq),
-            terminal.moment(each.decided_ms),
-            _origin(each),
-            each.author,
-            each.message,
-        )
-        rows.append((*facts, str(each.document), version) if with_document else (version, *facts))
-    return terminal.columns(rows, heading=heading)
+        position, decided = str(each.hub_seq), terminal.moment(each.decided_ms)
+        source = (_origin(each), each.author, each.message)
+        if with_document:
+            rows.append((position, decided, str(each.document), version, *source))
+        else:
+            rows.append((version, position, decided, *source))
+    return terminal.columns(rows, heading=HEADING_BELOW if with_document else HEADING)
 
 
 def _origin(version: Version) -> str:

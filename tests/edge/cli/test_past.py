@@ -141,3 +141,32 @@ def test_a_state_that_never_was_cannot_come_back(
     assert (ran.code, ran.out) == (code, "")
     assert said in ran.err
     assert history("status", "--json").json["outbox"] == 1
+
+
+def test_a_namespace_is_exported_and_compared_as_it_stood(history: Anabranch) -> None:
+    history("set", "acme/prod/new", "/x", "1")
+
+    then = history("export", "acme/prod", "--at", "@1").json
+    shown = history("diff", "acme/prod", "@1", "@2", "--below").out.splitlines()
+    since = history("diff", "acme/prod", "@2", "--below", "--json").json["documents"]
+
+    assert then == {"acme/prod/router/config": {"limits": {"requests": 600}, "model": "gpt-4o"}}
+    assert shown == ["acme/prod/router/config", "~ /limits/requests  600 -> 800"]
+    assert [(each["namespace"], len(each["patch"])) for each in since] == [("acme/prod/new", 1), (ROUTER, 1)]
+    assert history("export", "acme/lab", "--at", "@1").json == {}
+    assert history("diff", "acme/prod", "--below").code == 2
+
+
+def test_the_log_of_a_namespace_is_in_the_hubs_order_then_what_waits(history: Anabranch) -> None:
+    history("set", "acme/prod/new", "/x", "1", "-m", "new")
+
+    heading, *lines = history("log", "acme/prod", "--below").out.splitlines()
+
+    assert heading.split()[:3] == ["DOCUMENT", "VERSION", "FATE"]
+    assert [line.split()[::2][:2] for line in lines] == [
+        ["acme/prod/router/config", "merged"],
+        ["acme/prod/router/config", "merged"],
+        ["acme/prod/router/config", "pending"],
+        ["acme/prod/new/config", "pending"],
+    ]
+    assert history("log", "acme/prod", "--below", "--json").json[-1]["namespace"] == "acme/prod/new"

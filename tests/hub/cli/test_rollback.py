@@ -164,3 +164,33 @@ def test_a_rollback_beside_other_writers_loses_none_of_their_writes(
             assert after == {"limits": {"requests": 600}, "model": "gpt-4o"}
         elif "by" in after:
             assert before.get("by", {}).items() <= after["by"].items()
+
+
+def test_a_rollback_to_what_a_schema_refuses_by_now_changes_nothing(hub: RunningHub, tenant: str) -> None:
+    hub.ok("set", tenant, ROUTER, "/requests", "500")
+    hub.ok("set", tenant, LIMITS, "/requests", "1")
+    schema = {"namespaces": ["acme/prod/*"], "schema": {"properties": {"requests": {"maximum": 100}}}}
+    hub.ok("set", tenant, "system/schemas", "", json.dumps(schema))
+    for namespace in (ROUTER, LIMITS):
+        hub.ok("set", tenant, namespace, "/requests", "50")
+
+    one = hub.run("rollback", tenant, ROUTER, "--to", "1")
+    both = hub.run("rollback", tenant, "acme/prod", "--below", "--to", "@2")
+
+    for ran in (one, both):
+        assert (ran.code, ran.out) == (5, "")
+        assert "acme/prod/router/config is refused by schema" in ran.err
+    assert {hub.json("get", tenant, each)["value"]["requests"] for each in (ROUTER, LIMITS)} == {50}
+
+
+def test_a_counter_goes_back_to_its_old_sum(hub: RunningHub, tenant: str) -> None:
+    counting = {"properties": {"n": {"x-anabranch-merge": "counter"}}}
+    schema = {"namespaces": ["acme/prod/*"], "schema": counting}
+    hub.ok("set", tenant, "system/schemas", "", json.dumps(schema))
+    for number in ("5", "9", "7"):
+        hub.ok("set", tenant, ROUTER, "/n", number)
+
+    hub.ok("rollback", tenant, ROUTER, "--to", "2")
+
+    assert hub.json("get", tenant, ROUTER)["value"] == {"n": 9}
+    assert hub.ok("diff", tenant, ROUTER).splitlines()[1:] == ["~ /n  7 -> 9"]
