@@ -62,7 +62,7 @@ def decode_pull(body: bytes) -> Pull:
             tuple(_unpacked_notice(notice) for notice in notices),
             tuple(_natural(version) for version in versions),
             whole is True,
-            dict(_unpacked_quarantined(each) for each in quarantined),
+            _unpacked_quarantine(quarantined),
         )
     except MALFORMED as error:
         raise CorruptFrame(f"malformed pull: {error}") from error
@@ -76,6 +76,13 @@ def _packed_quarantined(document: DocumentId, quarantined: Quarantined) -> list[
         ordered(quarantined.live),
         [[each.place, each.rule, each.reason, each.passes] for each in quarantined.violations],
     ]
+
+
+def _unpacked_quarantine(raw: Any) -> dict[DocumentId, Quarantined]:
+    found = dict(_unpacked_quarantined(each) for each in raw)
+    if type(raw) is not list or len(found) != len(raw):
+        raise ValueError("quarantined documents are a list, each once")
+    return found
 
 
 def _unpacked_quarantined(raw: Any) -> tuple[DocumentId, Quarantined]:

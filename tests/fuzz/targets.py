@@ -13,6 +13,7 @@ from anabranch_sync.document import EMPTY, Document, rebuild
 from anabranch_sync.errors import CorruptFrame, EvidenceError, WireError
 from anabranch_sync.frame import Frame
 from anabranch_sync.ids import START, Cursor, DocumentId
+from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
 from anabranch_sync.messages import (
     Batch,
@@ -32,6 +33,7 @@ from anabranch_sync.packing import seal, unpack, unseal
 from anabranch_sync.policy import NO_POLICIES
 from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run, fold
 from anabranch_sync.pull_body import decode_pull, encode_pull
+from anabranch_sync.violation import Violation
 
 from tests.fuzz import evidence
 from tests.fuzz.mutations import mutated
@@ -134,6 +136,11 @@ def _pulls(documents: list[Document]) -> list[Pull]:
     notice = Notice(3, 9, DOCUMENTS[0], ("a", "b"), "value", "max", True, ((1,), ()), ("ada", "hub"))
     results = (Result(4, Outcome.REFUSED, "over a limit"), Result(5, Outcome.DUPLICATE, ""))
     runs = (Run(1, 31, 5), Run(6, 38, 1))
+    violation = Violation("/min", "min below max", "/min is 8", "/min at most 5")
+    quarantined = {
+        DOCUMENTS[0]: Quarantined({"min": 1, "list": [1, {"a": None}]}, 3, (violation,)),
+        DOCUMENTS[1]: Quarantined(None, 0, (violation, violation)),
+    }
     return [
         Pull(START, Cursor(1, 40), digest, held, whole=True),
         Pull(
@@ -146,7 +153,7 @@ def _pulls(documents: list[Document]) -> list[Pull]:
             (notice,),
             (7, 8),
         ),
-        Pull(Cursor(1, 40), Cursor(1, 40), ScopeDigest(), {}),
+        Pull(Cursor(1, 40), Cursor(1, 40), ScopeDigest(), {}, quarantined=quarantined),
     ]
 
 

@@ -8,8 +8,11 @@ import pytest
 from anabranch_sync import edge_session
 from anabranch_sync.change import Entry
 from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.ids import DocumentId
+from anabranch_sync.live import Quarantined
 from anabranch_sync.pull import Pull
 
+from tests.simulation import memory
 from tests.simulation.fleet import Fleet, Violation
 from tests.simulation.memory import MemoryHub, MemoryLog, MemoryReplica
 
@@ -55,6 +58,24 @@ def _found(**fleet_arguments: bool) -> bool:
 @pytest.mark.timeout(600)
 def test_an_acknowledgement_before_its_fsync_is_found() -> None:
     assert _found(lazy_disk=True)
+
+
+@pytest.mark.timeout(600)
+def test_a_hub_that_lets_an_invalid_head_go_live_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryHub, "_judge", lambda self, document, state, policies: None)
+
+    assert _found()
+
+
+@pytest.mark.timeout(600)
+def test_an_edge_that_is_not_told_of_a_release_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_added(known: object, own: object, pull: Pull) -> dict[DocumentId, Quarantined]:
+        assert isinstance(known, dict)
+        return {**known, **pull.quarantined}
+
+    monkeypatch.setattr(memory, "quarantined_after", only_added)
+
+    assert _found()
 
 
 @pytest.mark.timeout(600)

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import msgpack
 import pytest
 from anabranch_sync.change import Change, Entry, Op, entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, Object, rebuild
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import START, Cursor, DocumentId, Dot, document_id
+from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
 from anabranch_sync.path import Path
 from anabranch_sync.policy import NO_POLICIES
@@ -26,6 +28,7 @@ from anabranch_sync.pull import (
 )
 from anabranch_sync.pull_body import decode_pull, encode_pull
 from anabranch_sync.register import DELETED, PENDING, Slot, Value
+from anabranch_sync.violation import Violation
 
 DOCUMENT, OTHER = document_id("acme/prod"), document_id("acme/test")
 ADA, BOB = 1, 2
@@ -251,6 +254,8 @@ def test_an_overlay_leaves_other_documents_and_what_is_confirmed_alone() -> None
     assert EMPTY.registers == {}
 
 
+OTHER = document_id("acme/prod/other")
+VIOLATION = Violation("/min", "min below max", "/min is 8 and /max is 5", "/min at most 5")
 NOTICE = Notice(3, 9, DOCUMENT, ("a", "b"), "value", "max", False, (([1],), (), (None,)), ("ada", "", "bob"))
 
 
@@ -263,6 +268,10 @@ NOTICE = Notice(3, 9, DOCUMENT, ("a", "b"), "value", "max", False, (([1],), (), 
             Cursor(1, 2), Cursor(1, 9), ScopeDigest(1, 1), {}, (Run(1, 3, 4), Run(7, 9, 1)),
             (Result(3, Outcome.REFUSED, "outside the scope"),), (NOTICE,), (4, 0),
         ),
+        Pull(START, Cursor(1, 4), ScopeDigest(1, 1), {DOCUMENT: EMPTY}, quarantined={
+            DOCUMENT: Quarantined({"b": [1, 1.0], "a": {}}, 3, (VIOLATION, VIOLATION)),
+            OTHER: Quarantined(None, 0, (VIOLATION,)),
+        }),
     ],
 )  # fmt: skip
 def test_a_pull_survives_its_bytes(pull: Pull) -> None:
@@ -270,6 +279,26 @@ def test_a_pull_survives_its_bytes(pull: Pull) -> None:
 
     assert decode_pull(body) == pull
     assert encode_pull(decode_pull(body)) == body
+
+
+@pytest.mark.parametrize(
+    "quarantined",
+    [
+        [["acme/prod", "x", 1, {}, []]],
+        [["acme/prod", "x", 1, [1], [["", "", "", ""]]]],
+        [["acme/prod", "x", -1, {}, [["", "", "", ""]]]],
+        [["acme/prod", "x", 1, {}, [["", "", "", 4]]]],
+        [["acme/prod", "x", 1, {}, [["", "", ""]]]],
+        [["acme//prod", "x", 1, {}, [["", "", "", ""]]]],
+        [["acme/prod", "x", 1, {}]],
+        [["acme/prod", "x", 1, {}, [["", "", "", ""]]]] * 2,
+        {},
+    ],
+)
+def test_a_quarantined_document_that_makes_no_sense_is_refused(quarantined: object) -> None:
+    row = [0, 0, 0, 0, b"", [], [], None, [], [], False, 0, quarantined]
+    with pytest.raises(CorruptFrame):
+        decode_pull(msgpack.packb(row))
 
 
 @pytest.mark.parametrize(

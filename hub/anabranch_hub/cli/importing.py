@@ -47,6 +47,7 @@ async def import_documents(invocation: Invocation, tenant: str, source: str, mes
     author = invocation.author
     documents = _read(source)
     async with reach.store(invocation) as store:
+        await store.check(tenant, dict(documents))
         written = await _write(store, tenant, documents, author, message)
     hub_seq = written[-1].hub_seq if written else 0
     if invocation.json:

@@ -259,6 +259,11 @@ async def _store(postgres_dsn: Callable[[], str], now_s: float) -> AsyncIterator
             for edge in edges
             if edge.status is EdgeStatus.ENROLLED and edge.not_after_ms / 1000 - now_s < EDGE_EXPIRES_SOON_S
         ]
+        counts = {tenant: len(await store.quarantined(tenant)) for tenant in tenants}
+        if any(counts.values()):
+            shown = ", ".join(f"{tenant} {count}" for tenant, count in counts.items() if count)
+            message = f"documents whose merged head is invalid: {shown}; see anabranch-hub quarantine list"
+            yield Finding("validity", State.WARNING, message)
         if soon:
             shown = ", ".join(soon[:10]) + (f" and {len(soon) - 10} more" if len(soon) > 10 else "")
             yield Finding("edges", State.WARNING, f"certificates end soon or have ended: {shown}")

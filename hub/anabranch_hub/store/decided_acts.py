@@ -69,7 +69,12 @@ def _change(decided: DecidedChange, steps: Sequence[Step]) -> Act:
         "edge": decided.edge,
         "outcome": decided.outcome.value,
         "documents": [
-            {"document": str(document), "version": versions.get(document, 0)} for document in change.documents
+            {
+                "document": str(document),
+                "version": versions.get(document, 0),
+                **({"quarantined": True} if document in decided.quarantined else {}),
+            }
+            for document in change.documents
         ],
         "change": opening.commitment,
     }

@@ -93,6 +93,8 @@ class DecidedChange:
     outcome: Outcome
     reason: str
     rolled_back_to: HubSeq | None = None
+    # Those of its documents whose head is invalid with it.
+    quarantined: tuple[DocumentId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,8 +358,10 @@ class Batch:
         hub_seq = self.state.hub_seq + 1
         chain = chained(replica.chain, each.body)
         skew = skew_ms(each.change.timestamp, self._now_ms)
-        decided = DecidedChange(hub_seq, each, chain, replica.edge, skew, outcome, reason, rolled_back_to)
-        self.changes.append(decided)
+        merged = each.change.documents if outcome is Outcome.MERGED else ()
+        aside = tuple(document for document in merged if document in self.quarantined)
+        facts = (outcome, reason, rolled_back_to, aside)
+        self.changes.append(DecidedChange(hub_seq, each, chain, replica.edge, skew, *facts))
         self.state = replace(self.state, hub_seq=hub_seq)
         return replace(replica, push_mark=each.dot.local_seq, chain=chain)
 

@@ -1,11 +1,14 @@
 """What stands, judged by the schemas in force now: what a new schema would find at each next change."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from anabranch_sync.document import Object
+from anabranch_sync.columns import decode_document
+from anabranch_sync.document import Object, rebuild
 from anabranch_sync.ids import DocumentId
+from anabranch_sync.live import check_written
 from anabranch_sync.policy import Policies
 from anabranch_sync.violation import Violation
 
@@ -13,6 +16,7 @@ from anabranch_hub.store.deciding import read_schemas
 from anabranch_hub.store.pool import Pool
 from anabranch_hub.store.quarantining import stored
 from anabranch_hub.store.reading import DOCUMENTS_MAX
+from anabranch_hub.store.records import address
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,28 @@ async def broken(pool: Pool, tenant: str, *, prefix: str, schema: str) -> tuple[
             concerned = [each for each in heads if _is_judged(policies, each[0], schema)]
             judged += len(concerned)
             found += await asyncio.to_thread(_broken, policies, concerned)
+
+
+async def check(pool: Pool, tenant: str, contents: Mapping[DocumentId, Object]) -> None:
+    """Refuse contents of which one breaks a rule that its head does not break. Raises Invalid."""
+    async with pool.undoing(tenant) as session:
+        await session.begin(snapshot=True)
+        policies = (await read_schemas(session, 0)).policies
+        judged = {document: each for document, each in contents.items() if policies.judges(document)}
+        rows = await session.rows("deciding_documents", ids=[str(document) for document in judged])
+    states = {address(row["id"]): row["state"] for row in rows}
+    await asyncio.to_thread(_check, policies, judged, states)
+
+
+def _check(
+    policies: Policies, contents: Mapping[DocumentId, Object], states: Mapping[DocumentId, bytes]
+) -> None:
+    def head(document: DocumentId) -> Object | None:
+        state = states.get(document)
+        return None if state is None else rebuild(decode_document(state).registers)
+
+    for document, content in contents.items():
+        check_written(document, partial(head, document), content, policies)
 
 
 def _is_judged(policies: Policies, document: DocumentId, schema: str) -> bool:

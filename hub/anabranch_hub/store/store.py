@@ -4,11 +4,12 @@ Each method is one transaction. What it returns is committed, to disk, with ever
 to it: effects, versions, ledger, log, mark and position are never apart.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from anabranch_sync.audit_event import Event, EventKind
 from anabranch_sync.change import Entry
 from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation
 from anabranch_sync.merkle import TreeHead
 from anabranch_sync.opening import Answer, Opening
@@ -378,6 +379,10 @@ class Store:
     ) -> list[Stored]:
         """Documents whose head is invalid, below a namespace, by address; pages as `documents`."""
         return await quarantining.quarantined(self._pool, tenant, prefix=prefix, after=after, limit=limit)
+
+    async def check(self, tenant: str, contents: Mapping[DocumentId, Object]) -> None:
+        """Refuse, before several writes begin, what one of them would be refused for. Raises Invalid."""
+        await judging.check(self._pool, tenant, contents)
 
     async def broken(
         self, tenant: str, *, prefix: str = "", schema: str = ""

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica import Replica
+from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId
+from anabranch_sync.value import Json
 
 from tests.contracts.replica import NOW_MS, SCOPE, Exchange
 from tests.edge.replica.sqlite_store import SqliteStore, create, write
@@ -86,6 +88,29 @@ def test_a_whole_pull_heals_what_the_hub_has(path: Path) -> None:
         assert visible is not None
         assert visible.content == {"text": "from the hub"}
         assert replica.verify() == []
+
+
+def test_a_flipped_bit_in_what_is_live_is_found_before_it_is_served(path: Path) -> None:
+    rule: Json = {"name": "min below max", "require": ["/min", "<=", "/max"]}
+    with Replica.open(path) as replica:
+        edge = Exchange(SqliteStore(replica), MemoryHub(SCOPE, lambda: NOW_MS))
+        replica.reset()
+        schema: Object = {"namespaces": ["acme/prod/*"], "schema": {}, "rules": [rule]}
+        edge.hub.write(DocumentId("system/schemas", "router"), schema)
+        edge.hub.write(ROUTER, {"min": 1, "max": 9})
+        edge.exchange()
+        write(replica, ROUTER, {"min": 8, "max": 9})
+        edge.hub.write(ROUTER, {"min": 1, "max": 5})
+        edge.exchange()
+        assert [each.document for each in replica.quarantined()] == [ROUTER]
+    for position in (0, 3, 30):
+        _flip(path, "quarantined", "body", position)
+        with Replica.open(path) as replica:
+            with pytest.raises(ReplicaCorrupt, match=str(ROUTER)):
+                replica.read(ROUTER)
+            assert replica.verify() != []
+            assert replica.head(LIMITS) is not None, "damage to one document is damage to no other"
+        _flip(path, "quarantined", "body", position)
 
 
 def test_a_lost_row_is_found_by_a_full_check(path: Path) -> None:
