@@ -231,8 +231,8 @@ def _tell_key(key: VerifierKey, trust: _Trust) -> None:
             terminal.write(f"   signed by {key}")
             terminal.write(
                 "   that key is the file's own: it proves something only if it is the log's. Compare its "
-                f"fingerprint, {key.fingerprint}, with what the hub's operator or an edge tells "
-                "(anabranch audit show), or name the key you know with --key"
+                f"fingerprint, {key.fingerprint}, with what an edge tells (anabranch audit show) or the "
+                "hub's operator (anabranch-hub audit checkpoint TENANT --key), or name the key with --key"
             )
 
 
