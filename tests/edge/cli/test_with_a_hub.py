@@ -228,3 +228,36 @@ def test_two_edges_read_what_was_valid_until_an_operator_repairs_what_they_merge
     assert [each["value"] for each in read] == [{"min": 8, "max": 8}] * 2
     assert [each["quarantined"] for each in read] == [False, False]
     assert hub.json("quarantine", "list", "--tenant", "acme") == []
+
+
+def test_what_an_old_replica_writes_against_a_newer_schema_waits_and_holds_up_nothing(
+    hub: RunningHub, edge: Callable[[str], Anabranch]
+) -> None:
+    # given: an edge that was away when its documents got a schema
+    old = edge("old")
+    old("set", "acme/prod/aged", "/max", "900")
+    old("set", "acme/prod/behind", "/a", "1")
+    schema = {
+        "namespaces": ["acme/prod/aged"],
+        "schema": {"properties": {"max": {"type": "integer", "maximum": 600}}},
+    }
+    hub.ok("set", "acme", "system/schemas", "", json.dumps(schema), "--key", "aged")
+    # when
+    assert old.apart("sync", "--json").json["settled"]
+    # then: it was never valid, so nobody reads it
+    status, read = old("status", "--json").json, old("get", "acme/prod/aged")
+    assert (status["outbox"], status["quarantined"]) == (0, 1)
+    assert (read.code, hub.run("get", "acme", "acme/prod/aged").code) == (3, 3)
+    for told in (read.err, hub.run("get", "acme", "acme/prod/aged").err):
+        assert "a whole number of at most 600" in told
+    assert hub.json("get", "acme", "acme/prod/behind")["value"] == {"a": 1}
+    shown = hub.json("quarantine", "show", "acme", "acme/prod/aged")
+    assert (shown["live"], shown["head"], shown["changes"][0]["edge"]) == (None, {"max": 900}, "old")
+    # when: the edge knows the schema now, and repairs in its own time
+    assert old("set", "acme/prod/aged", "/min", "x").code == 0
+    assert old("set", "acme/prod/aged", "/max", "600").code == 0
+    # then
+    assert old("get", "acme/prod/aged").json == {"max": 600, "min": "x"}
+    assert old.apart("sync", "--json").json["settled"]
+    assert hub.json("get", "acme", "acme/prod/aged")["value"] == {"max": 600, "min": "x"}
+    assert old("status", "--json").json["quarantined"] == 0

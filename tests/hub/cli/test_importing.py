@@ -75,3 +75,19 @@ def test_what_is_no_object_of_documents_is_refused(hub: RunningHub, tenant: str,
         ran = hub.run("import", tenant, source, stdin=stdin)
         assert ran.code == 2
         assert said in ran.err
+
+
+def test_an_import_of_several_changes_with_one_invalid_document_writes_none(
+    hub: RunningHub, tenant: str
+) -> None:
+    # given
+    schema = {"namespaces": ["acme/zone/*"], "schema": {"properties": {"max": {"maximum": 600}}}}
+    hub.ok("set", tenant, "system/schemas", "", json.dumps(schema), "--key", "zone")
+    documents: dict[str, object] = {f"acme/zone/d{n}/config": {"text": "x" * 4_000} for n in range(200)}
+    documents["acme/zone/last/config"] = {"max": 601}
+    # when
+    ran = hub.run("import", tenant, "-", stdin=json.dumps(documents))
+    # then
+    assert ran.code == 5
+    assert "acme/zone/last/config" in ran.err
+    assert hub.ok("list", tenant, "acme") == ""
