@@ -1,4 +1,4 @@
-"""Commands on the past: `log`, `diff`, `export`. A REF names a version, a position or a time."""
+"""Commands on the past: `log`, `blame`, `diff`, `export`. A REF names a version, a position or a time."""
 
 import time
 from collections.abc import Sequence
@@ -6,17 +6,21 @@ from collections.abc import Sequence
 import click
 from anabranch_sync.clock import wall_ms
 from anabranch_sync.ids import DocumentId, HubSeq, check_tenant, document_id
+from anabranch_sync.path import render_pointer
 from anabranch_sync.reference import AtVersion, Reference, parse_moment, parse_reference
+from anabranch_sync.register import json_of
 
 from anabranch_hub.cli import comparing, reach, terminal
 from anabranch_hub.cli.arguments import BELOW, KEY, NAMESPACE, TENANT
 from anabranch_hub.cli.failure import NotFound
 from anabranch_hub.cli.invocation import Invocation, command
-from anabranch_hub.store import Origin, Pair, Store, Stored, Version
+from anabranch_hub.store import Origin, Pair, Placed, Store, Stored, Version
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1_000
 HEADING = ("version", "position", "decided", "from", "author", "message")
+PLACES_HEADING = ("path", "value", "position", "decided", "from", "author", "message")
+VALUE_CHARS_MAX = 32
 HEADING_BELOW = ("position", "decided", "document", "version", "from", "author", "message")
 
 
@@ -74,6 +78,29 @@ async def log(
     if is_full:
         last = listed[-1].hub_seq if below else listed[-1].version
         terminal.say(f"the latest {limit}; more: --before {last}")
+
+
+@command("blame")
+@TENANT
+@NAMESPACE
+@KEY
+async def blame(invocation: Invocation, tenant: str, namespace: str, key: str) -> None:
+    """Tell who put there what stands in a document, path by path.
+
+    \b
+    anabranch-hub blame acme acme/prod/router
+    """
+    check_tenant(tenant)
+    document = document_id(namespace, key)
+    async with reach.store(invocation) as store:
+        places = await store.places(tenant, document)
+        if not places and await store.read(tenant, document) is None:
+            raise not_there(document)
+    if invocation.json:
+        terminal.write_json([_placed(each) for each in places])
+        return
+    for line in terminal.columns([_place_row(each) for each in places], heading=PLACES_HEADING):
+        terminal.write(line)
 
 
 @command("diff")
@@ -257,4 +284,29 @@ def _logged(version: Version) -> dict[str, object]:
     }
 
 
-COMMANDS = {"log": log, "diff": diff, "export": export}
+def _place_row(placed: Placed) -> tuple[str, ...]:
+    return (
+        str(placed.slot) or "/",
+        terminal.shortened(terminal.json_text(json_of(placed.value)), VALUE_CHARS_MAX),
+        str(placed.hub_seq),
+        terminal.moment(placed.decided_ms),
+        f"edge {placed.edge}" if placed.edge else "the hub",
+        placed.author,
+        placed.message,
+    )
+
+
+def _placed(placed: Placed) -> dict[str, object]:
+    return {
+        "path": render_pointer(placed.slot.path),
+        "element": placed.slot.element is not None,
+        "value": json_of(placed.value),
+        "hub_seq": placed.hub_seq,
+        "decided_ms": placed.decided_ms,
+        "edge": placed.edge,
+        "author": placed.author,
+        "message": placed.message,
+    }
+
+
+COMMANDS = {"log": log, "blame": blame, "diff": diff, "export": export}

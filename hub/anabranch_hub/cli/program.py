@@ -26,6 +26,7 @@ _MODULES = {
     "import": "importing",
     "export": "history",
     "log": "history",
+    "blame": "history",
     "diff": "history",
     "rollback": "rollback",
     "retention": "retention",

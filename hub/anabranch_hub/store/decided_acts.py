@@ -80,6 +80,8 @@ def _change(decided: DecidedChange, steps: Sequence[Step]) -> Act:
     }
     if change.restores:
         data["restores"] = change.restores
+    if decided.rolled_back_to is not None:
+        data["rolled_back_to"] = decided.rolled_back_to
     subject = str(change.documents[0]) if change.documents else str(entry.dot)
     return Act(Event(EventKind.CHANGE_DECIDED, subject, data), (opening,), decided.hub_seq)
 

@@ -21,7 +21,7 @@ from anabranch_sync.version import Patch, rebuilt
 from anabranch_hub.errors import PositionAhead, VersionFolded
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.reading import stored_number
-from anabranch_hub.store.records import Pair, Stored, Version, address
+from anabranch_hub.store.records import Pair, Placed, Stored, Version, address
 
 VERSIONS_MAX = 1_000
 # A page of the past: each document brings its registers and some patches along.
@@ -85,6 +85,26 @@ async def versions(
             limit=min(limit, VERSIONS_MAX),
         )
         return [_version(row) for row in rows]
+
+
+async def places(pool: Pool, tenant: str, document: DocumentId) -> list[Placed]:
+    """Who put there what stands in a document's head, by path."""
+    async with pool.undoing(tenant) as session:
+        await session.begin(snapshot=True)
+        row = await session.row("document_at", id=str(document), version=INT_MAX, hub_seq=INT_MAX)
+        if row is None:
+            return []
+        registers = decode_document(row["state"]).registers
+        standing = {slot: register for slot, register in registers.items() if register.live}
+        hub_seqs = list({register.stamp.hub_seq for register in standing.values()})
+        changes = {each["hub_seq"]: each for each in await session.rows("changes_at", hub_seqs=hub_seqs)}
+    found = []
+    for slot in sorted(standing, key=lambda each: (each.path, each.element or b"")):
+        register = standing[slot]
+        change = changes[register.stamp.hub_seq]
+        who = (change["edge"], change["author"], change["message"])
+        found.append(Placed(slot, register.value, change["hub_seq"], change["decided_ms"], *who))
+    return found
 
 
 async def versions_below(

@@ -11,7 +11,7 @@ from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq, Incarnation, Loc
 from anabranch_sync.live import Quarantined
 from anabranch_sync.path import Path
 from anabranch_sync.policy import SCHEMA_NAMESPACE
-from anabranch_sync.register import Value
+from anabranch_sync.register import RegisterValue, Slot, Value
 from anabranch_sync.scope import Scope
 from anabranch_sync.version import Patch
 from anabranch_sync.violation import Violation
@@ -220,6 +220,19 @@ class Version:
         if self.rolled_back_to is not None:
             return Origin.ROLLBACK
         return Origin.RESTORE if self.restores else Origin.OPERATOR
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What stands in one slot of a head, and the change that put it there."""
+
+    slot: Slot
+    value: RegisterValue
+    hub_seq: HubSeq
+    decided_ms: int
+    edge: str
+    author: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

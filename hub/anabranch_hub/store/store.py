@@ -54,6 +54,7 @@ from anabranch_hub.store.records import (
     Operator,
     OperatorInvitation,
     Pair,
+    Placed,
     Push,
     Retention,
     Revoked,
@@ -359,6 +360,10 @@ class Store:
     ) -> list[Version]:
         """The last versions of a document before version `before`, the latest first."""
         return await history.versions(self._pool, tenant, document, before=before, limit=limit)
+
+    async def places(self, tenant: str, document: DocumentId) -> list[Placed]:
+        """Who put there what stands in a document's head, by path."""
+        return await history.places(self._pool, tenant, document)
 
     async def versions_below(
         self,

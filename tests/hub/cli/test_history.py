@@ -83,6 +83,27 @@ def test_the_log_of_what_never_was_is_not_found(hub: RunningHub, history: str) -
     assert hub.run("diff", history, "acme/none").code == 3
 
 
+def test_blame_tells_who_put_there_what_stands(hub: RunningHub, history: str) -> None:
+    schema = {
+        "namespaces": ["acme/prod/*"],
+        "schema": {"properties": {"team": {"x-anabranch-merge": "union"}}},
+    }
+    hub.ok("set", history, "system/schemas", "", json.dumps(schema))
+    hub.ok("set", history, ROUTER, "/team", '["ada"]', "-m", "a team")
+
+    heading, *lines = hub.ok("blame", history, ROUTER).splitlines()
+    described = hub.json("blame", history, ROUTER)
+
+    assert heading.split() == ["path", "value", "position", "decided", "from", "author", "message"]
+    assert [line.split()[:3] for line in lines] == [
+        ["/limits/requests", "800", "2"],
+        ["/team", "[]", "6"],
+        ["/team[]", '"ada"', "6"],
+    ]
+    assert [(each["path"], each["message"]) for each in described][:1] == [("/limits/requests", "launch day")]
+    assert hub.run("blame", history, "acme/none").code == 3
+
+
 def test_diff_shows_the_last_change_or_any_two_states(hub: RunningHub, history: str) -> None:
     assert hub.ok("diff", history, ROUTER).splitlines() == [
         "acme/prod/router/config  version 2 -> version 3",

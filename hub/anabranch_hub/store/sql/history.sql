@@ -50,6 +50,12 @@ FROM {tenant}.versions v JOIN {tenant}.changes c USING (hub_seq)
 WHERE v.document_id = %(id)s AND v.version < %(before)s
 ORDER BY v.version DESC LIMIT %(limit)s
 
+-- name: changes_at
+-- The changes at these positions.
+SELECT hub_seq, author, message, edge, restores, rolled_back_to,
+    (extract(epoch FROM received_at) * 1000)::bigint AS decided_ms
+FROM {tenant}.changes WHERE hub_seq = ANY(%(hub_seqs)s::bigint[])
+
 -- name: versions_below
 -- The steps of all documents below a prefix, those of the last changes before a position, the latest first.
 SELECT v.document_id, v.version, v.hub_seq, v.digest_before, v.digest_after, v.patch, v.inverse,
