@@ -18,7 +18,7 @@ values: it is of any JSON.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -128,13 +128,14 @@ def read_leaf(raw: bytes, tenant: str, index: int) -> Leaf:
     return leaf
 
 
-def check_opening(leaf: Leaf, opening: ValueOpening) -> None:
-    """Raise BadLeaf unless the leaf commits to this value with this salt."""
-    if opening.commitment not in commitments(leaf.data):
+def check_openings(leaf: Leaf, openings: Iterable[ValueOpening]) -> None:
+    """Raise BadLeaf unless the leaf commits to each of these values with its salt."""
+    said = {opening.commitment for opening in openings}
+    if said and not said.issubset(_texts(leaf.data)):
         raise BadLeaf(leaf.index, "a value that is shown for it is not the one it commits to")
 
 
-def commitments(data: object) -> Iterator[str]:
+def _texts(data: object) -> Iterator[str]:
     """Every text in `data`, the commitments among them: no other text is a hash of 256 bits by chance."""
     waiting = [data]
     while waiting:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from anabranch_sync.audit_event import SALT_BYTES, Leaf, ValueOpening, check_opening, read_leaf
+from anabranch_sync.audit_event import SALT_BYTES, Leaf, ValueOpening, check_openings, read_leaf
 from anabranch_sync.checkpoint import Checkpoint, origin_of, verified_checkpoint
 from anabranch_sync.errors import AnabranchError, BadLeaf, InvalidValue, MalformedEvidence, UntrustedSignature
 from anabranch_sync.ids import check_tenant
@@ -165,8 +165,7 @@ def checked_leaf(index: int, parsed: Any, tenant: str) -> CheckedLeaf:
         raise BadLeaf(index, reason)
     leaf = read_leaf(raw, tenant, index)
     openings = _parsed_openings(index, parsed)
-    for opening in openings:
-        check_opening(leaf, opening)
+    check_openings(leaf, openings)
     return CheckedLeaf(leaf, current, openings)
 
 

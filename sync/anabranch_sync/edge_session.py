@@ -22,6 +22,7 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.errors import EvidenceError, ProtocolViolation, WireError
 from anabranch_sync.ids import Cursor, HubSeq
 from anabranch_sync.messages import (
+    DISTRUST,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     Batch,
@@ -303,7 +304,7 @@ class EdgeSession:
 
     def _distrust(self, reason: str, checkpoint: bytes) -> list[EdgeEffect]:
         """Nothing more of this hub, and it is told why; what it showed is kept."""
-        last_word = Control("distrust", reason)
+        last_word = Control(DISTRUST, reason)
         return [Distrust(reason, checkpoint), self._send(last_word), *self._close(reason, denied=True)]
 
     def _checked(self, pending: Sequence[Entry]) -> list[EdgeEffect]:

@@ -24,6 +24,7 @@ from anabranch_sync.ids import START, Cursor
 from anabranch_sync.messages import (
     CHUNK_BYTES_MAX,
     CHUNK_BYTES_MIN,
+    DISTRUST,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     WINDOW_BYTES,
@@ -101,13 +102,20 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Accused:
+    """The replica has seen another log than the one it was shown: an operator must hear of it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End the stream."""
 
     reason: str
 
 
-HubEffect: TypeAlias = Open | Send | StorePart | Decide | Draw | Spool | Recall | Seen | Close
+HubEffect: TypeAlias = Open | Send | StorePart | Decide | Draw | Spool | Recall | Seen | Accused | Close
 
 
 class Phase(Enum):
@@ -262,8 +270,9 @@ class HubSession:
                 return [self._send(piece) for piece in self._sending.stored(message.offset)]
             case Visible() if self._awaiting_visible:
                 return self._seen(message.cursor)
-            case Control():
-                return self._close(f"{message.order}: {message.reason}")
+            case Control(order=order, reason=reason):
+                accused: list[HubEffect] = [Accused(reason)] if order == DISTRUST else []
+                return accused + self._close(f"{order}: {reason}")
             case Hello() | Welcome() | Batch() | Chunk() | Stored() | Merged() | Visible() | SlowDown():
                 raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
 

@@ -44,6 +44,9 @@ WINDOW_BYTES = 2 * CHUNK_BYTES_MAX
 BATCH_BYTES_MAX = 16 * 1024 * 1024
 
 
+DISTRUST = "distrust"
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """The edge opens. `incarnation` 0 asks for a new one; `partial` is a pull broken off inside.
@@ -170,7 +173,10 @@ class SlowDown:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """An order of the hub: `fence` (go on under a new incarnation), `revoked`, `refused`."""
+    """An order of the hub: `fence` (go on under a new incarnation), `revoked`, `refused`.
+
+    From an edge it is a last word: DISTRUST, its log is not the one that was seen.
+    """
 
     order: str
     reason: str = ""

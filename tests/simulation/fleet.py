@@ -256,6 +256,8 @@ class HubShell:
                 return session.recalled(spooled)
             case hub_session.Seen():
                 hub.seen(session.incarnation)
+            case hub_session.Accused(reason):
+                raise Violation(f"an honest hub is accused: {reason}")
             case hub_session.Close(reason):
                 self._fleet.note(f"hub closes: {reason}")
                 self._fleet.streams.pop(self, None)

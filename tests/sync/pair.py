@@ -39,6 +39,7 @@ class Pair:
         self.far.start(NOW_MS)
         self.closed: edge_session.Close | None = None
         self.hub_closed = ""
+        self.accusations: list[str] = []
         self.frames = {"up": 0, "down": 0}
         self.sent_bytes = {"up": 0, "down": 0}
         self._lose = lose
@@ -123,6 +124,8 @@ class Pair:
                 return self.far.recalled(self.hub.spooled(self.far.incarnation, batch))
             case hub_session.Seen():
                 self.hub.seen(self.far.incarnation)
+            case hub_session.Accused(reason):
+                self.accusations.append(reason)
             case hub_session.Close(reason):
                 self.hub_closed = reason
         return []

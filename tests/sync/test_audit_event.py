@@ -8,7 +8,7 @@ from anabranch_sync.audit_event import (
     Event,
     EventKind,
     ValueOpening,
-    check_opening,
+    check_openings,
     leaf_bytes,
     read_leaf,
 )
@@ -89,7 +89,7 @@ def test_a_leaf_names_a_value_by_its_commitment_and_an_opening_proves_it(
 
     leaf = read_leaf(leaf_bytes(event, "acme", 3, NOON_MS), "acme", 3)
 
-    check_opening(leaf, opening)
+    check_openings(leaf, [opening])
 
 
 @given(json_values, json_values)
@@ -98,10 +98,10 @@ def test_another_value_or_salt_does_not_open_a_commitment(value: Json, other: Js
     leaf = read_leaf(leaf_bytes(event, "acme", 3, NOON_MS), "acme", 3)
 
     with pytest.raises(BadLeaf, match="leaf 3 is not what was logged: a value"):
-        check_opening(leaf, ValueOpening(bytes(SALT_BYTES), value))
+        check_openings(leaf, [ValueOpening(bytes(SALT_BYTES), value)])
     if not same(value, other):
         with pytest.raises(BadLeaf):
-            check_opening(leaf, ValueOpening(SALT, other))
+            check_openings(leaf, [ValueOpening(SALT, other)])
 
 
 @given(json_values)

@@ -258,7 +258,7 @@ def test_a_hub_with_another_log_is_refused_and_told_and_nothing_of_it_is_applied
 
     assert pair.closed is not None
     assert pair.closed.denied
-    assert pair.hub_closed == f"distrust: {pair.closed.reason}"
+    assert pair.accusations == [pair.closed.reason]
     ((reason, evidence),) = replica.disk.distrusted
     assert reason == pair.closed.reason
     assert evidence == hub.tree.newest.packed

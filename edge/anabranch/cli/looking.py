@@ -120,7 +120,8 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
 def _log_row(log: "LogReading") -> str:
     row = "no checkpoint seen yet"
     if log.leaves is not None and log.age_s is not None:
-        row = f"{log.leaves:,} leaves, seen {terminal.duration(log.age_s)} ago"
+        leaves = "1 leaf" if log.leaves == 1 else f"{log.leaves:,} leaves"
+        row = f"{leaves}, seen {terminal.duration(log.age_s)} ago"
         if log.decided_since:
             row += f", {terminal.count(log.decided_since, 'change')} decided since"
     if log.refused_since_s is not None:

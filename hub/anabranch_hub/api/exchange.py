@@ -11,6 +11,7 @@ nothing the edge says can change them.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from anabranch_sync.hub_session import (
+    Accused,
     Close,
     Decide,
     Draw,
@@ -47,6 +49,8 @@ STOPPING_RETRY_MS = 1_000
 FAREWELL_S_MAX = 2.0
 # Encoding a pull of this many documents takes a millisecond; a larger one leaves the event loop to others.
 INLINE_DOCUMENTS_MAX = 20
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -252,6 +256,9 @@ class Exchange:
                 return session.recalled(await store.spooled(tenant, incarnation, batch))
             case Seen(cursor):
                 await _to_its_end(store.seen(tenant, incarnation, cursor))
+            case Accused(reason):
+                told = {"tenant": tenant, "edge": edge, "reason": reason}
+                log.error("an edge has seen another log", extra=told)
             case Close(reason):
                 self._reason = reason
         return ()

@@ -8,7 +8,7 @@ import pytest
 from anabranch_hub.errors import LogUnwritable
 from anabranch_hub.store import Edit, Store
 from anabranch_hub.store.auditing import Act, LogEnd, appended, sealed
-from anabranch_sync.audit_event import Event, EventKind, Leaf, ValueOpening, check_opening, read_leaf
+from anabranch_sync.audit_event import Event, EventKind, Leaf, ValueOpening, check_openings, read_leaf
 from anabranch_sync.ids import document_id
 from anabranch_sync.merkle import Frontier, leaf_hash
 from anabranch_sync.value import Json
@@ -88,7 +88,7 @@ async def test_a_leaf_holds_no_value_but_commits_to_it(store: Store, tenant: str
     # and what they commit to is kept beside
     leaf = _leaves(query, tenant)[-1]
     [opening] = _openings(query, leaf.index)
-    check_opening(leaf, opening)
+    check_openings(leaf, [opening])
     assert isinstance(opening.value, dict)
     assert opening.value["ops"] == [{"document": str(ROUTER), "path": "/secret", "value": "hunter2"}]
     assert opening.value["message"] == "the word is hunter2"
