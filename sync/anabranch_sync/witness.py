@@ -108,10 +108,15 @@ def witnessed(origin: str, before: Witnessed | None, presented: Presented) -> Wi
     seen, shown = before.tree, checkpoint.tree
     if shown.size < seen.size:
         raise LogRefused(f"ends after {shown.size} of the {seen.size} leaves that were seen here before")
-    if shown.size == seen.size and shown.root != seen.root:
-        raise LogRefused(f"was rewritten: two trees of {shown.size} leaves, both signed")
+    check_same(seen, shown)
     verify_consistency(seen, shown, presented.consistency)
     return Witnessed(before.key, checkpoint)
+
+
+def check_same(seen: TreeHead, shown: TreeHead) -> None:
+    """Raise LogRefused for two trees of one size that differ: each has been signed."""
+    if shown.size == seen.size and shown.root != seen.root:
+        raise LogRefused(f"was rewritten: two trees of {shown.size} leaves, both signed")
 
 
 def unpack_presented(origin: str, packed: bytes, consistency: bytes, public_key: bytes) -> Presented:

@@ -18,6 +18,7 @@ import click
 from anabranch_sync.audit_file import LINE_BYTES_MAX, Verified, parse_head, verify_export
 from anabranch_sync.checkpoint import unpack_checkpoint
 from anabranch_sync.errors import MalformedEvidence
+from anabranch_sync.merkle import TreeHead
 from anabranch_sync.signed_note import VerifierKey, parse_verifier_key
 from anabranch_sync.tlog_proof import (
     FIRST_LINE,
@@ -26,6 +27,7 @@ from anabranch_sync.tlog_proof import (
     parse_tlog_proof,
     verify_tlog_proof,
 )
+from anabranch_sync.witness import check_same
 
 from anabranch.cli import terminal
 from anabranch.cli.failure import UnusableInput
@@ -137,9 +139,8 @@ def _verify_export(
 ) -> None:
     first = next(lines, b"")
     trust = _trust(parse_head(first).key.name, given_key, known)
-    # What this replica has seen counts for the log whose key is believed, and for no other.
-    seen = known.seen.witnessed if known and known.seen and known.seen.witnessed.key == trust.key else None
-    proved = verify_export(itertools.chain([first], lines), trust.key, seen.tree if seen else None)
+    seen = _seen(known, trust)
+    proved = verify_export(itertools.chain([first], lines), trust.key, seen)
     if invocation.json:
         terminal.write_json(_export_facts(proved, trust))
         return
@@ -150,9 +151,9 @@ def _verify_export(
         f"{terminal.count(proved.openings, 'value')} shown, every one as logged"
     )
     if seen and proved.witnessed:
-        terminal.write(f"   it begins with the {_leaves(seen.tree.size)} that this edge has seen before")
+        terminal.write(f"   it begins with the {_leaves(seen.size)} that this edge has seen before")
     elif seen:
-        terminal.write(f"   it is older than what this edge has seen, which is {_leaves(seen.tree.size)}")
+        terminal.write(f"   it is older than what this edge has seen, which is {_leaves(seen.size)}")
     _tell_key(proved.key, trust)
 
 
@@ -165,6 +166,8 @@ def _verify_proof(
         raise MalformedEvidence("proof", f"not UTF-8 at byte {error.start}") from error
     trust = _trust(proof.note.partition("\n")[0], given_key, known)
     proved = verify_tlog_proof(proof, trust.key)
+    if seen := _seen(known, trust):
+        check_same(seen, proved.checkpoint.tree)
     if invocation.json:
         terminal.write_json(_proof_facts(proved, trust))
         return
@@ -196,6 +199,13 @@ def _trust(origin: str, given_key: str | None, known: "LogState | None") -> _Tru
     if known is not None and known.seen is not None and known.origin == origin:
         return _Trust(known.seen.witnessed.key, "pinned", known.seen.pinned_ms)
     return _Trust(None, "file")
+
+
+def _seen(known: "LogState | None", trust: _Trust) -> TreeHead | None:
+    """The newest tree seen here of the log whose key is believed; of no other log."""
+    if known is None or known.seen is None or known.seen.witnessed.key != trust.key:
+        return None
+    return known.seen.witnessed.tree
 
 
 def _parsed_key(given: str) -> VerifierKey:

@@ -192,6 +192,15 @@ def test_on_an_edge_an_export_under_another_key_is_refused(anabranch: Anabranch)
     assert anabranch("audit", "verify", "-", stdin=str(stranger.proof(7))).code == 8
 
 
+def test_on_an_edge_a_proof_from_another_log_of_the_same_size_is_refused(anabranch: Anabranch) -> None:
+    witnessed(anabranch, log_with(20, what="before it was bent"), 20)
+
+    ran = anabranch("audit", "verify", "-", stdin=str(LOG.proof(7)))
+
+    assert ran.code == 8
+    assert "the log was rewritten: two trees of 20 leaves, both signed" in ran.err
+
+
 def test_an_export_that_is_older_than_what_was_seen_says_so(anabranch: Anabranch) -> None:
     witnessed(anabranch, log_with(30), 30)
 
