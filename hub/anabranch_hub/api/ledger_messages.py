@@ -87,6 +87,7 @@ def packed_row(row: LedgerRow) -> pb.Row:
         reviewed_ms=row.reviewed_ms,
         reviewed_seq=row.reviewed_seq,
         reviews=[_packed_review(each) for each in row.reviews],
+        quarantined=row.quarantined,
     )
 
 
@@ -108,6 +109,7 @@ def unpacked_row(packed: pb.Row) -> LedgerRow:
         packed.reviewed_ms,
         packed.reviewed_seq,
         tuple(_unpacked_review(each) for each in packed.reviews),
+        packed.quarantined,
     )
 
 

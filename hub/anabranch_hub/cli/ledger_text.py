@@ -71,6 +71,8 @@ def lines(row: LedgerRow, *, chars_max: int | None = None) -> list[str]:
         told += [f"         {_write_line(each)}" for each in candidate.writes]
     if row.waiting:
         told += ["", "waiting: what stood stays until an operator accepts it or restores a losing value"]
+    if row.quarantined:
+        told += ["", "quarantined: the document was invalid with it, so readers kept the last valid version"]
     if row.reviews:
         told += ["", *(_review_line(each) for each in row.reviews)]
     return told
@@ -96,6 +98,7 @@ def json_row(tenant: str, row: LedgerRow) -> dict[str, Json]:
         "policy": row.policy,
         "policy_version": row.policy_version,
         "waiting": row.waiting,
+        "quarantined": row.quarantined,
         "candidates": [_json_candidate(each) for each in row.candidates],
         "reviewed_by": row.reviewed_by,
         "reviewed_ms": row.reviewed_ms,

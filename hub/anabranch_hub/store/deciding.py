@@ -376,6 +376,7 @@ def _ledger_columns(
             for conflict in decided
         ],
         "waiting": [conflict.waiting for conflict in decided],
+        "quarantined": [each.quarantined for each in conflicts],
     }
 
 

@@ -112,11 +112,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class DecidedConflict:
-    """A conflict with its number in the ledger."""
+    """A conflict with its number in the ledger. `quarantined`: what it led to is invalid as a whole."""
 
     id: int
     hub_seq: HubSeq
     conflict: Conflict
+    quarantined: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +314,8 @@ class Batch:
         ledger = self.state.ledger
         for conflict in decision.conflicts:
             ledger += 1
-            self.conflicts.append(DecidedConflict(ledger, hub_seq, conflict))
+            aside = conflict.document in self.quarantined
+            self.conflicts.append(DecidedConflict(ledger, hub_seq, conflict, aside))
         self.state = replace(self.state, ledger=ledger, timestamp=max(self.state.timestamp, timestamp))
         self._merged_before[each.content_id] = hub_seq
         if any(is_schema(document) for document in decision.documents):

@@ -155,6 +155,7 @@ def _ledger_row(
         row["reviewed_ms"],
         row["reviewed_seq"],
         reviews,
+        row["quarantined"],
     )
 
 

@@ -369,7 +369,8 @@ class LedgerRow:
     """A conflict as it was decided; the winner is the first candidate.
 
     `reviewed_by` and the two after it tell the last review, `reviewed_seq` the change that restored a
-    losing value where that was it. `reviews` has all, and is read with one row only.
+    losing value where that was it. `reviews` has all, and is read with one row only. `quarantined`: the
+    document was invalid as a whole once this was decided, so that readers did not get it.
     """
 
     id: int
@@ -387,6 +388,7 @@ class LedgerRow:
     reviewed_ms: int = 0
     reviewed_seq: HubSeq = 0
     reviews: tuple[Review, ...] = ()
+    quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,22 @@ async def test_a_quarantined_document_holds_up_nothing_behind_it(
     assert one.read(ROUTER) == {"min": 8, "max": 9}
 
 
+async def test_the_ledger_says_which_conflict_led_into_quarantine(
+    store: Store, tenant: str, edges: tuple[Replica, Replica]
+) -> None:
+    # given: both move min, the later write wins it, and the other one moved max too
+    one, other = edges
+    one.put(ROUTER, {"min": 8, "max": 9}, now_ms=NOON_MS + 1)
+    other.put(ROUTER, {"min": 4, "max": 5}, now_ms=NOON_MS)
+    # when
+    await one.push()
+    await other.push()
+    # then
+    [row] = await store.merges(tenant)
+    assert [each.value for each in row.candidates] == [8, 4]
+    assert row.quarantined
+
+
 async def test_an_operators_repair_releases_it_everywhere(
     store: Store, tenant: str, edges: tuple[Replica, Replica]
 ) -> None:

@@ -69,13 +69,14 @@ SELECT * FROM unnest(%(hub_seq)b::bigint[], %(incarnation)b::bigint[], %(local_s
 -- name: save_merges
 -- Ledger rows. Arrays cannot hold arrays of different lengths: actors come as JSON.
 INSERT INTO {tenant}.merges (id, hub_seq, document_id, path, element, kind, policy, policy_version,
-    candidates, actors, waiting)
+    candidates, actors, waiting, quarantined)
 SELECT id, hub_seq, document_id, path::json, element, kind, policy, policy_version, candidates::json,
-    ARRAY(SELECT json_array_elements_text(actors::json)::bigint), waiting
+    ARRAY(SELECT json_array_elements_text(actors::json)::bigint), waiting, quarantined
 FROM unnest(%(id)b::bigint[], %(hub_seq)b::bigint[], %(document_id)b::text[], %(path)b::text[],
     %(element)b::bytea[], %(kind)b::text[], %(policy)b::text[], %(policy_version)b::text[],
-    %(candidates)b::text[], %(actors)b::text[], %(waiting)b::boolean[])
-    AS new (id, hub_seq, document_id, path, element, kind, policy, policy_version, candidates, actors, waiting)
+    %(candidates)b::text[], %(actors)b::text[], %(waiting)b::boolean[], %(quarantined)b::boolean[])
+    AS new (id, hub_seq, document_id, path, element, kind, policy, policy_version, candidates, actors, waiting,
+        quarantined)
 
 -- name: save_marks
 -- How far each replica's changes are decided.

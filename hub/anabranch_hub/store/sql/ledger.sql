@@ -1,7 +1,7 @@
 -- name: merges
 -- Ledger rows that fulfil every condition, the latest first.
 SELECT m.id, m.hub_seq, m.document_id, m.path, m.element, m.kind, m.policy, m.policy_version, m.candidates,
-    m.waiting, m.reviewed_by, coalesce(m.reviewed_seq, 0) AS reviewed_seq,
+    m.waiting, m.quarantined, m.reviewed_by, coalesce(m.reviewed_seq, 0) AS reviewed_seq,
     (extract(epoch FROM m.decided_at) * 1000)::bigint AS decided_ms,
     coalesce((extract(epoch FROM m.reviewed_at) * 1000)::bigint, 0) AS reviewed_ms
 FROM {tenant}.merges m
@@ -11,7 +11,7 @@ ORDER BY m.id DESC LIMIT %(limit)s
 -- name: merge
 -- One ledger row.
 SELECT m.id, m.hub_seq, m.document_id, m.path, m.element, m.kind, m.policy, m.policy_version, m.candidates,
-    m.waiting, m.reviewed_by, coalesce(m.reviewed_seq, 0) AS reviewed_seq,
+    m.waiting, m.quarantined, m.reviewed_by, coalesce(m.reviewed_seq, 0) AS reviewed_seq,
     (extract(epoch FROM m.decided_at) * 1000)::bigint AS decided_ms,
     coalesce((extract(epoch FROM m.reviewed_at) * 1000)::bigint, 0) AS reviewed_ms
 FROM {tenant}.merges m

@@ -299,6 +299,7 @@ class Row(_message.Message):
     REVIEWED_MS_FIELD_NUMBER: _builtins.int
     REVIEWED_SEQ_FIELD_NUMBER: _builtins.int
     REVIEWS_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     hub_seq: _builtins.int
     decided_ms: _builtins.int
@@ -315,6 +316,8 @@ class Row(_message.Message):
     reviewed_ms: _builtins.int
     reviewed_seq: _builtins.int
     """The change that restored a candidate, where that was the last review."""
+    quarantined: _builtins.bool
+    """The document was invalid as a whole once this was decided."""
     @_builtins.property
     def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -344,10 +347,11 @@ class Row(_message.Message):
         reviewed_ms: _builtins.int = ...,
         reviewed_seq: _builtins.int = ...,
         reviews: _abc.Iterable[Global___Review] | None = ...,
+        quarantined: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_element", b"_element", "element", b"element"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_element", b"_element", "candidates", b"candidates", "decided_ms", b"decided_ms", "element", b"element", "hub_seq", b"hub_seq", "id", b"id", "key", b"key", "kind", b"kind", "namespace", b"namespace", "path", b"path", "policy", b"policy", "policy_version", b"policy_version", "reviewed_by", b"reviewed_by", "reviewed_ms", b"reviewed_ms", "reviewed_seq", b"reviewed_seq", "reviews", b"reviews", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_element", b"_element", "candidates", b"candidates", "decided_ms", b"decided_ms", "element", b"element", "hub_seq", b"hub_seq", "id", b"id", "key", b"key", "kind", b"kind", "namespace", b"namespace", "path", b"path", "policy", b"policy", "policy_version", b"policy_version", "quarantined", b"quarantined", "reviewed_by", b"reviewed_by", "reviewed_ms", b"reviewed_ms", "reviewed_seq", b"reviewed_seq", "reviews", b"reviews", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__element: _TypeAlias = _typing.Literal["element"]  # noqa: Y015
     _WhichOneofArgType__element: _TypeAlias = _typing.Literal["_element", b"_element"]  # noqa: Y015

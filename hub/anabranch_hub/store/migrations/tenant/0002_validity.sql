@@ -8,4 +8,6 @@ ALTER TABLE documents
     ADD COLUMN violations json,
     -- The position of the change that led into quarantine.
     ADD COLUMN since bigint;
+-- Whether the document was quarantined once the conflict was decided.
+ALTER TABLE merges ADD COLUMN quarantined boolean NOT NULL DEFAULT false;
 CREATE INDEX documents_quarantined ON documents (id) WHERE violations IS NOT NULL;
