@@ -5,6 +5,7 @@
     AnabranchError                  (anabranch_sync.errors) the root; `exit_code` is what the CLI returns
     ├── NotFound                3   no such document, or nothing at that path in it
     │   └── StateUnknown            a state of the past that this replica never had, or keeps no more
+    ├── ConflictUnknown         3   this edge took part in no such conflict
     ├── NothingCached           7   nothing there, and this replica has never heard from its hub
     ├── Denied                  4   a write outside the edge's scope or into an operators' layer
     ├── Invalid                 5   (anabranch_sync.errors) a schema forbids it: rule, place, what passes
@@ -39,6 +40,7 @@ from anabranch_sync.ids import DocumentId
 
 __all__ = [
     "AnabranchError",
+    "ConflictUnknown",
     "Denied",
     "DiskFull",
     "HubAway",
@@ -91,6 +93,16 @@ class StateUnknown(NotFound):
         has = f"it has {', '.join(near)}" if near else "it has none"
         message = f"{asked} of {document} is not known to this replica ({has}): the hub knows every version"
         self.args = (message,)
+
+
+class ConflictUnknown(AnabranchError):
+    """The hub told this replica of no conflict with that number in its ledger."""
+
+    exit_code = 3
+
+    def __init__(self, ledger: int) -> None:
+        self.ledger = ledger
+        super().__init__(f"this edge took part in no conflict #{ledger}: `anabranch conflicts` lists its own")
 
 
 class NothingCached(AnabranchError):

@@ -272,7 +272,9 @@ class Exchange:
                 self._tell_pushed(push_mark)
             case Apply(pull):
                 digest = await self._on_disk(lambda: replica.apply(pull, self._clock.now_ms()))
-                self._tell(Applied(len(pull.documents), len(pull.notices)))
+                # A notice that comes again, as its row was reviewed, is no other conflict.
+                conflicts = sum(pull.whole or each.hub_seq > pull.after.hub_seq for each in pull.notices)
+                self._tell(Applied(len(pull.documents), conflicts))
                 return session.applied(digest)
             case Adopt(incarnation):
                 await self._on_disk(lambda: replica.adopt(incarnation))

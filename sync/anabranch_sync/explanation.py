@@ -5,13 +5,12 @@ It reads what was recorded, perhaps by another release: a rule or kind it does n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from anabranch_sync.clock import Timestamp, wall_ms
+from anabranch_sync.case import Case, Claim, Hand, Look
+from anabranch_sync.clock import wall_ms
 from anabranch_sync.conflict import Kind
 from anabranch_sync.errors import WireError
-from anabranch_sync.ids import DocumentId
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import ROOT, Path, render_pointer
 from anabranch_sync.policy import Rule
@@ -30,58 +29,11 @@ _DEFAULT_KEY = "config"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Hand:
-    """Who wrote: `edge` vouched for `author`, and is empty for the hub.
-
-    `skew_ms`: its clock was so far ahead, and `timestamp` is the moment of decision.
-    """
-
-    author: str
-    edge: str
-    timestamp: Timestamp
-    skew_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A value that competed, and who wrote it."""
-
-    path: Path
-    element: bytes | None
-    value: Value
-    hands: tuple[Hand, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What an operator did: accepted it (`restored` None), or brought back a value, as a tuple of one.
-
-    An empty tuple is another value than any that competed.
-    """
-
-    reviewer: str
-    reviewed_ms: int
-    note: str
-    restored: tuple[Value, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Everything the sentence is made of; the first claim won."""
-
-    document: DocumentId
-    kind: str
-    policy: str
-    policy_version: str
-    claims: tuple[Claim, ...]
-    waiting: bool = False
-    looks: tuple[Look, ...] = ()
-
-
 def sentence(case: Case, *, kept: str = "here") -> str:
     """Explain `case`; `kept` is where the losing values are, seen from the reader."""
-    parts = [_events(case), _unseen(case.claims)]
+    # Of edits that were merged, the winner is what became of them all.
+    rivals = case.claims[1:] if case.kind == OVERLAP and len(case.claims) > 2 else case.claims
+    parts = [_events(case, rivals), _unseen(rivals)]
     if case.kind == Kind.PREFIX:
         parts.append("they cannot stand together, as one lies inside the other")
     parts.append(f"{_policy(case)} {_choice(case)}, so {_outcome(case, kept)}")
@@ -99,16 +51,16 @@ def shown(value: Value, chars_max: int = VALUE_CHARS_MAX) -> str:
     return f"{text[: chars_max - 1]}… ({len(text):,} characters)"
 
 
-def _events(case: Case) -> str:
+def _events(case: Case, rivals: Sequence[Claim]) -> str:
     """Who did what, and when: the winner first."""
-    claims = case.claims[:CLAIMS_SHOWN_MAX]
+    claims = rivals[:CLAIMS_SHOWN_MAX]
     first = min(claims[0].hands, key=_moment)
     told = f"On {_day(_moment(first))} {_minute(_moment(first))} {_who(claims[0])} {_deed(case, claims[0])}"
-    together = len(case.claims) == 2
+    together = len(rivals) == 2
     before = _moment(first)
     for number, claim in enumerate(claims[1:], 2):
         at = _moment(min(claim.hands, key=_moment))
-        joint = " and" if number == len(case.claims) else ""
+        joint = " and" if number == len(rivals) else ""
         deed = f"{_who(claim)} {_deed(case, claim, again=claim.path == claims[0].path)}"
         if _minute_of(at) == _minute_of(before) and together:
             told += f" while {deed}"
@@ -117,7 +69,7 @@ def _events(case: Case) -> str:
         else:
             told += f",{joint} on {_day(at)} {_minute(at)} {deed}"
         before = at
-    more = len(case.claims) - len(claims)
+    more = len(rivals) - len(claims)
     return told + (f", and {more} more wrote other values" if more else "")
 
 
@@ -201,7 +153,7 @@ def _choice(case: Case) -> str:
         case Rule.MANUAL:
             return "keeps what stood first until an operator decides"
         case _:
-            return "merged the edits" if case.kind == OVERLAP else "chose"
+            return "merged edits that touch each other" if case.kind == OVERLAP else "chose"
 
 
 def _later(winner: Claim, losers: Sequence[Claim]) -> str:
@@ -232,7 +184,7 @@ def _outcome(case: Case, kept: str) -> str:
     winner, losers = case.claims[0], case.claims[1:]
     is_past = any(each.restored is not None for each in case.looks)
     if case.kind == OVERLAP:
-        return f"both edits are in the text, which {'was' if is_past or case.looks else 'is'} to be looked at"
+        return f"all of it is there together, and {'was' if case.looks else 'is'} to be looked at"
     names = [shown(each.value) for each in losers[:HANDS_SHOWN_MAX]]
     more = len(losers) - len(names)
     if more:

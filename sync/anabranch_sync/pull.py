@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from anabranch_sync.case import Case
 from anabranch_sync.change import Change, Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document
@@ -22,7 +23,6 @@ from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
 from anabranch_sync.policy import Policies
 from anabranch_sync.register import DELETED, PENDING, Increment, Register, RegisterValue, Slot, Stamp
-from anabranch_sync.value import Json
 
 
 class Outcome(StrEnum):
@@ -57,19 +57,15 @@ class Result:
 class Notice:
     """A ledger row that concerns the replica: one of the candidates is its own.
 
-    `ledger` is the row's number; `values` are the candidates' values as JSON (None and deleted apart:
-    a deleted candidate is an empty list, any other a list of one), the winner's first.
+    `ledger` is the row's number. It comes when the row was decided at `hub_seq`, and again when an
+    operator restored one of the candidates, which is a change with a position. That a row was accepted
+    has none, and stays at the hub.
     """
 
     ledger: int
     hub_seq: HubSeq
-    document: DocumentId
-    path: tuple[str, ...]
-    kind: str
-    policy: str
     won: bool
-    values: tuple[tuple[Json, ...], ...]
-    authors: tuple[str, ...]
+    case: Case
 
 
 @dataclass(frozen=True, slots=True)

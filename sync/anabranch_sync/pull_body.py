@@ -11,8 +11,9 @@ from anabranch_sync.document import DIGEST_BYTES
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import Cursor, DocumentId
 from anabranch_sync.live import Quarantined
+from anabranch_sync.notice_body import packed_notice, unpacked_notice
 from anabranch_sync.packing import unpack
-from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run
+from anabranch_sync.pull import Outcome, Pull, Result, Run
 from anabranch_sync.tables import completed, trimmed
 from anabranch_sync.value import check, ordered
 from anabranch_sync.violation import Violation
@@ -32,7 +33,7 @@ def encode_pull(pull: Pull) -> bytes:
         [number for run in pull.runs for number in (run.first_local, run.first_hub_seq, run.count)],
         list(pull.versions),
         pack_documents(pull.documents) if pull.documents else None,
-        [_packed_notice(notice) for notice in pull.notices],
+        [packed_notice(notice) for notice in pull.notices],
         [[result.local_seq, str(result.outcome), result.reason] for result in pull.results],
         pull.whole,
         pull.upto.epoch - pull.after.epoch,
@@ -59,7 +60,7 @@ def decode_pull(body: bytes) -> Pull:
             {} if documents is None else unpack_documents(documents),
             tuple(Run(*numbers[index : index + 3]) for index in range(0, len(numbers), 3)),
             tuple(Result(_natural(seq), Outcome(outcome), str(reason)) for seq, outcome, reason in results),
-            tuple(_unpacked_notice(notice) for notice in notices),
+            tuple(unpacked_notice(notice) for notice in notices),
             tuple(_natural(version) for version in versions),
             whole is True,
             _unpacked_quarantine(quarantined),
@@ -92,36 +93,6 @@ def _unpacked_quarantined(raw: Any) -> tuple[DocumentId, Quarantined]:
         raise ValueError("a quarantined document has violations, and is an object or nothing")
     reasons = tuple(Violation(*(_text(part) for part in each)) for each in violations)
     return unpacked_address(namespace, key), Quarantined(live, _natural(live_version), reasons)
-
-
-def _packed_notice(notice: Notice) -> list[object]:
-    return [
-        notice.ledger,
-        notice.hub_seq,
-        notice.document.namespace,
-        notice.document.key,
-        list(notice.path),
-        notice.kind,
-        notice.policy,
-        notice.won,
-        [list(value) for value in notice.values],
-        list(notice.authors),
-    ]
-
-
-def _unpacked_notice(raw: Any) -> Notice:
-    ledger, hub_seq, namespace, key, path, kind, policy, won, values, authors = raw
-    return Notice(
-        _natural(ledger),
-        _natural(hub_seq),
-        unpacked_address(namespace, key),
-        tuple(str(part) for part in path),
-        str(kind),
-        str(policy),
-        won is True,
-        tuple(tuple(check(part) for part in value) for value in values),
-        tuple(str(author) for author in authors),
-    )
 
 
 def _text(text: Any) -> str:

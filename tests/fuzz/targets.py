@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import google_crc32c
 import msgpack
 from anabranch_sync import change, columns, frame
+from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.change import CHAIN_START, Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, rebuild
@@ -33,6 +34,7 @@ from anabranch_sync.packing import seal, unpack, unseal
 from anabranch_sync.policy import NO_POLICIES
 from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run, fold
 from anabranch_sync.pull_body import decode_pull, encode_pull
+from anabranch_sync.register import DELETED
 from anabranch_sync.violation import Violation
 
 from tests.fuzz import evidence
@@ -133,7 +135,10 @@ def _history() -> tuple[list[Entry], list[Document]]:
 def _pulls(documents: list[Document]) -> list[Pull]:
     held = dict(zip(DOCUMENTS, documents, strict=False))
     digest = ScopeDigest(2, 2**127 + 5)
-    notice = Notice(3, 9, DOCUMENTS[0], ("a", "b"), "value", "max", True, ((1,), ()), ("ada", "hub"))
+    hands = (Hand("ada", "e1", 7 << 16), Hand("bob", "", 9 << 16, 61_000))
+    claims = (Claim(("a", "b"), None, 1, hands), Claim(("a",), b"\xa1x", DELETED, hands[:1]))
+    looks = (Look("olga", 8, "why", (1,)), Look("pete", 9, "", ()), Look("quinn", 9, ""))
+    notice = Notice(3, 9, True, Case(DOCUMENTS[0], "value", "max", "s@1", claims, True, looks))
     results = (Result(4, Outcome.REFUSED, "over a limit"), Result(5, Outcome.DUPLICATE, ""))
     runs = (Run(1, 31, 5), Run(6, 38, 1))
     violation = Violation("/min", "min below max", "/min is 8", "/min at most 5")

@@ -7,12 +7,14 @@ same pure functions, so that the simulator runs the production code from the ses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from anabranch_sync.case import Case, Claim, Hand
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, chained, entry
 from anabranch_sync.checkpoint import SignedCheckpoint, origin_of
 from anabranch_sync.clock import Timestamp, clamped, tick
 from anabranch_sync.conflict import Conflict
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, Object, digest, rebuild, written
+from anabranch_sync.explanation import HANDS_SHOWN_MAX
 from anabranch_sync.ids import HUB_INCARNATION, START, Cursor, DocumentId, Dot
 from anabranch_sync.live import Quarantined, Served, check_written, judged, served
 from anabranch_sync.merge import decide
@@ -33,7 +35,7 @@ from anabranch_sync.pull import (
     quarantined_after,
     touched_in_order,
 )
-from anabranch_sync.register import DELETED
+from anabranch_sync.register import DELETED, json_of
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial, Standing
 from anabranch_sync.witness import Presented, Witnessed, needed, presented
@@ -477,14 +479,15 @@ class MemoryHub:
 
 
 def _notice(hub_seq: int, conflict: Conflict, incarnation: int) -> Notice:
-    return Notice(
-        0,
-        hub_seq,
-        conflict.document,
-        conflict.slot.path,
-        conflict.kind,
-        str(conflict.policy),
-        any(stamp.actor == incarnation for stamp in conflict.winner.stamps),
-        tuple(() if each.value is DELETED else (each.value,) for each in conflict.candidates),
-        (),
+    claims = tuple(
+        Claim(
+            each.slot.path,
+            each.slot.element,
+            each.value if each.value is DELETED else json_of(each.value),
+            tuple(Hand("", str(stamp.actor), stamp.timestamp) for stamp in each.stamps[:HANDS_SHOWN_MAX]),
+        )
+        for each in conflict.candidates
     )
+    won = any(stamp.actor == incarnation for stamp in conflict.winner.stamps)
+    policy, version = str(conflict.policy), conflict.policy_version
+    return Notice(0, hub_seq, won, Case(conflict.document, conflict.kind, policy, version, claims))

@@ -4,8 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.clock import Timestamp, stamped
-from anabranch_sync.explanation import VALUE_CHARS_MAX, Case, Claim, Hand, Look, sentence, shown
+from anabranch_sync.explanation import VALUE_CHARS_MAX, sentence, shown
 from anabranch_sync.ids import document_id
 from anabranch_sync.policy import Rule
 from anabranch_sync.register import DELETED, Value
@@ -143,12 +144,13 @@ def test_what_lies_inside_the_other_has_both_places_named() -> None:
 
 
 def test_edits_of_one_text_that_touch_are_merged_and_to_be_looked_at() -> None:
-    told = sentence(case(claim("a b", SHOP), claim("b c", BOB), policy="text", kind="overlap"))
-    assert (
-        "edge shop-3 (ada) edited /limits/requests of acme/prod/router while the operator bob edited it"
-        in told
+    both, before, meant = claim("abc", SHOP, BOB), claim("ab", BOB), claim("bc", SHOP)
+    told = sentence(case(both, before, meant, policy="text", kind="overlap"))
+    assert told == (
+        "On Tuesday 24 November 2026 10:12 UTC the operator bob edited /limits/requests of acme/prod/router "
+        "while edge shop-3 (ada) edited it; neither had seen the other; policy `text` of schema router@4 "
+        "merged edits that touch each other, so all of it is there together, and is to be looked at."
     )
-    assert "merged the edits, so both edits are in the text, which is to be looked at." in told
 
 
 def test_what_waits_says_for_whom() -> None:

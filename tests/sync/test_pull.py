@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import msgpack
 import pytest
+from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.change import Change, Entry, Op, entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, Object, rebuild
@@ -256,7 +257,31 @@ def test_an_overlay_leaves_other_documents_and_what_is_confirmed_alone() -> None
 
 OTHER = document_id("acme/prod/other")
 VIOLATION = Violation("/min", "min below max", "/min is 8 and /max is 5", "/min at most 5")
-NOTICE = Notice(3, 9, DOCUMENT, ("a", "b"), "value", "max", False, (([1],), (), (None,)), ("ada", "", "bob"))
+HAND = Hand("ada", "", 9 << 16)
+NOTICE = Notice(
+    3,
+    9,
+    False,
+    Case(
+        DOCUMENT,
+        "prefix",
+        "max",
+        "router@1",
+        (
+            Claim(("a", "b"), None, [1], (HAND, Hand("", "shop", 2**62, 61_000))),
+            Claim(("a",), None, DELETED, (HAND,)),
+            Claim(("a", "b"), b"\xa1x", None, (HAND,)),
+        ),
+        True,
+        (Look("olga", 9, "why", (None,)), Look("pete", 9, "", ()), Look("quinn", 9, "")),
+    ),
+)
+SHORT = Notice(
+    1,
+    1,
+    True,
+    Case(DOCUMENT, "value", "latest", "", (Claim((), None, {}, (HAND,)), Claim((), None, 1, (HAND,)))),
+)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +291,7 @@ NOTICE = Notice(3, 9, DOCUMENT, ("a", "b"), "value", "max", False, (([1],), (), 
         Pull(Cursor(1, 2), Cursor(3, 1), ScopeDigest(5, 2**128 - 1), {DOCUMENT: EMPTY}, whole=True),
         Pull(
             Cursor(1, 2), Cursor(1, 9), ScopeDigest(1, 1), {}, (Run(1, 3, 4), Run(7, 9, 1)),
-            (Result(3, Outcome.REFUSED, "outside the scope"),), (NOTICE,), (4, 0),
+            (Result(3, Outcome.REFUSED, "outside the scope"),), (NOTICE, SHORT), (4, 0),
         ),
         Pull(START, Cursor(1, 4), ScopeDigest(1, 1), {DOCUMENT: EMPTY}, quarantined={
             DOCUMENT: Quarantined({"b": [1, 1.0], "a": {}}, 3, (VIOLATION, VIOLATION)),

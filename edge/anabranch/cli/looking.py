@@ -1,11 +1,8 @@
-"""Commands that tell how the replica stands: `status`, `conflicts`."""
+"""The command that tells how the replica stands: `status`."""
 
 import contextlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING
-
-from anabranch_sync.path import render_pointer
-from anabranch_sync.value import Json
 
 from anabranch.cli import terminal
 from anabranch.cli.invocation import Invocation, command
@@ -14,11 +11,8 @@ from anabranch.errors import IdentityUnusable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from anabranch_sync.pull import Notice
-
     from anabranch.identity import Identity
     from anabranch.readings import LogReading, Status
-    from anabranch.replica import Refused, SetAside
 
 _STATE_COLOURS = {"FRESH": "green", "STALE": "yellow", "OFFLINE": "yellow", "NEVER_SYNCED": "red"}
 
@@ -40,40 +34,6 @@ def status(invocation: Invocation) -> None:
     terminal.write(f"{now.tenant}/{now.edge}  {state}")
     for line in terminal.columns(_status_rows(now, identity)):
         terminal.write(f"  {line}")
-
-
-@command("conflicts")
-def conflicts(invocation: Invocation) -> None:
-    """Show this edge's conflicts, its refused changes, and documents in quarantine.
-
-    Every losing value is in the hub's ledger too, where an operator can restore it. A document is
-    quarantined where all that has merged breaks its schema: readers get the last valid version, until
-    somebody, here or on the hub, writes what passes.
-    """
-    with invocation.open() as client:
-        notices, refused, quarantined = client.conflicts(), client.refused(), client.quarantined()
-    if invocation.json:
-        terminal.write_json(
-            {
-                "conflicts": [_conflict(notice) for notice in notices],
-                "refused": [_refused(each) for each in refused],
-                "quarantined": [_quarantined(each) for each in quarantined],
-            }
-        )
-        return
-    for notice in notices:
-        for line in _conflict_lines(notice):
-            terminal.write(line)
-    for each in refused:
-        documents = ", ".join(str(document) for document in each.change.documents)
-        terminal.write(
-            f"{terminal.painted('refused', 'red')} {each.dot}  {documents}: {terminal.one_line(each.reason)}"
-        )
-    for each_aside in quarantined:
-        for line in _quarantined_lines(each_aside):
-            terminal.write(line)
-    if not notices and not refused and not quarantined:
-        terminal.say("no conflicts, nothing refused, nothing quarantined")
 
 
 def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, str]]:
@@ -138,67 +98,4 @@ def _identity(replica: "Path") -> "Identity | None":
     return None
 
 
-def _conflict(notice: "Notice") -> dict[str, object]:
-    return {
-        "ledger": notice.ledger,
-        "hub_seq": notice.hub_seq,
-        "namespace": notice.document.namespace,
-        "key": notice.document.key,
-        "path": render_pointer(notice.path),
-        "kind": notice.kind,
-        "policy": notice.policy,
-        "won": notice.won,
-        "candidates": [
-            {"author": author, **({"value": value[0]} if value else {"deleted": True})}
-            for author, value in zip(notice.authors, notice.values, strict=True)
-        ],
-    }
-
-
-def _conflict_lines(notice: "Notice") -> list[str]:
-    fate = (
-        terminal.painted("yours stands", "green") if notice.won else terminal.painted("yours lost", "yellow")
-    )
-    where = terminal.one_line(f"{notice.document} {render_pointer(notice.path)}".rstrip())
-    lines = [f"#{notice.ledger} {where}: {notice.kind}, by {terminal.one_line(notice.policy)}, {fate}"]
-    for place, (author, value) in enumerate(zip(notice.authors, notice.values, strict=True)):
-        said = terminal.json_text(value[0], indent=None) if value else "deleted"
-        lines.append(f"    {'stands' if place == 0 else 'lost  '}  {said}  by {terminal.one_line(author)}")
-    return lines
-
-
-def _quarantined(each: "SetAside") -> dict[str, object]:
-    return {
-        "namespace": each.document.namespace,
-        "key": each.document.key,
-        "live_version": each.live_version,
-        "head_version": each.version,
-        "pending": each.pending,
-        "violations": [violation.facts() for violation in each.violations],
-    }
-
-
-def _quarantined_lines(each: "SetAside") -> list[str]:
-    read = f"version {each.live_version} is read" if each.live_version else "nothing is read"
-    lines = [f"{terminal.painted('quarantined', 'yellow')} {each.document}: {read}, head is {each.version}"]
-    for violation in each.violations:
-        lines.append(
-            terminal.one_line(f"    {violation.place or '/'}: {violation.reason} (rule {violation.rule})")
-        )
-        lines.append(terminal.one_line(f"      what passes: {violation.passes}"))
-    return lines
-
-
-def _refused(each: "Refused") -> dict[str, Json]:
-    return {
-        "dot": str(each.dot),
-        "reason": each.reason,
-        "decided_ms": each.decided_ms,
-        "author": each.change.author,
-        "message": each.change.message,
-        "documents": [str(document) for document in each.change.documents],
-        "operations": len(each.change.ops),
-    }
-
-
-COMMANDS = {"status": status, "conflicts": conflicts}
+COMMANDS = {"status": status}

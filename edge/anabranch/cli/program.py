@@ -29,7 +29,7 @@ _MODULES = {
     "sync": "linking",
     "agent": "linking",
     "watch": "reading",
-    "conflicts": "looking",
+    "conflicts": "conflicts",
     "audit": "audit",
     "doctor": "doctor",
     "version": "about",

@@ -12,6 +12,7 @@ from anabranch_sync.document import DIGEST_BYTES, EMPTY, Document
 from anabranch_sync.errors import WireError
 from anabranch_sync.ids import Cursor, DocumentId, Dot, Incarnation, LocalSeq
 from anabranch_sync.live import Served
+from anabranch_sync.notice_body import packed_notice, unpacked_notice
 from anabranch_sync.packing import LEVEL_STORED, seal, unpack, unseal
 from anabranch_sync.pull import Notice
 
@@ -176,23 +177,13 @@ def entry(incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes], rot:
 
 def pack_notice(notice: Notice) -> bytes:
     """A notice as stored."""
-    body: bytes = msgpack.packb(
-        [
-            *(notice.ledger, notice.hub_seq, notice.document.namespace, notice.document.key, notice.path),
-            *(notice.kind, notice.policy, notice.won, notice.values, notice.authors),
-        ]
-    )
+    body: bytes = msgpack.packb(packed_notice(notice))
     return body
 
 
 def unpack_notice(body: bytes) -> Notice:
     """The notice of stored bytes."""
-    ledger, hub_seq, namespace, key, path, kind, policy, won, values, authors = unpack(body)
-    return Notice(
-        *(ledger, hub_seq, DocumentId(namespace, key), tuple(path), kind, policy, won),
-        tuple(tuple(each) for each in values),
-        tuple(authors),
-    )
+    return unpacked_notice(unpack(body))
 
 
 def digest_bytes(digest: int) -> bytes:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.document import Object, check_content, digest
-from anabranch_sync.explanation import Case, Claim, Hand, Look
 from anabranch_sync.ids import check_message, check_tenant
 from anabranch_sync.policy import parse_policy
 from anabranch_sync.register import DELETED

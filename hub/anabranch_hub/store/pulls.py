@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.change import decode
 from anabranch_sync.columns import decode_document
 from anabranch_sync.digest import ScopeDigest
@@ -22,7 +23,7 @@ from anabranch_sync.pull import (
     difference,
     touched_in_order,
 )
-from anabranch_sync.register import DELETED, Register, Slot, json_of
+from anabranch_sync.register import Register, Slot
 from anabranch_sync.scope import Scope
 
 from anabranch_hub.errors import EdgeRevoked, Fenced
@@ -189,14 +190,27 @@ def _runs(own: Sequence[Decided]) -> list[Run]:
 
 def _notice(row: Mapping[str, Any], incarnation: Incarnation) -> Notice:
     candidates = recorded_candidates(row["candidates"])
-    return Notice(
-        row["id"],
-        row["hub_seq"],
+    claims = tuple(
+        Claim(
+            each.path,
+            each.element,
+            each.value,
+            tuple(Hand(write.author, write.edge, write.timestamp, write.skew_ms) for write in each.writes),
+        )
+        for each in candidates
+    )
+    looks: tuple[Look, ...] = ()
+    if row["reviewer"] is not None:
+        restored = () if row["candidate"] is None else (claims[row["candidate"]].value,)
+        looks = (Look(row["reviewer"], row["reviewed_ms"], row["note"], restored),)
+    case = Case(
         address(row["document_id"]),
-        tuple(row["path"]),
         row["kind"],
         row["policy"],
-        any(write.dot.incarnation == incarnation for write in candidates[0].writes),
-        tuple(() if each.value is DELETED else (json_of(each.value),) for each in candidates),
-        tuple(each.writes[0].author for each in candidates),
+        row["policy_version"],
+        claims,
+        row["waiting"],
+        looks,
     )
+    won = any(write.dot.incarnation == incarnation for write in candidates[0].writes)
+    return Notice(row["id"], row["hub_seq"], won, case)

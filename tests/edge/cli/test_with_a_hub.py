@@ -109,6 +109,34 @@ def test_concurrent_writes_show_up_as_a_conflict_on_both_edges(edge: Callable[[s
         assert (stands.strip(), lost.strip()) == ("stands  20  by Two", "lost    10  by One")
 
 
+def test_a_value_that_an_operator_restored_comes_with_who_did_it_and_is_no_other_conflict(
+    hub: RunningHub, edge: Callable[[str], Anabranch]
+) -> None:
+    # given
+    three, four = edge("three"), edge("four")
+    three("set", "acme/prod/restored", "/limit", "10", "--author", "Three")
+    four("set", "acme/prod/restored", "/limit", "20", "--author", "Four")
+    for each in (three, four, three):
+        each.apart("sync")
+    [facts] = three("conflicts", "--json").json["conflicts"]
+    row = facts["ledger"]
+
+    # when
+    explained = hub.json("merges", "explain", "acme", str(row))["sentence"]
+    told = three("conflicts", str(row), "--json").json["sentence"]
+    hub.ok("merges", "accept", "acme", str(row))
+    hub.ok("merges", "restore", "acme", str(row), "-m", "agreed")
+    synced = three.apart("sync", "--json").json
+
+    # then
+    assert told == explained.replace("is kept here", "is kept in the hub's ledger")
+    assert (synced["conflicts"], synced["documents_pulled"]) == (0, 1)
+    assert three("get", "acme/prod/restored", "/limit").json == 10
+    [facts] = three("conflicts", "--lost", "--json").json["conflicts"]
+    [restored] = facts["restored"]
+    assert (restored["value"], restored["note"]) == (10, "agreed")
+
+
 def test_an_agent_carries_writes_while_it_runs_and_ends_on_sigterm(
     edge: Callable[[str], Anabranch],
 ) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from anabranch.replica import Fate, Link, Replica
+from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import Cursor, DocumentId
 from anabranch_sync.pull import Notice
+from anabranch_sync.register import DELETED
 from anabranch_sync.scope import Scope
 
 from tests.contracts.replica import NOW_MS, SCOPE, Exchange
@@ -98,7 +100,12 @@ def test_a_refused_change_is_kept_whole(replica: Replica, edge: Exchange) -> Non
 
 
 def test_a_notice_of_the_ledger_is_kept_with_all_its_values(replica: Replica, edge: Exchange) -> None:
-    notice = Notice(7, 3, ROUTER, ("a", "é"), "value", "max", True, (({"x": [1, 1.0]},), ()), ("ada", "bob"))
+    claims = (
+        Claim(("a", "é"), None, {"x": [1, 1.0]}, (Hand("ada", "e1", 5), Hand("bob", "", 6, 70_000))),
+        Claim(("a",), b"\xa1x", DELETED, (Hand("bob", "e2", 4),)),
+    )
+    looks = (Look("olga", 9, "why", (DELETED,)), Look("pete", 9, "", ()), Look("quinn", 9, "", None))
+    notice = Notice(7, 3, True, Case(ROUTER, "prefix", "max", "router@1", claims, True, looks))
     edge.hub.write(ROUTER, {"a": 1})
 
     replica.apply(replace(edge.pull(), notices=(notice,)), NOW_MS)

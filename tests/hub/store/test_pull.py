@@ -10,6 +10,7 @@ import pytest
 from anabranch_hub.store import Edit, Store
 from anabranch_sync.document import Object
 from anabranch_sync.ids import START, Cursor, DocumentId, document_id
+from anabranch_sync.register import json_of
 from anabranch_sync.scope import Scope
 from anabranch_sync.value import Json
 from anabranch_sync.version import applied
@@ -205,8 +206,43 @@ async def test_a_notice_tells_each_side_of_a_conflict_who_won(store: Store, tena
 
     assert [notice.won for notice in winner.notices] == [True]
     [notice] = loser.notices
-    assert (notice.won, notice.values, notice.authors) == (False, (("second",), ("first",)), ("ada", "bob"))
-    assert (notice.document, notice.path, notice.kind, notice.policy) == (ROUTER, ("a",), "value", "latest")
+    case = notice.case
+    assert (notice.won, case.document, case.kind, case.policy) == (False, ROUTER, "value", "latest")
+    assert [(claim.path, claim.value) for claim in case.claims] == [(("a",), "second"), (("a",), "first")]
+    hands = [(hand.author, hand.edge) for claim in case.claims for hand in claim.hands]
+    assert hands == [("ada", "e1"), ("bob", "e2")]
+    assert case.looks == ()
+    assert bystander.notices == []
+
+
+async def test_a_restoration_is_told_to_those_who_took_part_and_an_acceptance_is_not(
+    store: Store, tenant: str
+) -> None:
+    # given
+    one, two, bystander = [await enrolled(store, tenant, name) for name in ("e1", "e2", "e3")]
+    for replica in (one, two):
+        replica.record([(ROUTER, place("a"), replica.edge)])
+        await replica.push()
+    for replica in (one, two, bystander):
+        await replica.pull()
+        replica.notices.clear()
+    row = await store.merge(tenant, 1)
+    assert row is not None
+    loser = json_of(row.candidates[1].value)
+
+    # when
+    await store.accept(tenant, [1], reviewer="olga")
+    unchanged = await one.pull()
+    await store.write(tenant, [Edit(ROUTER, {"a": loser})], author="pete", message="no", restores=1)
+    for replica in (one, two, bystander):
+        await replica.pull()
+
+    # then
+    assert unchanged is None
+    for replica in (one, two):
+        [notice] = replica.notices
+        [look] = notice.case.looks
+        assert (look.reviewer, look.note, look.restored) == ("pete", "no", (loser,))
     assert bystander.notices == []
 
 

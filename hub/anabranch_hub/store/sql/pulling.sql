@@ -18,10 +18,13 @@ WHERE incarnation = %(incarnation)s AND hub_seq > %(after)s
 ORDER BY hub_seq
 
 -- name: own_merges
--- Ledger rows after a position in which a replica takes part.
-SELECT id, hub_seq, document_id, path, kind, policy, candidates FROM {tenant}.merges
-WHERE hub_seq > %(after)s AND %(incarnation)s = ANY(actors)
-ORDER BY id
+-- Ledger rows in which a replica takes part and that were decided after a position, or restored.
+SELECT m.id, m.hub_seq, m.document_id, m.kind, m.policy, m.policy_version, m.candidates, m.waiting,
+    r.reviewer, r.note, r.candidate, (extract(epoch FROM r.reviewed_at) * 1000)::bigint AS reviewed_ms
+FROM {tenant}.merges m
+LEFT JOIN {tenant}.reviews r ON r.merge = m.id AND r.hub_seq = m.reviewed_seq AND r.what = 'restored'
+WHERE (m.hub_seq > %(after)s OR m.reviewed_seq > %(after)s) AND %(incarnation)s = ANY(m.actors)
+ORDER BY m.id
 
 -- name: digests
 -- The digests of the live documents below the prefixes.
