@@ -16,6 +16,8 @@
     │   │   └── CommitUncertain       7   read before trying again
     │   └── VaultUnavailable          7
     ├── AnchorDamaged                 8   find out who changed the file
+    ├── LeafUnknown                   3   look it up with `anabranch-hub audit tail`
+    ├── LogUnsigned                   7   start a hub that reaches Vault, or wait for it
     ├── LogTampered                   8   the transparency log is not what was logged or signed
     ├── VaultDenied                   4   Vault answers, and says no: fix the policy or the credentials
     ├── VaultRejected                 8   Vault finds the request itself wrong: damaged or foreign ciphertext
@@ -182,6 +184,33 @@ class AnchorDamaged(HubError):
         super().__init__(
             f"{path} is not what the hub wrote ({reason}): find out who changed it; "
             "put it back from a backup, or remove it to trust the log as it is now"
+        )
+
+
+class LeafUnknown(HubError):
+    """The log of `tenant` has no such leaf."""
+
+    exit_code = 3
+
+    def __init__(self, tenant: str, what: str) -> None:
+        self.tenant = tenant
+        super().__init__(
+            f"the log of tenant {tenant} has not {what}: see `anabranch-hub audit tail {tenant}`"
+        )
+
+
+class LogUnsigned(HubError):
+    """No checkpoint covers `size` leaves of the log of `tenant` yet."""
+
+    exit_code = 7
+
+    def __init__(self, tenant: str, size: int, signed: int) -> None:
+        self.tenant = tenant
+        self.size = size
+        self.signed = signed
+        super().__init__(
+            f"{signed} leaves of the log of tenant {tenant} are signed, {size} are needed: "
+            "a serving hub signs within seconds, if it reaches Vault (see `anabranch-hub doctor`)"
         )
 
 

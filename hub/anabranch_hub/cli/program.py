@@ -31,6 +31,7 @@ _MODULES = {
     "rollback": "rollback",
     "retention": "retention",
     "merges": "merges",
+    "audit": "audit",
     "quarantine": "quarantine",
     "migrate": "upkeep",
     "doctor": "upkeep",

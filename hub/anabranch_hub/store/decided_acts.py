@@ -11,6 +11,7 @@ from anabranch_sync.audit_event import Event, EventKind
 from anabranch_sync.change import Change, Op
 from anabranch_sync.ids import HubSeq
 from anabranch_sync.path import render_pointer
+from anabranch_sync.policy import Policy
 from anabranch_sync.register import DELETED, json_of
 from anabranch_sync.value import Json
 
@@ -95,7 +96,7 @@ def _conflict(decided: DecidedConflict, candidates: Sequence[Mapping[str, Json]]
         "document": str(conflict.document),
         "path": render_pointer(conflict.slot.path),
         "kind": conflict.kind.value,
-        "policy": str(conflict.policy),
+        "policy": stored_policy(conflict.policy),
         "policy_version": conflict.policy_version,
         "waiting": conflict.waiting,
         # The winner comes first.
@@ -106,6 +107,11 @@ def _conflict(decided: DecidedConflict, candidates: Sequence[Mapping[str, Json]]
     }
     event = Event(EventKind.CONFLICT_DECIDED, str(conflict.document), data)
     return Act(event, openings, decided.hub_seq)
+
+
+def stored_policy(policy: Policy) -> str:
+    """A policy as the ledger keeps it: its field may hold any character, a column of text any but one."""
+    return str(policy).replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def candidate_value(candidate: Mapping[str, Json]) -> Json:

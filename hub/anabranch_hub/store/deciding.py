@@ -22,7 +22,7 @@ from anabranch_sync.value import Json, render_json
 
 from anabranch_hub.errors import HubError
 from anabranch_hub.store.auditing import Appended, LogEnd, appended, log_end, write_leaves
-from anabranch_hub.store.decided_acts import decided_acts
+from anabranch_hub.store.decided_acts import decided_acts, stored_policy
 from anabranch_hub.store.decision import (
     Batch,
     DecidedChange,
@@ -367,8 +367,7 @@ def _ledger_columns(
         "path": [render_json(list(conflict.slot.path)) for conflict in decided],
         "element": [conflict.slot.element for conflict in decided],
         "kind": [conflict.kind.value for conflict in decided],
-        # The field of a `union` may hold any character, a column of text any but this one.
-        "policy": [str(conflict.policy).replace("\0", "\N{SYMBOL FOR NULL}") for conflict in decided],
+        "policy": [stored_policy(conflict.policy) for conflict in decided],
         "policy_version": [conflict.policy_version for conflict in decided],
         "candidates": [render_json(list(each)) for each in candidates],
         "actors": [

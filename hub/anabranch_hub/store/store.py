@@ -5,6 +5,7 @@ to it: effects, versions, ledger, log, mark and position are never apart.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from anabranch_sync.audit_event import Event, EventKind
 from anabranch_sync.change import Entry
@@ -21,6 +22,7 @@ from anabranch_sync.standing import Partial
 from anabranch_hub.store import (
     auditing,
     edges,
+    erasing,
     history,
     judging,
     ledger,
@@ -38,6 +40,7 @@ from anabranch_hub.store import (
 from anabranch_hub.store.deciding import Decider
 from anabranch_hub.store.lanes import Lanes
 from anabranch_hub.store.log_reading import Log, StoredCheckpoint
+from anabranch_hub.store.log_snapshot import LogSnapshot, log_copy, log_snapshot
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import (
     ALL_ROWS,
@@ -272,6 +275,21 @@ class Store:
     async def proven_head(self, tenant: str, earlier: Iterable[TreeHead]) -> TreeHead:
         """The head of the log, which goes on from each of the `earlier` ones. Raises LogTampered."""
         return await log_reading.proven_head(self._pool, tenant, earlier)
+
+    def log_snapshot(self, tenant: str) -> AbstractAsyncContextManager[LogSnapshot]:
+        """The whole log as it is at one moment, to be read while this is open."""
+        return log_snapshot(self._pool, tenant)
+
+    def log_copy(self, tenant: str) -> AbstractAsyncContextManager[LogSnapshot]:
+        """A copy of the log to be tampered with, gone when this is left."""
+        return log_copy(self._pool, tenant)
+
+    async def erase(self, tenant: str, leaf: int, *, author: str) -> int:
+        """Erase the values behind a leaf, for good; returns how many there were.
+
+        That they were erased, and by whom, is logged. The leaf stays, and so does every proof.
+        """
+        return await erasing.erase(self._pool, tenant, leaf, author)
 
     async def save_checkpoint(self, tenant: str, checkpoint: StoredCheckpoint) -> None:
         """Keep a signed checkpoint; safe to repeat."""

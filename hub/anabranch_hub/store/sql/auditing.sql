@@ -41,3 +41,49 @@ JOIN {tenant}.audit_leaves l ON l.leaf = ((w.index + 1) << w.level) - 1
 -- Keep what was signed; another hub may have signed the same a moment before.
 INSERT INTO {tenant}.audit_checkpoints (size, root, key, note)
 VALUES (%(size)s, %(root)b, %(key)s, %(note)s) ON CONFLICT DO NOTHING
+
+-- name: log_totals
+-- Where the tenant stands: the log has to account for all of it.
+SELECT hub_seq, ledger, (SELECT count(*) FROM {tenant}.audit_leaves) AS leaves FROM {tenant}.tenant_state
+
+-- name: log_leaves
+-- Leaves in their order, a page at a time.
+SELECT leaf, hub_seq, event, hashes FROM {tenant}.audit_leaves
+WHERE leaf >= %(first)s ORDER BY leaf, month LIMIT %(limit)s
+
+-- name: log_openings
+-- The values behind some leaves.
+SELECT leaf, commitment, salt, value::text AS value FROM {tenant}.audit_openings
+WHERE leaf BETWEEN %(first)s AND %(last)s ORDER BY leaf, commitment
+
+-- name: log_checkpoints
+-- What was signed at sizes within a page.
+SELECT size, root, key, note FROM {tenant}.audit_checkpoints
+WHERE size > %(after)s AND size <= %(upto)s ORDER BY size
+
+-- name: logged_changes
+-- Changes as the change log has them.
+SELECT hub_seq, incarnation, local_seq, body, author, message, outcome, reason, restores, edge
+FROM {tenant}.changes WHERE hub_seq = ANY(%(hub_seqs)s::bigint[])
+
+-- name: logged_versions
+-- The digests that these changes made.
+SELECT hub_seq, document_id, version, digest_before, digest_after FROM {tenant}.versions
+WHERE hub_seq = ANY(%(hub_seqs)s::bigint[])
+
+-- name: logged_merges
+-- Ledger rows as the ledger has them.
+SELECT id, hub_seq, document_id, path, kind, policy, policy_version, candidates FROM {tenant}.merges
+WHERE hub_seq = ANY(%(hub_seqs)s::bigint[])
+
+-- name: leaves_at
+-- The leaves at a position.
+SELECT leaf, event FROM {tenant}.audit_leaves WHERE hub_seq = %(hub_seq)s ORDER BY leaf
+
+-- name: merge_position
+-- Where a ledger row was decided.
+SELECT hub_seq FROM {tenant}.merges WHERE id = %(id)s
+
+-- name: erase_openings
+-- Forget the values behind a leaf.
+DELETE FROM {tenant}.audit_openings WHERE leaf = %(leaf)s RETURNING commitment
