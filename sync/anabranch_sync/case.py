@@ -50,7 +50,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Everything the sentence is made of; the first claim won."""
+    """Everything the sentence is made of; the first claim won.
+
+    `quarantined`: the document was invalid as a whole once this was decided.
+    """
 
     document: DocumentId
     kind: str
@@ -59,3 +62,4 @@ class Case:
     claims: tuple[Claim, ...]
     waiting: bool = False
     looks: tuple[Look, ...] = ()
+    quarantined: bool = False

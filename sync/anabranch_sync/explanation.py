@@ -37,6 +37,8 @@ def sentence(case: Case, *, kept: str = "here") -> str:
     if case.kind == Kind.PREFIX:
         parts.append("they cannot stand together, as one lies inside the other")
     parts.append(f"{_policy(case)} {_choice(case)}, so {_outcome(case, kept)}")
+    if case.quarantined:
+        parts.append("the document was invalid with it, so its readers kept the last valid version")
     parts += [_look(each) for each in case.looks[-REVIEWS_SHOWN_MAX:]]
     return "; ".join(parts) + "."
 
@@ -136,7 +138,10 @@ def _choice(case: Case) -> str:
     """What the policy did with these very claims."""
     winner, losers = case.claims[0], case.claims[1:]
     match case.policy.partition(":")[0]:
-        case Rule.LATEST:
+        case _ if case.kind == OVERLAP:
+            return "merged edits that touch each other"
+        # What is left of these where they do not simply add up: something was written whole, or deleted.
+        case Rule.LATEST | Rule.COUNTER | "text" | "list":
             return _later(winner, losers)
         case Rule.HUB if _by_hub(winner):
             return "prefers the hub's write to an edge's"
@@ -153,7 +158,7 @@ def _choice(case: Case) -> str:
         case Rule.MANUAL:
             return "keeps what stood first until an operator decides"
         case _:
-            return "merged edits that touch each other" if case.kind == OVERLAP else "chose"
+            return "chose"
 
 
 def _later(winner: Claim, losers: Sequence[Claim]) -> str:

@@ -3,7 +3,7 @@
 ::
 
     [ledger, hub_seq, won, namespace, key, kind, policy, policy_version, path, [claim ...],
-     waiting, [look ...]]
+     waiting, [look ...], quarantined]
     claim = [[value] or [], [hand ...], path, element]      no path: that of the row; no element: none
     hand  = [author, edge, timestamp, skew]
     look  = [reviewer, reviewed_ms, note, [value] or [] or nil]
@@ -23,7 +23,7 @@ from anabranch_sync.register import DELETED, Value, json_of
 from anabranch_sync.tables import Row, completed, trimmed
 from anabranch_sync.value import INT_MAX, check, ordered
 
-_NOTICE: tuple[object, ...] = (False, [])
+_NOTICE: tuple[object, ...] = (False, [], False)
 _CLAIM: tuple[object, ...] = (None, None)
 _HAND: tuple[object, ...] = (0,)
 
@@ -39,6 +39,7 @@ def packed_notice(notice: Notice) -> Row:
             [_packed_claim(claim, path) for claim in case.claims],
             case.waiting,
             [_packed_look(look) for look in case.looks],
+            case.quarantined,
         ],
         _NOTICE,
     )
@@ -46,8 +47,8 @@ def packed_notice(notice: Notice) -> Row:
 
 def unpacked_notice(raw: Any) -> Notice:
     """The notice of a row. Raises ValueError and its kin (`columns.MALFORMED`)."""
-    ledger, hub_seq, won, namespace, key, kind, policy, version, path, *rest = completed(raw, 12, _NOTICE)
-    claims, waiting, looks = rest
+    ledger, hub_seq, won, namespace, key, kind, policy, version, path, *rest = completed(raw, 13, _NOTICE)
+    claims, waiting, looks, quarantined = rest
     own = _path(path)
     if not claims:
         raise ValueError("a conflict without candidates")
@@ -59,6 +60,7 @@ def unpacked_notice(raw: Any) -> Notice:
         tuple(_unpacked_claim(claim, own) for claim in claims),
         waiting is True,
         tuple(_unpacked_look(look) for look in looks),
+        quarantined is True,
     )
     return Notice(_number(ledger, INT_MAX), _number(hub_seq, INT_MAX), won is True, case)
 

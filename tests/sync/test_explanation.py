@@ -67,6 +67,8 @@ def test_writes_at_other_times_say_when() -> None:
         ("min", claim(1, SHOP), claim(1.0, BOB), "keeps the smaller, and of equals the later write"),
         ("max", claim("a", SHOP), claim(1, BOB), "keeps the greater (null, booleans, numbers, strings,"),
         ("manual", claim(1, SHOP), claim(2, BOB), "keeps what stood first until an operator decides"),
+        ("counter", claim(5, SHOP), claim(DELETED, replace(BOB, timestamp=0)), "keeps the later write, so"),
+        ("text", claim("a", SHOP), claim(1, replace(BOB, timestamp=0)), "keeps the later write, so"),
         ("quorum", claim(1, SHOP), claim(2, BOB), "policy `quorum` of schema router@4 chose"),
     ],
 )
@@ -156,6 +158,11 @@ def test_edits_of_one_text_that_touch_are_merged_and_to_be_looked_at() -> None:
 def test_what_waits_says_for_whom() -> None:
     waiting = replace(case(claim(1, BOB), claim(2, SHOP), policy="manual"), waiting=True)
     assert "so 1 stands and 2 waits here for an operator." in sentence(waiting)
+
+
+def test_a_whole_that_became_invalid_is_said_to_be_so() -> None:
+    told = sentence(replace(case(claim(1, BOB), claim(2, SHOP)), quarantined=True))
+    assert told.endswith("; the document was invalid with it, so its readers kept the last valid version.")
 
 
 def test_reviews_are_told_in_order() -> None:

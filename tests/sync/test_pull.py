@@ -274,6 +274,7 @@ NOTICE = Notice(
         ),
         True,
         (Look("olga", 9, "why", (None,)), Look("pete", 9, "", ()), Look("quinn", 9, "")),
+        True,
     ),
 )
 SHORT = Notice(

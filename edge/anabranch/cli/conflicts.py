@@ -123,6 +123,7 @@ def _conflict(notice: "Notice") -> dict[str, object]:
         "policy_version": case.policy_version,
         "won": notice.won,
         "waiting": case.waiting,
+        "quarantined": case.quarantined,
         "candidates": [_candidate(claim) for claim in case.claims],
         "restored": [_restored(look) for look in case.looks],
     }

@@ -176,6 +176,7 @@ def case_of(row: LedgerRow) -> Case:
         ),
         row.waiting,
         tuple(_look(row, each) for each in row.reviews),
+        row.quarantined,
     )
 
 

@@ -211,6 +211,7 @@ def _notice(row: Mapping[str, Any], incarnation: Incarnation) -> Notice:
         claims,
         row["waiting"],
         looks,
+        row["quarantined"],
     )
     won = any(write.dot.incarnation == incarnation for write in candidates[0].writes)
     return Notice(row["id"], row["hub_seq"], won, case)

@@ -10,7 +10,7 @@ from typing import Any
 
 from anabranch_sync.audit_event import Event, EventKind
 from anabranch_sync.document import Object
-from anabranch_sync.ids import HubSeq, check_author, check_message
+from anabranch_sync.ids import HUB_INCARNATION, HubSeq, check_author, check_message
 from anabranch_sync.path import ROOT
 from anabranch_sync.policy import Policy, parse_policy
 from anabranch_sync.pull import Outcome
@@ -64,9 +64,16 @@ async def accept(pool: Pool, tenant: str, numbers: Sequence[int], reviewer: str,
 
 
 async def restorations(session: Session, batch: Batch) -> list[Restoration]:
-    """Those of the batch's changes that review a row of the ledger, in their order."""
+    """Those of the batch's changes that review a row of the ledger, in their order.
+
+    Only the hub's own: an edge may claim to restore, and in anybody's name, but it reviews nothing.
+    """
     restoring = [
-        each for each in batch.changes if each.outcome is Outcome.MERGED and each.entry.change.restores
+        each
+        for each in batch.changes
+        if each.outcome is Outcome.MERGED
+        and each.entry.change.restores
+        and each.entry.dot.incarnation == HUB_INCARNATION
     ]
     if not restoring:
         return []

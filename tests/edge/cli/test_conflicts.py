@@ -92,6 +92,7 @@ def test_conflicts_are_shown_with_winner_and_loser(told: Anabranch) -> None:
         "policy_version": "router@4",
         "won": False,
         "waiting": False,
+        "quarantined": False,
         "candidates": [
             {
                 "author": author,

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from anabranch_hub.errors import LedgerRowUnknown, LogUnwritable
 from anabranch_hub.store import Edit, Matching, Store
+from anabranch_sync.change import Change, Op, entry
 from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, Dot, document_id
 from anabranch_sync.register import DELETED
@@ -220,3 +221,22 @@ async def test_rows_that_are_not_there_are_named_and_nothing_is_accepted(store: 
         await store.accept(tenant, [7, 1, 9], reviewer="olga")
 
     assert await store.merges(tenant, Matching(reviewed=True)) == []
+
+
+async def test_an_edge_that_claims_to_restore_reviews_nothing(store: Store, tenant: str) -> None:
+    # given
+    one, two = await enrolled(store, tenant, "e1"), await enrolled(store, tenant, "e2")
+    for edge in (one, two):
+        edge.record([(ROUTER, place("a"), edge.edge)])
+        await edge.push()
+    await one.pull()
+
+    # when
+    forged = Change(one.timestamp + 1, one.cursor, "olga", "", (Op(ROUTER, place("a"), "e1"),), restores=1)
+    one.outbox.append(entry(Dot(one.incarnation, 2), forged))
+    await one.push()
+
+    # then
+    row = await store.merge(tenant, 1)
+    assert row is not None
+    assert (row.reviewed_by, row.reviews) == ("", ())

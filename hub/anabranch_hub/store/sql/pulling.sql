@@ -20,7 +20,7 @@ ORDER BY hub_seq
 -- name: own_merges
 -- Ledger rows in which a replica takes part and that were decided after a position, or restored.
 SELECT m.id, m.hub_seq, m.document_id, m.kind, m.policy, m.policy_version, m.candidates, m.waiting,
-    r.reviewer, r.note, r.candidate, (extract(epoch FROM r.reviewed_at) * 1000)::bigint AS reviewed_ms
+    m.quarantined,    r.reviewer, r.note, r.candidate, (extract(epoch FROM r.reviewed_at) * 1000)::bigint AS reviewed_ms
 FROM {tenant}.merges m
 LEFT JOIN {tenant}.reviews r ON r.merge = m.id AND r.hub_seq = m.reviewed_seq AND r.what = 'restored'
 WHERE (m.hub_seq > %(after)s OR m.reviewed_seq > %(after)s) AND %(incarnation)s = ANY(m.actors)
