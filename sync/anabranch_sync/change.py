@@ -17,9 +17,10 @@ from anabranch_sync.clock import TIMESTAMP_MAX, Timestamp
 from anabranch_sync.errors import ChangeTooLarge, CorruptFrame, InvalidInput
 from anabranch_sync.ids import Cursor, DocumentId, Dot, check_author, check_message, document_id
 from anabranch_sync.leaf import is_number
+from anabranch_sync.leaf_edits import check_edit
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
-from anabranch_sync.register import DELETED, AnyValue, Increment, Operand, Part, Slot, Tombstone
+from anabranch_sync.register import DELETED, AnyValue, Edit, Increment, Operand, Part, Slot, Tombstone
 from anabranch_sync.value import DEPTH_MAX, INT_MAX, Json, canonical, check, ordered
 
 # A change must fit one push batch whole, so that it is applied whole: 1 MiB holds four full documents.
@@ -34,7 +35,7 @@ CHAIN_START = bytes(CHAIN_BYTES)
 _FORMAT = 1
 _SET, _DELETE = 0, 1
 # Bytes are no JSON value: those in the place of a value say by their first what else it is.
-_PART, _INCREMENT = 1, 2
+_PART, _INCREMENT, _EDIT = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +183,15 @@ def packed_value(value: AnyValue) -> "Json | bytes":
             return bytes([_PART]) + canonical(amount)
         case Increment(delta, wrote):
             return bytes([_INCREMENT]) + canonical([delta, wrote])
+        case Edit(update):
+            return bytes([_EDIT]) + update
         case Tombstone():
             raise ValueError("a deletion has no value")
         case _:
             return ordered(value)
 
 
-def unpacked_operand(slot: Slot, packed: Any) -> "Json | Increment":
+def unpacked_operand(slot: Slot, packed: Any) -> "Json | Increment | Edit":
     """What an operation says, from the wire, checked. Raises ValueError, InvalidValue, CorruptFrame."""
     value = _unpacked(slot, packed)
     if isinstance(value, Part):
@@ -196,7 +199,7 @@ def unpacked_operand(slot: Slot, packed: Any) -> "Json | Increment":
     return value
 
 
-def unpacked_value(slot: Slot, packed: Any) -> "Json | Part":
+def unpacked_value(slot: Slot, packed: Any) -> "Json | Part | Edit":
     """What a register holds, from the wire, checked. Raises ValueError, InvalidValue, CorruptFrame."""
     value = _unpacked(slot, packed)
     if isinstance(value, Increment):
@@ -204,7 +207,7 @@ def unpacked_value(slot: Slot, packed: Any) -> "Json | Part":
     return value
 
 
-def _unpacked(slot: Slot, packed: Any) -> "Json | Part | Increment":
+def _unpacked(slot: Slot, packed: Any) -> "Json | Part | Increment | Edit":
     if type(packed) is not bytes:
         return unpacked_leaf(slot, packed)
     kind, body = packed[:1], packed[1:]
@@ -213,6 +216,8 @@ def _unpacked(slot: Slot, packed: Any) -> "Json | Part | Increment":
     if kind == bytes([_INCREMENT]) and slot.element is None and slot.path:
         delta, wrote = unpack(body)
         return Increment(_number(delta), _number(wrote))
+    if kind == bytes([_EDIT]):
+        return check_edit(slot, Edit(body))
     raise ValueError(f"{slot}: bytes of an unknown kind")
 
 

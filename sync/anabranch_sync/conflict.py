@@ -15,6 +15,8 @@ class Kind(StrEnum):
     DELETE_UPDATE = "delete/update"
     # A scalar where another wrote children, or children below a place where another put a scalar.
     PREFIX = "prefix"
+    # Edits of one text or list that touch. They are merged all the same, for somebody to look at.
+    OVERLAP = "overlap"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,15 @@ what a write says of it is what it adds. Flattening and rebuilding is exact in t
 objects and sets come in sorted order, so content never depends on the order in which it was written.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TypeAlias
 
 from anabranch_sync.errors import DocumentTooLarge, InvalidValue
 from anabranch_sync.ids import DocumentId, HubSeq
-from anabranch_sync.leaf import is_number, leaf_values, summed
+from anabranch_sync.leaf import is_number, leaf_values, members, merges_edits, summed
+from anabranch_sync.leaf_edits import compose, edited
 from anabranch_sync.path import ROOT, Path, render_pointer
 from anabranch_sync.policy import Policy, Rule
 from anabranch_sync.register import DELETED, Increment, Operand, Register, Slot, Value, equal
@@ -107,11 +108,14 @@ def written(
     """
     after = {} if content is None else flatten(content, policy_at)
     standing = leaf_values(registers)
+    own = members(registers)
     deleted: list[tuple[Slot, Operand]] = [
         (slot, DELETED) for slot, value in standing.items() if value is not DELETED and slot not in after
     ]
     changed = [
-        (slot, _said(standing.get(slot, DELETED), value, policy_at(slot.path)))
+        _said(
+            slot, standing.get(slot, DELETED), value, policy_at(slot.path), registers, own.get(slot.path, ())
+        )
         for slot, value in after.items()
         if slot not in standing or not equal(standing[slot], value)
     ]
@@ -126,13 +130,23 @@ def digest(document: DocumentId, content: Object | None) -> int:
     return int.from_bytes(blake2b(address + canonical(content), digest_size=DIGEST_BYTES).digest(), "big")
 
 
-def _said(standing: Value, value: Value, policy: Policy) -> Operand:
-    """What to say so that the leaf at a path, where `standing` stands, becomes `value`."""
+def _said(
+    slot: Slot,
+    standing: Value,
+    value: Value,
+    policy: Policy,
+    registers: Mapping[Slot, Register],
+    own: Sequence[Slot],
+) -> tuple[Slot, Operand]:
+    """What to say so that the leaf at `slot` becomes `value`. It says `standing`, with its members `own`."""
+    if value is not DELETED and merges_edits(policy.rule, standing) and merges_edits(policy.rule, value):
+        leaf = edited(registers[slot].value, {each: registers[each] for each in own})
+        return (leaf and compose(slot.path, leaf, value)) or (slot, value)
     if policy.rule is Rule.COUNTER and is_number(value) and (standing is DELETED or is_number(standing)):
         # More than 64 bits apart, the number is written whole.
         delta = summed((value,) if standing is DELETED else (value, -standing))
-        return value if delta is None else Increment(delta, value)
-    return value
+        return slot, value if delta is None else Increment(delta, value)
+    return slot, value
 
 
 def _slot_order(leaf: tuple[Slot, Operand]) -> tuple[Path, bytes]:

@@ -10,6 +10,7 @@
     │   ├── DocumentTooLarge    a document over DOCUMENT_BYTES_MAX
     │   ├── ChangeTooLarge      a change over OPS_MAX or CHANGE_BYTES_MAX
     │   ├── InvalidReference    neither a version, nor a position, nor a time
+    │   ├── EditRefused         an edit of a text or list that does not fit what stands
     │   ├── UnknownPolicy       a merge policy that does not exist
     │   └── Invalid             a content that its schema forbids (which rule, where, what would pass)
     ├── HistoryDamaged          a version of the past that is not what was recorded of it
@@ -90,6 +91,14 @@ class ChangeTooLarge(InvalidInput):
         self.size = size
         self.limit = limit
         super().__init__(f"the change has {size} {measure}, limit {limit}: commit it in several changes")
+
+
+class EditRefused(InvalidInput):
+    """An edit of a text or list that cannot be merged into what stands; its author's words are kept apart."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the edit does not fit what stands: {reason}")
 
 
 class UnknownPolicy(InvalidInput):

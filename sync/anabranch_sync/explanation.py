@@ -141,7 +141,7 @@ def _choice(case: Case) -> str:
         case _ if case.kind == OVERLAP:
             return "merged edits that touch each other"
         # What is left of these where they do not simply add up: something was written whole, or deleted.
-        case Rule.LATEST | Rule.COUNTER | "text" | "list":
+        case Rule.LATEST | Rule.COUNTER | Rule.TEXT | Rule.LIST:
             return _later(winner, losers)
         case Rule.HUB if _by_hub(winner):
             return "prefers the hub's write to an edge's"

@@ -1,11 +1,12 @@
 """Leaves of several registers: what many write at once, and nobody loses.
 
-A counter is the number at its path, the *base*, and beside it a `Part` for each actor that has added
-to it since. The number is an ordinary register; whoever writes it whole, or deletes it, takes the
-place of everything: the parts that were there *end* with it and are dropped, without tombstones.
+A counter is the number at its path, and beside it a `Part` for each actor that has added to it since.
+A text or list is the *seed* at its path, and beside it the edits made since (`leaf_edits`). What stands
+at the path is an ordinary register; whoever writes it whole, or deletes it, takes the place of
+everything: the members that were there *end* with it and are dropped, without tombstones.
 
-How a replica that is told only what changed knows which parts to drop: a member whose position is
-not beyond that of the register at its path has ended (`without_ended`).
+How a replica that is told only what changed knows which members to drop: one whose position is not
+beyond that of the register at its path has ended (`without_ended`).
 """
 
 import math
@@ -13,13 +14,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import TypeGuard
 
+from anabranch_sync.errors import EditRefused
 from anabranch_sync.ids import HubSeq, Incarnation
+from anabranch_sync.leaf_edits import edited, value_of
 from anabranch_sync.packing import varint
 from anabranch_sync.path import Path
-from anabranch_sync.register import PENDING, Part, Register, RegisterValue, Slot, Value
+from anabranch_sync.policy import Rule
+from anabranch_sync.register import PENDING, Edit, Part, Register, RegisterValue, Slot, Value
 from anabranch_sync.value import INT_MAX, INT_MIN
 
-MEMBERS = (Part,)
+MEMBERS = (Part, Edit)
 
 
 def members(registers: Mapping[Slot, Register]) -> dict[Path, list[Slot]]:
@@ -33,9 +37,7 @@ def members(registers: Mapping[Slot, Register]) -> dict[Path, list[Slot]]:
 
 def leaf_values(registers: Mapping[Slot, Register]) -> dict[Slot, Value]:
     """What each leaf says, deleted ones included; members are in what their leaf says."""
-    values: dict[Slot, Value] = {
-        slot: register.value for slot, register in registers.items() if not isinstance(register.value, Part)
-    }
+    values = {slot: register.said for slot, register in registers.items() if not is_member(register)}
     for path, own in members(registers).items():
         if leaf := whole(registers, path, own):
             values[Slot(path)] = leaf.said
@@ -45,30 +47,49 @@ def leaf_values(registers: Mapping[Slot, Register]) -> dict[Slot, Value]:
 def whole(registers: Mapping[Slot, Register], path: Path, own: Sequence[Slot]) -> Register | None:
     """The leaf at `path` with its members `own` as one: what it says, and the stamps of all who wrote it."""
     principal = registers.get(Slot(path))
-    if principal is None or isinstance(principal.value, Part):
+    if principal is None or isinstance(principal.value, Part | Edit):
         return None
-    parts = [registers[slot] for slot in own]
-    stamps = {stamp for register in (principal, *parts) for stamp in register.stamps}
-    return Register(_said(principal.value, parts), tuple(sorted(stamps, reverse=True)))
+    own_registers = {slot: registers[slot] for slot in own}
+    stamps = {stamp for register in (principal, *own_registers.values()) for stamp in register.stamps}
+    return Register(_said(principal.value, own_registers), tuple(sorted(stamps, reverse=True)))
 
 
-def _said(principal: RegisterValue, parts: Iterable[Register]) -> Value:
-    """Parts beside anything but a number, which nobody writes, say nothing."""
-    assert not isinstance(principal, Part), "a member stands beside the register at its path"
-    if not is_number(principal):
+def _said(principal: Value, own: Mapping[Slot, Register]) -> Value:
+    """Members that do not fit what they stand beside, which nobody writes, say nothing."""
+    if is_number(principal):
+        amounts = (each.value.amount for each in own.values() if isinstance(each.value, Part))
+        total = summed((principal, *amounts))
+        return principal if total is None else total
+    leaf = edited(principal, own)
+    try:
+        return value_of(leaf.units) if leaf and leaf.edits else principal
+    except EditRefused:
         return principal
-    total = summed((principal, *(each.value.amount for each in parts if isinstance(each.value, Part))))
-    return principal if total is None else total
 
 
 def without_ended(registers: dict[Slot, Register]) -> dict[Slot, Register]:
     """`registers`, from which the members of leaves that were written whole since are taken out."""
-    for path, own in members(registers).items():
-        principal = registers.get(Slot(path))
+    for own in members(registers).values():
         for slot in own:
-            if principal is None or registers[slot].hub_seq <= principal.hub_seq:
+            if has_ended(registers, slot, registers[slot]):
                 del registers[slot]
     return registers
+
+
+def has_ended(registers: Mapping[Slot, Register], slot: Slot, register: Register) -> bool:
+    """Whether a member has come to its end, by what stands at the path of its leaf."""
+    principal = registers.get(Slot(slot.path))
+    return is_member(register) and principal is not None and register.hub_seq <= principal.hub_seq
+
+
+def is_member(register: Register | None) -> bool:
+    """Whether it is part of a leaf instead of being one."""
+    return register is not None and isinstance(register.value, MEMBERS)
+
+
+def merges_edits(rule: Rule, value: RegisterValue) -> bool:
+    """Whether a policy merges edits of such a value."""
+    return (rule is Rule.TEXT and isinstance(value, str)) or (rule is Rule.LIST and isinstance(value, list))
 
 
 def is_open(principal: Register, hub_seq: HubSeq) -> bool:

@@ -21,10 +21,23 @@ from anabranch_sync.clock import Timestamp
 from anabranch_sync.conflict import Candidate, Conflict, Kind
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import DocumentId, HubSeq, Incarnation
-from anabranch_sync.leaf import MEMBERS, is_number, is_open, members, part_slot, summed, whole
+from anabranch_sync.leaf import MEMBERS, is_number, is_open, members, merges_edits, part_slot, summed, whole
+from anabranch_sync.leaf_edits import inserted
+from anabranch_sync.leaf_merging import merging
 from anabranch_sync.path import Path
 from anabranch_sync.policy import Policies, Rule, join
-from anabranch_sync.register import DELETED, Increment, Part, Register, Slot, Stamp, Value, agreed, equal
+from anabranch_sync.register import (
+    DELETED,
+    Edit,
+    Increment,
+    Part,
+    Register,
+    Slot,
+    Stamp,
+    Value,
+    agreed,
+    equal,
+)
 from anabranch_sync.value import same
 
 
@@ -80,10 +93,14 @@ class _Draft:
 
     def write(self, op: Op, stamp: Stamp, base: HubSeq) -> None:
         """Merge one operation."""
-        if not isinstance(op.value, Increment):
-            self._set(op.slot, op.value, stamp, base)
-        elif not self._added(op.slot, op.value, stamp, base):
-            self._set(op.slot, op.value.wrote, stamp, base)
+        match op.value:
+            case Increment(wrote=wrote):
+                if not self._added(op.slot, op.value, stamp, base):
+                    self._set(op.slot, wrote, stamp, base)
+            case Edit():
+                self._merge(op.slot, op.value, stamp, base)
+            case value:
+                self._set(op.slot, value, stamp, base)
 
     def _added(self, slot: Slot, increment: Increment, stamp: Stamp, base: HubSeq) -> bool:
         """Add to the counter at `slot`. False where there is none, or no number can hold the sum.
@@ -112,6 +129,43 @@ class _Draft:
             return False
         self._put(place, Register(Part(amount), (stamp,)))
         return True
+
+    def _merge(self, slot: Slot, edit: Edit, stamp: Stamp, base: HubSeq) -> None:
+        """Merge an edit into the text or list at its path, or keep what it inserts in the ledger."""
+        place, incoming = Slot(slot.path), Register(edit, (stamp,))
+        standing = self.registers.get(slot)
+        if standing is not None and equal(standing.value, edit):
+            self._put(slot, agreed(standing, incoming))
+            return
+        made = merging(self.registers, self._members.get(slot.path, ()), slot, edit)
+        if made is None or self._indexed().elements[slot.path]:
+            self._lose(place, inserted(slot, edit), stamp, base)
+            return
+        unseen = made.unseen(base, stamp.actor)
+        rule, principal = self.policies.of(self.document, slot.path).rule, self.registers[place]
+        # Where nothing is concurrent, any policy lets an edit do what its author read.
+        merges = merges_edits(rule, made.before) or not (unseen or principal.unseen(base, stamp.actor))
+        if not merges or not is_open(principal, stamp.hub_seq):
+            self._set(place, made.meant(unseen), stamp, base)
+            return
+        touched = made.touched(unseen)
+        if touched and not equal(made.after, made.before):
+            others = tuple(sorted({each for other in touched for each in unseen[other].stamps}, reverse=True))
+            candidates = (
+                Candidate(place, made.after, (stamp, *others)),
+                Candidate(place, made.before, others),
+                Candidate(place, made.meant(unseen), (stamp,)),
+            )
+            self._tell(place, Kind.OVERLAP, place.path, candidates)
+        self._put(slot, incoming)
+
+    def _lose(self, place: Slot, value: Value, stamp: Stamp, base: HubSeq) -> None:
+        """Keep in the ledger what an edit inserts that no longer has a place."""
+        incoming, standing = Register(value, (stamp,)), self._standing(place)
+        rivals = self._rivals(place, value, self._clashing(place, value), base, stamp.actor)
+        rivals = rivals or [(place, standing or Register(DELETED, (stamp,)))]
+        rows = [self._best(rivals), (place, incoming)]
+        self._tell(place, _kind(rows), _upper(rows), _candidates(rows))
 
     def _set(self, slot: Slot, value: Value, stamp: Stamp, base: HubSeq) -> None:
         """Put `value` at `slot`, or let it lose to what is in its way."""
@@ -168,6 +222,8 @@ class _Draft:
         register = self._standing(place)
         if register is None or not register.live:
             return False
+        if self._members.get(place.path):
+            return True
         room: Value = {} if place.path != slot.path else []
         return not equal(register.value, room)
 
@@ -195,26 +251,25 @@ class _Draft:
 
         When it is not, only its own value is lost: the rivals go on standing beside each other.
         """
-        # The rule of the place where two shapes meet is that of the upper one.
-        upper = min([slot.path, *(other.path for other, _ in rivals)], key=len)
-        policy = self.policies.of(self.document, upper)
-        place, best = slot, incoming
-        for other, rival in rivals:
-            if join(policy, best, rival) is rival:
-                place, best = other, rival
-        wins = best is incoming
-        rows = [(slot, incoming), *rivals] if wins else [(place, best), (slot, incoming)]
-        self.conflicts.append(
-            Conflict(
-                self.document,
-                slot,
-                _kind(rows),
-                policy,
-                self.policies.version(self.document),
-                tuple(Candidate(other, register.said, register.stamps) for other, register in rows),
-            )
-        )
+        best = self._best([(slot, incoming), *rivals])
+        wins = best[1] is incoming
+        rows = [(slot, incoming), *rivals] if wins else [best, (slot, incoming)]
+        self._tell(slot, _kind(rows), _upper([(slot, incoming), *rivals]), _candidates(rows))
         return wins
+
+    def _best(self, rivals: list[tuple[Slot, Register]]) -> tuple[Slot, Register]:
+        """The one that the policy prefers to all others."""
+        policy = self.policies.of(self.document, _upper(rivals))
+        best = rivals[0]
+        for rival in rivals[1:]:
+            if join(policy, best[1], rival[1]) is rival[1]:
+                best = rival
+        return best
+
+    def _tell(self, slot: Slot, kind: Kind, ruled: Path, candidates: tuple[Candidate, ...]) -> None:
+        """Write a row of the ledger; the policy is that at `ruled`."""
+        policy, version = self.policies.of(self.document, ruled), self.policies.version(self.document)
+        self.conflicts.append(Conflict(self.document, slot, kind, policy, version, candidates))
 
     def _indexed(self) -> "_Index":
         """Built once a draft and kept by `_put`: scanning the registers for each operation made the
@@ -276,6 +331,15 @@ def _reshapes(standing: Register | None, value: Value) -> bool:
         return True
     is_marker = isinstance(standing.value, dict | list) and not standing.value
     return is_marker and not equal(standing.value, value)
+
+
+def _upper(rows: list[tuple[Slot, Register]]) -> Path:
+    """Where two shapes meet, the rule is that of the upper place."""
+    return min((slot.path for slot, _ in rows), key=len)
+
+
+def _candidates(rows: list[tuple[Slot, Register]]) -> tuple[Candidate, ...]:
+    return tuple(Candidate(slot, register.said, register.stamps) for slot, register in rows)
 
 
 def _kind(rows: list[tuple[Slot, Register]]) -> Kind:

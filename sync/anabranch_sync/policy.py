@@ -3,8 +3,8 @@
 Each policy is a total order over the competing registers, so keeping the greatest is commutative,
 associative and idempotent: replicas agree in whatever order they learn of the candidates. `union`
 reaches the same by giving each element of a set a register of its own, where adding beats removing,
-and `counter` by giving each actor a part of its own; between a number written whole, or deleted, and
-a concurrent increment, `counter` chooses as `latest` does.
+`counter` by giving each actor a part of its own, `text` and `list` by giving each edit one. Where one
+writes a whole value or deletes it, and another adds to it, these choose as `latest` does.
 
 Policies are written in a document's JSON Schema as ``x-anabranch-merge``, inherited down the path.
 Schemas are documents themselves (``system/schemas``) and sync like all others, so an edge judges
@@ -46,6 +46,8 @@ class Rule(StrEnum):
     MIN = "min"
     UNION = "union"
     COUNTER = "counter"
+    TEXT = "text"
+    LIST = "list"
     MANUAL = "manual"
 
 
@@ -93,7 +95,7 @@ def _precedence(rule: Rule, register: Register) -> tuple[Any, ...]:
 def _precedence_of(rule: Rule, register: Register, stamp: Stamp) -> tuple[Any, ...]:
     latest = (stamp.timestamp, stamp.actor, stamp.hub_seq)
     match rule:
-        case Rule.LATEST | Rule.COUNTER:
+        case Rule.LATEST | Rule.COUNTER | Rule.TEXT | Rule.LIST:
             return latest
         case Rule.HUB:
             return (stamp.actor == HUB_INCARNATION, *latest)

@@ -18,7 +18,7 @@ from anabranch_sync.change import Change, Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
-from anabranch_sync.leaf import without_ended
+from anabranch_sync.leaf import has_ended, is_member, without_ended
 from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
 from anabranch_sync.policy import Policies
@@ -123,7 +123,8 @@ def difference(
             if (register.hub_seq > after or slot in here) and known.get((document, slot)) != register
         }
         for slot in here - state.registers.keys():
-            if lost := known.get((document, slot)):
+            lost = known.get((document, slot))
+            if lost and not has_ended(state.registers, slot, lost):
                 # It lost to what stands above or below it, and so has never stood here itself.
                 registers[slot] = Register(DELETED, lost.stamps)
         if registers or document not in touched:
@@ -163,7 +164,12 @@ def fold(
             draft(document)[slot] = Register(value, (stamp,))
     versions.update(zip(touched_in_order(each.change for each in merged), pull.versions, strict=False))
     for document, state in pull.documents.items():
-        draft(document).update(state.registers)
+        registers = draft(document)
+        for slot, register in state.registers.items():
+            if register.live or not is_member(registers.get(slot)):
+                registers[slot] = register
+            else:  # an own edit that has found no place; a member leaves nothing behind
+                del registers[slot]
         versions[document] = state.version
     return {
         document: Document(without_ended(registers), versions[document])

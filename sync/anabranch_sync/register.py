@@ -44,14 +44,21 @@ class Increment:
     wrote: int | float
 
 
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What one edit does to the text or list at a path: bytes that `leaf_decoder` reads."""
+
+    update: bytes
+
+
 # What a leaf says: a scalar, a list (one atomic value), `{}` (the marker of an empty object), or the
 # tombstone.
 Value: TypeAlias = "Json | Tombstone"
 # What a register holds: the same, or what one contributed to a leaf that many write at once.
-RegisterValue: TypeAlias = "Json | Tombstone | Part"
+RegisterValue: TypeAlias = "Json | Tombstone | Part | Edit"
 # What an operation says.
-Operand: TypeAlias = "Json | Tombstone | Increment"
-AnyValue: TypeAlias = "Json | Tombstone | Part | Increment"
+Operand: TypeAlias = "Json | Tombstone | Increment | Edit"
+AnyValue: TypeAlias = "Json | Tombstone | Part | Increment | Edit"
 
 
 class Slot(NamedTuple):
@@ -85,7 +92,7 @@ class Register:
     @property
     def said(self) -> Value:
         """The value, of a register that is no member of a leaf."""
-        assert not isinstance(self.value, Part), "a member says nothing by itself"
+        assert not isinstance(self.value, Part | Edit), "a member says nothing by itself"
         return self.value
 
     @property
@@ -126,6 +133,8 @@ def json_of(value: AnyValue) -> Json:
             return {"part": amount}
         case Increment(delta, wrote):
             return {"increment": delta, "wrote": wrote}
+        case Edit(update):
+            return {"edit": update.hex()}
         case _:
             return value
 

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import google_crc32c
 import msgpack
@@ -14,6 +14,8 @@ from anabranch_sync.document import EMPTY, Document, rebuild
 from anabranch_sync.errors import CorruptFrame, EvidenceError, WireError
 from anabranch_sync.frame import Frame
 from anabranch_sync.ids import START, Cursor, DocumentId
+from anabranch_sync.leaf_decoder import Id, Span, Update, encode_update, joined
+from anabranch_sync.leaf_edits import CLIENT_BYTES, check_edit, compose, edited, update_of
 from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
 from anabranch_sync.messages import (
@@ -34,7 +36,8 @@ from anabranch_sync.packing import seal, unpack, unseal
 from anabranch_sync.policy import NO_POLICIES
 from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run, fold
 from anabranch_sync.pull_body import decode_pull, encode_pull
-from anabranch_sync.register import DELETED
+from anabranch_sync.register import DELETED, Edit, Register, Slot, Stamp
+from anabranch_sync.value import Json
 from anabranch_sync.violation import Violation
 
 from tests.fuzz import evidence
@@ -85,8 +88,58 @@ def targets() -> tuple[Target, ...]:
             evidence.take_presented,
             (EvidenceError, WireError),
         ),
+        Target("edit", _edits(), _take_edit, (*columns.MALFORMED, CorruptFrame)),
         Target("sealed", tuple(seal(body) for body in pushes + pulls), unseal),
     )
+
+
+_TEXT = "a text é😀 of some forty characters, about so long"
+_LIST: list[Json] = [{"n": number} for number in range(40)]
+
+
+def _edits() -> tuple[bytes, ...]:
+    """Edits of a text and of a list, each behind the name it stands under."""
+    rng = random.Random(5)
+    found = []
+    for seed in (_TEXT, _LIST) * 8:
+        leaf = edited(seed, {})
+        assert leaf is not None, "a text or list has edits"
+        units = list(seed)
+        for _ in range(rng.randint(1, 3)):
+            start = rng.randrange(len(units))
+            new = ["x", "é", "😀"] if isinstance(seed, str) else [1, 2.5, {"a": [None]}]
+            units[start : start + rng.randint(0, 4)] = new[: rng.randint(0, 3)]  # type: ignore[assignment]
+        value: Json = "".join(map(str, units)) if isinstance(seed, str) else list(units)
+        made = compose(("t",), leaf, value)
+        if made is not None:
+            found.append((made[0].element or b"") + made[1].update)
+    return tuple(found)
+
+
+def _take_edit(raw: bytes) -> None:
+    """What passes for an edit goes to pycrdt in this very process."""
+    slot = Slot(("t",), raw[:CLIENT_BYTES])
+    update = update_of(slot, check_edit(slot, Edit(raw[CLIENT_BYTES:])))
+    assert update is not None, "an edit that was checked says something"
+    seed: Json = _LIST if any(isinstance(each.content, tuple) for each in update.insertions) else _TEXT
+    leaf = edited(seed, {})
+    assert leaf is not None, "a text or list has edits"
+    # Once as it is, once with its neighbours moved onto units that are there, so that most are applied.
+    moved = Update(
+        update.client,
+        tuple(
+            replace(each, left=_moved(each.left, leaf.client), right=_moved(each.right, leaf.client))
+            for each in update.insertions
+        ),
+        joined([Span(leaf.client, span.clock % 30, span.length % 9 + 1) for span in update.deletions]),
+    )
+    for each in (update, moved):
+        edit = Register(Edit(encode_update(each)), (Stamp(2, 2, 2),))
+        rebuild({Slot(("t",)): Register(seed, (Stamp(1, 1, 1),)), slot: edit})
+
+
+def _moved(neighbour: Id | None, client: int) -> Id | None:
+    return None if neighbour is None else Id(client, neighbour.clock % 40)
 
 
 def _take_push(raw: bytes) -> None:

@@ -18,7 +18,6 @@ from anabranch_sync.errors import Invalid
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import DocumentId, document_id
 from anabranch_sync.pull import Outcome
-from anabranch_sync.register import Slot
 from anabranch_sync.scope import scope
 from anabranch_sync.value import Json
 
@@ -28,7 +27,10 @@ from tests.simulation.validity import ALWAYS, HIGH_MAX, REPAIRED, SCHEMA_DOCUMEN
 
 SCOPE = scope(("acme",))
 DOCUMENTS = tuple(document_id(f"acme/prod/router/r{number}") for number in range(4))
-FIELDS = ("hub", "edge", "max", "min", "set", "manual", "counter", "plain", "tree", "range", "range")
+FIELDS = (
+    *("hub", "edge", "max", "min", "set", "manual", "counter", "text", "list"),
+    *("plain", "tree", "range", "range"),
+)
 # Longer than the longest back-off and silence together, several times: after it nothing may be stuck.
 HEALED_MS = 10 * 60_000
 SECOND_MS = 1_000
@@ -491,6 +493,8 @@ class Fleet:
                 after[field] = self._counted(after.get(field))
             elif field == "range":
                 ranged(after, chance)
+            elif field in ("text", "list"):
+                after[field] = self._typed(field, after.get(field))
             elif field == "tree":
                 after[field] = self._tree(2)
             else:
@@ -500,6 +504,15 @@ class Fleet:
     def _counted(self, before: Json) -> Json:
         step = self.chance.choice((1, 5, -2, 0.5))
         return step if not isinstance(before, int | float) else before + step
+
+    def _typed(self, field: str, before: Json) -> Json:
+        """A few words or items more or fewer, somewhere."""
+        units: list[Json] = list(before) if isinstance(before, str | list) else []
+        start = self.chance.randint(0, len(units))
+        stop = min(len(units), start + self.chance.choice((0, 0, 1, 3)))
+        new: list[Json] = [self.chance.choice("abc é😀") for _ in range(self.chance.randint(0, 5))]
+        units[start:stop] = new if field == "text" else [len(new), *new]
+        return "".join(map(str, units)) if field == "text" else units
 
     def _tree(self, depth: int) -> Json:
         if depth == 0 or self.chance.random() < 0.3:
@@ -580,7 +593,7 @@ class Fleet:
                     values = [
                         op.value
                         for op in writer.change.ops
-                        if op.document == document and op.slot in (slot, Slot(slot.path))
+                        if op.document == document and op.slot.path == slot.path
                     ]
                     if register.live and not values:
                         raise self._violation(f"nobody wrote {document} {slot}")

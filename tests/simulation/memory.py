@@ -454,7 +454,9 @@ class MemoryHub:
                 if hub_seq > start
                 and any(s.actor == incarnation for c in conflict.candidates for s in c.stamps)
             ),
-            () if whole else tuple(self.documents[document].version for document in touched_in_order(merged)),
+            ()
+            if whole
+            else tuple(self.documents.get(document, EMPTY).version for document in touched_in_order(merged)),
             whole,
             {document: self.quarantined[document] for document in self.quarantined.keys() & documents.keys()},
         )

@@ -15,6 +15,8 @@ _POLICIES: Object = {
     "set": {"x-anabranch-merge": "union"},
     "manual": {"x-anabranch-merge": "manual"},
     "counter": {"x-anabranch-merge": "counter"},
+    "text": {"x-anabranch-merge": "text"},
+    "list": {"x-anabranch-merge": "list"},
 }
 RANGE = ("low", "high")
 HIGH_MAX = 9

@@ -17,6 +17,7 @@ from anabranch_sync.document import (
     Document,
     Object,
     PolicyAt,
+    at,
     build,
     digest,
     flatten,
@@ -25,6 +26,7 @@ from anabranch_sync.document import (
 )
 from anabranch_sync.ids import HUB_INCARNATION, Cursor, DocumentId, Dot
 from anabranch_sync.merge import decide
+from anabranch_sync.path import Path
 from anabranch_sync.policy import Policies
 from anabranch_sync.pull import (
     Decided,
@@ -42,7 +44,20 @@ from anabranch_sync.register import DELETED, Slot, Stamp
 from anabranch_sync.value import Json, canonical
 
 from tests.sync.oracle import Oracle, hidden
-from tests.sync.steps import DOCUMENTS, POLICIES, Edit, Fetch, Jump, Learn, Push, Step, Write, edited
+from tests.sync.steps import (
+    DOCUMENTS,
+    POLICIES,
+    Edit,
+    Fetch,
+    Jump,
+    Learn,
+    Push,
+    Step,
+    Typing,
+    Write,
+    edited,
+    typed,
+)
 
 EPOCH = 1
 NOWHERE = Cursor(EPOCH, 0)
@@ -93,6 +108,7 @@ class Fleet:
         self.over_the_wire = over_the_wire
         self.now_ms = NOW_MS
         self.conflicts = 0
+        self.typed = 0
 
     def run(self, steps: Iterable[Step]) -> None:
         """Take the steps, then let everyone finish, and check everything."""
@@ -130,7 +146,7 @@ class Fleet:
 
     def _write(self, replica: Replica, step: Write) -> None:
         visible = {document: replica.visible(document) for document in DOCUMENTS}
-        change, wanted = _changed(visible, step.edits, replica.policies, replica.cursor)
+        change, wanted = self._changed(visible, step.edits, replica.policies, replica.cursor)
         if not change.ops:
             return
         replica.timestamp = tick(replica.timestamp, self.now_ms + replica.offset_ms)
@@ -139,6 +155,7 @@ class Fleet:
         replica.written.append(recorded)
         replica.outbox.append(recorded)
         self.oracle.seen[dot] = frozenset(replica.seen)
+        self.oracle.note_edits(dot, change, visible, wanted)
         replica.seen.add(dot)
         for document, content in wanted.items():
             shown = rebuild(replica.visible(document).registers)
@@ -147,17 +164,40 @@ class Fleet:
     def _write_at_hub(self, step: Write) -> None:
         hub = self.hub
         visible = {document: hub.documents.get(document, EMPTY) for document in DOCUMENTS}
-        change, wanted = _changed(visible, step.edits, hub.policies, Cursor(EPOCH, hub.hub_seq))
+        change, wanted = self._changed(visible, step.edits, hub.policies, Cursor(EPOCH, hub.hub_seq))
         if not change.ops:
             return
         hub.timestamp = tick(hub.timestamp, self.now_ms)
         hub.local_seq += 1
         dot = Dot(HUB_INCARNATION, hub.local_seq)
         self.oracle.seen[dot] = frozenset(hub.order)
+        self.oracle.note_edits(dot, change, visible, wanted)
         self._decide(Entry(dot, replace(change, timestamp=hub.timestamp), b""), hub.timestamp)
         for document, content in wanted.items():
             shown = rebuild(hub.documents[document].registers)
             assert alike(shown, content), f"the hub wrote {content} and holds {shown}"
+
+    def _changed(
+        self, visible: dict[DocumentId, Document], edits: Iterable[Edit], policies: Policies, base: Cursor
+    ) -> tuple[Change, dict[DocumentId, Object | None]]:
+        """The change that makes these edits to what is visible, and the contents wanted."""
+        contents = {document: rebuild(state.registers) for document, state in visible.items()}
+        for each in edits:
+            edit = each
+            if isinstance(each.value, Typing):
+                standing = _at(contents[each.document], each.path)
+                new, self.typed = typed(standing, each.value, each.path, self.typed)
+                edit = Edit(each.document, each.path, new)
+            contents[edit.document] = edited(contents[edit.document], edit)
+        ops: list[Op] = []
+        wanted: dict[DocumentId, Object | None] = {}
+        for document, content in contents.items():
+            policy_at = partial(policies.of, document)
+            leaves = written(visible[document].registers, content, policy_at)
+            ops += [Op(document, slot, value) for slot, value in leaves]
+            if leaves:
+                wanted[document] = as_stored(content, policy_at)
+        return Change(0, base, "", "", tuple(ops)), wanted
 
     def _push(self, replica: Replica, step: Push) -> None:
         mark = self.hub.marks.get(replica.incarnation, 0)
@@ -180,7 +220,7 @@ class Fleet:
             timestamp = clamped(each.change.timestamp, self.now_ms)
             self._decide(each, timestamp)
         for document, content in predicted.items():
-            decided = rebuild(self.hub.documents[document].registers)
+            decided = rebuild(self.hub.documents.get(document, EMPTY).registers)
             assert alike(decided, content), f"the edge foresaw {content}, the hub decided {decided}"
 
     def _predicted(
@@ -219,7 +259,9 @@ class Fleet:
             tuple(
                 Result(each.local_seq, each.outcome, "") for each in own if each.outcome is not Outcome.MERGED
             ),
-            versions=tuple(hub.documents[document].version for document in touched_in_order(merged)),
+            versions=tuple(
+                hub.documents.get(document, EMPTY).version for document in touched_in_order(merged)
+            ),
         )
         if self.over_the_wire:
             pull = decode_pull(encode_pull(pull))
@@ -271,22 +313,11 @@ def alike(one: Json, other: Json) -> bool:
     return canonical(one) == canonical(other)
 
 
-def _changed(
-    visible: dict[DocumentId, Document], edits: Iterable[Edit], policies: Policies, base: Cursor
-) -> tuple[Change, dict[DocumentId, Object | None]]:
-    """The change that makes these edits to what is visible, and the contents wanted."""
-    contents = {document: rebuild(state.registers) for document, state in visible.items()}
-    for edit in edits:
-        contents[edit.document] = edited(contents[edit.document], edit)
-    ops: list[Op] = []
-    wanted: dict[DocumentId, Object | None] = {}
-    for document, content in contents.items():
-        policy_at = partial(policies.of, document)
-        leaves = written(visible[document].registers, content, policy_at)
-        ops += [Op(document, slot, value) for slot, value in leaves]
-        if leaves:
-            wanted[document] = as_stored(content, policy_at)
-    return Change(0, base, "", "", tuple(ops)), wanted
+def _at(content: Object | None, path: Path) -> Json:
+    try:
+        return None if content is None else at(content, path)
+    except KeyError:
+        return None
 
 
 def as_stored(content: Object | None, policy_at: PolicyAt) -> Object | None:

@@ -7,14 +7,18 @@ therefore what every ledger row must and must not say.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from anabranch_sync.change import Change, Op
-from anabranch_sync.conflict import Candidate, Conflict
-from anabranch_sync.document import EMPTY, Document
+from anabranch_sync.conflict import Candidate, Conflict, Kind
+from anabranch_sync.document import EMPTY, Document, Object, at
 from anabranch_sync.ids import DocumentId, Dot
-from anabranch_sync.leaf import is_number, leaf_values, summed
+from anabranch_sync.leaf import is_number, leaf_values, merges_edits, summed
 from anabranch_sync.policy import Policies, Rule
-from anabranch_sync.register import DELETED, Increment, Operand, Slot, Value, equal
+from anabranch_sync.register import DELETED, Edit, Increment, Operand, Slot, Value, equal
+from anabranch_sync.value import Json
+
+from tests.sync.steps import is_typed
 
 Place = tuple[DocumentId, Slot]
 
@@ -34,10 +38,29 @@ class Oracle:
     contributed: set[tuple[Dot, Place]] = field(default_factory=set)
     joint: set[Place] = field(default_factory=set)
     operands: dict[tuple[Dot, Place], Operand] = field(default_factory=dict)
+    said: dict[Dot, set[Place]] = field(default_factory=dict)
+    # What the author of an edit read before and after it.
+    edits: dict[tuple[Dot, Place], tuple[Value, Value]] = field(default_factory=dict)
+    # The writes of the whole value on which what stands has been edited.
+    seeded: dict[Place, frozenset[Dot]] = field(default_factory=dict)
 
     def concurrent(self, one: Dot, other: Dot) -> bool:
         """Whether neither author had seen the other write."""
         return one != other and one not in self.seen[other] and other not in self.seen[one]
+
+    def note_edits(
+        self,
+        dot: Dot,
+        change: Change,
+        visible: Mapping[DocumentId, Document],
+        wanted: Mapping[DocumentId, Object | None],
+    ) -> None:
+        """Take note of what a change is about, and of what authors of edits read before and after."""
+        self.said[dot] = {place_of(op) for op in change.ops}
+        for op in change.ops:
+            if isinstance(op.value, Edit):
+                before = _value_at(visible, place_of(op))
+                self.edits[dot, place_of(op)] = before, at(wanted[op.document] or {}, op.slot.path)
 
     def decided(
         self,
@@ -51,16 +74,17 @@ class Oracle:
     ) -> None:
         """Check one decision of the hub: `before` and `after` are all its documents."""
         self.dots[dot.incarnation, hub_seq] = dot
-        ops = {(op.document, op.slot): op for op in change.ops}
+        ops = {place_of(op): op for op in change.ops}
         assert len(ops) == len(change.ops), "a change writes each place once"
-        self.written[dot] = {place: meant(op) for place, op in ops.items()}
+        self.written[dot] = {place: self.meant(dot, op) for place, op in ops.items()}
         self.operands |= {(dot, place): op.value for place, op in ops.items()}
         self._note_cleared(dot, ops, before, after)
         for conflict in conflicts:
-            self._check_row(conflict, before)
+            self._check_row(dot, conflict, before, after)
         lost_now = {
             (self.dots[stamp.actor, stamp.hub_seq], (conflict.document, loser.slot))
             for conflict in conflicts
+            if conflict.kind is not Kind.OVERLAP
             for loser in conflict.losers
             for stamp in loser.stamps
         }
@@ -68,8 +92,13 @@ class Oracle:
         standing = dict(self.standing)
         for place, op in ops.items():
             rule = policies.of(op.document, op.slot.path).rule
-            if not self._check_contribution(dot, place, op, rule, after):
-                self._check_op(dot, place, op, standing, after, lost_now)
+            if self._check_contribution(dot, place, op, rule, after):
+                continue
+            if isinstance(op.value, Edit) and self._check_edit(dot, op, rule, after, conflicts, lost_now):
+                continue
+            self._check_op(dot, place, op, standing, after, lost_now)
+            if equal(_value_at(after, place), self.written[dot][place]):
+                self.seeded[place] = self.standing[place][1]
 
     def check_rest(self, documents: Mapping[DocumentId, Document]) -> None:
         """At the end: nothing was invented, hidden or forgotten."""
@@ -109,8 +138,25 @@ class Oracle:
                 assert value is DELETED, f"{slot} became {value!r} by no operation"
                 self.cleared.add((dot, (document, slot)))
 
-    def _check_row(self, conflict: Conflict, before: Mapping[DocumentId, Document]) -> None:
+    def _check_row(
+        self,
+        dot: Dot,
+        conflict: Conflict,
+        before: Mapping[DocumentId, Document],
+        after: Mapping[DocumentId, Document],
+    ) -> None:
         assert conflict.losers, "a ledger row without a loser"
+        if conflict.kind is Kind.OVERLAP:
+            self._check_overlap(dot, conflict, before, after)
+            return
+        place = conflict.document, conflict.slot
+        last = conflict.candidates[-1]
+        lost = any(self.dots[each.actor, each.hub_seq] == dot for each in last.stamps)
+        alone = {each.actor for each in conflict.winner.stamps} == {dot.incarnation}
+        unplaced = alone or not equal(last.value, self.written[dot].get(place, DELETED))
+        if lost and unplaced and (dot, place) in self.edits:
+            self._check_unplaced(dot, place, conflict, before)
+            return
         for candidate in conflict.candidates:
             self._check_candidate(conflict.document, candidate, before)
         for won in conflict.winner.stamps:
@@ -128,6 +174,7 @@ class Oracle:
         for stamp in candidate.stamps:
             dot = self.dots[stamp.actor, stamp.hub_seq]
             wrote = place in self.written[dot] and equal(self.written[dot][place], candidate.value)
+            wrote |= (dot, place) in self.edits and _is_inserted(*self.edits[dot, place], candidate.value)
             emptied = candidate.value is DELETED and (dot, place) in self.cleared
             assert wrote or emptied or joint, f"{dot} never wrote {candidate.value!r} at {candidate.slot}"
 
@@ -150,6 +197,111 @@ class Oracle:
         self.contributed.add((dot, place))
         self.joint.add(place)
         return True
+
+    def _check_edit(
+        self,
+        dot: Dot,
+        op: Op,
+        rule: Rule,
+        after: Mapping[DocumentId, Document],
+        conflicts: tuple[Conflict, ...],
+        lost_now: set[tuple[Dot, Place]],
+    ) -> bool:
+        """Check an edit that had to be merged, or that found what it was made for gone. False: neither."""
+        place = place_of(op)
+        standing, dots = self.standing.get(place, (DELETED, frozenset()))
+        before, mine = self.edits[dot, place]
+        said = _value_at(after, place)
+        knew = standing is not DELETED and self._knew_seed(dot, place)
+        if not knew and (dot, place) in lost_now and equal(said, standing):
+            return True  # what it was made for is gone, and what it adds is in the ledger
+        if op.slot not in after.get(op.document, EMPTY).registers:
+            assert not (knew and merges_edits(rule, standing)), f"{dot} was not merged into {standing!r}"
+            return False
+        assert _in_order(said, standing), f"{dot} turned {standing!r} round to {said!r}"
+        assert _in_order(said, mine), f"{said!r} has not the order of {dot}'s {mine!r}"
+        was, did, read = (set(map(repr, _units(each))) for each in (standing, mine, before))
+        wanted = (was - (read - did)) | (did - read)
+        twin = any(
+            self.edits.get((other, place)) == (before, mine) for other in dots - self.seen[dot] - {dot}
+        )
+        assert twin or merges_edits(rule, standing) or dots <= self.seen[dot], f"{dot} merged under {rule}"
+        assert len(_units(said)) == len({*map(repr, _units(said))}), f"units twice in {said!r}"
+        assert twin or {*map(repr, _units(said))} == wanted, f"{dot}: {standing!r} and {mine!r} gave {said!r}"
+        self._check_told(dot, place, conflicts, changed=not equal(said, standing))
+        self.standing[place] = said, dots | {dot}
+        self.contributed.add((dot, place))
+        self.joint.add(place)
+        return True
+
+    def _knew_seed(self, dot: Dot, place: Place) -> bool:
+        """Whether an author edited what was edited at the hub, and not what another write had put there."""
+        seeds, seen = self.seeded.get(place, frozenset()), self.seen[dot]
+        others = (
+            other
+            for other in seen - seeds
+            if place in self.said[other] and (other, place) not in self.contributed
+        )
+        if any((seed, place) in self.edits for seed in seeds):
+            return False  # it could not be merged and replaced what it was an edit of
+        return seeds <= seen and all(any(other in self.seen[seed] for seed in seeds) for other in others)
+
+    def _check_told(self, dot: Dot, place: Place, conflicts: tuple[Conflict, ...], *, changed: bool) -> None:
+        """Edits that touch make a row, others none."""
+        mine = _Touching.of(*self.edits[dot, place])
+        others = [
+            _Touching.of(*self.edits[other, place])
+            for other in self.standing[place][1]
+            if (other, place) in self.contributed
+            and (other, place) in self.edits
+            and self.concurrent(dot, other)
+            and other.incarnation != dot.incarnation
+        ]
+        rows = [each for each in conflicts if (each.document, each.slot) == place]
+        if rows:
+            assert any(mine.may_meet(other) for other in others), f"false overlap of {dot}: {rows}"
+        elif changed:
+            assert not any(mine.must_meet(other) for other in others), f"{dot} overlaps and no row says so"
+
+    def _check_unplaced(
+        self, dot: Dot, place: Place, conflict: Conflict, before: Mapping[DocumentId, Document]
+    ) -> None:
+        """An edit of what is no longer there: the row has what it adds, and what stands."""
+        there, added = conflict.candidates
+        is_added = _is_inserted(*self.edits[dot, place], added.value)
+        assert is_added or self._lost_before(dot, place), f"{dot} did not add {added.value!r}"
+        assert equal(there.value, _value_at(before, (place[0], there.slot)))
+
+    def _lost_before(self, dot: Dot, place: Place) -> bool:
+        """Whether an earlier edit the author had seen was lost or refused: what he read cannot be told."""
+        return any(
+            (other, place) in self.lost or (other not in self.written and place in self.said[other])
+            for other in self.seen[dot]
+        )
+
+    def _check_overlap(
+        self,
+        dot: Dot,
+        conflict: Conflict,
+        before: Mapping[DocumentId, Document],
+        after: Mapping[DocumentId, Document],
+    ) -> None:
+        place = conflict.document, conflict.slot
+        merged, there, own = (candidate.value for candidate in conflict.candidates)
+        assert equal(merged, _value_at(after, place))
+        assert equal(there, _value_at(before, place))
+        read = self.written[dot][place]
+        assert equal(own, read) or self._lost_before(dot, place), f"{dot} read {read!r}, not {own!r}"
+
+    def meant(self, dot: Dot, op: Op) -> Value:
+        """What its author read at the operation's place afterwards."""
+        match op.value:
+            case Increment(wrote=wrote):
+                return wrote
+            case Edit():
+                return self.edits[dot, place_of(op)][1]
+            case value:
+                return value
 
     def _check_counts(self, documents: Mapping[DocumentId, Document]) -> None:
         """Where nobody did anything but count, nothing is missing and nothing counted twice."""
@@ -175,7 +327,7 @@ class Oracle:
         after: Mapping[DocumentId, Document],
         lost_now: set[tuple[Dot, Place]],
     ) -> None:
-        wanted = meant(op)
+        wanted = self.written[dot][place]
         value, dots = standing.get(place, (DELETED, frozenset()))
         rivals = {
             other: (there, agreeing - self.seen[dot])
@@ -230,9 +382,58 @@ class Oracle:
         )
 
 
-def meant(op: Op) -> Value:
-    """What its author saw at the operation's place afterwards."""
-    return op.value.wrote if isinstance(op.value, Increment) else op.value
+def place_of(op: Op) -> Place:
+    """The place of the leaf that an operation is about."""
+    return op.document, Slot(op.slot.path) if isinstance(op.value, Edit) else op.slot
+
+
+def _units(value: Value) -> list[Json]:
+    """The characters of a text or the items of a list that were typed, each of them once only."""
+    return [unit for unit in value if is_typed(unit)] if isinstance(value, str | list) else []
+
+
+def _is_inserted(before: Value, after: Value, value: Value) -> bool:
+    """Whether `value` holds just what an edit has added."""
+    return set(map(repr, _units(value))) == set(map(repr, _units(after))) - set(map(repr, _units(before)))
+
+
+def _in_order(some: Value, of: Value) -> bool:
+    """Whether the units that two values share come in the same order."""
+    shared = set(map(repr, _units(some))) & set(map(repr, _units(of)))
+    one, other = ([unit for unit in map(repr, _units(each)) if unit in shared] for each in (some, of))
+    return one == other
+
+
+@dataclass(frozen=True, slots=True)
+class _Touching:
+    """Where an edit of typed units, all distinct, can and must meet another one."""
+
+    gone: set[str]
+    gaps: set[tuple[str, str]]
+    near: set[str]
+    there: set[str]
+
+    @staticmethod
+    def of(before: Value, after: Value) -> "_Touching":
+        old, new = (["<", *map(repr, each), ">"] for each in (before, after) if isinstance(each, str | list))
+        if len(set(old)) < len(old) or len(set(new)) < len(new):
+            return _Touching(set(), set(), {"anything"}, set(old))
+        gone = set(old) - set(new)
+        gaps, near = set(), set(gone)
+        kept = [unit for unit in new if unit in set(old)]
+        for left, right in pairwise(kept):
+            if new.index(right) - new.index(left) > 1:
+                gaps.add((left, right))
+                near |= set(old[old.index(left) : old.index(right) + 1])
+        return _Touching(gone, gaps, near, set(old))
+
+    def must_meet(self, other: "_Touching") -> bool:
+        return bool(self.gone & other.gone or (not self.gone and not other.gone and self.gaps & other.gaps))
+
+    def may_meet(self, other: "_Touching") -> bool:
+        # What the other deletes and this author no longer saw may lie beside what this author inserts.
+        unseen = (other.gone - self.there) | (self.gone - other.there)
+        return bool(self.near & other.near or unseen) or "anything" in self.near | other.near
 
 
 def _value_at(documents: Mapping[DocumentId, Document], place: Place) -> Value:

@@ -27,6 +27,8 @@ _RULES: tuple[dict[str, str], ...] = (
         "u": "union",
         "k": "union:id",
         "c": "counter",
+        "t": "text",
+        "o": "list",
     },
     {
         "l": "union",
@@ -37,9 +39,16 @@ _RULES: tuple[dict[str, str], ...] = (
         "u": "latest",
         "k": "union",
         "c": "latest",
+        "t": "latest",
+        "o": "text",
     },
 )
 MANUAL_KEY = "m"
+# Where people type: a text, a list.
+TYPED = ("t", "o")
+# Each typed unit is typed once only, so that it can be told from all others: characters of one and of two
+# UTF-16 code units in turn, whole numbers in lists.
+FIRST_TYPED = 0x4E00
 
 
 def _judges(version: int, rules: dict[str, str]) -> Policies:
@@ -64,12 +73,19 @@ VALUES: tuple[Value, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class Typing:
+    """In place of a value: some typing in the text or list that is there, drawn from a seed."""
+
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Edit:
     """Set what is at a path of a document, or delete it."""
 
     document: DocumentId
     path: Path
-    value: Value
+    value: "Value | Typing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +142,8 @@ def drawn(rng: random.Random, *, replicas: int, length: int) -> list[Step]:
     def edit() -> Edit:
         path = rng.choice(paths)
         value = rng.choice(values)
+        if path and path[0] in TYPED and rng.random() < 0.8:
+            return Edit(rng.choice(DOCUMENTS), path, Typing(rng.randrange(2**32)))
         if not path and not isinstance(value, dict):
             value = DELETED if rng.random() < 0.5 else {}
         return Edit(rng.choice(DOCUMENTS), path, value)
@@ -153,6 +171,37 @@ def drawn(rng: random.Random, *, replicas: int, length: int) -> list[Step]:
     return steps
 
 
+def typed(standing: Json, typing: Typing, path: Path, first: int) -> tuple[Json, int]:
+    """What somebody makes of `standing` by typing, with units from number `first` on; and the next number."""
+    rng = random.Random(typing.seed)
+    fresh = range(first, first + 9)
+    if not isinstance(standing, str | list):
+        begun = fresh[: rng.randint(1, 6)]
+        text = "".join(map(_character, begun))
+        return (text if path[0] == "t" else [number + 0.5 for number in begun]), first + 9
+    units: list[Json] = list(standing)
+    taken = 0
+    for _ in range(rng.randint(1, 2)):
+        start = rng.randint(0, len(units))
+        stop = min(len(units), start + rng.choice([0, 0, 1, 2, 4]))
+        count = rng.randint(0 if stop > start else 1, 3)
+        new = fresh[taken : taken + count]
+        units[start:stop] = [_character(n) if isinstance(standing, str) else n + 0.5 for n in new]
+        taken += count
+    return ("".join(map(str, units)) if isinstance(standing, str) else units), first + 9
+
+
+def _character(number: int) -> str:
+    return chr(FIRST_TYPED + number) if number % 3 else chr(0x20000 + number)
+
+
+def is_typed(unit: Json) -> bool:
+    """Whether a character or item was made by `typed`."""
+    return (
+        isinstance(unit, float) and unit % 1 == 0.5 if not isinstance(unit, str) else unit >= chr(FIRST_TYPED)
+    )
+
+
 def shortest(steps: list[Step], fails: Callable[[list[Step]], bool]) -> list[Step]:
     """Leave out whatever the failure does not need."""
     size = max(1, len(steps) // 2)
@@ -170,6 +219,7 @@ def shortest(steps: list[Step], fails: Callable[[list[Step]], bool]) -> list[Ste
 
 def edited(content: Object | None, edit: Edit) -> Object | None:
     """`content` after the edit; objects are made on the way down."""
+    assert not isinstance(edit.value, Typing), "typing is resolved before"
     if not edit.path:
         return deepcopy(edit.value) if isinstance(edit.value, dict) else None
     if content is None and edit.value is DELETED:

@@ -21,7 +21,17 @@ from anabranch_sync.document import Document
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge
 from anabranch_sync.ids import START, DocumentId, Dot, document_id
 from anabranch_sync.packing import unpack
-from anabranch_sync.register import DELETED, Operand, Part, Register, RegisterValue, Slot, Stamp, Tombstone
+from anabranch_sync.register import (
+    DELETED,
+    Edit,
+    Operand,
+    Part,
+    Register,
+    RegisterValue,
+    Slot,
+    Stamp,
+    Tombstone,
+)
 from anabranch_sync.value import Json
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,7 +103,7 @@ def _turned(value: RegisterValue) -> RegisterValue:
 
 def _turned_json(value: Json) -> Json:
     turned = _turned(value)
-    assert not isinstance(turned, Tombstone | Part)
+    assert not isinstance(turned, Tombstone | Part | Edit)
     return turned
 
 

@@ -34,7 +34,9 @@ class Story:
         self.rows: list[Conflict] = []
         self.hub_seq = 0
 
-    def write(self, actor: int, at_ms: int, /, *ops: tuple[Path, Operand], saw: int = 0) -> list[Conflict]:
+    def write(
+        self, actor: int, at_ms: int, /, *ops: tuple[Path | Slot, Operand], saw: int = 0
+    ) -> list[Conflict]:
         """`actor` writes, having seen the hub's order up to `saw`. Return the new ledger rows."""
         self.hub_seq += 1
         change = Change(
@@ -51,8 +53,10 @@ class Story:
         return rebuild(self.documents[DOCUMENT].registers)
 
 
-def _slot(path: Path) -> Slot:
+def _slot(path: Path | Slot) -> Slot:
     """A path; a last key of ``[x]`` stands for the element x of the set above it."""
+    if isinstance(path, Slot):
+        return path
     if path and path[-1].startswith("["):
         return Slot(path[:-1], canonical(path[-1][1:-1]))
     return Slot(path)

@@ -25,10 +25,9 @@ _WHY: dict[str, str] = {
     Rule.MAX: "the greatest value wins",
     Rule.MIN: "the smallest value wins",
     Rule.UNION: "in a set, adding wins over removing",
-    Rule.COUNTER: "increments add up; of a number written whole and an increment, the later wins",
     Rule.COUNTER: "increments add up; of what is written whole the later wins",
-    "text": "edits are merged; of what is written whole the later wins",
-    "list": "edits are merged; of what is written whole the later wins",
+    Rule.TEXT: "edits are merged; of what is written whole the later wins",
+    Rule.LIST: "edits are merged; of what is written whole the later wins",
     Rule.MANUAL: "what stood stays, an operator decides",
 }
 _HEADINGS = {
