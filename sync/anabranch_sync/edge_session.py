@@ -29,6 +29,7 @@ from anabranch_sync.messages import (
     Chunk,
     Control,
     Hello,
+    Logged,
     Merged,
     Message,
     SlowDown,
@@ -271,7 +272,9 @@ class EdgeSession:
                 return self._piece(message.offset, message.piece)
             case Chunk() if self._receiving is not None:
                 return self._piece(message.offset, message.piece)
-            case Hello() | Visible() | Stored() | Merged() | Batch() | Chunk():
+            case Logged() if self.phase is Phase.OPEN:
+                return self._logged(message)
+            case Hello() | Visible() | Stored() | Merged() | Batch() | Chunk() | Logged():
                 raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
 
     def _welcomed(self, welcome: Welcome) -> list[EdgeEffect]:
@@ -281,7 +284,7 @@ class EdgeSession:
             return self._close(f"protocol {welcome.protocol} is unknown here: update this edge", denied=True)
         self.clock_offset_ms = welcome.clock_offset_ms
         try:
-            effects = self._witness(welcome)
+            effects = self._witness(welcome, welcome.hub_seq)
         except EvidenceError as error:
             return self._distrust(str(error), welcome.checkpoint)
         self._welcome = welcome
@@ -292,15 +295,21 @@ class EdgeSession:
         self._loading = True
         return [*effects, Load(self._standing.push_mark)]
 
-    def _witness(self, welcome: Welcome) -> list[EdgeEffect]:
+    def _logged(self, logged: Logged) -> list[EdgeEffect]:
+        try:
+            return self._witness(logged, self.cursor.hub_seq)
+        except EvidenceError as error:
+            return self._distrust(str(error), logged.checkpoint)
+
+    def _witness(self, shown: Welcome | Logged, hub_seq: HubSeq) -> list[EdgeEffect]:
         """Hold the hub to the log it has shown. Raises EvidenceError."""
-        if not welcome.checkpoint:
+        if not shown.checkpoint:
             return []
         origin, before = self._standing.log, self._standing.witnessed
-        presented = unpack_presented(origin, welcome.checkpoint, welcome.consistency, welcome.log_key)
+        presented = unpack_presented(origin, shown.checkpoint, shown.consistency, shown.log_key)
         now = witnessed(origin, before, presented)
         self._standing = replace(self._standing, witnessed=now)
-        return [Witness(now, welcome.hub_seq)]
+        return [Witness(now, hub_seq)]
 
     def _distrust(self, reason: str, checkpoint: bytes) -> list[EdgeEffect]:
         """Nothing more of this hub, and it is told why; what it showed is kept."""

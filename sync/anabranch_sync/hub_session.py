@@ -4,9 +4,9 @@
 
     GREETING --Hello--> OPENING --opened--> OPEN --> CLOSED
 
-The shell carries out effects in their order; `Open`, `Decide`, `Draw` and `Recall` report back
-(`opened`, `decided` or `fenced`, `drawn`, `recalled`). Who the edge is comes from its certificate
-and never from a message: the shell binds tenant and edge to every effect by itself.
+The shell carries out effects in their order; `Open`, `Decide`, `Draw`, `Recall` and `Present` report
+back (`opened`, `decided` or `fenced`, `drawn`, `recalled`, `presented`). Who the edge is comes from its
+certificate and never from a message: the shell binds tenant and edge to every effect by itself.
 
 One pull is on its way at a time. What is decided meanwhile is folded into the next one, so a slow
 link gets fewer and larger pulls instead of a growing queue.
@@ -32,6 +32,7 @@ from anabranch_sync.messages import (
     Chunk,
     Control,
     Hello,
+    Logged,
     Merged,
     Message,
     SlowDown,
@@ -48,9 +49,12 @@ from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import BATCH_ID_BYTES, Receiving, Sending, batch_id
 from anabranch_sync.transfer import SILENCE_MS_MAX as SILENCE_MS_MAX
 from anabranch_sync.transfer import StorePart as StorePart
-from anabranch_sync.witness import size_of
+from anabranch_sync.witness import Presented, mark_of, size_of
 
 _LAST_BYTES = 8
+# A stream may last for weeks, and an edge should not be weeks behind as a witness. A checkpoint and its
+# proof are some 300 bytes, and travel only behind a pull that was applied.
+PRESENT_EVERY_MS = 10 * 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,13 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Present:
+    """Find what a replica that shows this mark is to be shown of the log; report `presented`."""
+
+    mark: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Accused:
     """The replica has seen another log than the one it was shown: an operator must hear of it."""
 
@@ -115,7 +126,9 @@ class Close:
     reason: str
 
 
-HubEffect: TypeAlias = Open | Send | StorePart | Decide | Draw | Spool | Recall | Seen | Accused | Close
+HubEffect: TypeAlias = (
+    Open | Send | StorePart | Decide | Draw | Spool | Recall | Seen | Present | Accused | Close
+)
 
 
 class Phase(Enum):
@@ -145,6 +158,8 @@ class HubSession:
         self._receiving: Receiving | None = None
         self._deciding = False
         self._heard_ms = 0
+        self._mark = b""  # of the newest tree that the replica has been shown
+        self._presented_ms = 0
 
     @property
     def wake_ms(self) -> int | None:
@@ -187,6 +202,8 @@ class HubSession:
         self._cursor = hello.cursor if hello.cursor.epoch == opening.epoch else START
         self._hub_seq = opening.hub_seq
         upload, log = opening.upload, opening.log
+        self._mark = mark_of(log.checkpoint.tree) if log else hello.checkpoint
+        self._presented_ms = now_ms
         welcome = Welcome(
             PROTOCOL_MAX,
             opening.epoch,
@@ -236,6 +253,13 @@ class HubSession:
             return []
         return [self._send(Merged(answer.push_mark, answer.chain)), *self.notified(answer.hub_seq)]
 
+    def presented(self, log: Presented | None) -> list[HubEffect]:
+        """The store's answer to `Present`: what is new of the log, or nothing."""
+        if self.phase is not Phase.OPEN or log is None:
+            return []
+        self._mark = mark_of(log.checkpoint.tree)
+        return [self._send(Logged(log.checkpoint.packed, b"".join(log.consistency), log.public_key))]
+
     def fenced(self, reason: str) -> list[HubEffect]:
         """The incarnation's history differs from the hub's: nothing was merged."""
         return self._end(Control("fence", reason))
@@ -273,7 +297,17 @@ class HubSession:
             case Control(order=order, reason=reason):
                 accused: list[HubEffect] = [Accused(reason)] if order == DISTRUST else []
                 return accused + self._close(f"{order}: {reason}")
-            case Hello() | Welcome() | Batch() | Chunk() | Stored() | Merged() | Visible() | SlowDown():
+            case (
+                Hello()
+                | Welcome()
+                | Batch()
+                | Chunk()
+                | Stored()
+                | Merged()
+                | Visible()
+                | SlowDown()
+                | Logged()
+            ):
                 raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
 
     def _greeted(self, hello: Hello) -> list[HubEffect]:
@@ -319,9 +353,16 @@ class HubSession:
         self._awaiting_visible = False
         self._sending = None
         self._cursor = cursor
-        return [Seen(cursor), *self.notified(self._hub_seq)]
+        return [Seen(cursor), *self._present(), *self.notified(self._hub_seq)]
 
     # What this side does.
+
+    def _present(self) -> list[HubEffect]:
+        """Look whether there is more of the log to show, now and then."""
+        if self._heard_ms - self._presented_ms < PRESENT_EVERY_MS:
+            return []
+        self._presented_ms = self._heard_ms
+        return [Present(self._mark)]
 
     def _draw(self) -> list[HubEffect]:
         """Start a pull, unless one is on its way: then the next begins when it has been seen."""

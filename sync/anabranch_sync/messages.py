@@ -11,7 +11,7 @@
                <-  Batch Chunk*   (a pull)
      Stored*                                    ->
      Visible   applied up to this cursor        ->
-               <-  SlowDown | Control | Batch ...
+               <-  SlowDown | Control | Logged | Batch ...
 
 A body is a msgpack list of fields; trailing fields that have their default are left out, so fields
 are only ever added at the end. What a newer peer adds is kept in `unknown` and skipped, as are
@@ -183,7 +183,17 @@ class Control:
     unknown: tuple[Any, ...] = ()
 
 
-Message: TypeAlias = Hello | Welcome | Batch | Chunk | Stored | Merged | Visible | SlowDown | Control
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """The log has come to another checkpoint since this stream began. The fields are those of Welcome."""
+
+    checkpoint: bytes
+    consistency: bytes = b""
+    log_key: bytes = b""
+    unknown: tuple[Any, ...] = ()
+
+
+Message: TypeAlias = Hello | Welcome | Batch | Chunk | Stored | Merged | Visible | SlowDown | Control | Logged
 
 _KINDS: dict[type[Message], int] = {
     Hello: 1,
@@ -195,6 +205,7 @@ _KINDS: dict[type[Message], int] = {
     Visible: 7,
     SlowDown: 12,
     Control: 13,
+    Logged: 14,
 }
 _TYPES = {kind: message for message, kind in _KINDS.items()}
 

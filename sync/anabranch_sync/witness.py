@@ -6,6 +6,7 @@
      Hello    mark of the last checkpoint seen     ->
               <-  Welcome   the newest signed checkpoint, the proof that it continues
                             the edge's, and to a newcomer the key
+              <-  Logged    the same again, now and then in a stream that lasts
 
 A hub, or whoever has its database, that rewrites the log must from then on show every edge the log
 that this edge has seen, or be refused by it. The first checkpoint pins the key and the log (trust on

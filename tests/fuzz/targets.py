@@ -23,6 +23,7 @@ from anabranch_sync.messages import (
     Chunk,
     Control,
     Hello,
+    Logged,
     Merged,
     Message,
     SlowDown,
@@ -235,4 +236,5 @@ def _messages() -> list[Message]:
         Visible(cursor),
         SlowDown(30_000, 2),
         Control("fence", "another history"),
+        Logged(b"checkpoint", b"hashes" * 9, b"key"),
     ]  # fmt: skip

@@ -258,6 +258,8 @@ class HubShell:
                 return session.recalled(spooled)
             case hub_session.Seen():
                 hub.seen(session.incarnation)
+            case hub_session.Present(mark):
+                return session.presented(hub.tree.presented(mark))
             case hub_session.Accused(reason):
                 raise Violation(f"an honest hub is accused: {reason}")
             case hub_session.Close(reason):

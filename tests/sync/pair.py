@@ -36,6 +36,7 @@ class Pair:
         self.hub = hub
         self.edge = EdgeSession(replica.standing(), SCOPE.fingerprint, renew=renew)
         self.far = HubSession()
+        self.now_ms = NOW_MS
         self.far.start(NOW_MS)
         self.closed: edge_session.Close | None = None
         self.hub_closed = ""
@@ -51,9 +52,9 @@ class Pair:
         while self._on_the_way:
             direction, frame = self._on_the_way.pop(0)
             if direction == "up":
-                self._at_hub(self.far.received(frame, NOW_MS))
+                self._at_hub(self.far.received(frame, self.now_ms))
             else:
-                self._at_edge(self.edge.received(frame, NOW_MS))
+                self._at_edge(self.edge.received(frame, self.now_ms))
         return self
 
     def offered(self) -> "Pair":
@@ -124,6 +125,8 @@ class Pair:
                 return self.far.recalled(self.hub.spooled(self.far.incarnation, batch))
             case hub_session.Seen():
                 self.hub.seen(self.far.incarnation)
+            case hub_session.Present(mark):
+                return self.far.presented(self.hub.tree.presented(mark))
             case hub_session.Accused(reason):
                 self.accusations.append(reason)
             case hub_session.Close(reason):

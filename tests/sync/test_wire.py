@@ -20,6 +20,7 @@ from anabranch_sync.messages import (
     Chunk,
     Control,
     Hello,
+    Logged,
     Merged,
     Message,
     SlowDown,
@@ -54,6 +55,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         partial=blobs,
         partial_bytes=naturals,
         link_class=names,
+        checkpoint=blobs,
         capabilities=st.lists(names, max_size=2).map(tuple),
         unknown=st.just(()),
     ),
@@ -67,6 +69,8 @@ messages: st.SearchStrategy[Message] = st.one_of(
         blobs,
         st.integers(-(2**63), 2**63 - 1),
         upload=blobs,
+        checkpoint=blobs,
+        log_key=blobs,
         scope=st.lists(names, max_size=2).map(tuple),
         unknown=st.just(()),
     ),
@@ -77,6 +81,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Visible, cursors, st.just(())),
     st.builds(SlowDown, naturals, naturals, st.just(())),
     st.builds(Control, names, names, st.just(())),
+    st.builds(Logged, blobs, blobs, blobs, st.just(())),
 )
 frames = st.builds(Frame, st.integers(0, 255), naturals, st.binary(max_size=600))
 

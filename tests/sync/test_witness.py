@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from anabranch_sync.errors import CorruptFrame, EvidenceError, LogRefused, UntrustedSignature
+from anabranch_sync.hub_session import PRESENT_EVERY_MS
 from anabranch_sync.ids import document_id
 from anabranch_sync.merkle import TreeHead
 from anabranch_sync.witness import (
@@ -221,6 +222,63 @@ def test_a_hub_without_its_key_is_tolerated() -> None:
 
     assert pair.edge.settled
     assert seen(replica).tree == hub.tree.head_at(2)
+
+
+def test_a_stream_that_lasts_shows_how_the_log_goes_on_now_and_then() -> None:
+    hub, replica = fleet_of_one()
+    pair = Pair(replica, hub).run()
+    hub.write(ROUTER, {"a": 3})
+
+    # when a pull is applied soon after the stream began
+    pair.notified()
+    # then it says nothing of the log
+    assert seen(replica).tree == hub.tree.head_at(2)
+
+    # when one is applied later on, and another right after it
+    pair.now_ms += PRESENT_EVERY_MS
+    hub.write(ROUTER, {"a": 4})
+    pair.notified()
+    hub.write(ROUTER, {"a": 5})
+    pair.notified()
+    # then one of them does
+    assert seen(replica).tree == hub.tree.head_at(4)
+
+    # when nothing was signed meanwhile
+    hub.tree.away = True
+    pair.now_ms += PRESENT_EVERY_MS
+    hub.write(ROUTER, {"a": 6})
+    # then the stream goes on
+    assert pair.notified().edge.settled
+
+
+def test_a_stream_that_began_without_a_checkpoint_pins_the_first_it_is_shown() -> None:
+    hub = new_hub()
+    hub.write(ROUTER, {"a": 1})
+    hub.tree.away = True
+    replica = new_replica(hub)
+    pair = Pair(replica, hub).run()
+    assert replica.standing().witnessed is None
+
+    hub.tree.away = False
+    hub.write(ROUTER, {"a": 2})
+    pair.now_ms += PRESENT_EVERY_MS
+    pair.notified()
+
+    assert seen(replica).tree == hub.tree.head_at(2)
+
+
+def test_a_log_that_is_bent_while_a_stream_lasts_ends_the_stream() -> None:
+    hub, replica = fleet_of_one()
+    pair = Pair(replica, hub).run()
+    hub.tree = rewritten(hub)
+    hub.write(ROUTER, {"a": 3})
+    pair.now_ms += PRESENT_EVERY_MS
+
+    pair.notified()
+
+    assert pair.closed is not None
+    assert pair.accusations == [pair.closed.reason]
+    assert [reason for reason, _ in replica.disk.distrusted] == pair.accusations
 
 
 def truncated(hub: MemoryHub) -> MemoryLog:

@@ -27,6 +27,7 @@ from anabranch_sync.hub_session import (
     HubSession,
     Open,
     Phase,
+    Present,
     Recall,
     Seen,
     Send,
@@ -256,6 +257,8 @@ class Exchange:
                 return session.recalled(await store.spooled(tenant, incarnation, batch))
             case Seen(cursor):
                 await _to_its_end(store.seen(tenant, incarnation, cursor))
+            case Present(mark):
+                return session.presented(await store.presented(tenant, mark))
             case Accused(reason):
                 told = {"tenant": tenant, "edge": edge, "reason": reason}
                 log.error("an edge has seen another log", extra=told)

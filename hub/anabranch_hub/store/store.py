@@ -18,6 +18,7 @@ from anabranch_sync.pull import Pull
 from anabranch_sync.reference import AtVersion, Moment, Reference
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial
+from anabranch_sync.witness import Presented
 
 from anabranch_hub.store import (
     auditing,
@@ -271,6 +272,11 @@ class Store:
         """Where the log ends, and its newest checkpoint, of which nothing is verified."""
         async with self._pool.session(tenant) as session:
             return await log_reading.read_log(session)
+
+    async def presented(self, tenant: str, mark: bytes) -> Presented | None:
+        """What an edge that shows this mark is to be shown of the log; None where it has seen it all."""
+        async with self._pool.transaction(tenant, snapshot=True) as session:
+            return await log_reading.presented(session, tenant, mark)
 
     async def proven_head(self, tenant: str, earlier: Iterable[TreeHead]) -> TreeHead:
         """The head of the log, which goes on from each of the `earlier` ones. Raises LogTampered."""

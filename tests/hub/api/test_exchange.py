@@ -2,17 +2,20 @@
 
 import asyncio
 import shutil
+from pathlib import Path
 
 import pytest
 from anabranch.agent import run_agent
 from anabranch.errors import HubDenied
 from anabranch.identity import identity_folder
-from anabranch.replica import Link
-from anabranch_hub.store import Edit
+from anabranch.replica import Link, Replica
+from anabranch_hub.store import Edit, StoredCheckpoint
 from anabranch_sync.ids import document_id
+from anabranch_sync.merkle import TreeHead
 from psycopg import AsyncConnection
 
 from tests.hub.api.fleet import ROUTER, Fleet, comes, facts_of, read, write
+from tests.sync.log_key import LogKey
 
 pytestmark = pytest.mark.anyio
 
@@ -73,6 +76,31 @@ async def test_connected_edges_hear_of_changes_at_once(fleet: Fleet) -> None:
     await fleet.hub.store.write(fleet.tenant, hub_write, author="ops", message="")
     # then
     await comes(lambda: read(one) == read(two) == {"model": "from the hub"})
+
+
+async def test_an_edge_that_stays_connected_is_shown_how_the_log_goes_on(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an edge that is connected since before anything was signed
+    monkeypatch.setattr("anabranch_sync.hub_session.PRESENT_EVERY_MS", 0)
+    store, key = fleet.hub.store, LogKey(fleet.tenant)
+    one = await fleet.enrol("one")
+    fleet.start(one)
+    await comes(lambda: bool(fleet.hub.server.streams.names()))
+    for number in range(3):
+        # when the log is signed, and then something is decided
+        head = (await store.log(fleet.tenant)).frontier.head
+        signed = StoredCheckpoint(head, str(key.verifier), key.signed(head).note)
+        await store.save_checkpoint(fleet.tenant, signed)
+        await store.write(fleet.tenant, [Edit(ROUTER, {"n": number})], author="ops", message="")
+        # then
+        await comes(lambda head=head: _tree_seen(one) == head)  # type: ignore[misc]
+
+
+def _tree_seen(replica: Path) -> TreeHead | None:
+    with Replica.open(replica) as opened:
+        seen = opened.log_state().seen
+    return None if seen is None else seen.witnessed.tree
 
 
 async def test_an_edge_outside_the_scope_of_a_document_never_sees_it(fleet: Fleet) -> None:

@@ -198,6 +198,7 @@ async def test_an_edge_is_shown_what_goes_on_from_what_it_saw(
         opening = await store.open_replica(tenant, "shop", edge.incarnation, mark)
 
         assert opening.log is not None
+        assert await store.presented(tenant, mark) == opening.log
         seen = witnessed(origin, seen, opening.log)
         assert seen.tree == (await store.log(tenant)).frontier.head
     again = await store.open_replica(tenant, "shop", edge.incarnation, mark_of(seen.tree) if seen else b"")
