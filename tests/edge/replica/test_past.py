@@ -8,7 +8,7 @@ import pytest
 from anabranch.errors import ReplicaCorrupt, StateUnknown
 from anabranch.replica import Past, Replica
 from anabranch.replica import past as past_module
-from anabranch_sync.document import Object
+from anabranch_sync.document import EMPTY, Object
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.reference import AtPosition, AtTime, AtVersion, Reference
 from anabranch_sync.value import canonical
@@ -84,18 +84,30 @@ def test_versions_that_came_in_one_pull_were_never_here_and_the_near_ones_are_na
 
 @pytest.mark.parametrize(
     ("hub_seq", "content"),
-    [(0, None), (1, {"a": 1}), (2, {"a": 1}), (3, "unknown"), (4, {"a": 3}), (5, {"a": 5}), (6, "unknown")],
+    [
+        *(
+            (0, None),
+            (1, {"a": 1}),
+            (2, {"a": 1}),
+            (3, "unknown"),
+            (4, {"a": 3}),
+            (5, {"a": 3}),
+            (6, {"a": 6}),
+        ),
+        (7, "unknown"),
+    ],
 )
 def test_a_position_is_known_where_nothing_can_lie_between(
     replica: Replica, edge: Exchange, hub_seq: int, content: Object | str | None
 ) -> None:
-    """1: a=1. 2: another document. 3 and 4, in one pull: a=2, a=3. 5: a=5."""
+    """1: a=1. 2: another document. 3 and 4, in one pull: a=2, a=3. 5 and 6, in one: another, a=6."""
     pulled(edge, replica, {"a": 1})
     edge.hub.write(LIMITS, {"x": 1})
     replica.apply(edge.pull(), NOW_MS)
     edge.hub.write(ROUTER, {"a": 2})
     pulled(edge, replica, {"a": 3})
-    pulled(edge, replica, {"a": 5})
+    edge.hub.write(LIMITS, {"x": 2})
+    pulled(edge, replica, {"a": 6})
 
     if content == "unknown":
         with pytest.raises(StateUnknown, match=f"position {hub_seq}"):
@@ -231,4 +243,62 @@ def test_contents_of_every_kind_are_read_back_exactly(
             stood = replica.read_at(ROUTER, AtVersion(version))
             assert stood is not None
             assert canonical(stood.content) == canonical(content)
+        assert replica.verify() == []
+
+
+class World:
+    """A hub whose every state is remembered, and one edge of it."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.replica = replica
+        self.edge = Exchange(SqliteStore(replica), MemoryHub(SCOPE, lambda: NOW_MS))
+        self.at_position: dict[int, Object | None] = {0: None}
+        self.at_version: dict[int, Object | None] = {}
+
+    def act(self, action: str, number: int) -> None:
+        """One thing that may happen, and what the hub holds after it."""
+        match action:
+            case "hub":
+                self.edge.hub.write(ROUTER, {"a": number})
+            case "delete":
+                self.edge.hub.write(ROUTER, None)
+            case "elsewhere":
+                self.edge.hub.write(LIMITS, {"x": number})
+            case "own":
+                write(self.replica, ROUTER, {"a": number, "own": number})
+            case "push":
+                self.edge.push()
+                self.edge.acknowledge()
+            case "pull":
+                self.replica.apply(self.edge.pull(), NOW_MS)
+            case "reset":
+                self.replica.reset()
+        content = self.edge.hub.read(ROUTER)
+        self.at_position[self.edge.hub.hub_seq] = content
+        self.at_version[self.edge.hub.documents.get(ROUTER, EMPTY).version] = content
+
+
+ACTIONS = ["hub", "delete", "elsewhere", "own", "push", "pull", "pull", "reset"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(actions=st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 3)), min_size=3, max_size=14))
+def test_what_an_edge_says_of_the_past_is_what_the_hub_held(
+    actions: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with create(tmp_path_factory.mktemp("past") / "replica.db") as replica:
+        world = World(replica)
+        for action, number in actions:
+            world.act(action, number)
+            for each in replica.known(ROUTER):
+                if each.hub_seq is not None and each.version in world.at_version:
+                    stood = replica.read_at(ROUTER, AtVersion(each.version))
+                    assert stood is not None
+                    assert stood.content == world.at_version[each.version]
+            for position, content in world.at_position.items():
+                try:
+                    stood = replica.read_at(ROUTER, AtPosition(position))
+                except StateUnknown:
+                    continue
+                assert (None if stood is None else stood.content) == content
         assert replica.verify() == []
