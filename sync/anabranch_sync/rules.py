@@ -34,7 +34,7 @@ from anabranch_sync.document import Object
 from anabranch_sync.errors import InvalidPath, InvalidValue
 from anabranch_sync.path import Path, parse_pointer, render_pointer
 from anabranch_sync.value import Json, canonical, kind, render_json
-from anabranch_sync.violation import Violation
+from anabranch_sync.violation import Violation, brief
 
 # What one document type needs is a dozen; the limits bound the time that judging one content takes.
 RULES_MAX = 100
@@ -154,9 +154,8 @@ class FieldRule:
         if _holds(self.require, content) is not False:
             return None
         broken = _broken(self.require, content)
-        return Violation(
-            _place(broken), self.name, self._reason(broken, content), self._passes(broken, content)
-        )
+        reason, passes = self._reason(broken, content), self._passes(broken, content)
+        return Violation(_place(broken), self.name, brief(reason), brief(passes))
 
     def _reason(self, broken: Condition, content: Object) -> str:
         found = []

@@ -29,14 +29,16 @@ from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
 from anabranch_sync.phrases import described, resolved
 from anabranch_sync.rules import FieldRule, parse_rules
 from anabranch_sync.value import Json, canonical
-from anabranch_sync.violation import Violation
+from anabranch_sync.violation import Violation, brief
 
 # Compiling 64 KiB takes some 5 ms, once for each process; the largest schema in use at SchemaStore for
 # one kind of configuration file is about as large as that.
 SCHEMA_BYTES_MAX = 64 * 1024
 # Subschemas with every reference spelled out. Each looks at a value of the document at most once, so this
-# times the values in a document bounds the time of a verdict: 5,000 for 20,000 values took 0.1 s.
-SUBSCHEMAS_MAX = 5_000
+# times the values in a document bounds the time of a verdict: 2,000 over 20,000 numbers take 0.3 s.
+SUBSCHEMAS_MAX = 2_000
+# Patterns, counted alike. Each reads a text once: 100 over 256 KiB of text take half a second.
+PATTERNS_MAX = 100
 # Of subschemas within each other, references followed: far from where the library, or we, run out of stack.
 NESTED_MAX = 128
 # Of one pattern, compiled. `^[a-z0-9-]{1,63}$` takes some 10 KB.
@@ -45,7 +47,6 @@ PATTERN_BYTES_MAX = 256 * 1024
 # only the first violation is asked for.
 LISTED_WORK_MAX = 100_000
 VIOLATIONS_MAX = 100
-REASON_CHARS_MAX = 200
 # Compiled schemas that a process keeps, whichever tenant or version they are of.
 _COMPILED_MAX = 256
 
@@ -102,12 +103,10 @@ class Constraints:
         where = tuple(str(key) for key in error.instance_path)
         keyword = tuple(str(key) for key in error.schema_path)
         rule = f"#{render_pointer(keyword)}"
-        reason = error.message
-        if len(reason) > REASON_CHARS_MAX:
-            reason = f"{reason[: REASON_CHARS_MAX - 1]}…"
+        reason = brief(error.message)
         match error.kind:
             case jsonschema_rs.ValidationErrorKind.Required(name):
-                wanted = described(self._schema, self._property(keyword, name))
+                wanted = brief(described(self._schema, self._property(keyword, name)))
                 return [Violation(render_pointer((*where, name)), rule, f"{name!a} is missing", wanted)]
             case jsonschema_rs.ValidationErrorKind.AdditionalProperties(
                 names
@@ -124,7 +123,7 @@ class Constraints:
             case jsonschema_rs.ValidationErrorKind.FalseSchema():
                 return [Violation(render_pointer(where), rule, "nothing may stand here", _NOTHING)]
             case _:
-                passes = described(self._schema, self._at(keyword[:-1]))
+                passes = brief(described(self._schema, self._at(keyword[:-1])))
                 return [Violation(render_pointer(where), rule, reason, passes)]
 
     def _property(self, keyword: Path, name: str) -> Json:
@@ -162,20 +161,26 @@ def _compiled(body: bytes) -> Constraints:
         return Constraints(schema, rules, subschemas)
     except jsonschema_rs.ValidationError as error:
         place = render_pointer(("schema", *(str(key) for key in error.instance_path)))
-        reason = error.message.split("\n")[0][:REASON_CHARS_MAX]
+        reason = brief(error.message.split("\n")[0])
         if reason.endswith('is not a "regex"'):
             reason += f" of linear time (no look-around, no back-references) within {PATTERN_BYTES_MAX} bytes"
         raise InvalidValue(place, reason) from error
     except ValueError as error:
-        raise InvalidValue("/schema", str(error)[:REASON_CHARS_MAX]) from error
+        raise InvalidValue("/schema", brief(str(error))) from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Extent:
-    """How many subschemas there are, and how many within each other."""
+    """How many subschemas there are, how many within each other, and how many patterns."""
 
     size: int
     depth: int
+    patterns: int
+
+    def with_inner(self, inner: "_Extent") -> "_Extent":
+        """This one with another subschema in it."""
+        depth = max(self.depth, inner.depth + 1)
+        return _Extent(self.size + inner.size, depth, self.patterns + inner.patterns)
 
 
 class _Expansion:
@@ -194,21 +199,33 @@ class _Expansion:
         if place in self._open:
             reason = "it refers to itself: spell out as many levels as there are"
             raise InvalidValue(_schema_place(place), reason)
-        if len(self._open) >= NESTED_MAX:
-            raise InvalidValue(_schema_place(place), f"over {NESTED_MAX} subschemas within each other")
         self._open.add(place)
-        size, depth = 1, 0
+        found = _Extent(1, 1, self._patterns(place))
+        # The stack of this walk, before what it finds below is known.
+        self._check(place, _Extent(1, len(self._open), 0))
         for inner in self._inner(place):
-            extent = self.extent(inner)
-            size, depth = size + extent.size, max(depth, extent.depth)
-            if size > SUBSCHEMAS_MAX:
-                reason = f"over {SUBSCHEMAS_MAX} subschemas with its references spelled out: simplify it"
-                raise InvalidValue(_schema_place(place), reason)
-        if depth >= NESTED_MAX:
-            raise InvalidValue(_schema_place(place), f"over {NESTED_MAX} subschemas within each other")
+            found = found.with_inner(self.extent(inner))
+            self._check(place, found)
         self._open.remove(place)
-        self._known[place] = _Extent(size, depth + 1)
-        return self._known[place]
+        self._known[place] = found
+        return found
+
+    def _check(self, place: Path, extent: _Extent) -> None:
+        for count, limit, what in (
+            (extent.size, SUBSCHEMAS_MAX, "subschemas"),
+            (extent.patterns, PATTERNS_MAX, "patterns"),
+            (extent.depth, NESTED_MAX, "subschemas within each other"),
+        ):
+            if count > limit:
+                reason = f"over {limit} {what} with its references spelled out: simplify it"
+                raise InvalidValue(_schema_place(place), reason)
+
+    def _patterns(self, place: Path) -> int:
+        schema = resolved(self._schema, place)
+        if not isinstance(schema, dict):
+            return 0
+        keyed = schema.get("patternProperties")
+        return ("pattern" in schema) + (len(keyed) if isinstance(keyed, dict) else 0)
 
     def _inner(self, place: Path) -> list[Path]:
         schema = resolved(self._schema, place)

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 
 # A message names the first few; all of them are in its facts.
 NAMED_MAX = 3
+# Of a reason and of what would pass: as much as helps a reader of one line.
+TEXT_CHARS_MAX = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ class Violation:
     def facts(self) -> dict[str, str]:
         """The violation for programs."""
         return asdict(self)
+
+
+def brief(text: str) -> str:
+    """A text of a violation, cut where it is long."""
+    return text if len(text) <= TEXT_CHARS_MAX else f"{text[: TEXT_CHARS_MAX - 1]}…"
 
 
 def summary(violations: Sequence[Violation]) -> str:

@@ -2,22 +2,25 @@
 
 from pathlib import Path
 from socket import AF_INET, SOCK_STREAM, socket
+from typing import Any
 
 import pytest
-from anabranch_sync.errors import InvalidValue
+from anabranch_sync.errors import InvalidInput, InvalidValue
 from anabranch_sync.ids import document_id
 from anabranch_sync.policy import check_schema_document, policies_from
 from anabranch_sync.validity import (
     LISTED_WORK_MAX,
     NESTED_MAX,
+    PATTERNS_MAX,
     SCHEMA_BYTES_MAX,
     SUBSCHEMAS_MAX,
     VIOLATIONS_MAX,
     constraints,
 )
 from anabranch_sync.value import INT_MAX, Json
-from anabranch_sync.violation import Violation
+from anabranch_sync.violation import TEXT_CHARS_MAX, Violation
 from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.sync.strategies import contents, scalars
 
@@ -204,6 +207,15 @@ def test_a_long_chain_of_references_is_refused(forward: bool) -> None:
     assert str(NESTED_MAX) in error.reason
 
 
+@pytest.mark.parametrize("keyword", ["pattern", "patternProperties"])
+def test_more_patterns_than_may_run_are_refused(keyword: str) -> None:
+    # given
+    one: Json = {"pattern": "a"} if keyword == "pattern" else {"patternProperties": {"a": {}}}
+    many: Json = [one] * (PATTERNS_MAX + 1)
+    # when, then
+    assert f"over {PATTERNS_MAX} patterns" in refused({"allOf": many}).reason
+
+
 def test_a_schema_over_its_limit_is_refused() -> None:
     assert str(SCHEMA_BYTES_MAX) in refused({"description": "x" * SCHEMA_BYTES_MAX}).reason
 
@@ -226,7 +238,7 @@ def test_a_list_of_20_000_is_checked_for_repetitions() -> None:
     # when
     (violation,) = found({"properties": {"a": {"uniqueItems": True}}}, {"a": items})
     # then
-    assert len(violation.reason) < 300
+    assert len(violation.reason) == TEXT_CHARS_MAX
 
 
 def test_a_content_that_is_wrong_everywhere_is_told_of_once() -> None:
@@ -283,3 +295,50 @@ def test_a_deletion_always_passes() -> None:
     policies = policies_from([(SCHEMA, 1, {"namespaces": ["*"], "schema": {"required": ["a"]}})])
     # when, then
     assert policies.violations(ROUTER, None) == ()
+
+
+_KEYWORDS: dict[str, st.SearchStrategy[Any]] = {
+    "type": st.sampled_from(["object", "array", "string", "integer", "number", "null", "boolean"]),
+    "const": scalars,
+    "enum": st.lists(scalars, min_size=1, max_size=3),
+    "minimum": st.integers(-3, 3),
+    "exclusiveMaximum": st.integers(-3, 3),
+    "maxLength": st.integers(0, 3),
+    "minItems": st.integers(0, 3),
+    "maxProperties": st.integers(0, 3),
+    "pattern": st.sampled_from(["^a", "b+", "(", "(?=a)"]),
+    "uniqueItems": st.booleans(),
+    "required": st.lists(st.sampled_from(["a", "b"]), unique=True, max_size=2),
+    "$ref": st.sampled_from(["#", "#/$defs/a", "#/properties/a", "#/$defs/a/allOf/0", "other.json"]),
+    "x-anabranch-merge": st.sampled_from(["max", "union:id", "none such"]),
+}
+
+
+def _combined(inner: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
+    named = st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=2)
+    several = st.lists(inner, min_size=1, max_size=2)
+    places: dict[str, st.SearchStrategy[Any]] = {
+        **dict.fromkeys(("properties", "patternProperties", "$defs", "dependentSchemas"), named),
+        **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems"), several),
+        **dict.fromkeys(
+            ("items", "contains", "additionalProperties", "propertyNames", "not", "if", "then"), inner
+        ),
+    }
+    return st.fixed_dictionaries({}, optional={**_KEYWORDS, **places})
+
+
+_schemas = _combined(st.recursive(st.booleans() | st.builds(dict), _combined, max_leaves=6))
+
+
+@given(_schemas, contents)
+def test_a_schema_is_refused_or_judges_whatever_comes(schema: Json, content: dict[str, Json]) -> None:
+    # given
+    document: Json = {"namespaces": ["acme/*"], "schema": schema}
+    # when
+    try:
+        check_schema_document(SCHEMA, document)
+    except InvalidInput:
+        return
+    violations = policies_from([(SCHEMA, 1, document)]).violations(ROUTER, content)
+    # then
+    assert all(each.reason and each.passes and each.rule.startswith("#") for each in violations)
