@@ -34,7 +34,7 @@ def test_a_hub_tells_where_it_serves_and_stops_without_leaving_anything_behind(d
     with running_hub(data_dir) as hub:
         secret_files = [data_dir / "run" / name for name in ("hub.json", "postgres-dsn")]
         assert [path.stat().st_mode & 0o777 for path in secret_files] == [0o600, 0o600]
-        assert readiness(hub) == (200, {"postgres": "ready", "vault": "ready", "grpc": "ready"})
+        assert readiness(hub) == (200, dict.fromkeys(("postgres", "vault", "log", "grpc"), "ready"))
 
         # when
         code = hub.stop(signal.SIGTERM)
@@ -113,7 +113,9 @@ def test_servers_that_die_are_started_again_and_nothing_is_lost(data_dir: Path) 
 
         # then
         wait_until(
-            lambda: restarts(hub) == {"postgres": 1, "vault": 1, "grpc": 0} and readiness(hub)[0] == 200
+            lambda: (
+                restarts(hub) == {"postgres": 1, "vault": 1, "log": 0, "grpc": 0} and readiness(hub)[0] == 200
+            )
         )
         assert hub.json("get", "acme", "acme/prod/router", "/model")["value"] == "gpt-4o"
         assert hub.invite("acme", "store-1", "acme/prod").startswith("abr1.")
