@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -140,6 +141,41 @@ def test_a_hub_that_is_put_back_to_last_week_with_its_key_is_refused_until_its_l
         # then the exchange goes on
         assert edge.apart("sync").code == 0
         assert edge("audit", "show", "--json").json["refusals"] == []
+
+
+def test_what_a_real_hub_exports_and_proves_verifies_where_there_is_no_hub(
+    anabranch: Anabranch, tmp_path: Path
+) -> None:
+    from tests.running_hub import running_hub
+
+    # given what a hub exports and proves, and the key its operator gives out
+    with running_hub(anabranch.folder / "hub") as hub:
+        hub.ok("tenant", "create", "acme")
+        edge = enrolled(anabranch, hub)
+        seen = written(edge, hub, 1)
+        key, export, proof = (tmp_path / name for name in ("acme.vkey", "acme.jsonl", "one.tlog-proof"))
+        key.write_text(hub.ok("audit", "checkpoint", "acme", "--key"))
+        export.write_text(hub.ok("audit", "export", "acme"))
+        proof.write_text(hub.ok("audit", "prove", "acme", "--position", "1"))
+
+    # when an auditor verifies it under that key, and the edge under the one it pinned
+    laptop = Anabranch(tmp_path / "none.db", tmp_path, anabranch.monkeypatch, anabranch.capture)
+    whole = laptop("audit", "verify", str(export), "--key", f"@{key}", "--json").json
+    one = laptop("audit", "verify", str(proof), "--key", f"@{key}", "--json").json
+    here = edge("audit", "verify", str(export), "--json").json
+
+    # then
+    assert whole["leaves"] == seen["leaves"]
+    assert (one["leaf"]["kind"], one["leaf"]["data"]["position"]) == ("change.decided", 1)
+    assert (here["trust"], here["witnessed"]) == ("pinned", True)
+
+    # when one byte is changed somewhere
+    lines = export.read_text().splitlines()
+    lines[1] = lines[1].replace("tenant.created", "tenant.creased")
+    error = laptop("audit", "verify", "-", "--key", f"@{key}", "--json", stdin="\n".join(lines)).error
+
+    # then
+    assert (error["exit_code"], error["facts"]["index"]) == (8, 0)
 
 
 def _served(anabranch: Anabranch) -> list[str]:
