@@ -34,6 +34,11 @@ def test_the_demo_converges_and_loses_nothing() -> None:
     assert report["bytes_down"] > 0
     assert report["edits"] > 0
     assert report["seconds"] > 0
+    assert report["restored"]["stands_on"] == 3
+    assert report["restored"]["value"] != report["restored"]["instead_of"]
+    assert report["audit"]["verified"] == report["audit"]["leaves"] > report["conflicts"]
+    assert report["audit"]["tampering_detected"] is True
+    assert report["audit"]["tamperings"] >= 9
 
 
 @pytest.mark.timeout(600)

@@ -33,13 +33,14 @@ DOCUMENTS = 1_500
 async def demo(invocation: Invocation, edges: int, documents: int, seed: int | None) -> None:
     """Run a real hub and real edges: offline edits, cut links, a kill; then prove that all agree.
 
-    Exits non-zero when anything diverged or an acknowledged write is missing.
+    At the end a losing value is restored through the ledger, and the log is verified from a file.
+    Exits non-zero when anything diverged, an acknowledged write is missing, or tampering goes unseen.
     """
     run = import_module("anabranch_hub.demo.run").run
-    converged = await run(
+    proved = await run(
         edges=edges, documents=documents, seed=seed, data_dir=invocation.data_dir, as_json=invocation.json
     )
-    if not converged:
+    if not proved:
         raise click.exceptions.Exit(1)
 
 

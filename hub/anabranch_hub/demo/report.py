@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from anabranch_sync.value import Json
+
 # A log has no width of its own; the table needs this to stay one line a row.
 LOG_COLUMNS = 120
 
@@ -18,6 +20,32 @@ class EdgeReport:
     cuts: int
     conflicts: int
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A losing value that the operator brought back through the ledger, and on how many edges it stands."""
+
+    ledger: int
+    document: str
+    path: str
+    instead_of: Json
+    value: Json
+    stands_on: int
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The log, exported and verified where there is no hub, and a drill on a copy of it.
+
+    `verified` counts the leaves that the export proved; `tampering_detected` is true when every one of
+    the drill's `tamperings` was found.
+    """
+
+    leaves: int
+    verified: int
+    tampering_detected: bool
+    tamperings: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +66,19 @@ class Report:
     conflicts_by_policy: dict[str, int]
     examples: list[dict[str, Any]]
     fleet: list[EdgeReport]
+    restored: Restored
+    audit: Audit
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether everything that the run was to show was shown."""
+        audit = self.audit
+        return (
+            self.converged
+            and self.restored.stands_on == self.edges
+            and audit.verified == audit.leaves
+            and audit.tampering_detected
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``anabranch-hub demo --json`` prints."""
@@ -83,6 +124,17 @@ def print_report(report: Report) -> None:
     console.print(fleet)
     console.print()
     console.print(_merges(report))
+    console.print()
+    restored, audit = report.restored, report.audit
+    console.print(
+        f"restored from the ledger: row {restored.ledger}, {restored.document} {restored.path}: "
+        f"{restored.value} instead of {restored.instead_of}, on {restored.stands_on} of {report.edges} edges"
+    )
+    found = "every one" if audit.tampering_detected else "NOT every one"
+    console.print(
+        f"log verified offline: {audit.verified:,} of {audit.leaves:,} leaves lead to the signed root; of "
+        f"{audit.tamperings} ways of tampering with a copy {found} was found"
+    )
     console.print()
     verdict = "[bold green]converged[/]" if report.converged else "[bold red]NOT converged[/]"
     console.print(

@@ -3,10 +3,12 @@
 ::
 
     hub (own Postgres, own OpenBao) <- five links, each cut at random -> five agents, each with its replica
-    1 cold start    2 everyone offline, everyone writes    3 a kill -9 after an ok    4 links back    5 proof
+    1 cold start    2 everyone offline, everyone writes    3 a kill -9 after an ok    4 links back
+    5 proof         6 the operator restores a losing value        7 an auditor verifies the log
 
-What is proved: all replicas and the hub have the same digest, and every write that was answered with
-ok stands, or is in the ledger beside what won over it.
+What is proved: all replicas and the hub have the same digest, every write that was answered with ok
+stands, or is in the ledger beside what won over it, and the log of all that, verified from a file
+with no hub, cannot be bent unseen.
 """
 
 import asyncio
@@ -38,7 +40,7 @@ from anabranch_hub.demo.processes import (
     stop,
     stop_hub,
 )
-from anabranch_hub.demo.report import EdgeReport, Report, example, print_report
+from anabranch_hub.demo.report import Audit, EdgeReport, Report, Restored, example, print_report
 
 TENANT = "acme"
 # Far above what a link that breaks every 60 kB needs on a busy machine; a run that takes longer is stuck.
@@ -65,7 +67,7 @@ class _Acknowledged:
 
 
 async def run(*, edges: int, documents: int, seed: int | None, data_dir: Path | None, as_json: bool) -> bool:
-    """Run it and print the report; True when all agree and nothing acknowledged is missing.
+    """Run it and print the report; True when everything was shown that it is to show.
 
     Raises DemoFailed when a process does not do its part. Whatever happens, nothing is left running.
     """
@@ -80,7 +82,7 @@ async def run(*, edges: int, documents: int, seed: int | None, data_dir: Path | 
         sys.stdout.write(json.dumps(report.as_json(), indent=2) + "\n")
     else:
         print_report(report)
-    return report.converged
+    return report.is_proved
 
 
 class _Demo:
@@ -115,7 +117,10 @@ class _Demo:
             edge.link.set_cuts(CutAround(CUT_MEAN_BYTES // 3, self._seed + 1000))
             await edge.link.open()
         await self._settled("links back, flaky as before: exchanging")
-        return await self._report(acknowledged)
+        ledger = await self._hub("merges", "list", "--tenant", TENANT, "--limit", str(LEDGER_ROWS_MAX))
+        lost = await self._lost(acknowledged, ledger)
+        restored = await self._restore(ledger)
+        return await self._report(acknowledged, ledger, lost, restored, await self._audit())
 
     # The phases.
 
@@ -200,14 +205,63 @@ class _Demo:
 
     # The proof.
 
-    async def _report(self, acknowledged: list[_Acknowledged]) -> Report:
+    async def _lost(
+        self, acknowledged: list[_Acknowledged], ledger: list[dict[str, Any]]
+    ) -> list[_Acknowledged]:
+        """Acknowledged writes that neither stand nor are in the ledger: there must be none."""
         self._say("proving it: digests, and every acknowledged write")
-        hub = await self._hub("digest", TENANT)
-        ledger = await self._hub("merges", "list", "--tenant", TENANT, "--limit", str(LEDGER_ROWS_MAX))
         exported = await self._edge(self._edges[-1], "export")
         lost = [each for each in acknowledged if not _kept(each.edit, exported, ledger)]
         for each in lost:
             self._say(f"LOST: {each.dot} {each.edit}")
+        return lost
+
+    async def _restore(self, ledger: list[dict[str, Any]]) -> Restored:
+        """Bring one losing value back, as an operator does, and see it arrive on every edge."""
+        row = next(each for each in ledger if each["policy"] == "latest")
+        side = example(row)
+        loser = side["losers"][0]
+        self._say(f"merge {row['id']} was wrong, says the operator: restoring what {loser['author']} wrote")
+        await self._hub("merges", "restore", TENANT, str(row["id"]), "--candidate", "1")
+        await self._settled("the restored value is a change like any other: exchanging")
+        place = (row["namespace"], row["path"], "--key", row["key"])
+        readings = [await self._edge(edge, "get", *place) for edge in self._edges]
+        return Restored(
+            row["id"],
+            side["document"],
+            side["path"],
+            side["winner"]["value"],
+            loser["value"],
+            sum(same(reading["value"], loser["value"]) for reading in readings),
+        )
+
+    async def _audit(self) -> Audit:
+        """Verify the log as an auditor does, from a file, and see that a bent copy would not pass."""
+        self._say("the log: exporting it, and verifying the file with no hub")
+        file = self._folder / f"{TENANT}-log.jsonl"
+        checkpoint = await self._hub("audit", "checkpoint", TENANT)
+        await self._hub("audit", "export", TENANT, "--output", str(file))
+        nowhere = str(self._folder / "no-replica.db")
+        words = ("audit", "verify", str(file), "--key", str(checkpoint["key"]), "--replica", nowhere)
+        proved = await command(program("anabranch"), *words)
+        self._say("the log: tampering with a copy in every way a superuser of Postgres can")
+        drill = await self._hub("audit", "drill", TENANT)
+        return Audit(
+            leaves=int(checkpoint["leaves"]),
+            verified=int(proved["leaves"]),
+            tampering_detected=bool(drill["tampering_detected"]),
+            tamperings=len(drill["tamperings"]),
+        )
+
+    async def _report(
+        self,
+        acknowledged: list[_Acknowledged],
+        ledger: list[dict[str, Any]],
+        lost: list[_Acknowledged],
+        restored: Restored,
+        audit: Audit,
+    ) -> Report:
+        hub = await self._hub("digest", TENANT)
         fleet = [await self._edge_report(edge) for edge in self._edges]
         policies = Counter(str(row["policy"]) for row in ledger)
         return Report(
@@ -225,6 +279,8 @@ class _Demo:
             conflicts_by_policy=dict(policies),
             examples=_examples(ledger),
             fleet=fleet,
+            restored=restored,
+            audit=audit,
         )
 
     async def _edge_report(self, edge: _Edge) -> EdgeReport:
