@@ -26,6 +26,10 @@ _OPTIONS: tuple[Decorator, ...] = (
     click.option("--namespace", metavar="PREFIX", help="Only this namespace and those below."),
     click.option("--path", metavar="POINTER", help="Only this place of documents and what is below it."),
     click.option("--edge", metavar="EDGE", help=f"Only where this edge took part; {THE_HUB} is the hub."),
+    # Not --author, which is who acts, in every command.
+    click.option(
+        "--by", metavar="AUTHOR", help="Only where this author took part, named as `merges stats` does."
+    ),
     click.option("--policy", help=f"Only what this policy decided: {', '.join(Rule)}."),
     click.option(
         "--kind", type=click.Choice([str(each) for each in Kind]), help="Only this kind of conflict."
@@ -41,24 +45,11 @@ _OPTIONS: tuple[Decorator, ...] = (
 )
 
 
-def filtered(*author_options: str) -> Decorator:
-    """Give a command the options that `matching` takes.
-
-    `author_options` name the one for authors: --author is who acts, in commands where somebody does.
-    """
-    author: Decorator = click.option(
-        *author_options,
-        "by",
-        metavar="AUTHOR",
-        help="Only where this author took part, named as `merges stats` does.",
-    )
-
-    def given(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in (author, *reversed(_OPTIONS)):
-            command = option(command)
-        return command
-
-    return given
+def filtered(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that `matching` takes."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
 
 
 def matching(

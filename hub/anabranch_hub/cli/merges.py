@@ -38,7 +38,7 @@ def merges() -> None:
 
 @command("list")
 @click.option("--tenant", help="Only this tenant's.")
-@filtered("--author", "--by")
+@filtered
 @click.option(
     "--limit",
     type=click.IntRange(1, LIMIT_MAX),
@@ -120,7 +120,7 @@ async def explain(invocation: Invocation, far: reach.Far | None, tenant: str, ro
 
 @command("stats")
 @click.option("--tenant", help="Only this tenant's.")
-@filtered("--author", "--by")
+@filtered
 @click.option(
     "--limit",
     type=click.IntRange(1, LIMIT_MAX),
@@ -157,7 +157,7 @@ async def stats(
 @TENANT
 @click.argument("rows", type=ID, metavar="[ID]...", nargs=-1)
 @click.option("--all-matching", is_flag=True, help="All that the filters leave, after asking.")
-@filtered("--by")
+@filtered
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("-m", "--message", default="", help="Why, for the review.")
 @from_afar

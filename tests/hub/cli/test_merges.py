@@ -123,8 +123,9 @@ def test_the_ledger_is_searched_by_edge_author_place_and_time(hub: RunningHub, d
         return sorted(row["path"] for row in rows)
 
     everything = ["/cap", "/model", "/tone"]
-    assert found("--edge", "store-1") == found("--edge", "-") == found("--author", "grace") == everything
+    assert found("--edge", "store-1") == found("--edge", "-") == found("--by", "grace") == everything
     assert found("--edge", "store-2") == found("--by", "ada") == []
+    assert found("--author", "ada") == everything, "who asks is no filter"
     assert found("--path", "/cap") == ["/cap"]
     assert (
         found("--since", "7d")
