@@ -50,7 +50,8 @@ def shown(value: Value, chars_max: int = VALUE_CHARS_MAX) -> str:
     text = render_json(json_of(value))
     if len(text) <= chars_max:
         return text
-    return f"{text[: chars_max - 1]}… ({len(text):,} characters)"
+    end = '"' if isinstance(value, str) else ""
+    return f"{text[: chars_max - 2]}…{end} ({len(text):,} characters)"
 
 
 def _events(case: Case, rivals: Sequence[Claim]) -> str:
@@ -100,7 +101,18 @@ def _deed(case: Case, claim: Claim, *, again: bool = False) -> str:
         return f"edited {place}"
     if claim.element is not None:
         return _deed_in_set(claim, place, again=again)
+    if _is_set(case, claim):
+        return f"kept {place if again else f'the set {place}'}"
     return f"deleted {place}" if claim.value is DELETED else f"set {place} to {shown(claim.value)}"
+
+
+def _is_set(case: Case, claim: Claim) -> bool:
+    """Whether the claim is that there is a set here at all; its elements are claims of their own."""
+    return case.policy.partition(":")[0] == Rule.UNION and claim.value == []
+
+
+def _told(case: Case, claim: Claim) -> str:
+    return "the set" if _is_set(case, claim) else shown(claim.value)
 
 
 def _deed_in_set(claim: Claim, place: str, *, again: bool) -> str:
@@ -190,7 +202,7 @@ def _outcome(case: Case, kept: str) -> str:
     is_past = any(each.restored is not None for each in case.looks)
     if case.kind == OVERLAP:
         return f"all of it is there together, and {'was' if case.looks else 'is'} to be looked at"
-    names = [shown(each.value) for each in losers[:HANDS_SHOWN_MAX]]
+    names = [_told(case, each) for each in losers[:HANDS_SHOWN_MAX]]
     more = len(losers) - len(names)
     if more:
         names.append(f"{more} more")
@@ -198,9 +210,9 @@ def _outcome(case: Case, kept: str) -> str:
     one = len(losers) == 1
     stands = "stood" if is_past else "stands"
     if case.waiting:
-        return f"{shown(winner.value)} {stands} and {lost} wait{'s' if one else ''} {kept} for an operator"
+        return f"{_told(case, winner)} {stands} and {lost} wait{'s' if one else ''} {kept} for an operator"
     is_kept = ("was" if one else "were") if is_past else ("is" if one else "are")
-    return f"{shown(winner.value)} {stands} and {lost} {is_kept} kept {kept}"
+    return f"{_told(case, winner)} {stands} and {lost} {is_kept} kept {kept}"
 
 
 def _look(look: Look) -> str:

@@ -58,8 +58,8 @@ class Notice:
     """A ledger row that concerns the replica: one of the candidates is its own.
 
     `ledger` is the row's number. It comes when the row was decided at `hub_seq`, and again when an
-    operator restored one of the candidates, which is a change with a position. That a row was accepted
-    has none, and stays at the hub.
+    operator reviewed it: with the change that restored a candidate; where the row waited, also after
+    an acceptance, which has no position, with the next pull that there is.
     """
 
     ledger: int

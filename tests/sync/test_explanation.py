@@ -138,6 +138,14 @@ def test_in_a_set_the_element_is_what_competes() -> None:
     assert "policy `union:id` of schema router@4 keeps the later write" in both
 
 
+def test_that_a_set_is_there_at_all_is_told_without_its_elements() -> None:
+    told = sentence(case(claim([], SHOP), claim(DELETED, BOB), policy="union", kind="delete/update"))
+    assert (
+        "edge shop-3 (ada) kept the set /limits/requests of acme/prod/router while the operator bob" in told
+    )
+    assert "so the set stands and the deletion is kept here." in told
+
+
 def test_what_lies_inside_the_other_has_both_places_named() -> None:
     above = Claim(("limits",), None, 5, (SHOP,))
     told = sentence(case(above, claim(900, BOB), kind="prefix"))
@@ -195,5 +203,6 @@ def test_the_document_itself_and_its_key_are_named() -> None:
 
 @given(json_values)
 def test_however_long_a_value_the_sentence_stays_readable(value: Value) -> None:
+    assert shown("x" * 100) == '"' + "x" * 45 + '…" (102 characters)'
     assert len(shown(value)) <= VALUE_CHARS_MAX + len(" (1,000,000 characters)")
     assert len(sentence(case(claim(value, SHOP), claim("x" * 100_000, BOB)))) < 700

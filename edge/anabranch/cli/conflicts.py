@@ -125,7 +125,7 @@ def _conflict(notice: "Notice") -> dict[str, object]:
         "waiting": case.waiting,
         "quarantined": case.quarantined,
         "candidates": [_candidate(claim) for claim in case.claims],
-        "restored": [_restored(look) for look in case.looks],
+        "reviews": [_review(look) for look in case.looks],
     }
 
 
@@ -147,14 +147,14 @@ def _candidate(claim: Claim) -> dict[str, object]:
     }
 
 
-def _restored(look: Look) -> dict[str, object]:
-    value = look.restored[0] if look.restored else None
-    return {
+def _review(look: Look) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "what": "accepted" if look.restored is None else "restored",
         "reviewer": look.reviewer,
         "reviewed_ms": look.reviewed_ms,
         "note": look.note,
-        **(_json_value(value) if look.restored else {}),
     }
+    return {**facts, **_json_value(look.restored[0])} if look.restored else facts
 
 
 def _json_value(value: Value) -> dict[str, object]:
@@ -174,10 +174,12 @@ def _conflict_lines(notice: "Notice") -> list[str]:
         hands = ", ".join(terminal.one_line(hand.author or "unknown") for hand in claim.hands)
         lines.append(f"    {'lost  ' if place else 'stands'}  {_said(claim.value)}  by {hands}")
     for look in case.looks:
-        what = _said(look.restored[0]) if look.restored else "another value"
-        when = terminal.time_text(look.reviewed_ms)
+        deed = "accepted that"
+        if look.restored is not None:
+            deed = f"restored {_said(look.restored[0]) if look.restored else 'another value'}"
         note = f": {look.note}" if look.note else ""
-        lines.append(terminal.one_line(f"    since {when} {what}, restored by {look.reviewer}{note}"))
+        when = terminal.time_text(look.reviewed_ms)
+        lines.append(terminal.one_line(f"    {when} {look.reviewer} {deed}{note}"))
     return lines
 
 

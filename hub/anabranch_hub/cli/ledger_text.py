@@ -102,6 +102,7 @@ def json_row(tenant: str, row: LedgerRow) -> dict[str, Json]:
         "waiting": row.waiting,
         "quarantined": row.quarantined,
         "candidates": [_json_candidate(each) for each in row.candidates],
+        "review": row.review,
         "reviewed_by": row.reviewed_by,
         "reviewed_ms": row.reviewed_ms,
         "reviewed_seq": row.reviewed_seq,
@@ -167,9 +168,7 @@ def shown(value: Value) -> str:
 
 
 def _state(row: LedgerRow) -> str:
-    if not row.reviewed_by:
-        return "-"
-    return f"{'restored' if row.reviewed_seq else 'accepted'} by {row.reviewed_by}"
+    return f"{row.review} by {row.reviewed_by}" if row.review else "-"
 
 
 def _reason(row: LedgerRow) -> str:

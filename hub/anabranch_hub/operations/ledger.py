@@ -28,12 +28,12 @@ from anabranch_hub.store import (
     Matching,
     Pair,
     Review,
-    Reviewed,
     Store,
     Stored,
     Write,
     Written,
 )
+from anabranch_hub.store.ledger import restored_value
 from anabranch_hub.store.reviews import with_candidate
 
 # A restoration reads the document and writes it back unless another write came between; a document that
@@ -203,7 +203,5 @@ def _hand(write: Write) -> Hand:
 
 
 def _look(row: LedgerRow, review: Review) -> Look:
-    restored = None
-    if review.what is Reviewed.RESTORED:
-        restored = () if review.candidate is None else (row.candidates[review.candidate].value,)
+    restored = restored_value(review.what, review.candidate, row.candidates)
     return Look(review.reviewer, review.reviewed_ms, review.note, restored)

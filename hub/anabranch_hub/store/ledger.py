@@ -5,7 +5,7 @@ from typing import Any
 
 from anabranch_sync.ids import Cursor, Dot, HubSeq
 from anabranch_sync.path import render_pointer
-from anabranch_sync.register import DELETED
+from anabranch_sync.register import DELETED, Value
 from anabranch_sync.value import INT_MAX
 
 from anabranch_hub.store.pool import Pool, Session
@@ -88,6 +88,15 @@ def recorded_candidates(
     )
 
 
+def restored_value(
+    what: str, candidate: int | None, candidates: Sequence[RecordedCandidate]
+) -> tuple[Value, ...] | None:
+    """What a review brought back, as `case.Look` has it."""
+    if what != Reviewed.RESTORED:
+        return None
+    return () if candidate is None else (candidates[candidate].value,)
+
+
 def conditions(matching: Matching) -> tuple[tuple[str, ...], dict[str, Any]]:
     """The names of the conditions to put into a statement, and the parameters they need."""
     by_name = {
@@ -151,6 +160,7 @@ def _ledger_row(
         row["policy_version"],
         recorded_candidates(row["candidates"], received),
         row["waiting"],
+        row["review"],
         row["reviewed_by"] or "",
         row["reviewed_ms"],
         row["reviewed_seq"],

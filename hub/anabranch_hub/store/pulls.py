@@ -11,6 +11,7 @@ from anabranch_sync.change import decode
 from anabranch_sync.columns import decode_document
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document
+from anabranch_sync.explanation import REVIEWS_SHOWN_MAX
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.live import Quarantined
 from anabranch_sync.pull import (
@@ -27,7 +28,7 @@ from anabranch_sync.register import Register, Slot
 from anabranch_sync.scope import Scope
 
 from anabranch_hub.errors import EdgeRevoked, Fenced
-from anabranch_hub.store.ledger import recorded_candidates
+from anabranch_hub.store.ledger import recorded_candidates, restored_value
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.quarantining import stored_aside
 from anabranch_hub.store.records import address
@@ -108,7 +109,9 @@ async def _lacking(session: Session, incarnation: Incarnation, scope: Scope, aft
     async with session.pipeline():
         changed = await session.run("changed_documents", after=after, prefixes=reading_prefixes(scope))
         own = await session.run("own_changes", incarnation=incarnation, after=after)
-        conflicts = await session.run("own_merges", incarnation=incarnation, after=after)
+        conflicts = await session.run(
+            "own_merges", incarnation=incarnation, after=after, reviews=REVIEWS_SHOWN_MAX
+        )
         stand = await changed.fetchall()
         rows = await own.fetchall()
         merges = await conflicts.fetchall()
@@ -199,10 +202,15 @@ def _notice(row: Mapping[str, Any], incarnation: Incarnation) -> Notice:
         )
         for each in candidates
     )
-    looks: tuple[Look, ...] = ()
-    if row["reviewer"] is not None:
-        restored = () if row["candidate"] is None else (claims[row["candidate"]].value,)
-        looks = (Look(row["reviewer"], row["reviewed_ms"], row["note"], restored),)
+    looks = tuple(
+        Look(
+            each["reviewer"],
+            each["reviewed_ms"],
+            each["note"],
+            restored_value(each["what"], each["candidate"], candidates),
+        )
+        for each in row["reviews"] or ()
+    )
     case = Case(
         address(row["document_id"]),
         row["kind"],

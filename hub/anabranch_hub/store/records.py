@@ -368,9 +368,10 @@ class LedgerStats:
 class LedgerRow:
     """A conflict as it was decided; the winner is the first candidate.
 
-    `reviewed_by` and the two after it tell the last review, `reviewed_seq` the change that restored a
-    losing value where that was it. `reviews` has all, and is read with one row only. `quarantined`: the
-    document was invalid as a whole once this was decided, so that readers did not get it.
+    `review` (what it was, or empty) and the two after it tell the last review; `reviewed_seq` is the last
+    change that restored a candidate, or where the tenant stood when a row was accepted that had waited.
+    `reviews` has all, and is read with one row only. `quarantined`: the document was invalid as a whole
+    once this was decided, so that readers did not get it.
     """
 
     id: int
@@ -384,6 +385,7 @@ class LedgerRow:
     policy_version: str
     candidates: tuple[RecordedCandidate, ...]
     waiting: bool
+    review: str = ""
     reviewed_by: str = ""
     reviewed_ms: int = 0
     reviewed_seq: HubSeq = 0

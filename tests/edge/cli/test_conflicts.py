@@ -105,7 +105,7 @@ def test_conflicts_are_shown_with_winner_and_loser(told: Anabranch) -> None:
                 ("Ada", "edge-1", 10, NOON_MS + 60_000),
             )
         ],
-        "restored": [],
+        "reviews": [],
     }
     assert facts[1]["candidates"][0]["deleted"] is True
     assert "2 conflicts, 0 refused" in told("status").out
@@ -152,7 +152,7 @@ def test_what_an_operator_restored_is_told(anabranch: Anabranch) -> None:
 
     # then
     assert anabranch("conflicts").out.splitlines()[-1] == (
-        "    since 2026-11-24T13:00:00Z 10, restored by Olga: agreed"
+        "    2026-11-24T13:00:00Z Olga restored 10: agreed"
     )
     assert (
         anabranch("conflicts", "7")
@@ -163,8 +163,14 @@ def test_what_an_operator_restored_is_told(anabranch: Anabranch) -> None:
         )
     )
     [facts] = anabranch("conflicts", "--json").json["conflicts"]
-    assert facts["restored"] == [
-        {"reviewer": "Olga", "reviewed_ms": NOON_MS + 3_600_000, "note": "agreed", "value": 10}
+    assert facts["reviews"] == [
+        {
+            "what": "restored",
+            "reviewer": "Olga",
+            "reviewed_ms": NOON_MS + 3_600_000,
+            "note": "agreed",
+            "value": 10,
+        }
     ]
 
 

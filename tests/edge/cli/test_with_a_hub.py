@@ -133,8 +133,9 @@ def test_a_value_that_an_operator_restored_comes_with_who_did_it_and_is_no_other
     assert (synced["conflicts"], synced["documents_pulled"]) == (0, 1)
     assert three("get", "acme/prod/restored", "/limit").json == 10
     [facts] = three("conflicts", "--lost", "--json").json["conflicts"]
-    [restored] = facts["restored"]
-    assert (restored["value"], restored["note"]) == (10, "agreed")
+    accepted, restored = facts["reviews"]
+    assert accepted["what"] == "accepted"
+    assert (restored["what"], restored["value"], restored["note"]) == ("restored", 10, "agreed")
 
 
 def test_an_agent_carries_writes_while_it_runs_and_ends_on_sigterm(

@@ -215,35 +215,65 @@ async def test_a_notice_tells_each_side_of_a_conflict_who_won(store: Store, tena
     assert bystander.notices == []
 
 
-async def test_a_restoration_is_told_to_those_who_took_part_and_an_acceptance_is_not(
-    store: Store, tenant: str
+PROMPTS_WAIT: Object = {
+    "namespaces": ["acme/*"],
+    "schema": {"properties": {"prompt": {"x-anabranch-merge": "manual"}}},
+}
+
+
+@pytest.mark.parametrize("field", ["limit", "prompt"])
+async def test_a_review_is_told_to_those_who_took_part_where_it_matters_to_them(
+    store: Store, tenant: str, field: str
 ) -> None:
     # given
+    await store.write(
+        tenant, [Edit(document_id("system/schemas", "s"), PROMPTS_WAIT)], author="op", message=""
+    )
     one, two, bystander = [await enrolled(store, tenant, name) for name in ("e1", "e2", "e3")]
+    replicas = (one, two, bystander)
     for replica in (one, two):
-        replica.record([(ROUTER, place("a"), replica.edge)])
+        replica.record([(ROUTER, place(field), replica.edge)])
         await replica.push()
-    for replica in (one, two, bystander):
-        await replica.pull()
-        replica.notices.clear()
+
+    async def told() -> list[list[tuple[str, object]]]:
+        """The looks of the one row in the notices of each replica's next pull."""
+        for replica in replicas:
+            replica.notices.clear()
+            await replica.pull()
+        assert all(len(replica.notices) <= 1 for replica in replicas)
+        return [
+            [(look.reviewer, look.restored) for notice in replica.notices for look in notice.case.looks]
+            for replica in replicas
+        ]
+
+    async def moved(content: str) -> None:
+        await store.write(tenant, [Edit(ROUTER, {field: content})], author="op", message="")
+
+    assert await told() == [[], [], []]
     row = await store.merge(tenant, 1)
     assert row is not None
     loser = json_of(row.candidates[1].value)
 
-    # when
+    # when, then: nothing has moved that could bring it
     await store.accept(tenant, [1], reviewer="olga")
-    unchanged = await one.pull()
-    await store.write(tenant, [Edit(ROUTER, {"a": loser})], author="pete", message="no", restores=1)
-    for replica in (one, two, bystander):
-        await replica.pull()
+    assert await told() == [[], [], []]
 
-    # then
-    assert unchanged is None
-    for replica in (one, two):
-        [notice] = replica.notices
-        [look] = notice.case.looks
-        assert (look.reviewer, look.note, look.restored) == ("pete", "no", (loser,))
-    assert bystander.notices == []
+    # when, then: an acceptance matters where the row waited
+    await moved("a")
+    looks: list[tuple[str, object]] = [("olga", None)]
+    assert await told() == ([looks, looks, []] if field == "prompt" else [[], [], []])
+
+    # when, then: a restoration always, also if it was accepted before the replica came
+    await store.write(tenant, [Edit(ROUTER, {field: loser})], author="pete", message="no", restores=1)
+    await store.accept(tenant, [1], reviewer="quinn")
+    looks = [("olga", None), ("pete", (loser,)), ("quinn", None)]
+    assert await told() == [looks, looks, []]
+
+    # when, then: an acceptance may have been missed where the replica stood, so it comes once more
+    await moved("b")
+    assert await told() == ([looks, looks, []] if field == "prompt" else [[], [], []])
+    await moved("c")
+    assert await told() == [[], [], []]
 
 
 async def test_pulls_of_one_scope_agree_while_others_write(store: Store, tenant: str) -> None:

@@ -1,7 +1,7 @@
 -- name: merges
 -- Ledger rows that fulfil every condition, the latest first.
 SELECT m.id, m.hub_seq, m.document_id, m.path, m.element, m.kind, m.policy, m.policy_version, m.candidates,
-    m.waiting, m.quarantined, m.reviewed_by, coalesce(m.reviewed_seq, 0) AS reviewed_seq,
+    m.waiting, m.quarantined, m.review, m.reviewed_by, coalesce(m.reviewed_seq, 0) AS reviewed_seq,
     (extract(epoch FROM m.decided_at) * 1000)::bigint AS decided_ms,
     coalesce((extract(epoch FROM m.reviewed_at) * 1000)::bigint, 0) AS reviewed_ms
 FROM {tenant}.merges m
@@ -11,7 +11,7 @@ ORDER BY m.id DESC LIMIT %(limit)s
 -- name: merge
 -- One ledger row.
 SELECT m.id, m.hub_seq, m.document_id, m.path, m.element, m.kind, m.policy, m.policy_version, m.candidates,
-    m.waiting, m.quarantined, m.reviewed_by, coalesce(m.reviewed_seq, 0) AS reviewed_seq,
+    m.waiting, m.quarantined, m.review, m.reviewed_by, coalesce(m.reviewed_seq, 0) AS reviewed_seq,
     (extract(epoch FROM m.decided_at) * 1000)::bigint AS decided_ms,
     coalesce((extract(epoch FROM m.reviewed_at) * 1000)::bigint, 0) AS reviewed_ms
 FROM {tenant}.merges m
@@ -117,7 +117,8 @@ WITH new AS (
     SELECT merge, 'restored', candidate, reviewer, note, hub_seq FROM new ORDER BY hub_seq
 )
 UPDATE {tenant}.merges m
-SET waiting = false, reviewed_by = last.reviewer, reviewed_at = now(), reviewed_seq = last.hub_seq
+SET waiting = false, review = 'restored', reviewed_by = last.reviewer, reviewed_at = now(),
+    reviewed_seq = last.hub_seq
 FROM (SELECT DISTINCT ON (merge) * FROM new ORDER BY merge, hub_seq DESC) AS last
 WHERE m.id = last.merge
 
@@ -133,10 +134,12 @@ SELECT m.id, m.document_id, EXISTS (
 FROM {tenant}.merges m WHERE m.id = ANY(%(ids)s::bigint[]) ORDER BY m.id
 
 -- name: accept_merges
--- Somebody finds these rows right as they were decided, or as they were restored.
+-- Somebody finds these rows right as they were decided, or as they were restored. Edges hear of it where
+-- they wait for the choice: telling of every acceptance would cost bytes, and change nothing there.
 WITH kept AS (
     INSERT INTO {tenant}.reviews (merge, what, reviewer, note, hub_seq)
     SELECT id, 'accepted', %(reviewer)s, %(note)s, %(hub_seq)s FROM unnest(%(ids)s::bigint[]) AS id
 )
-UPDATE {tenant}.merges SET waiting = false, reviewed_by = %(reviewer)s, reviewed_at = now(), reviewed_seq = NULL
+UPDATE {tenant}.merges SET waiting = false, review = 'accepted', reviewed_by = %(reviewer)s, reviewed_at = now(),
+    reviewed_seq = CASE WHEN rule = 'manual' THEN %(hub_seq)s ELSE reviewed_seq END
 WHERE id = ANY(%(ids)s::bigint[])

@@ -18,12 +18,19 @@ WHERE incarnation = %(incarnation)s AND hub_seq > %(after)s
 ORDER BY hub_seq
 
 -- name: own_merges
--- Ledger rows in which a replica takes part and that were decided after a position, or restored.
+-- Ledger rows in which a replica takes part and that were decided after a position, or reviewed since so that
+-- it matters there. An acceptance has no position of its own: one where the replica stands may have come after
+-- it pulled.
 SELECT m.id, m.hub_seq, m.document_id, m.kind, m.policy, m.policy_version, m.candidates, m.waiting,
-    m.quarantined,    r.reviewer, r.note, r.candidate, (extract(epoch FROM r.reviewed_at) * 1000)::bigint AS reviewed_ms
+    m.quarantined, r.reviews
 FROM {tenant}.merges m
-LEFT JOIN {tenant}.reviews r ON r.merge = m.id AND r.hub_seq = m.reviewed_seq AND r.what = 'restored'
-WHERE (m.hub_seq > %(after)s OR m.reviewed_seq > %(after)s) AND %(incarnation)s = ANY(m.actors)
+LEFT JOIN LATERAL (
+    SELECT json_agg(json_build_object('what', what, 'candidate', candidate, 'reviewer', reviewer, 'note', note,
+        'reviewed_ms', (extract(epoch FROM reviewed_at) * 1000)::bigint) ORDER BY id) AS reviews
+    FROM (SELECT * FROM {tenant}.reviews WHERE merge = m.id ORDER BY id DESC LIMIT %(reviews)s) AS last
+) r ON m.reviewed_at IS NOT NULL
+WHERE %(incarnation)s = ANY(m.actors) AND (m.hub_seq > %(after)s OR m.reviewed_seq > %(after)s
+    OR m.reviewed_seq = %(after)s AND m.review = 'accepted' AND m.rule = 'manual')
 ORDER BY m.id
 
 -- name: digests

@@ -295,6 +295,7 @@ class Row(_message.Message):
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
+    REVIEW_FIELD_NUMBER: _builtins.int
     REVIEWED_BY_FIELD_NUMBER: _builtins.int
     REVIEWED_MS_FIELD_NUMBER: _builtins.int
     REVIEWED_SEQ_FIELD_NUMBER: _builtins.int
@@ -311,11 +312,12 @@ class Row(_message.Message):
     policy: _builtins.str
     policy_version: _builtins.str
     waiting: _builtins.bool
+    review: _builtins.str
+    """What the last review was; empty: there is none."""
     reviewed_by: _builtins.str
-    """The last review; empty: none."""
     reviewed_ms: _builtins.int
     reviewed_seq: _builtins.int
-    """The change that restored a candidate, where that was the last review."""
+    """The last change that restored a candidate, or where the tenant stood when a row was accepted that waited."""
     quarantined: _builtins.bool
     """The document was invalid as a whole once this was decided."""
     @_builtins.property
@@ -343,6 +345,7 @@ class Row(_message.Message):
         policy_version: _builtins.str = ...,
         candidates: _abc.Iterable[Global___Candidate] | None = ...,
         waiting: _builtins.bool = ...,
+        review: _builtins.str = ...,
         reviewed_by: _builtins.str = ...,
         reviewed_ms: _builtins.int = ...,
         reviewed_seq: _builtins.int = ...,
@@ -351,7 +354,7 @@ class Row(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_element", b"_element", "element", b"element"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_element", b"_element", "candidates", b"candidates", "decided_ms", b"decided_ms", "element", b"element", "hub_seq", b"hub_seq", "id", b"id", "key", b"key", "kind", b"kind", "namespace", b"namespace", "path", b"path", "policy", b"policy", "policy_version", b"policy_version", "quarantined", b"quarantined", "reviewed_by", b"reviewed_by", "reviewed_ms", b"reviewed_ms", "reviewed_seq", b"reviewed_seq", "reviews", b"reviews", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_element", b"_element", "candidates", b"candidates", "decided_ms", b"decided_ms", "element", b"element", "hub_seq", b"hub_seq", "id", b"id", "key", b"key", "kind", b"kind", "namespace", b"namespace", "path", b"path", "policy", b"policy", "policy_version", b"policy_version", "quarantined", b"quarantined", "review", b"review", "reviewed_by", b"reviewed_by", "reviewed_ms", b"reviewed_ms", "reviewed_seq", b"reviewed_seq", "reviews", b"reviews", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__element: _TypeAlias = _typing.Literal["element"]  # noqa: Y015
     _WhichOneofArgType__element: _TypeAlias = _typing.Literal["_element", b"_element"]  # noqa: Y015

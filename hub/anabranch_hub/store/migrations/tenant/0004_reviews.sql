@@ -26,8 +26,12 @@ ALTER TABLE merges
     ADD COLUMN pointer text COLLATE "C" NOT NULL GENERATED ALWAYS AS (json_pointer(without_nul(path))) STORED,
     -- The hub's own writes have an empty edge.
     ADD COLUMN edges text[] NOT NULL GENERATED ALWAYS AS (of_writers(without_nul(candidates), 'edge')) STORED,
-    ADD COLUMN authors text[] NOT NULL GENERATED ALWAYS AS (of_writers(without_nul(candidates), 'author')) STORED;
+    ADD COLUMN authors text[] NOT NULL GENERATED ALWAYS AS (of_writers(without_nul(candidates), 'author')) STORED,
+    -- What the last review was. `reviewed_seq` is the last one that edges hear of: the change that restored,
+    -- or where the tenant stood when a row was accepted that had waited.
+    ADD COLUMN review text NOT NULL DEFAULT '';
 UPDATE merges m SET decided_at = c.received_at FROM changes c WHERE c.hub_seq = m.hub_seq;
+UPDATE merges SET review = 'restored' WHERE reviewed_at IS NOT NULL;
 
 CREATE INDEX merges_by_time ON merges (decided_at, id);
 CREATE INDEX merges_of_kind ON merges (kind, id);
@@ -37,8 +41,8 @@ CREATE INDEX merges_at_pointer ON merges (left(pointer, 200), id);
 CREATE INDEX merges_of_edge ON merges USING gin (edges);
 CREATE INDEX merges_of_author ON merges USING gin (authors);
 CREATE INDEX merges_unreviewed ON merges (id) WHERE reviewed_at IS NULL;
--- Whom a pull must tell that a value was brought back.
-CREATE INDEX merges_by_restoration ON merges (reviewed_seq) WHERE reviewed_seq IS NOT NULL;
+-- What a pull must tell again.
+CREATE INDEX merges_by_review ON merges (reviewed_seq) WHERE reviewed_seq IS NOT NULL;
 
 -- What operators did about rows, in order; nothing is taken out. The row itself has the last of it.
 CREATE TABLE reviews (
