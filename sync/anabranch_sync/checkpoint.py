@@ -125,6 +125,19 @@ def parse_checkpoint(note: Note) -> Checkpoint:
     return Checkpoint(origin, TreeHead(parse_natural("the checkpoint's size", rest[0]), root))
 
 
+def parse_signed(text: str) -> SignedCheckpoint:
+    """A signed note's checkpoint under the signature of its own log, nothing verified.
+
+    Raises MalformedEvidence.
+    """
+    note = parse_note(text)
+    checkpoint = parse_checkpoint(note)
+    for line in note.signatures:
+        if line.name == checkpoint.origin and len(line.signature) == SIGNATURE_BYTES:
+            return SignedCheckpoint(checkpoint, line.key_id, line.signature)
+    raise MalformedEvidence("checkpoint", f"{checkpoint.origin} itself has not signed it")
+
+
 def verified_checkpoint(text: str, key: VerifierKey) -> Checkpoint:
     """The checkpoint of a signed note that `key` signed for its own log.
 

@@ -5,6 +5,7 @@ from anabranch_sync.checkpoint import (
     Checkpoint,
     SignedCheckpoint,
     parse_checkpoint,
+    parse_signed,
     signed,
     unpack_checkpoint,
     verified_checkpoint,
@@ -73,6 +74,7 @@ def test_a_signed_checkpoint_survives_as_text_and_as_bytes(tree: TreeHead) -> No
     given_out = KEY.signed(tree)
 
     assert verified_checkpoint(given_out.note, KEY.verifier) == given_out.checkpoint
+    assert parse_signed(given_out.note) == given_out
     assert unpack_checkpoint("anabranch/tenant/acme", given_out.packed) == given_out
     assert len(given_out.packed) <= 109
 
@@ -140,6 +142,13 @@ def test_signatures_of_others_are_passed_over_and_extension_lines_are_signed_too
     assert verified_checkpoint(str(note), KEY.verifier) == Checkpoint(KEY.verifier.name, TREE)
     with pytest.raises(UntrustedSignature):
         verified_checkpoint(str(note).replace("future", "past"), KEY.verifier)
+
+
+def test_a_checkpoint_that_only_others_signed_is_not_the_log_s() -> None:
+    witness = Signature("witness.example.com/w1", b"abcd", bytes(64))
+
+    with pytest.raises(MalformedEvidence, match="anabranch/tenant/acme itself has not signed it"):
+        parse_signed(str(Note(Checkpoint(KEY.verifier.name, TREE).to_sign.decode(), (witness,))))
 
 
 def test_one_bad_signature_of_the_known_key_spoils_the_note() -> None:

@@ -138,6 +138,13 @@ def _replica_checks(client: "Client", status: "Status") -> Iterator[Check]:
         hint = "anabranch conflicts tells why; write what passes, here or on the hub"
         yield Check("validity", Verdict.WARN, found, hint)
     yield _exchange(status)
+    if status.log.refusals and status.link != "distrusted":
+        yield Check(
+            "log",
+            Verdict.WARN,
+            f"the hub showed a log that this edge refused: {status.log.refused}",
+            "show its operator what anabranch audit show prints; it is kept until anabranch audit forget",
+        )
     if status.refused:
         yield Check(
             "refused",

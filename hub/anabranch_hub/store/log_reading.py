@@ -4,7 +4,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from anabranch_sync.checkpoint import SignedCheckpoint, parse_checkpoint
+from anabranch_sync import witness
+from anabranch_sync.checkpoint import parse_signed
 from anabranch_sync.errors import EvidenceError, InvalidProof
 from anabranch_sync.merkle import (
     Frontier,
@@ -14,8 +15,8 @@ from anabranch_sync.merkle import (
     consistency_subtrees,
     verify_consistency,
 )
-from anabranch_sync.signed_note import parse_note, parse_verifier_key
-from anabranch_sync.witness import Presented, mark_of, size_of
+from anabranch_sync.signed_note import parse_verifier_key
+from anabranch_sync.witness import Presented
 
 from anabranch_hub.errors import LogTampered
 from anabranch_hub.store.auditing import log_end
@@ -69,22 +70,20 @@ async def presented(session: Session, tenant: str, mark: bytes) -> Presented | N
     Where the log cannot be shown to go on from what the edge saw, the edge gets no proof, and refuses.
     """
     newest = (await read_log(session)).newest
-    if newest is None or mark_of(newest.tree) == mark:
+    wanted = None if newest is None else witness.needed(mark, newest.tree)
+    if newest is None or wanted is None:
         return None
-    seen = size_of(mark)
     try:
-        key, note = parse_verifier_key(newest.key), parse_note(newest.note)
-        line = note.signatures[0]
-        checkpoint = SignedCheckpoint(parse_checkpoint(note), line.key_id, line.signature)
-        proof: tuple[bytes, ...] = ()
-        if 0 < seen < newest.tree.size:
-            proof = await consistency(session, tenant, seen, newest.tree.size)
+        key, checkpoint = parse_verifier_key(newest.key), parse_signed(newest.note)
     except EvidenceError as error:
         log.error("no checkpoint shown", extra={"tenant": tenant, "reason": str(error)})
         return None
+    try:
+        hashes = await subtree_hashes(session, tenant, wanted)
     except LogTampered as error:
         log.error("no proof shown", extra={"tenant": tenant, "reason": str(error)})
-    return Presented(checkpoint, proof, b"" if seen else key.public)
+        return Presented(checkpoint, public_key=b"" if mark else key.public)
+    return witness.presented(mark, checkpoint, key, hashes)
 
 
 async def save_checkpoint(pool: Pool, tenant: str, checkpoint: StoredCheckpoint) -> None:

@@ -275,6 +275,14 @@ def test_a_refused_log_is_shown_with_the_evidence_everywhere_one_looks(anabranch
     assert "; REFUSED since " in status
     assert anabranch("doctor", "--offline").code == 8
 
+    # when the hub shows the log again that was seen
+    with Replica.open(anabranch.path) as replica:
+        replica.heard(link=Link.UP, now_ms=0)
+
+    # then it is not forgotten
+    assert "warn  log " in anabranch("doctor", "--offline").out
+    assert "; REFUSED since " in anabranch("status").out
+
 
 def test_a_log_is_forgotten_only_when_that_is_meant(anabranch: Anabranch) -> None:
     witnessed(anabranch, LOG, 12)
