@@ -45,7 +45,7 @@ from anabranch_hub.errors import (
 )
 from anabranch_hub.identity.peer import OperatorPeer, Peer, operator_of, peer_of
 from anabranch_hub.secrets.authority import REQUEST_BYTES_MAX, Authority, ServerCredentials
-from anabranch_hub.store import Moved, Revoked, Store
+from anabranch_hub.store import Logged, Moved, Revoked, Store
 
 settle_grpc()
 
@@ -343,6 +343,8 @@ async def _follow(store: Store, streams: Streams) -> None:
                 streams.moved(tenant, hub_seq)
             case Revoked(tenant, edge):
                 streams.end(tenant, edge, Interruption("revoked", str(EdgeRevoked(tenant, edge))))
+            case Logged():
+                pass  # edges see it in the next checkpoint they are shown
 
 
 def _listen(server: aio.Server, host: str, port: int, credentials: Any) -> int:

@@ -19,7 +19,7 @@ from anabranch_sync.signed_note import VerifierKey
 from anabranch_hub.audit.anchors import Anchor, Anchors
 from anabranch_hub.errors import AnchorDamaged, HubError, LogTampered, TenantUnknown, VaultMissing
 from anabranch_hub.secrets.vault import Vault
-from anabranch_hub.store import Moved, Store, StoredCheckpoint
+from anabranch_hub.store import Logged, Moved, Store, StoredCheckpoint
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class LogSigner:
 
     async def _hear(self) -> None:
         async for heard in self._store.listen():
-            if isinstance(heard, Moved):
+            if isinstance(heard, Moved | Logged):
                 self._note(heard.tenant)
 
     async def _sweep(self) -> None:

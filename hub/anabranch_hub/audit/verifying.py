@@ -16,6 +16,7 @@ from anabranch_sync.checkpoint import verified_checkpoint
 from anabranch_sync.errors import BadLeaf, EvidenceError
 from anabranch_sync.merkle import EMPTY_ROOT, HASH_BYTES, Frontier, TreeHead, leaf_hash
 from anabranch_sync.signed_note import VerifierKey
+from anabranch_sync.value import Json
 
 from anabranch_hub.audit.spoken import contradictions
 from anabranch_hub.errors import LogTampered
@@ -180,8 +181,10 @@ class _Growing:
 
     def _account(self, leaf: Leaf, stored: StoredLeaf) -> None:
         """Positions and numbers of ledger rows follow each other without a gap."""
-        position = leaf.data.get("position", stored.hub_seq)
-        if position != stored.hub_seq:
+        position: Json = self._position
+        if leaf.kind in (EventKind.CHANGE_DECIDED, EventKind.CONFLICT_DECIDED):
+            position = leaf.data.get("position")
+        if position is not None and position != stored.hub_seq:
             self._fail(leaf.index, f"it is filed under position {stored.hub_seq}, not its own, {position}")
         match leaf.kind:
             case EventKind.TENANT_CREATED | EventKind.LOG_STARTED:

@@ -20,7 +20,7 @@ from anabranch_sync.ids import HubSeq
 from anabranch_sync.merkle import HASH_BYTES, Frontier, leaf_hash
 from anabranch_sync.value import Json, render_json
 
-from anabranch_hub.store.news import CHANNEL, moved_payload
+from anabranch_hub.store.news import CHANNEL, logged_payload
 from anabranch_hub.store.pool import Session
 
 
@@ -78,14 +78,14 @@ def hub_ms() -> int:
 async def append(session: Session, tenant: str, acts: Sequence[Act], now_ms: int) -> None:
     """Add a leaf for each act to the log, within the transaction that is open.
 
-    Takes the tenant's lock if the caller has not. Every hub process hears of it, as of a decision.
+    Takes the tenant's lock if the caller has not. Every hub process hears of it.
     """
     row = await session.row("lock_log")
     assert row is not None, "a tenant has its state from its first migration on"
     leaves = appended(tenant, log_end(row), acts, now_ms)
     async with session.pipeline():
         await write_leaves(session, leaves)
-        await session.run("notify", channel=CHANNEL, payload=moved_payload(tenant, leaves.end.hub_seq))
+        await session.run("notify", channel=CHANNEL, payload=logged_payload(tenant))
 
 
 def log_end(row: Mapping[str, Any]) -> LogEnd:

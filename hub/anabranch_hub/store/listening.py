@@ -8,7 +8,7 @@ import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 
-from anabranch_hub.store.news import CHANNEL, news
+from anabranch_hub.store.news import CHANNEL, News, news
 from anabranch_hub.store.pool import connection_settings, reason
 from anabranch_hub.store.queries import HUB_SCHEMA, statement
 from anabranch_hub.store.records import Moved, Revoked
@@ -21,8 +21,8 @@ PROBE_S = 30.0
 RECONNECT_S = 0.5
 
 
-async def listen(dsn: str) -> AsyncIterator[Moved | Revoked]:
-    """Yield news after each decision and revocation, for ever, over one connection of its own.
+async def listen(dsn: str) -> AsyncIterator[News]:
+    """Yield news after whatever is decided, revoked or logged, for ever, over one connection of its own.
 
     When the connection was lost and is there again, every tenant's position and every revoked edge
     come once, for what was missed meanwhile. It needs a real session of Postgres: no pooler in
@@ -50,9 +50,9 @@ async def listen(dsn: str) -> AsyncIterator[Moved | Revoked]:
             await asyncio.sleep(RECONNECT_S)
 
 
-async def _all_news(connection: AsyncConnection[DictRow]) -> list[Moved | Revoked]:
+async def _all_news(connection: AsyncConnection[DictRow]) -> list[News]:
     rows = await connection.execute(sql.SQL("SELECT name FROM {}.tenants").format(sql.Identifier(HUB_SCHEMA)))
-    heard: list[Moved | Revoked] = []
+    heard: list[News] = []
     for row in await rows.fetchall():
         tenant = str(row["name"])
         position = await (await connection.execute(statement("position", tenant))).fetchone()

@@ -1,13 +1,18 @@
 """What hub processes on the same Postgres tell each other, as payloads of NOTIFY."""
 
+from typing import TypeAlias
+
 from anabranch_sync.ids import HubSeq
 
-from anabranch_hub.store.records import Moved, Revoked
+from anabranch_hub.store.records import Logged, Moved, Revoked
 
 CHANNEL = "anabranch"
 
+News: TypeAlias = Moved | Logged | Revoked
+
 # Neither a tenant's nor an edge's name holds a colon, and a position is digits.
 _REVOKED = "revoked"
+_LOGGED = "logged"
 
 
 def moved_payload(tenant: str, hub_seq: HubSeq) -> str:
@@ -20,11 +25,18 @@ def revoked_payload(tenant: str, edge: str) -> str:
     return f"{tenant}:{_REVOKED}:{edge}"
 
 
-def news(payload: str) -> Moved | Revoked | None:
+def logged_payload(tenant: str) -> str:
+    """``acme:logged``"""
+    return f"{tenant}:{_LOGGED}"
+
+
+def news(payload: str) -> News | None:
     """What a payload says; None for one of a newer release."""
     match payload.split(":"):
         case [tenant, position] if position.isdecimal():
             return Moved(tenant, int(position))
+        case [tenant, kind] if kind == _LOGGED:
+            return Logged(tenant)
         case [tenant, kind, edge] if kind == _REVOKED:
             return Revoked(tenant, edge)
         case _:

@@ -100,6 +100,13 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Logged:
+    """The tenant's log has grown by something that decided no change."""
+
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
 class Revoked:
     """The edge is shut out."""
 

@@ -42,6 +42,7 @@ from anabranch_hub.store.deciding import Decider
 from anabranch_hub.store.lanes import Lanes
 from anabranch_hub.store.log_reading import Log, StoredCheckpoint
 from anabranch_hub.store.log_snapshot import LogSnapshot, log_copy, log_snapshot
+from anabranch_hub.store.news import News
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import (
     ALL_ROWS,
@@ -54,14 +55,12 @@ from anabranch_hub.store.records import (
     LedgerRow,
     LedgerStats,
     Matching,
-    Moved,
     Operator,
     OperatorInvitation,
     Pair,
     Placed,
     Push,
     Retention,
-    Revoked,
     Stored,
     Tenant,
     Version,
@@ -262,8 +261,8 @@ class Store:
         """The bytes of a pull on its way, if they are still there."""
         return await transfers.spooled(self._pool, tenant, incarnation, batch)
 
-    def listen(self) -> AsyncIterator[Moved | Revoked]:
-        """Yield news after each decision and revocation by any hub process, for ever."""
+    def listen(self) -> AsyncIterator[News]:
+        """Yield news after whatever any hub process decides, revokes or logs, for ever."""
         return listening.listen(self._pool.dsn)
 
     # The transparency log.

@@ -18,7 +18,7 @@ from anabranch_sync.witness import Witnessed, mark_of, witnessed
 from tests.hub.audit.conftest import Superuser
 from tests.hub.store.replica import ROUTER, enrolled
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.tampers]
 
 
 async def test_a_signed_checkpoint_is_the_committed_log(store: Store, tenant: str, signer: LogSigner) -> None:

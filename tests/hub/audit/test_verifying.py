@@ -22,7 +22,7 @@ from tests.hub.audit.conftest import Superuser
 from tests.hub.store.conftest import Query
 from tests.hub.store.replica import ROUTER, enrolled, place
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.tampers]
 
 
 @pytest.fixture

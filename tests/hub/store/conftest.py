@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import psycopg
 import pytest
+from anabranch_hub.audit.verifying import Known, verify
 from anabranch_hub.store import Store
 from psycopg import sql
 
@@ -23,10 +24,14 @@ async def store(anyio_backend: str, postgres_dsn: str) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def tenant(store: Store) -> str:
+async def tenant(store: Store, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """A tenant whose log is whole after every test, but for those that are marked to tamper with it."""
     name = f"t{secrets.token_hex(6)}"
     await store.create_tenant(name)
-    return name
+    yield name
+    if request.node.get_closest_marker("tampers") is None:
+        async with store.log_snapshot(name) as log:
+            await verify(log, name, Known(None))
 
 
 Query = Callable[[str], list[tuple[object, ...]]]

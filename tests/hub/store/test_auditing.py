@@ -123,6 +123,7 @@ async def test_a_tenant_older_than_logs_says_where_its_log_begins(
     assert (second.kind, second.data["position"]) == (EventKind.CHANGE_DECIDED, 2)
 
 
+@pytest.mark.tampers
 @pytest.mark.parametrize(
     "obstacle",
     [

@@ -130,6 +130,7 @@ async def test_a_history_tells_where_each_change_came_from(store: Store, tenant:
     assert all(each.decided_ms > 1_700_000_000_000 for each in below)
 
 
+@pytest.mark.tampers
 @pytest.mark.parametrize(
     "damage",
     [

@@ -190,6 +190,7 @@ async def test_every_review_has_its_leaf_in_the_log(store: Store, tenant: str, q
     assert "fine" not in str(reviews)
 
 
+@pytest.mark.tampers
 async def test_a_review_that_cannot_be_logged_is_not_made(
     store: Store, tenant: str, postgres_dsn: str
 ) -> None:

@@ -5,15 +5,16 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
-from anabranch_hub.store import Edit, Moved, Revoked, Store
+from anabranch_hub.store import Edit, Logged, Moved, Revoked, Store
+from anabranch_hub.store.news import News
 
 from tests.hub.store.replica import ROUTER, enrolled, place
 
 pytestmark = pytest.mark.anyio
 
 
-async def _until(news: AsyncIterator[Moved | Revoked], wanted: Moved | Revoked) -> list[Moved | Revoked]:
-    heard = []
+async def _until(news: AsyncIterator[News], wanted: News) -> list[News]:
+    heard: list[News] = []
     async with asyncio.timeout(30):
         async for each in news:
             heard.append(each)
@@ -54,6 +55,15 @@ async def test_a_lost_connection_is_made_up_for(store: Store, tenant: str, postg
     await replica.push()
 
     assert Moved(tenant, 1) in await listening
+
+
+async def test_what_is_logged_without_a_decision_is_heard_too(store: Store, tenant: str) -> None:
+    listening = asyncio.create_task(_until(store.listen(), Logged(tenant)))
+    await asyncio.sleep(0.2)
+
+    await store.invite(tenant, "e1", ("acme",), b"hash", 2**50, "op")
+
+    assert Moved(tenant, 0) not in await listening
 
 
 async def test_a_revocation_is_heard(store: Store, tenant: str) -> None:
