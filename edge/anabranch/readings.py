@@ -93,7 +93,7 @@ class LogReading:
     """What is known of the hub's transparency log; `leaves` None: no checkpoint was seen yet.
 
     `decided_since`: changes that the hub has decided since it showed that checkpoint. `refused` says
-    why a log was last refused, `refused_since_s` since when that has been so.
+    why a log was last refused, `refused_since_s` when that began, `refused_age_s` when it last was so.
     """
 
     leaves: int | None
@@ -102,6 +102,7 @@ class LogReading:
     refusals: int
     refused: str
     refused_since_s: float | None
+    refused_age_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,7 @@ def log_reading(state: LogState, hub_seq: HubSeq, now_s: float) -> LogReading:
         refusals=sum(each.times for each in state.refusals),
         refused="" if last is None else last.reason,
         refused_since_s=None if last is None else max(0.0, now_s - last.first_ms / 1000),
+        refused_age_s=None if last is None else max(0.0, now_s - last.last_ms / 1000),
     )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from anabranch.identity import Identity
-    from anabranch.readings import LogReading, Status
+    from anabranch.readings import Status
 
 _STATE_COLOURS = {"FRESH": "green", "STALE": "yellow", "OFFLINE": "yellow", "NEVER_SYNCED": "red"}
 
@@ -71,23 +71,28 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
         )
     if not now.reserve:
         rows.append(("disk", "full, or nearly: the reserve for deletes is used up"))
-    rows += [("digest", now.digest), ("log", _log_row(now.log))]
+    rows += [("digest", now.digest), ("log", _log_row(now))]
     if identity is not None:
         rows.append(("identity", f"certificate until {terminal.time_text(identity.not_after_ms)}"))
     return rows
 
 
-def _log_row(log: "LogReading") -> str:
+def _log_row(now: "Status") -> str:
+    log = now.log
     row = "no checkpoint seen yet"
     if log.leaves is not None and log.age_s is not None:
         leaves = "1 leaf" if log.leaves == 1 else f"{log.leaves:,} leaves"
         row = f"{leaves}, seen {terminal.duration(log.age_s)} ago"
         if log.decided_since:
             row += f", {terminal.count(log.decided_since, 'change')} decided since"
-    if log.refused_since_s is not None:
-        ago = terminal.duration(log.refused_since_s)
-        row += f"; {terminal.painted('REFUSED', 'red')} since {ago}: {terminal.one_line(log.refused)}"
-    return row
+    if log.refused_since_s is None or log.refused_age_s is None:
+        return row
+    if now.link == "distrusted":
+        refused = f"{terminal.painted('REFUSED', 'red')} for {terminal.duration(log.refused_since_s)}"
+    else:
+        refused = f"refused {terminal.count(log.refusals, 'time')}"
+        refused += f", the last {terminal.duration(log.refused_age_s)} ago"
+    return f"{row}; {refused}: {terminal.one_line(log.refused)}"
 
 
 def _identity(replica: "Path") -> "Identity | None":

@@ -272,7 +272,7 @@ def test_a_refused_log_is_shown_with_the_evidence_everywhere_one_looks(anabranch
     assert f"shown by the hub and refused (the log was rewritten):\n{other.note}" in shown
     assert [each["checkpoint"] for each in facts["refusals"]] == [other.note, "07"]
     assert "this edge refuses the hub's log (anabranch audit show has the evidence)" in status
-    assert "; REFUSED since " in status
+    assert "; REFUSED for " in status
     assert anabranch("doctor", "--offline").code == 8
 
     # when the hub shows the log again that was seen
@@ -281,7 +281,7 @@ def test_a_refused_log_is_shown_with_the_evidence_everywhere_one_looks(anabranch
 
     # then it is not forgotten
     assert "warn  log " in anabranch("doctor", "--offline").out
-    assert "; REFUSED since " in anabranch("status").out
+    assert "; refused 2 times, the last " in anabranch("status").out
 
 
 def test_a_log_is_forgotten_only_when_that_is_meant(anabranch: Anabranch) -> None:

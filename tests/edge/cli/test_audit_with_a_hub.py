@@ -102,7 +102,7 @@ def test_a_log_that_is_truncated_in_postgres_is_refused_and_the_honest_one_goes_
         # then the exchange goes on, and what was refused is not forgotten
         assert edge.apart("sync").code == 0
         assert edge("status", "--json").json["unsent"] == 0
-        assert "REFUSED since" in edge("status").out
+        assert "; refused 1 time, the last " in edge("status").out
 
 
 def test_a_hub_that_is_put_back_to_last_week_with_its_key_is_refused_until_its_log_is_accepted(
