@@ -23,8 +23,6 @@ CLAIMS_SHOWN_MAX = 4
 HANDS_SHOWN_MAX = 3
 REVIEWS_SHOWN_MAX = 3
 
-# Of concurrent edits of one text that touch: both are merged.
-OVERLAP = "overlap"
 _DEFAULT_KEY = "config"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,7 +30,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def sentence(case: Case, *, kept: str = "here") -> str:
     """Explain `case`; `kept` is where the losing values are, seen from the reader."""
     # Of edits that were merged, the winner is what became of them all.
-    rivals = case.claims[1:] if case.kind == OVERLAP and len(case.claims) > 2 else case.claims
+    rivals = case.claims[1:] if case.kind == Kind.OVERLAP and len(case.claims) > 2 else case.claims
     parts = [_events(case, rivals), _unseen(rivals)]
     if case.kind == Kind.PREFIX:
         parts.append("they cannot stand together, as one lies inside the other")
@@ -97,8 +95,8 @@ def _name(hand: Hand) -> str:
 
 def _deed(case: Case, claim: Claim, *, again: bool = False) -> str:
     place = "it" if again else _place(case, claim.path)
-    if case.kind == OVERLAP:
-        return f"edited {place}"
+    if case.kind == Kind.OVERLAP:
+        return f"edited {place} into {shown(claim.value)}"
     if claim.element is not None:
         return _deed_in_set(claim, place, again=again)
     if _is_set(case, claim):
@@ -150,7 +148,7 @@ def _choice(case: Case) -> str:
     """What the policy did with these very claims."""
     winner, losers = case.claims[0], case.claims[1:]
     match case.policy.partition(":")[0]:
-        case _ if case.kind == OVERLAP:
+        case _ if case.kind == Kind.OVERLAP:
             return "merged edits that touch each other"
         # What is left of these where they do not simply add up: something was written whole, or deleted.
         case Rule.LATEST | Rule.COUNTER | Rule.TEXT | Rule.LIST:
@@ -200,8 +198,9 @@ def _extreme(rule: str, winner: Claim, losers: Sequence[Claim]) -> str:
 def _outcome(case: Case, kept: str) -> str:
     winner, losers = case.claims[0], case.claims[1:]
     is_past = any(each.restored is not None for each in case.looks)
-    if case.kind == OVERLAP:
-        return f"all of it is there together, and {'was' if case.looks else 'is'} to be looked at"
+    if case.kind == Kind.OVERLAP:
+        stands = f"{shown(winner.value)} {'stood' if is_past else 'stands'}, with all of it together"
+        return stands if case.looks else f"{stands}, to be looked at"
     names = [_told(case, each) for each in losers[:HANDS_SHOWN_MAX]]
     more = len(losers) - len(names)
     if more:

@@ -155,12 +155,15 @@ def test_what_lies_inside_the_other_has_both_places_named() -> None:
 
 def test_edits_of_one_text_that_touch_are_merged_and_to_be_looked_at() -> None:
     both, before, meant = claim("abc", SHOP, BOB), claim("ab", BOB), claim("bc", SHOP)
-    told = sentence(case(both, before, meant, policy="text", kind="overlap"))
-    assert told == (
+    overlap = case(both, before, meant, policy="text", kind="overlap")
+    assert sentence(overlap) == (
         "On Tuesday 24 November 2026 10:12 UTC the operator bob edited /limits/requests of acme/prod/router "
-        "while edge shop-3 (ada) edited it; neither had seen the other; policy `text` of schema router@4 "
-        "merged edits that touch each other, so all of it is there together, and is to be looked at."
+        'into "ab" while edge shop-3 (ada) edited it into "bc"; neither had seen the other; policy `text` of '
+        'schema router@4 merged edits that touch each other, so "abc" stands, with all of it together, '
+        "to be looked at."
     )
+    reviewed = replace(overlap, looks=(Look("olga", 0, "", ("ab",)),))
+    assert 'so "abc" stood, with all of it together; on Thursday 1 January' in sentence(reviewed)
 
 
 def test_what_waits_says_for_whom() -> None:

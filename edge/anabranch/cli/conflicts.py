@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from anabranch_sync.case import Claim, Look
 from anabranch_sync.clock import wall_ms
+from anabranch_sync.conflict import Kind
 from anabranch_sync.explanation import sentence
 from anabranch_sync.path import render_pointer
 from anabranch_sync.register import DELETED, Value, json_of
@@ -170,9 +171,10 @@ def _conflict_lines(notice: "Notice") -> list[str]:
         fate += ", waiting for an operator"
     where = terminal.one_line(f"{case.document} {render_pointer(case.claims[0].path)}".rstrip())
     lines = [f"#{notice.ledger} {where}: {case.kind}, by {terminal.one_line(case.policy)}, {fate}"]
+    other = "read  " if case.kind == Kind.OVERLAP else "lost  "
     for place, claim in enumerate(case.claims):
         hands = ", ".join(terminal.one_line(hand.author or "unknown") for hand in claim.hands)
-        lines.append(f"    {'lost  ' if place else 'stands'}  {_said(claim.value)}  by {hands}")
+        lines.append(f"    {other if place else 'stands'}  {_said(claim.value)}  by {hands}")
     for look in case.looks:
         deed = "accepted that"
         if look.restored is not None:

@@ -112,15 +112,11 @@ def is_debugging(arguments: list[str]) -> bool:
 
 
 class _Command(click.Command):
-    """A command that takes the common options too and lists them apart from its own.
-
-    One of its own takes the place of a common one of the same name, after the command's name.
-    """
+    """A command that takes the common options too and lists them apart from its own."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        own = {name for parameter in self.params for name in parameter.opts}
-        self.params = [*self.params, *(each for each in common_options() if own.isdisjoint(each.opts))]
+        self.params = [*self.params, *common_options()]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # A negative number is a value, not a cluster of options.

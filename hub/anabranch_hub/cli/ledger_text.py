@@ -1,6 +1,7 @@
 """Rows of the merge ledger as a person and as a program reads them."""
 
 from anabranch_sync.clock import wall_ms
+from anabranch_sync.conflict import Kind
 from anabranch_sync.explanation import sentence
 from anabranch_sync.path import render_pointer
 from anabranch_sync.policy import Rule
@@ -64,10 +65,11 @@ def lines(row: LedgerRow, *, chars_max: int | None = None) -> list[str]:
         _reason(row),
         "",
     ]
+    won, lost = ("both", "read") if row.kind == Kind.OVERLAP else ("won ", "lost")
     for number, candidate in enumerate(row.candidates):
         value = shown(candidate.value)
         told.append(
-            f"{number}  {'lost' if number else 'won '}  "
+            f"{number}  {lost if number else won}  "
             f"{value if chars_max is None else terminal.shortened(value, chars_max)}"
         )
         told += [f"         {_write_line(each)}" for each in candidate.writes]

@@ -290,3 +290,34 @@ def test_what_an_old_replica_writes_against_a_newer_schema_waits_and_holds_up_no
     assert old.apart("sync", "--json").json["settled"]
     assert hub.json("get", "acme", "acme/prod/aged")["value"] == {"max": 600, "min": "x"}
     assert old("status", "--json").json["quarantined"] == 0
+
+
+def test_edits_of_one_text_that_touch_are_explained_and_one_of_them_taken_instead(
+    hub: RunningHub, edge: Callable[[str], Anabranch]
+) -> None:
+    # given
+    schema = {"namespaces": ["acme/prod/texts"], "schema": {"x-anabranch-merge": "text"}}
+    hub.ok("set", "acme", "system/schemas", "", json.dumps(schema), "--key", "texts")
+    hub.ok("set", "acme", "acme/prod/texts", "", '{"prompt": "You are a kind assistant."}')
+    five, six = edge("five"), edge("six")
+    for each, word in ((five, "rude"), (six, "helpful")):
+        each.apart("sync")
+        each("set", "acme/prod/texts", "/prompt", f"You are a {word} assistant.", "--author", word)
+
+    # when
+    for each in (five, six, five):
+        each.apart("sync")
+    [facts] = five("conflicts", "--json").json["conflicts"]
+    row = str(facts["ledger"])
+    explained = hub.json("merges", "explain", "acme", row)["sentence"]
+    hub.ok("merges", "restore", "acme", row, "--candidate", "2")
+    five.apart("sync")
+
+    # then
+    assert facts["kind"] == "overlap"
+    assert 'edge five (rude) edited /prompt of acme/prod/texts into "You are a rude assistant."' in explained
+    assert 'edge six (helpful) edited it into "You are a helpful assistant."' in explained
+    assert "policy `text` of schema texts@1 merged edits that touch each other" in explained
+    assert five("get", "acme/prod/texts", "/prompt").json == "You are a helpful assistant."
+    [review] = hub.json("merges", "show", "acme", row)["reviews"]
+    assert (review["what"], review["candidate"]) == ("restored", 2)
