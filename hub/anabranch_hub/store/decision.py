@@ -5,6 +5,7 @@ other. Each change gets the next position, whatever becomes of it, so that one t
 blocks those behind it. A push or write that fails as a whole raises before it has touched anything.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -391,10 +392,12 @@ class Batch:
             return []
         if self.schemas.policies.violations(document, self.content(document)):
             return []
+        # Where several registers make up a value, as in a counter or a text, writing one would change it.
+        together = Counter(slot.path for slot in standing.registers)
         plain = (
             (slot, register.value)
             for slot, register in standing.registers.items()
-            if register.live and json_of(register.value) is register.value
+            if register.live and together[slot.path] == 1 and json_of(register.value) is register.value
         )
         return list(islice(plain, 1))
 

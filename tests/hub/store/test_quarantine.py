@@ -45,8 +45,8 @@ async def edges(store: Store, tenant: str) -> tuple[Replica, Replica]:
 
 async def quarantined(one: Replica, other: Replica) -> None:
     """Two changes, each valid by itself, that merge into min 8 over max 5."""
-    one.put(ROUTER, {"min": 8, "max": 9})
-    other.put(ROUTER, {"min": 1, "max": 5})
+    one.put(ROUTER, {**one.contents[ROUTER], "min": 8})
+    other.put(ROUTER, {**other.contents[ROUTER], "max": 5})
     await one.push()
     await other.push()
     await one.pull()
@@ -261,6 +261,34 @@ async def test_a_head_that_a_newer_schema_finds_valid_is_released_by_writing_it_
     assert (released.content, released.quarantine) == ({"min": 8, "max": 5}, None)
     assert [replica.read(ROUTER) for replica in edges] == [released.content] * 2
     assert [replica.quarantined for replica in edges] == [{}, {}]
+
+
+async def test_a_release_leaves_every_value_as_it_is(
+    store: Store, tenant: str, edges: tuple[Replica, Replica]
+) -> None:
+    # given: values that are made of several registers stand before the plain one
+    merging: Object = {"a": {"x-anabranch-merge": "counter"}, "b": {"x-anabranch-merge": "text"}}
+    kinds: Object = {**RULED, "schema": {"properties": {**merging, "c": {"x-anabranch-merge": "union"}}}}
+    await operated(store, tenant, kinds, schema=True)
+    head: Object = {"a": 1, "b": "one", "c": ["x", "y"], "max": 9, "min": 1}
+    await operated(store, tenant, head)
+    await operated(store, tenant, {**head, "a": 3, "b": "one two"})
+    for replica in edges:
+        await replica.pull()
+    await quarantined(*edges)
+    await operated(store, tenant, {**kinds, "rules": []}, schema=True)
+    before = await store.read(tenant, ROUTER)
+    assert before is not None
+    assert before.quarantine is not None
+    # when
+    await operated(store, tenant, before.head)
+    # then
+    after = await store.read(tenant, ROUTER)
+    assert after is not None
+    assert (after.content, after.digest, after.quarantine) == (before.head, before.digest, None)
+    for replica in edges:
+        await replica.pull()
+        assert replica.read(ROUTER) == before.head
 
 
 async def test_a_whole_pull_says_all_that_is_quarantined(
