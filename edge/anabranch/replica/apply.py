@@ -1,5 +1,6 @@
 """A pull, applied: documents, outbox and cursor move in one transaction or not at all."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -81,7 +82,7 @@ class _Application:
         self._set_aside(touched(decided, pull))
         before = {document: state for document, (state, _) in self.confirmed.items()}
         total = self._confirm(fold(before, self.at.incarnation, placed, pull))
-        self._remember(decided, positions, results)
+        self._remember(decided, positions, results, self._counted(decided, results, before))
         self._take_out(decided)
         self._show(stale, seen)
         self._move(total)
@@ -162,6 +163,27 @@ class _Application:
         self.connection.execute(SQL["trim_steps"], (STEPS_BYTES_MAX,))
         return total
 
+    def _counted(
+        self,
+        decided: list[Entry],
+        results: dict[LocalSeq, Result],
+        before: dict[DocumentId, Document],
+    ) -> dict[DocumentId, int]:
+        """Where the versions of own changes are counted from: where all that changed is as it was written."""
+        merged = Counter(
+            document
+            for each in decided
+            if each.dot.local_seq not in results
+            for document in each.change.documents
+        )
+        return {
+            document: before[document].version
+            for document, count in merged.items()
+            if not self.pull.whole
+            and document not in self.pull.documents
+            and self.confirmed[document][0].version == before[document].version + count
+        }
+
     def _take_out(self, decided: list[Entry]) -> None:
         if decided:  # what the pull names is merged, also if its acknowledgement was lost
             last = decided[-1].dot.local_seq
@@ -201,7 +223,11 @@ class _Application:
             )
 
     def _remember(
-        self, decided: list[Entry], positions: dict[LocalSeq, HubSeq], results: dict[LocalSeq, Result]
+        self,
+        decided: list[Entry],
+        positions: dict[LocalSeq, HubSeq],
+        results: dict[LocalSeq, Result],
+        versions: dict[DocumentId, int],
     ) -> None:
         """Keep what became of own changes, what others changed, and the conflicts with them."""
         incarnation = self.at.incarnation
@@ -210,8 +236,11 @@ class _Application:
             result = results.get(local_seq)
             fate = Fate.MERGED if result is None else Fate(result.outcome.value)
             for document in change.documents:
+                version = None
+                if result is None and document in versions:
+                    version = versions[document] = versions[document] + 1
                 facts = (wall_ms(change.timestamp), change.author, change.message, fate)
-                self._note(document, None, positions.get(local_seq), incarnation, local_seq, *facts)
+                self._note(document, version, positions.get(local_seq), incarnation, local_seq, *facts)
             if result is not None and result.outcome is Outcome.REFUSED:
                 refusal = (incarnation, local_seq, result.reason, self.now_ms, each.body)
                 self.connection.execute(SQL["refuse"], refusal)

@@ -8,7 +8,6 @@ from anabranch_sync.clock import wall_ms
 from anabranch_sync.ids import DocumentId, HubSeq, check_tenant, document_id
 from anabranch_sync.path import render_pointer
 from anabranch_sync.reference import AtVersion, Reference, parse_moment, parse_reference
-from anabranch_sync.register import json_of
 
 from anabranch_hub.cli import comparing, reach, terminal
 from anabranch_hub.cli.arguments import BELOW, KEY, NAMESPACE, TENANT
@@ -287,7 +286,7 @@ def _logged(version: Version) -> dict[str, object]:
 def _place_row(placed: Placed) -> tuple[str, ...]:
     return (
         str(placed.slot) or "/",
-        terminal.shortened(terminal.json_text(json_of(placed.value)), VALUE_CHARS_MAX),
+        terminal.shortened(terminal.json_text(placed.value), VALUE_CHARS_MAX),
         str(placed.hub_seq),
         terminal.moment(placed.decided_ms),
         f"edge {placed.edge}" if placed.edge else "the hub",
@@ -300,7 +299,7 @@ def _placed(placed: Placed) -> dict[str, object]:
     return {
         "path": render_pointer(placed.slot.path),
         "element": placed.slot.element is not None,
-        "value": json_of(placed.value),
+        "value": placed.value,
         "hub_seq": placed.hub_seq,
         "decided_ms": placed.decided_ms,
         "edge": placed.edge,

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from anabranch_sync.columns import decode_document
-from anabranch_sync.document import rebuild
+from anabranch_sync.document import at, rebuild
 from anabranch_sync.errors import HistoryDamaged
 from anabranch_sync.ids import DocumentId, Dot, HubSeq
 from anabranch_sync.reference import AtPosition, AtTime, AtVersion, Moment, Reference
-from anabranch_sync.value import INT_MAX
+from anabranch_sync.register import Register, Slot, json_of
+from anabranch_sync.value import INT_MAX, Json
 from anabranch_sync.version import Patch, rebuilt
 
 from anabranch_hub.errors import PositionAhead, VersionFolded
@@ -95,15 +96,15 @@ async def places(pool: Pool, tenant: str, document: DocumentId) -> list[Placed]:
         if row is None:
             return []
         registers = decode_document(row["state"]).registers
-        standing = {slot: register for slot, register in registers.items() if register.live}
-        hub_seqs = list({register.stamp.hub_seq for register in standing.values()})
+        put = _put(registers)
+        hub_seqs = list({hub_seq for _, hub_seq in put.values()})
         changes = {each["hub_seq"]: each for each in await session.rows("changes_at", hub_seqs=hub_seqs)}
     found = []
-    for slot in sorted(standing, key=lambda each: (each.path, each.element or b"")):
-        register = standing[slot]
-        change = changes[register.stamp.hub_seq]
+    for slot in sorted(put, key=lambda each: (each.path, each.element or b"")):
+        value, hub_seq = put[slot]
+        change = changes[hub_seq]
         who = (change["edge"], change["author"], change["message"])
-        found.append(Placed(slot, register.value, change["hub_seq"], change["decided_ms"], *who))
+        found.append(Placed(slot, value, hub_seq, change["decided_ms"], *who))
     return found
 
 
@@ -211,6 +212,31 @@ async def _all(
         found.update({each.document: each for each in page})
         after = str(page[-1].document)
     return found
+
+
+def _put(registers: Mapping[Slot, Register]) -> dict[Slot, tuple[Json, HubSeq]]:
+    """What stands at each place, and where it was last changed.
+
+    The elements of a set have places of their own. The parts of a counter and the edits of a text make
+    up one value, which the last of them changed.
+    """
+    content = rebuild(registers) or {}
+    put: dict[Slot, tuple[Json, HubSeq]] = {}
+    for slot, register in registers.items():
+        value = json_of(register.value)
+        if not register.live:
+            continue
+        if slot.element is not None and value is register.value:
+            put[slot] = (value, register.hub_seq)
+            continue
+        whole = Slot(slot.path)
+        last = max(register.hub_seq, put[whole][1] if whole in put else 0)
+        try:
+            put[whole] = (at(content, slot.path), last)
+        except KeyError:  # hidden by a scalar above it
+            put[whole] = (value, last)
+    sets = {slot.path for slot in put if slot.element is not None}
+    return {slot: each for slot, each in put.items() if slot.element is not None or slot.path not in sets}
 
 
 def _digest(stored: Stored | None) -> int:

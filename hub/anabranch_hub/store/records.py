@@ -11,8 +11,9 @@ from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq, Incarnation, Loc
 from anabranch_sync.live import Quarantined
 from anabranch_sync.path import Path
 from anabranch_sync.policy import SCHEMA_NAMESPACE
-from anabranch_sync.register import RegisterValue, Slot, Value
+from anabranch_sync.register import Slot, Value
 from anabranch_sync.scope import Scope
+from anabranch_sync.value import Json
 from anabranch_sync.version import Patch
 from anabranch_sync.violation import Violation
 
@@ -231,10 +232,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What stands in one slot of a head, and the change that put it there."""
+    """What stands in one place of a head, and the change that last changed it there."""
 
     slot: Slot
-    value: RegisterValue
+    value: Json
     hub_seq: HubSeq
     decided_ms: int
     edge: str

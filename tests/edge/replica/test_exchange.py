@@ -133,6 +133,25 @@ def test_the_history_tells_what_waits_what_was_merged_and_what_others_wrote(
     assert lines[1].version == 2
 
 
+def test_the_version_of_an_own_change_is_told_where_it_is_known_for_sure(
+    replica: Replica, edge: Exchange
+) -> None:
+    edge.exchange()
+    for number in (1, 2):
+        write(replica, ROUTER, {"a": number})
+    edge.exchange()
+    write(replica, ROUTER, {"a": 3})
+    edge.hub.write(ROUTER, {"a": 2, "b": 1})
+    edge.exchange()
+
+    assert [(line.fate, line.version) for line in replica.history(ROUTER)] == [
+        (Fate.MERGED, 1),
+        (Fate.MERGED, 2),
+        (Fate.MERGED, None),
+        (Fate.RECEIVED, 4),
+    ]
+
+
 def test_the_link_is_noted_and_a_failure_does_not_make_the_last_word_younger(replica: Replica) -> None:
     replica.heard(link=Link.UP, now_ms=NOW_MS, clock_offset_ms=-250)
     replica.heard(link=Link.DOWN, now_ms=NOW_MS + 5_000)

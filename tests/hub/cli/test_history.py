@@ -84,23 +84,27 @@ def test_the_log_of_what_never_was_is_not_found(hub: RunningHub, history: str) -
 
 
 def test_blame_tells_who_put_there_what_stands(hub: RunningHub, history: str) -> None:
-    schema = {
-        "namespaces": ["acme/prod/*"],
-        "schema": {"properties": {"team": {"x-anabranch-merge": "union"}}},
-    }
+    policies = {"team": "union", "used": "counter", "prompt": "text"}
+    properties = {name: {"x-anabranch-merge": policy} for name, policy in policies.items()}
+    schema = {"namespaces": ["acme/prod/*"], "schema": {"properties": properties}}
     hub.ok("set", history, "system/schemas", "", json.dumps(schema))
-    hub.ok("set", history, ROUTER, "/team", '["ada"]', "-m", "a team")
+    merged = {"team": ["ada"], "used": 1, "prompt": "be brief"}
+    for name, value in merged.items():
+        hub.ok("set", history, ROUTER, f"/{name}", json.dumps(value))
+    hub.ok("set", history, ROUTER, "/used", "3", "-m", "two more")
+    hub.ok("set", history, ROUTER, "/prompt", "be very brief", "-m", "shorter")
 
     heading, *lines = hub.ok("blame", history, ROUTER).splitlines()
     described = hub.json("blame", history, ROUTER)
 
     assert heading.split() == ["path", "value", "position", "decided", "from", "author", "message"]
-    assert [line.split()[:3] for line in lines] == [
-        ["/limits/requests", "800", "2"],
-        ["/team", "[]", "6"],
-        ["/team[]", '"ada"', "6"],
+    assert [(each["path"], each["value"], each["hub_seq"], each["message"]) for each in described] == [
+        ("/limits/requests", 800, 2, "launch day"),
+        ("/prompt", "be very brief", 10, "shorter"),
+        ("/team", "ada", 6, ""),
+        ("/used", 3, 9, "two more"),
     ]
-    assert [(each["path"], each["message"]) for each in described][:1] == [("/limits/requests", "launch day")]
+    assert [line.split()[0] for line in lines] == ["/limits/requests", "/prompt", "/team[]", "/used"]
     assert hub.run("blame", history, "acme/none").code == 3
 
 
