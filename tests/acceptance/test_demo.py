@@ -34,6 +34,7 @@ def test_the_demo_converges_and_loses_nothing() -> None:
     assert report["bytes_down"] > 0
     assert report["edits"] > 0
     assert report["seconds"] > 0
+    assert report["edits_together"] == 8
     assert report["restored"]["stands_on"] == 3
     assert report["restored"]["value"] != report["restored"]["instead_of"]
     assert report["audit"]["verified"] == report["audit"]["leaves"] > report["conflicts"]

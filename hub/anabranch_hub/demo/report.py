@@ -50,12 +50,16 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole run. `converged` also means that nothing acknowledged is missing."""
+    """The whole run. `converged` also means that nothing acknowledged is missing.
+
+    `edits_together` are those of one prompt and one count by everyone at once: kept together, none lost.
+    """
 
     converged: bool
     documents: int
     edges: int
     edits: int
+    edits_together: int
     conflicts: int
     lost_acknowledged_writes: int
     bytes_up: int
@@ -125,6 +129,11 @@ def print_report(report: Report) -> None:
     console.print()
     console.print(_merges(report))
     console.print()
+    if not report.lost_acknowledged_writes:
+        console.print(
+            f"one prompt and one count, changed by everyone at once: "
+            f"all {report.edits_together} edits are in them"
+        )
     restored, audit = report.restored, report.audit
     console.print(
         f"restored from the ledger: row {restored.ledger}, {restored.document} {restored.path}: "

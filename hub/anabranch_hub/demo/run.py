@@ -29,7 +29,18 @@ from anabranch_sync.value import Json, same
 
 from anabranch_hub.demo.catalogue import CatalogueDocument, documents
 from anabranch_hub.demo.link import CutAround, FlakyLink
-from anabranch_hub.demo.plan import OPERATOR, SCHEMA, SCHEMA_KEY, Edit, planned
+from anabranch_hub.demo.plan import (
+    ASKED_BEFORE,
+    OPERATOR,
+    SCHEMA,
+    SCHEMA_KEY,
+    SHARED_KEY,
+    SHARED_NAMESPACE,
+    SHARED_SCHEMA,
+    Edit,
+    planned,
+    shared_content,
+)
 from anabranch_hub.demo.processes import (
     DemoFailed,
     acknowledged_then_killed,
@@ -102,7 +113,7 @@ class _Demo:
         self._say("starting a hub with its own Postgres and OpenBao")
         hub = await start_hub(self._hub_dir)
         self._stack.push_async_callback(stop_hub, hub)
-        await self._fill(catalogue)
+        await self._fill(catalogue, writers=edges + 1)
         self._say(
             f"enrolling {edges} edges, each behind a link that breaks every {CUT_MEAN_BYTES // 1000} kB"
         )
@@ -110,7 +121,7 @@ class _Demo:
             *(self._enrol(f"edge-{number}", hub.listen, number) for number in range(1, edges + 1))
         )
         self._edges.sort(key=lambda edge: edge.name)
-        await self._settled(f"cold start of {edges} edges: {len(catalogue) + 1} documents each")
+        await self._settled(f"cold start of {edges} edges: {len(catalogue) + 3} documents each")
         acknowledged = await self._offline(catalogue)
         for edge in self._edges:
             # What is left to exchange is small: cut sooner, or nothing would be broken off.
@@ -124,12 +135,14 @@ class _Demo:
 
     # The phases.
 
-    async def _fill(self, catalogue: list[CatalogueDocument]) -> None:
+    async def _fill(self, catalogue: list[CatalogueDocument], *, writers: int) -> None:
         self._say(f"importing {len(catalogue)} documents: the model and price catalogue of genai-prices")
         await self._hub("tenant", "create", TENANT)
-        schema = json.dumps(SCHEMA)
-        await self._hub("set", TENANT, "system/schemas", "", "-", "--key", SCHEMA_KEY, stdin=schema)
-        content = {f"{each.namespace}/{each.key}": each.content for each in catalogue}
+        for key, schema in ((SCHEMA_KEY, SCHEMA), (SHARED_KEY, SHARED_SCHEMA)):
+            stdin = json.dumps(schema)
+            await self._hub("set", TENANT, "system/schemas", "", "-", "--key", key, stdin=stdin)
+        content: dict[str, Json] = {f"{each.namespace}/{each.key}": each.content for each in catalogue}
+        content[f"{SHARED_NAMESPACE}/config"] = shared_content(writers)
         await self._hub("import", TENANT, "-", stdin=json.dumps(content))
 
     async def _enrol(self, name: str, hub_address: str, number: int) -> None:
@@ -211,7 +224,8 @@ class _Demo:
         """Acknowledged writes that neither stand nor are in the ledger: there must be none."""
         self._say("proving it: digests, and every acknowledged write")
         exported = await self._edge(self._edges[-1], "export")
-        lost = [each for each in acknowledged if not _kept(each.edit, exported, ledger)]
+        counted = ASKED_BEFORE + sum(each.edit.adds for each in acknowledged)
+        lost = [each for each in acknowledged if not _kept(each.edit, exported, ledger, counted)]
         for each in lost:
             self._say(f"LOST: {each.dot} {each.edit}")
         return lost
@@ -269,6 +283,7 @@ class _Demo:
             documents=int(hub["documents"]),
             edges=len(fleet),
             edits=len(acknowledged),
+            edits_together=sum(bool(each.edit.line or each.edit.adds) for each in acknowledged),
             conflicts=len(ledger),
             lost_acknowledged_writes=len(lost),
             bytes_up=sum(edge.bytes_up for edge in fleet),
@@ -323,11 +338,18 @@ class _Demo:
         sys.stderr.flush()
 
 
-def _kept(edit: Edit, exported: dict[str, Any], ledger: list[dict[str, Any]]) -> bool:
-    """Whether the written value stands, or the ledger has it beside what won."""
+def _kept(edit: Edit, exported: dict[str, Any], ledger: list[dict[str, Any]], counted: int) -> bool:
+    """Whether the written value stands, or the ledger has it beside what won.
+
+    Of edits that everyone's are kept together with: whether it is in there. `counted` is what all added.
+    """
     stands: Json = exported.get(f"{edit.namespace}/{edit.key}")
     for key in parse_pointer(edit.pointer):
         stands = stands.get(key) if isinstance(stands, dict) else None
+    if edit.line:
+        return isinstance(stands, str) and edit.line in stands
+    if edit.adds:
+        return stands == counted
     if same(stands, edit.value):
         return True
     if isinstance(edit.value, list):  # a set: every element stands
