@@ -16,11 +16,22 @@ import msgpack
 from anabranch_sync.clock import TIMESTAMP_MAX, Timestamp
 from anabranch_sync.errors import ChangeTooLarge, CorruptFrame, InvalidInput
 from anabranch_sync.ids import Cursor, DocumentId, Dot, check_author, check_message, document_id
-from anabranch_sync.leaf import is_number
+from anabranch_sync.leaf import ancestry_slot, is_number
+from anabranch_sync.leaf_ancestry import decode_ancestry
 from anabranch_sync.leaf_edits import check_edit
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
-from anabranch_sync.register import DELETED, AnyValue, Edit, Increment, Operand, Part, Slot, Tombstone
+from anabranch_sync.register import (
+    DELETED,
+    Ancestry,
+    AnyValue,
+    Edit,
+    Increment,
+    Operand,
+    Part,
+    Slot,
+    Tombstone,
+)
 from anabranch_sync.value import DEPTH_MAX, INT_MAX, Json, canonical, check, ordered
 
 # A change must fit one push batch whole, so that it is applied whole: 1 MiB holds four full documents.
@@ -35,7 +46,7 @@ CHAIN_START = bytes(CHAIN_BYTES)
 _FORMAT = 1
 _SET, _DELETE = 0, 1
 # Bytes are no JSON value: those in the place of a value say by their first what else it is.
-_PART, _INCREMENT, _EDIT = 1, 2, 3
+_PART, _INCREMENT, _EDIT, _ANCESTRY = 1, 2, 3, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +196,8 @@ def packed_value(value: AnyValue) -> "Json | bytes":
             return bytes([_INCREMENT]) + canonical([delta, wrote])
         case Edit(update):
             return bytes([_EDIT]) + update
+        case Ancestry(runs):
+            return bytes([_ANCESTRY]) + runs
         case Tombstone():
             raise ValueError("a deletion has no value")
         case _:
@@ -194,12 +207,12 @@ def packed_value(value: AnyValue) -> "Json | bytes":
 def unpacked_operand(slot: Slot, packed: Any) -> "Json | Increment | Edit":
     """What an operation says, from the wire, checked. Raises ValueError, InvalidValue, CorruptFrame."""
     value = _unpacked(slot, packed)
-    if isinstance(value, Part):
+    if isinstance(value, Part | Ancestry):
         raise ValueError(f"{slot}: an operation writes no member of a leaf")
     return value
 
 
-def unpacked_value(slot: Slot, packed: Any) -> "Json | Part | Edit":
+def unpacked_value(slot: Slot, packed: Any) -> "Json | Part | Edit | Ancestry":
     """What a register holds, from the wire, checked. Raises ValueError, InvalidValue, CorruptFrame."""
     value = _unpacked(slot, packed)
     if isinstance(value, Increment):
@@ -207,7 +220,7 @@ def unpacked_value(slot: Slot, packed: Any) -> "Json | Part | Edit":
     return value
 
 
-def _unpacked(slot: Slot, packed: Any) -> "Json | Part | Increment | Edit":
+def _unpacked(slot: Slot, packed: Any) -> "Json | Part | Increment | Edit | Ancestry":
     if type(packed) is not bytes:
         return unpacked_leaf(slot, packed)
     kind, body = packed[:1], packed[1:]
@@ -218,6 +231,9 @@ def _unpacked(slot: Slot, packed: Any) -> "Json | Part | Increment | Edit":
         return Increment(_number(delta), _number(wrote))
     if kind == bytes([_EDIT]):
         return check_edit(slot, Edit(body))
+    if kind == bytes([_ANCESTRY]) and slot == ancestry_slot(slot.path):
+        decode_ancestry(body)
+        return Ancestry(body)
     raise ValueError(f"{slot}: bytes of an unknown kind")
 
 

@@ -7,6 +7,9 @@ everything: the members that were there *end* with it and are dropped, without t
 
 How a replica that is told only what changed knows which members to drop: one whose position is not
 beyond that of the register at its path has ended (`without_ended`).
+
+Edits also end when the hub folds more than EDITS_MAX of them into a new seed. To all others that seed
+is no new write: it carries the last stamp of each who contributed to it (`stamps_of_all`).
 """
 
 import math
@@ -20,10 +23,13 @@ from anabranch_sync.leaf_edits import edited, value_of
 from anabranch_sync.packing import varint
 from anabranch_sync.path import Path
 from anabranch_sync.policy import Rule
-from anabranch_sync.register import PENDING, Edit, Part, Register, RegisterValue, Slot, Value
+from anabranch_sync.register import PENDING, Ancestry, Edit, Part, Register, RegisterValue, Slot, Stamp, Value
 from anabranch_sync.value import INT_MAX, INT_MIN
 
-MEMBERS = (Part, Edit)
+# A seed names its last so many authors. Whoever has missed an earlier one has missed these too.
+ACTORS_MAX = 32
+
+MEMBERS = (Part, Edit, Ancestry)
 
 
 def members(registers: Mapping[Slot, Register]) -> dict[Path, list[Slot]]:
@@ -47,7 +53,7 @@ def leaf_values(registers: Mapping[Slot, Register]) -> dict[Slot, Value]:
 def whole(registers: Mapping[Slot, Register], path: Path, own: Sequence[Slot]) -> Register | None:
     """The leaf at `path` with its members `own` as one: what it says, and the stamps of all who wrote it."""
     principal = registers.get(Slot(path))
-    if principal is None or isinstance(principal.value, Part | Edit):
+    if principal is None or isinstance(principal.value, MEMBERS):
         return None
     own_registers = {slot: registers[slot] for slot in own}
     stamps = {stamp for register in (principal, *own_registers.values()) for stamp in register.stamps}
@@ -79,7 +85,11 @@ def without_ended(registers: dict[Slot, Register]) -> dict[Slot, Register]:
 def has_ended(registers: Mapping[Slot, Register], slot: Slot, register: Register) -> bool:
     """Whether a member has come to its end, by what stands at the path of its leaf."""
     principal = registers.get(Slot(slot.path))
-    return is_member(register) and principal is not None and register.hub_seq <= principal.hub_seq
+    if principal is None or not is_member(register):
+        return False
+    if isinstance(register.value, Ancestry):  # it came with its seed
+        return register.hub_seq < principal.hub_seq
+    return register.hub_seq <= principal.hub_seq
 
 
 def is_member(register: Register | None) -> bool:
@@ -90,6 +100,23 @@ def is_member(register: Register | None) -> bool:
 def merges_edits(rule: Rule, value: RegisterValue) -> bool:
     """Whether a policy merges edits of such a value."""
     return (rule is Rule.TEXT and isinstance(value, str)) or (rule is Rule.LIST and isinstance(value, list))
+
+
+def stamps_of_all(stamps: Iterable[Stamp]) -> tuple[Stamp, ...]:
+    """The last stamp of each actor: whoever has missed a write has missed one of these.
+
+    The principal one comes first, as in any register.
+    """
+    last: dict[Incarnation, Stamp] = {}
+    for stamp in sorted(stamps, key=lambda stamp: stamp.hub_seq):
+        last.pop(stamp.actor, None)
+        last[stamp.actor] = stamp
+    return tuple(sorted([*last.values()][-ACTORS_MAX:], reverse=True))
+
+
+def ancestry_slot(path: Path) -> Slot:
+    """Where the ancestry of a seed stands."""
+    return Slot(path, b"")
 
 
 def is_open(principal: Register, hub_seq: HubSeq) -> bool:

@@ -55,7 +55,12 @@ class Edited:
         """What it would say with some more edits. Raises EditRefused."""
         from anabranch_sync.leaf_text import merged  # pycrdt: 0.1 s that most commands need not spend
 
-        return merged(self.client, self.seed, (*_bytes_of(self.edits), *(each.update for each in more)))
+        return merged(self.client, self.seed, (*self.updates, *(each.update for each in more)))
+
+    @property
+    def updates(self) -> tuple[bytes, ...]:
+        """What the edits do, as pycrdt takes it."""
+        return tuple(each.value.update for _, each, _ in self.edits if isinstance(each.value, Edit))
 
     def known(self) -> dict[int, Units]:
         """What each client has inserted."""
@@ -113,6 +118,13 @@ def units_of(value: object) -> Units | None:
 def value_of(units: Units) -> Json:
     """The value that `units_of` took apart."""
     return units if isinstance(units, str) else [_item(each) for each in units]
+
+
+def sliced(content: Units, start: int, size: int) -> bytes | tuple[bytes, ...]:
+    """Some units, as the wire counts them."""
+    if isinstance(content, str):
+        return _utf16(content)[2 * start : 2 * (start + size)]
+    return content[start : start + size]
 
 
 def inserted(slot: Slot, edit: Edit) -> Json:
@@ -187,7 +199,7 @@ def compose(path: Path, leaf: Edited, value: Json) -> tuple[Slot, Edit] | None:
         if client in seen:
             continue
         try:
-            update = composed(leaf.client, leaf.seed, _bytes_of(leaf.edits), client, hunks(old, new))
+            update = composed(leaf.client, leaf.seed, leaf.updates, client, hunks(old, new))
             decode_update(client, update)
             edit = Edit(update)
             return (Slot(path, name), edit) if leaf.with_edits((edit,)) == new else None
@@ -248,10 +260,6 @@ def _causally(member: tuple[Slot, Register]) -> tuple[int, int, bytes]:
     slot, register = member
     first = min((stamp.hub_seq, stamp.timestamp) for stamp in register.stamps)
     return (*first, slot.element or b"")
-
-
-def _bytes_of(edits: Iterable[tuple[Slot, Register, Update]]) -> tuple[bytes, ...]:
-    return tuple(register.value.update for _, register, _ in edits if isinstance(register.value, Edit))
 
 
 def _inserted(update: Update, seed: Units) -> Units:

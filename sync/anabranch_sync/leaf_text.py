@@ -13,7 +13,17 @@ from typing import Any, TypeAlias, TypeVar
 from pycrdt import Array, Doc, StickyIndex, Text
 
 from anabranch_sync.errors import EditRefused
-from anabranch_sync.leaf_decoder import Hunk, Id, Insertion, Units, Update, encode_update, joined, read_update
+from anabranch_sync.leaf_decoder import (
+    Hunk,
+    Id,
+    Insertion,
+    Units,
+    Update,
+    encode_update,
+    joined,
+    length,
+    read_update,
+)
 
 # Rebuilt leaves that are remembered: the largest take 512 KB, most a few hundred bytes.
 _REMEMBERED = 256
@@ -38,7 +48,7 @@ def composed(
 
 
 def places(seed_client: int, seed: Units, edits: Sequence[bytes], ids: Sequence[Id]) -> list[int]:
-    """How many units of the merged leaf stand before each of `ids`, deleted or not. Raises EditRefused."""
+    """How many units, as the wire counts, stand before each of `ids`, deleted or not. Raises EditRefused."""
     return _guarded(lambda: _places(_opened(Doc(), seed_client, seed, edits), ids))
 
 
@@ -79,7 +89,9 @@ def _replaced(
 
 
 def _places(leaf: _Sequence, ids: Sequence[Id]) -> list[int]:
-    number_at = {offset: number for number, offset in enumerate(_offsets(_units(leaf)))}
+    content = _units(leaf)
+    counted = accumulate((length(each) if isinstance(each, str) else 1 for each in content), initial=0)
+    number_at = dict(zip(_offsets(content), counted, strict=True))
     with leaf.doc.transaction() as transaction:
         stuck = (
             StickyIndex.from_json({"item": {"client": each.client, "clock": each.clock}, "assoc": 0})

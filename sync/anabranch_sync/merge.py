@@ -21,13 +21,26 @@ from anabranch_sync.clock import Timestamp
 from anabranch_sync.conflict import Candidate, Conflict, Kind
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import DocumentId, HubSeq, Incarnation
-from anabranch_sync.leaf import MEMBERS, is_number, is_open, members, merges_edits, part_slot, summed, whole
-from anabranch_sync.leaf_edits import inserted
-from anabranch_sync.leaf_merging import merging
+from anabranch_sync.leaf import (
+    MEMBERS,
+    ancestry_slot,
+    is_number,
+    is_open,
+    members,
+    merges_edits,
+    part_slot,
+    stamps_of_all,
+    summed,
+    whole,
+)
+from anabranch_sync.leaf_ancestry import EDITS_MAX, folded
+from anabranch_sync.leaf_edits import edited, inserted
+from anabranch_sync.leaf_merging import has_been_folded, merging
 from anabranch_sync.path import Path
 from anabranch_sync.policy import Policies, Rule, join
 from anabranch_sync.register import (
     DELETED,
+    PENDING,
     Edit,
     Increment,
     Part,
@@ -137,6 +150,9 @@ class _Draft:
         if standing is not None and equal(standing.value, edit):
             self._put(slot, agreed(standing, incoming))
             return
+        if has_been_folded(self.registers, slot):
+            self._note_agreement(slot.path, stamp)
+            return
         made = merging(self.registers, self._members.get(slot.path, ()), slot, edit)
         if made is None or self._indexed().elements[slot.path]:
             self._lose(place, inserted(slot, edit), stamp, base)
@@ -144,12 +160,19 @@ class _Draft:
         unseen = made.unseen(base, stamp.actor)
         rule, principal = self.policies.of(self.document, slot.path).rule, self.registers[place]
         # Where nothing is concurrent, any policy lets an edit do what its author read.
-        merges = merges_edits(rule, made.before) or not (unseen or principal.unseen(base, stamp.actor))
+        past = principal.unseen(base, stamp.actor)
+        merges = merges_edits(rule, made.before) or not (unseen or past)
+        if made.met is not None and not merges:
+            self._lose(place, inserted(slot, edit), stamp, base)  # what its author read is not known any more
+            return
         if not merges or not is_open(principal, stamp.hub_seq):
             self._set(place, made.meant(unseen), stamp, base)
             return
         touched = made.touched(unseen)
-        if touched and not equal(made.after, made.before):
+        if made.met and past and not equal(made.after, made.before):
+            sides = Candidate(place, made.after, (stamp, *past)), Candidate(place, made.before, past)
+            self._tell(place, Kind.OVERLAP, place.path, sides)
+        elif touched and not equal(made.after, made.before):
             others = tuple(sorted({each for other in touched for each in unseen[other].stamps}, reverse=True))
             candidates = (
                 Candidate(place, made.after, (stamp, *others)),
@@ -157,11 +180,41 @@ class _Draft:
                 Candidate(place, made.meant(unseen), (stamp,)),
             )
             self._tell(place, Kind.OVERLAP, place.path, candidates)
-        self._put(slot, incoming)
+        if made.update.insertions or made.update.deletions:
+            self._put(slot, Register(made.edit, (stamp,)))
+        else:
+            self._note_agreement(slot.path, stamp)
+        # An empty seed would have no units beside which to put what comes late.
+        if len(self._members.get(slot.path, ())) > EDITS_MAX and stamp.hub_seq != PENDING and made.after:
+            self._fold(place)
+
+    def _note_agreement(self, path: Path, stamp: Stamp) -> None:
+        """Name one more author of what has been folded already: beside the seed, which stays what it is."""
+        place = ancestry_slot(path)
+        ancestry = self.registers[place]
+        self._put(place, Register(ancestry.value, stamps_of_all([*ancestry.stamps, stamp])))
+
+    def _fold(self, place: Slot) -> None:
+        """Make a new seed of a text or list with many edits; only the hub does, where all is decided."""
+        own = self._members[place.path]
+        standing, principal = self._standing(place), self.registers[place]
+        leaf = edited(principal.value, {each: self.registers[each] for each in own})
+        assert standing is not None, "what is folded stands"
+        assert leaf is not None, "only texts and lists have edits"
+        before = self.registers.get(ancestry_slot(place.path))
+        ancestry = folded(leaf, before and before.value)
+        stamps = stamps_of_all(standing.stamps)
+        self._put(place, Register(standing.value, stamps))
+        self._put(ancestry_slot(place.path), Register(ancestry, (max(stamps, key=_position),)))
 
     def _lose(self, place: Slot, value: Value, stamp: Stamp, base: HubSeq) -> None:
         """Keep in the ledger what an edit inserts that no longer has a place."""
         incoming, standing = Register(value, (stamp,)), self._standing(place)
+        if standing is not None and equal(standing.value, value):
+            # Somebody else has put the same there: an agreement, where there is one register to say so.
+            if not self._members.get(place.path):
+                self._put(place, agreed(standing, incoming))
+            return
         rivals = self._rivals(place, value, self._clashing(place, value), base, stamp.actor)
         rivals = rivals or [(place, standing or Register(DELETED, (stamp,)))]
         rows = [self._best(rivals), (place, incoming)]
@@ -313,6 +366,10 @@ class _Index:
             self.below[slot.path[:depth]] += step
         if slot.element is not None:
             self.elements[slot.path] += step
+
+
+def _position(stamp: Stamp) -> HubSeq:
+    return stamp.hub_seq
 
 
 def _amount(register: Register) -> int | float:

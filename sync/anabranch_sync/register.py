@@ -51,14 +51,21 @@ class Edit:
     update: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Ancestry:
+    """Where the units of earlier seeds and folded edits went: bytes that `leaf_ancestry` reads."""
+
+    runs: bytes
+
+
 # What a leaf says: a scalar, a list (one atomic value), `{}` (the marker of an empty object), or the
 # tombstone.
 Value: TypeAlias = "Json | Tombstone"
 # What a register holds: the same, or what one contributed to a leaf that many write at once.
-RegisterValue: TypeAlias = "Json | Tombstone | Part | Edit"
+RegisterValue: TypeAlias = "Json | Tombstone | Part | Edit | Ancestry"
 # What an operation says.
 Operand: TypeAlias = "Json | Tombstone | Increment | Edit"
-AnyValue: TypeAlias = "Json | Tombstone | Part | Increment | Edit"
+AnyValue: TypeAlias = "Json | Tombstone | Part | Increment | Edit | Ancestry"
 
 
 class Slot(NamedTuple):
@@ -92,7 +99,7 @@ class Register:
     @property
     def said(self) -> Value:
         """The value, of a register that is no member of a leaf."""
-        assert not isinstance(self.value, Part | Edit), "a member says nothing by itself"
+        assert not isinstance(self.value, Part | Edit | Ancestry), "a member says nothing by itself"
         return self.value
 
     @property
@@ -135,6 +142,8 @@ def json_of(value: AnyValue) -> Json:
             return {"increment": delta, "wrote": wrote}
         case Edit(update):
             return {"edit": update.hex()}
+        case Ancestry(runs):
+            return {"ancestry": runs.hex()}
         case _:
             return value
 

@@ -23,6 +23,7 @@ from anabranch_sync.ids import START, DocumentId, Dot, document_id
 from anabranch_sync.packing import unpack
 from anabranch_sync.register import (
     DELETED,
+    Ancestry,
     Edit,
     Operand,
     Part,
@@ -103,7 +104,7 @@ def _turned(value: RegisterValue) -> RegisterValue:
 
 def _turned_json(value: Json) -> Json:
     turned = _turned(value)
-    assert not isinstance(turned, Tombstone | Part | Edit)
+    assert not isinstance(turned, Tombstone | Part | Edit | Ancestry)
     return turned
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from anabranch.replica import Replica
 from anabranch_sync.document import Object, rebuild
 from anabranch_sync.ids import DocumentId
+from anabranch_sync.policy import Rule
 from anabranch_sync.value import Json, canonical
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,13 +21,15 @@ EDGES = 2
 DOCUMENTS = (DocumentId("acme/prod/router", "config"), DocumentId("acme/prod/limits", "config"))
 SCHEMA = DocumentId("system/schemas", "all")
 
-_values: st.SearchStrategy[Json] = st.sampled_from([0, 1, 1.0, True, None, "a", [], [1, 2], [2, 3], {}])
+_values: st.SearchStrategy[Json] = st.sampled_from(
+    [0, 1, 1.0, True, None, "a", "a b", "a c b", "", [], [1, 2], [2, 3], [1, 3, 2], {}]
+)
 _contents = st.none() | st.dictionaries(
     st.sampled_from(["a", "b", "set"]),
     _values | st.dictionaries(st.sampled_from(["a", "b"]), _values, max_size=2),
     max_size=3,
 )
-_schemas = st.sampled_from(["latest", "hub", "edge", "max", "min", "union", "counter", "manual"])
+_schemas = st.sampled_from(list(Rule))
 _edges = st.integers(0, EDGES - 1)
 _steps = st.one_of(
     st.tuples(st.just("write"), _edges, st.sampled_from(DOCUMENTS), _contents, st.integers(-5, 5)),

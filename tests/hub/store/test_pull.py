@@ -21,7 +21,7 @@ from tests.hub.store.replica import NOON_MS, ROUTER, Replica, enrolled, live, pl
 
 pytestmark = pytest.mark.anyio
 
-POLICIES = ("latest", "hub", "edge", "max", "min", "manual", "union", "union:id", "counter")
+POLICIES = ("latest", "hub", "edge", "max", "min", "manual", "union", "union:id", "counter", "text", "list")
 SCHEMA: Object = {
     "namespaces": ["acme/*"],
     "schema": {
@@ -29,7 +29,7 @@ SCHEMA: Object = {
     },
 }
 
-_scalars: st.SearchStrategy[Json] = st.sampled_from([None, True, 0, 1, 1.0, -7, "a", "\x00é"])
+_scalars: st.SearchStrategy[Json] = st.sampled_from([None, True, 0, 1, 1.0, -7, "a", "\x00é", "a\x00é b"])
 _elements: st.SearchStrategy[Json] = _scalars | st.fixed_dictionaries(
     {"id": st.sampled_from([1, 2, "x"]), "weight": st.sampled_from([0, 1])}
 )
