@@ -21,11 +21,15 @@ from anabranch_hub.store.log_snapshot import LogSnapshot
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
-    """One way of tampering: whether it was found, at which leaf, and what was said of it."""
+    """One way of tampering: whether it was found, at which leaf, and what was said of it.
+
+    Where the leaf itself cannot be told, it is one of those up to `last`.
+    """
 
     tampering: str
     detected: bool
     leaf: int | None
+    last: int | None
     said: str
 
 
@@ -95,8 +99,8 @@ async def _verified(name: str, copy: _Copy, tenant: str, known: Known) -> Drille
     try:
         await verify(copy.log, tenant, known)
     except LogTampered as error:
-        return Drilled(name, True, error.leaf, error.reason)
-    return Drilled(name, False, None, "nothing was found")
+        return Drilled(name, True, error.leaf, error.last, error.reason)
+    return Drilled(name, False, None, None, "nothing was found")
 
 
 async def _edit(copy: _Copy) -> bool:

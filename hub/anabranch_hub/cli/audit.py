@@ -11,6 +11,7 @@ from anabranch_sync.audit_event import Leaf, read_leaf
 from anabranch_sync.errors import EvidenceError
 from anabranch_sync.ids import check_tenant
 from anabranch_sync.signed_note import parse_verifier_key
+from anabranch_sync.value import Json
 
 from anabranch_hub.audit import exporting
 from anabranch_hub.cli import audit_verify, reach, terminal
@@ -276,8 +277,12 @@ def _print(invocation: Invocation, tenant: str, number: int, event: bytes) -> No
 def _facts(leaf: Leaf) -> str:
     names = ("position", "merge", "outcome", "author", "edge", "what", "scope", "leaf")
     facts = ((name, leaf.data.get(name)) for name in names)
-    shown = (f"{name} {terminal.one_line(str(value))}" for name, value in facts if value not in (None, ""))
-    return ", ".join(shown)
+    return ", ".join(f"{name} {_shown(value)}" for name, value in facts if value not in (None, ""))
+
+
+def _shown(value: Json) -> str:
+    words = value if isinstance(value, list) else [value]
+    return terminal.one_line(" ".join(map(str, words)))
 
 
 for each in (checkpoint, audit_verify.verify, prove, export, tail, erase, audit_verify.drill):

@@ -96,10 +96,7 @@ async def drill(invocation: Invocation, tenant: str) -> None:
                 drilled.append(each)
                 if not invocation.json:
                     found = terminal.painted("found", "green") if each.detected else "MISSED"
-                    where = (
-                        "" if each.leaf is None else f" (leaf {each.leaf}: {terminal.one_line(each.said)})"
-                    )
-                    terminal.write(f"{found}  {each.tampering}{where}")
+                    terminal.write(f"{found}  {each.tampering} ({_where(each)})")
                     terminal.flush()
     missed = [each for each in drilled if not each.detected]
     if invocation.json:
@@ -114,6 +111,13 @@ async def drill(invocation: Invocation, tenant: str) -> None:
         )
     if missed:
         raise click.exceptions.Exit(ExitCode.UNVERIFIED)
+
+
+def _where(each: Drilled) -> str:
+    if each.leaf is None:
+        return each.said
+    which = f"leaf {each.leaf}" if each.leaf == each.last else f"leaves {each.leaf} to {each.last}"
+    return f"{which}: {terminal.one_line(each.said)}"
 
 
 async def signed_log(store: Store, tenant: str) -> Log:

@@ -27,7 +27,7 @@ async def migrate(invocation: Invocation) -> None:
 
 @command("doctor")
 async def doctor(invocation: Invocation) -> None:
-    """Examine the hub: data directory, servers, migrations, certificates, durability, disk, clock.
+    """Examine the hub: data directory, servers, migrations, certificates, durability, logs, disk, clock.
 
     Ends with 0 when nothing failed; warnings are allowed.
     """

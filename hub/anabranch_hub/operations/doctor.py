@@ -13,7 +13,7 @@ import os
 import shutil
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,7 +21,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from anabranch_hub.errors import HubError
+from anabranch_hub.audit.anchors import Anchors
+from anabranch_hub.errors import AnchorDamaged, HubError, LogTampered
 from anabranch_hub.operations import whereabouts
 from anabranch_hub.operations.whereabouts import NoHubRuns, Whereabouts
 from anabranch_hub.servers.private_files import read_text
@@ -90,7 +91,7 @@ async def examine(
             yield finding
         yield await _certificate(data_dir, here, wall_s())
     if data_dir is None or here is not None:
-        async for finding in _store(postgres_dsn, wall_s()):
+        async for finding in _store(data_dir, postgres_dsn, wall_s()):
             yield finding
 
 
@@ -243,7 +244,9 @@ def _served_certificate(address: str, context: ssl.SSLContext) -> bytes:
     return der
 
 
-async def _store(postgres_dsn: Callable[[], str], now_s: float) -> AsyncIterator[Finding]:
+async def _store(
+    data_dir: Path | None, postgres_dsn: Callable[[], str], now_s: float
+) -> AsyncIterator[Finding]:
     try:
         store = await Store.connect(postgres_dsn())
     except HubError as error:
@@ -267,10 +270,27 @@ async def _store(postgres_dsn: Callable[[], str], now_s: float) -> AsyncIterator
         if soon:
             shown = ", ".join(soon[:10]) + (f" and {len(soon) - 10} more" if len(soon) > 10 else "")
             yield Finding("edges", State.WARNING, f"certificates end soon or have ended: {shown}")
+        async for finding in _logs(store, data_dir, tenants):
+            yield finding
     except HubError as error:
         yield _failed("postgres", str(error), error.exit_code)
     finally:
         await store.close()
+
+
+async def _logs(store: Store, data_dir: Path | None, tenants: Sequence[str]) -> AsyncIterator[Finding]:
+    """Whether each log goes on from what was signed of it; its leaves are for `audit verify`."""
+    sound = 0
+    for tenant in tenants:
+        try:
+            anchor = Anchors(data_dir).read(tenant) if data_dir is not None else None
+            newest = (await store.log(tenant)).newest
+            await store.proven_head(tenant, [each.tree for each in (anchor, newest) if each is not None])
+            sound += 1
+        except (LogTampered, AnchorDamaged) as error:
+            yield _failed("log", str(error), error.exit_code)
+    if sound:
+        yield _ok("log", f"{sound} of {len(tenants)} go on from what was signed of them")
 
 
 def _ok(check: str, message: str) -> Finding:

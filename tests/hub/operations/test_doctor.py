@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from anabranch_hub.operations import doctor
 from anabranch_hub.operations.doctor import Finding, State, examine
@@ -50,6 +51,29 @@ def test_a_hub_that_is_well_has_nothing_to_hide(hub: RunningHub) -> None:
     checks = [each["check"] for each in findings]
     assert {"data directory", "secrets", "disk", "clock", "hub", "certificate", "postgres"} <= set(checks)
     assert len(told.out.splitlines()) == len(findings)
+
+
+def test_a_log_that_was_cut_off_is_found(hub: RunningHub) -> None:
+    # given a tenant whose log was signed, and then emptied by a superuser
+    hub.ok("tenant", "create", "bent")
+    hub.ok("audit", "checkpoint", "bent")
+    with psycopg.connect(postgres_dsn(hub.data_dir)) as connection:
+        connection.execute(
+            "TRUNCATE tenant_bent.audit_leaves, tenant_bent.audit_checkpoints;"
+            "UPDATE tenant_bent.tenant_state SET log_size = 0, log_frontier = ''"
+        )
+    try:
+        # then: what this hub remembers tells
+        ran = hub.run("doctor")
+        assert ran.code == 8
+        assert "failed   log" in ran.out
+        assert "the log of tenant bent was tampered with at leaf 0: it is missing" in ran.out
+        assert "ok       log              1 of 2 go on" in ran.out
+    finally:
+        with psycopg.connect(postgres_dsn(hub.data_dir)) as connection:
+            connection.execute(
+                "DROP SCHEMA tenant_bent CASCADE; DELETE FROM anabranch.tenants WHERE name = 'bent'"
+            )
 
 
 def test_a_stopped_hub_is_said_to_be_stopped(stopped: Path) -> None:
