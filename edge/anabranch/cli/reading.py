@@ -51,7 +51,7 @@ def get(
     """
     with invocation.open() as client:
         try:
-            if of_head:
+            if of_head and at is None:  # versions of the past are heads anyway
                 reading = client.head(namespace, pointer, key=key)
             else:
                 reading = client.get(namespace, pointer, key=key, at=at)
