@@ -174,7 +174,7 @@ async def export(invocation: Invocation, tenant: str, prefix: str, at: str | Non
     check_tenant(tenant)
     if prefix:
         document_id(prefix)
-    moment = parse_moment("0s" if at is None else at, time.time_ns() // 1_000_000)
+    moment = None if at is None else parse_moment(at, time.time_ns() // 1_000_000)
     async with reach.store(invocation) as store:
         position = await store.position(tenant, moment)
         listed = await everything_at(store, tenant, prefix, position)

@@ -46,8 +46,8 @@ async def read_at(pool: Pool, tenant: str, document: DocumentId, reference: Refe
         return stored
 
 
-async def position(pool: Pool, tenant: str, moment: Moment) -> HubSeq:
-    """The last position decided by then. Raises PositionAhead."""
+async def position(pool: Pool, tenant: str, moment: Moment | None) -> HubSeq:
+    """The last position decided by then, or at all. Raises PositionAhead."""
     async with pool.undoing(tenant) as session:
         await session.begin(snapshot=True)
         return await _position(session, moment)
@@ -176,11 +176,13 @@ def _walked(walk: _Walk, row: Mapping[str, Any], patches: Sequence[Patch]) -> St
     return Stored(walk.document, content, wanted, row["hub_seq"], recorded)
 
 
-async def _position(session: Session, moment: Moment) -> HubSeq:
+async def _position(session: Session, moment: Moment | None) -> HubSeq:
+    standing = await session.row("position")
+    assert standing is not None, "a tenant has its state from its first migration on"
     match moment:
+        case None:
+            return int(standing["hub_seq"])
         case AtPosition(hub_seq):
-            standing = await session.row("position")
-            assert standing is not None, "a tenant has its state from its first migration on"
             if hub_seq > standing["hub_seq"]:
                 raise PositionAhead(hub_seq, standing=standing["hub_seq"])
             return hub_seq

@@ -345,8 +345,8 @@ class Store:
         """
         return await history.read_at(self._pool, tenant, document, reference)
 
-    async def position(self, tenant: str, moment: Moment) -> HubSeq:
-        """The last position decided by then. Raises PositionAhead."""
+    async def position(self, tenant: str, moment: Moment | None = None) -> HubSeq:
+        """The last position decided by then, or at all. Raises PositionAhead."""
         return await history.position(self._pool, tenant, moment)
 
     async def documents_at(

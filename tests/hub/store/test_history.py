@@ -177,3 +177,36 @@ async def test_the_head_is_a_version_like_the_others(store: Store, tenant: str) 
 
     assert await store.read_at(tenant, ROUTER, AtVersion(2)) == head
     assert await store.read_at(tenant, ROUTER, AtPosition(2)) == head
+
+
+async def test_what_merged_is_the_past_also_where_it_was_never_served_and_can_be_gone_back_from(
+    store: Store, tenant: str
+) -> None:
+    # given two changes that are valid each and not together
+    schema: Object = {"namespaces": ["acme/prod/*"], "schema": {"maxProperties": 2}}
+    await store.write(tenant, [Edit(document_id("system/schemas"), schema)], author="op", message="")
+    await written(store, tenant, {"x": 1})
+    one, two = await enrolled(store, tenant, "e1"), await enrolled(store, tenant, "e2")
+    for each in (one, two):
+        await each.pull()
+    one.put(ROUTER, {"x": 1, "a": 1})
+    two.put(ROUTER, {"x": 1, "b": 1})
+    for each in (one, two):
+        await each.push()
+
+    # when
+    served = await store.read(tenant, ROUTER)
+    head = await store.read_version(tenant, ROUTER, 3)
+    [pair] = await store.between(tenant, 3)
+    await store.write(tenant, [Edit(ROUTER, {"x": 1, "a": 1}, 3)], author="op", message="", rolled_back_to=3)
+    repaired = await store.read(tenant, ROUTER)
+
+    # then
+    assert served is not None
+    assert served.quarantine is not None
+    assert head is not None
+    assert (served.content, head.content) == ({"x": 1, "a": 1}, {"x": 1, "a": 1, "b": 1})
+    assert pair.before is not None
+    assert (pair.before.content, pair.after) == ({"x": 1, "a": 1}, head)
+    assert repaired is not None
+    assert (repaired.content, repaired.quarantine, repaired.version) == ({"x": 1, "a": 1}, None, 4)
