@@ -107,18 +107,20 @@ class Constraints:
         match error.kind:
             case jsonschema_rs.ValidationErrorKind.Required(name):
                 wanted = brief(described(self._schema, self._property(keyword, name)))
-                return [Violation(render_pointer((*where, name)), rule, f"{name!a} is missing", wanted)]
+                missing = brief(f"{name!a} is missing")
+                return [Violation(render_pointer((*where, name)), rule, missing, wanted)]
             case jsonschema_rs.ValidationErrorKind.AdditionalProperties(
                 names
             ) | jsonschema_rs.ValidationErrorKind.UnevaluatedProperties(names):
-                known = self._at(keyword[:-1])
-                listed = known.get("properties") if isinstance(known, dict) else None
+                listed = self._at((*keyword[:-1], "properties"))
                 passes = (
-                    f"only {', '.join(sorted(listed))}" if isinstance(listed, dict) and listed else _NOTHING
+                    brief(f"only {', '.join(listed)}") if isinstance(listed, dict) and listed else _NOTHING
                 )
                 return [
-                    Violation(render_pointer((*where, name)), rule, f"{name!a} is not known here", passes)
-                    for name in names
+                    Violation(
+                        render_pointer((*where, name)), rule, brief(f"{name!a} is not known here"), passes
+                    )
+                    for name in names[:VIOLATIONS_MAX]
                 ]
             case jsonschema_rs.ValidationErrorKind.FalseSchema():
                 return [Violation(render_pointer(where), rule, "nothing may stand here", _NOTHING)]

@@ -24,7 +24,8 @@ class Violation:
     passes: str
 
     def __str__(self) -> str:
-        return f"{self.place or '/'}: {self.reason} (rule {self.rule}); what passes: {self.passes}"
+        place = brief(self.place or "/")
+        return f"{place}: {self.reason} (rule {brief(self.rule)}); what passes: {self.passes}"
 
     def facts(self) -> dict[str, str]:
         """The violation for programs."""

@@ -105,6 +105,14 @@ def test_what_is_not_known_is_named_at_its_own_place() -> None:
     assert [(each.place, each.passes) for each in violations] == [("/x", "only a, b"), ("/y", "only a, b")]
 
 
+def test_a_name_of_any_length_makes_a_message_of_one_line() -> None:
+    # when
+    (violation,) = found({"properties": {"a": {}}, "additionalProperties": False}, {"x" * 100_000: 1})
+    # then
+    assert len(violation.place) == 100_001
+    assert len(str(violation)) < 5 * TEXT_CHARS_MAX
+
+
 def test_numbers_compare_by_value_and_true_is_none() -> None:
     # when
     verdicts = [not found({"properties": {"a": {"const": 1}}}, {"a": value}) for value in (1, 1.0, True)]

@@ -98,6 +98,14 @@ def test_quarantined_documents_are_listed_and_shown(hub: RunningHub, quarantined
     assert "quarantined" in long
 
 
+def test_the_doctor_names_tenants_with_quarantined_documents(hub: RunningHub, quarantined: str) -> None:
+    # when
+    examined = hub.run("doctor")
+    # then
+    [line] = [line for line in (examined.out + examined.err).splitlines() if "quarantine list" in line]
+    assert f"{quarantined} 1" in line
+
+
 def test_an_edit_is_made_over_the_head_and_a_repair_releases_it(hub: RunningHub, quarantined: str) -> None:
     # when
     repaired = hub.json("set", quarantined, ROUTER, "/limits/max", "600")
