@@ -267,23 +267,42 @@ class _Service:
         """The handler of a method that only operators may call."""
 
         async def call(request: _Request, context: aio.ServicerContext) -> Message:
+            asked = {"method": method.__name__}
             try:
                 peer = operator_of(context.auth_context())
+                asked |= {"tenant": peer.tenant, "operator": peer.operator}
                 await check_operator_standing(self._store, peer)
-                return await method(peer, request)
+                answer = await method(peer, request)
             except InvalidInput as error:
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-                raise  # not reached: aborting ends the call
+                await self._refuse_operator(context, asked, grpc.StatusCode.INVALID_ARGUMENT, error)
+                raise  # not reached: refusing ends the call
             except HubError as error:
                 status = _STATUS_OF_EXIT_CODE.get(error.exit_code)
                 if status is not None:
-                    await context.abort(status, str(error))
+                    await self._refuse_operator(context, asked, status, error)
                 await self._refuse(context, error)
                 raise  # not reached: refusing ends the call
+            except Exception:  # the top of the task
+                log.exception("operator's call failed", extra=asked)
+                await context.abort(grpc.StatusCode.INTERNAL, "the hub cannot serve this: ask its operator")
+                raise  # not reached: aborting ends the call
+            log.info("operator answered", extra=asked)
+            return answer
 
         return grpc.unary_unary_rpc_method_handler(
             call, request.FromString, lambda reply: reply.SerializeToString()
         )
+
+    async def _refuse_operator(
+        self,
+        context: aio.ServicerContext,
+        asked: dict[str, str],
+        status: grpc.StatusCode,
+        error: HubError | InvalidInput,
+    ) -> None:
+        # What is refused may hold a value of a document: the log has only that it was.
+        log.info("operator refused", extra={**asked, "status": status.name, "kind": type(error).__name__})
+        await context.abort(status, str(error))
 
     async def _peer(self, context: aio.ServicerContext) -> Peer:
         """Which edge calls, if it may."""
