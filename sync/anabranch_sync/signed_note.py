@@ -86,7 +86,7 @@ class Note:
 def parse_verifier_key(text: str) -> VerifierKey:
     """The key of ``name+key id+base64``. Raises MalformedEvidence."""
     name, *rest = text.strip().split("+", 2)
-    if len(rest) != 2 or not _is_name(name):
+    if len(rest) != 2 or not _is_name(name) or not name.isprintable():
         raise MalformedEvidence("verifier key", "expected NAME+KEYID+BASE64")
     body = decode_base64("verifier key", rest[1])
     if body[:1] != _ED25519 or len(body) != 1 + PUBLIC_KEY_BYTES:
@@ -99,7 +99,10 @@ def parse_verifier_key(text: str) -> VerifierKey:
 
 def parse_note(text: str) -> Note:
     """The note of its text, nothing verified. Raises MalformedEvidence."""
-    size = len(text.encode("utf-8", "replace"))
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise MalformedEvidence("note", f"not UTF-8 at character {error.start}") from error
     if size > NOTE_BYTES_MAX:
         raise MalformedEvidence("note", f"{size} bytes, limit {NOTE_BYTES_MAX}")
     if any(character < " " and character != "\n" for character in text):

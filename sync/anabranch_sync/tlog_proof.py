@@ -20,7 +20,7 @@ from typing import Any
 from anabranch_sync.audit_event import Leaf, ValueOpening
 from anabranch_sync.audit_file import LINE_BYTES_MAX, LoggedLeaf, checked_leaf, leaf_object
 from anabranch_sync.checkpoint import Checkpoint, parse_natural, tenant_of, verified_checkpoint
-from anabranch_sync.errors import MalformedEvidence, UntrustedSignature
+from anabranch_sync.errors import BadLeaf, InvalidValue, MalformedEvidence, UntrustedSignature
 from anabranch_sync.merkle import HASH_BYTES, verify_inclusion
 from anabranch_sync.signed_note import (
     NOTE_BYTES_MAX,
@@ -29,7 +29,7 @@ from anabranch_sync.signed_note import (
     encode_base64,
     parse_verifier_key,
 )
-from anabranch_sync.value import render_json
+from anabranch_sync.value import check, render_json
 
 FIRST_LINE = "c2sp.org/tlog-proof@v1"
 # A tree of 2**63 leaves.
@@ -115,5 +115,9 @@ def verify_tlog_proof(proof: TlogProof, key: VerifierKey | None = None) -> Prove
     checkpoint = verified_checkpoint(proof.note, named)
     tenant = tenant_of(checkpoint.origin)
     checked = checked_leaf(proof.index, extra, tenant)
+    try:
+        check(dict(checked.leaf.data))  # it is going to be shown
+    except InvalidValue as error:
+        raise BadLeaf(proof.index, f"its bytes are no event ({error})") from error
     verify_inclusion(checked.hash, proof.index, checkpoint.tree, proof.hashes)
     return ProvedLeaf(tenant, named, checkpoint, checked.leaf, checked.openings)

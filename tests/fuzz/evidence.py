@@ -17,7 +17,11 @@ LOG = log_with(11)
 KEY = LOG.key.verifier
 SEEN = Witnessed(KEY, LOG.signed(5))
 
-_JSON_ODD = [each for each in ODD if isinstance(each, bool | int | float | str | list | dict | None)]
+# JSON can write a lone surrogate, which no UTF-8 holds.
+_JSON_ODD = [
+    "\ud800",
+    *(each for each in ODD if isinstance(each, bool | int | float | str | list | dict | None)),
+]
 _ORIGIN = KEY.name
 
 

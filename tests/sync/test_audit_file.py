@@ -260,6 +260,7 @@ def test_an_earlier_checkpoint_in_the_wrong_place_or_unsigned_is_refused() -> No
         HONEST.lines()[0].replace(b'"tenant":"acme"', b'"tenant":"A C M E"'),
         HONEST.lines()[0].replace(b'"origin":"anabranch/tenant/acme"', b'"origin":"elsewhere"'),
         HONEST.lines()[0].replace(b"\xe2\x80\x94", b"-"),
+        HONEST.lines()[0].replace(b'"checkpoint":"', b'"checkpoint":"\\ud800'),
         HONEST.lines()[0].replace(b'"key":"', b'"key":"x'),
         HONEST.lines()[1],
     ],

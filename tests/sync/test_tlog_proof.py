@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from anabranch_sync.audit_file import leaf_line
+from anabranch_sync.audit_file import LoggedLeaf, leaf_line
 from anabranch_sync.errors import (
     BadLeaf,
     EvidenceError,
@@ -67,6 +67,18 @@ def test_another_leaf_is_not_proved() -> None:
 
     with pytest.raises(InvalidProof, match="inclusion of leaf 7 in a tree of 20"):
         verify_tlog_proof(bent, KEY)
+
+
+@pytest.mark.parametrize(
+    "value", ["NaN", "-Infinity", "1e999", "9" * 100, '"\\ud800"', "[" * 100 + "]" * 100]
+)
+def test_data_that_cannot_be_shown_exactly_is_no_event_whoever_signed_it(value: str) -> None:
+    # given a log whose owner signed something that is not quite JSON
+    raw = LOG.leaves[0].raw.replace(b'"what":""', f'"what":{value}'.encode())
+    log = log_of([LoggedLeaf(raw)])
+
+    with pytest.raises(BadLeaf, match="its bytes are no event"):
+        verify_tlog_proof(log.proof(0))
 
 
 def test_the_same_leaf_in_another_place_is_not_proved() -> None:
