@@ -185,8 +185,10 @@ async def accept(
         raise click.UsageError("which rows? Give their ids, or --all-matching with filters")
     async with reach.ledger(invocation, far) as ledger:
         numbers = sorted(set(rows)) if rows else await _numbers(ledger, tenant, wanted)
-        if all_matching and numbers and not yes:
-            _ask(invocation, f"accept {terminal.count(len(numbers), 'row')} of tenant {tenant}'s ledger?")
+        question = f"accept {terminal.count(len(numbers), 'row')} of tenant {tenant}'s ledger?"
+        if all_matching and numbers and not yes and not _says_yes(invocation, question):
+            terminal.say("nothing was accepted")
+            return
         accepted = [
             number
             for start in range(0, len(numbers), ACCEPTED_MAX)
@@ -260,11 +262,11 @@ async def _numbers(ledger: Ledger, tenant: str, wanted: Matching) -> list[int]:
     return found[::-1]
 
 
-def _ask(invocation: Invocation, question: str) -> None:
-    """Go on only if the operator says yes. Raises UsageError where nobody can be asked, Abort."""
+def _says_yes(invocation: Invocation, question: str) -> bool:
+    """Ask the operator. Raises UsageError where nobody can be asked, Abort."""
     if invocation.json or not terminal.is_terminal(sys.stdin):
         raise click.UsageError(f"{question} Nobody can be asked here: add --yes")
-    click.confirm(question, abort=True, err=True)
+    return click.confirm(question, err=True)
 
 
 def _named(numbers: Sequence[int]) -> str:

@@ -313,6 +313,24 @@ def test_all_that_match_are_accepted_after_asking(hub: RunningHub, contested: st
     assert hub.json("merges", "list", "--tenant", contested, "--unreviewed") == []
 
 
+def test_an_operator_who_is_asked_may_say_no(
+    hub: RunningHub, contested: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: somebody who looks
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("anabranch_hub.cli.merges.terminal.is_terminal", lambda stream: True)
+
+    # when
+    declined = hub.run("merges", "accept", contested, "--all-matching", stdin="n\n")
+    agreed = hub.run("merges", "accept", contested, "--all-matching", "--path", "/cap", stdin="y\n")
+
+    # then
+    assert (declined.code, declined.out) == (0, "")
+    assert f"accept 3 rows of tenant {contested}'s ledger? [y/N]: " in declined.err
+    assert declined.err.endswith("nothing was accepted\n")
+    assert agreed.out == "ok 1 row accepted: 2\n"
+
+
 def test_which_rows_are_to_be_accepted_must_be_said_in_one_way(hub: RunningHub, contested: str) -> None:
     for arguments in ((), ("1", "--all-matching"), ("1", "--path", "/cap"), ("--path", "/cap")):
         assert hub.run("merges", "accept", contested, *arguments).code == 2
