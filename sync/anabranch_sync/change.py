@@ -224,12 +224,12 @@ def _unpacked(slot: Slot, packed: Any) -> "Json | Part | Increment | Edit | Ance
     if type(packed) is not bytes:
         return unpacked_leaf(slot, packed)
     kind, body = packed[:1], packed[1:]
-    if kind == bytes([_PART]) and slot.element is not None:
+    if kind == bytes([_PART]) and slot.is_of_member:
         return Part(_number(unpack(body)))
     if kind == bytes([_INCREMENT]) and slot.element is None and slot.path:
         delta, wrote = unpack(body)
         return Increment(_number(delta), _number(wrote))
-    if kind == bytes([_EDIT]):
+    if kind == bytes([_EDIT]) and slot.is_of_member:
         return check_edit(slot, Edit(body))
     if kind == bytes([_ANCESTRY]) and slot == ancestry_slot(slot.path):
         decode_ancestry(body)
@@ -254,6 +254,8 @@ def unpacked_leaf(slot: Slot, value: Json) -> Json:
 
 
 def _packed_op(op: Op, documents: dict[DocumentId, int]) -> list[object]:
+    if op.slot.is_of_member != isinstance(op.value, Edit):
+        raise ValueError(f"{op.slot}: edits, and nothing else, are written beside the value at a path")
     head: list[object] = [documents[op.document], list(op.slot.path), op.slot.element]
     return [*head, _DELETE] if op.value is DELETED else [*head, _SET, packed_value(op.value)]
 

@@ -69,10 +69,8 @@ def flatten(content: Object, policy_at: PolicyAt) -> dict[Slot, Value]:
 
 def rebuild(registers: Mapping[Slot, Register]) -> Object | None:
     """The content of the live registers, or None when there are none: the document is deleted."""
-    leaves = leaf_values(registers)
-    if all(value is DELETED for value in leaves.values()):
-        return None
-    return build((slot, value) for slot, value in leaves.items() if value is not DELETED)
+    live = [(slot, value) for slot, value in leaf_values(registers).items() if value is not DELETED]
+    return build(live) if live else None
 
 
 def build(leaves: Iterable[tuple[Slot, Json]]) -> Object:

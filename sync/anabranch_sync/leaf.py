@@ -23,7 +23,18 @@ from anabranch_sync.leaf_edits import edited, value_of
 from anabranch_sync.packing import varint
 from anabranch_sync.path import Path
 from anabranch_sync.policy import Rule
-from anabranch_sync.register import PENDING, Ancestry, Edit, Part, Register, RegisterValue, Slot, Stamp, Value
+from anabranch_sync.register import (
+    MEMBER,
+    PENDING,
+    Ancestry,
+    Edit,
+    Part,
+    Register,
+    RegisterValue,
+    Slot,
+    Stamp,
+    Value,
+)
 from anabranch_sync.value import INT_MAX, INT_MIN
 
 # A seed names its last so many authors. Whoever has missed an earlier one has missed these too.
@@ -35,16 +46,19 @@ MEMBERS = (Part, Edit, Ancestry)
 def members(registers: Mapping[Slot, Register]) -> dict[Path, list[Slot]]:
     """The slots of the members of leaves, by the path of the leaf."""
     found: dict[Path, list[Slot]] = {}
-    for slot, register in registers.items():
-        if slot.element is not None and isinstance(register.value, MEMBERS):
+    for slot in [slot for slot in registers if slot.element is not None]:  # most documents have none
+        if isinstance(registers[slot].value, MEMBERS):
             found.setdefault(slot.path, []).append(slot)
     return found
 
 
 def leaf_values(registers: Mapping[Slot, Register]) -> dict[Slot, Value]:
     """What each leaf says, deleted ones included; members are in what their leaf says."""
+    leaves = members(registers)
+    if not leaves:  # rebuilding is what every decision and every read begins with
+        return {slot: register.value for slot, register in registers.items()}  # type: ignore[misc]
     values = {slot: register.said for slot, register in registers.items() if not is_member(register)}
-    for path, own in members(registers).items():
+    for path, own in leaves.items():
         if leaf := whole(registers, path, own):
             values[Slot(path)] = leaf.said
     return values
@@ -116,7 +130,7 @@ def stamps_of_all(stamps: Iterable[Stamp]) -> tuple[Stamp, ...]:
 
 def ancestry_slot(path: Path) -> Slot:
     """Where the ancestry of a seed stands."""
-    return Slot(path, b"")
+    return Slot(path, MEMBER)
 
 
 def is_open(principal: Register, hub_seq: HubSeq) -> bool:
@@ -126,7 +140,7 @@ def is_open(principal: Register, hub_seq: HubSeq) -> bool:
 
 def part_slot(path: Path, actor: Incarnation) -> Slot:
     """Where the part of an actor stands."""
-    return Slot(path, varint(actor))
+    return Slot(path, MEMBER + varint(actor))
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

@@ -23,7 +23,7 @@ from anabranch_sync.leaf_decoder import (
     joined,
     length,
 )
-from anabranch_sync.leaf_edits import Edited, sliced
+from anabranch_sync.leaf_edits import Edited, client_of, sliced
 from anabranch_sync.packing import read_varint, varint
 from anabranch_sync.register import Ancestry, Slot
 
@@ -132,7 +132,7 @@ def knows(ancestry: object, slot: Slot) -> bool:
     """Whether the edit that this slot names went into the seed."""
     if not isinstance(ancestry, Ancestry) or slot.element is None:
         return False
-    return int.from_bytes(slot.element, "big") in Ancestors(decode_ancestry(ancestry.runs)).runs
+    return client_of(slot.element) in Ancestors(decode_ancestry(ancestry.runs)).runs
 
 
 def encode_ancestry(runs: Sequence[Run]) -> bytes:

@@ -26,7 +26,7 @@ from anabranch_sync.leaf_decoder import (
 )
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
-from anabranch_sync.register import Edit, Register, Slot
+from anabranch_sync.register import MEMBER, Edit, Register, Slot
 from anabranch_sync.value import Json, canonical, check
 
 CLIENT_BYTES = CLIENT_BITS // 8
@@ -91,12 +91,17 @@ def update_of(slot: Slot, value: object) -> Update | None:
     """What an edit at a slot says."""
     if not isinstance(value, Edit) or slot.element is None:
         return None
-    return decode_update(int.from_bytes(slot.element, "big"), value.update)
+    return decode_update(client_of(slot.element), value.update)
+
+
+def client_of(element: bytes) -> int:
+    """The client whose update is the edit at this element."""
+    return int.from_bytes(element.removeprefix(MEMBER), "big")
 
 
 def check_edit(slot: Slot, edit: Edit) -> Edit:
     """An edit from the wire, checked. Raises CorruptFrame, ValueError."""
-    if slot.element is None or len(slot.element) != CLIENT_BYTES:
+    if slot.element is None or len(slot.element) != len(MEMBER) + CLIENT_BYTES:
         raise ValueError(f"{slot}: an edit is named by {CLIENT_BYTES} bytes")
     update = update_of(slot, edit)
     assert update is not None, "an edit at an element says something"
@@ -202,7 +207,7 @@ def compose(path: Path, leaf: Edited, value: Json) -> tuple[Slot, Edit] | None:
             update = composed(leaf.client, leaf.seed, leaf.updates, client, hunks(old, new))
             decode_update(client, update)
             edit = Edit(update)
-            return (Slot(path, name), edit) if leaf.with_edits((edit,)) == new else None
+            return (Slot(path, MEMBER + name), edit) if leaf.with_edits((edit,)) == new else None
         except (EditRefused, CorruptFrame):
             return None
     return None

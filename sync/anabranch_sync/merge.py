@@ -339,7 +339,7 @@ class _Draft:
         self.touched = True
         if isinstance(register.value, MEMBERS):
             own = self._members.setdefault(slot.path, [])
-            if slot not in self.registers:
+            if slot not in own:
                 own.append(slot)
             self.registers[slot] = register
             return

@@ -68,14 +68,25 @@ Operand: TypeAlias = "Json | Tombstone | Increment | Edit"
 AnyValue: TypeAlias = "Json | Tombstone | Part | Increment | Edit | Ancestry"
 
 
+# The one byte with which no msgpack, and so no element of a set, begins.
+MEMBER = b"\xc1"
+
+_STRUCTURED = (Part, Increment, Edit, Ancestry)
+
+
 class Slot(NamedTuple):
     """One place: a path, or the element at that path which these bytes name.
 
-    They are the canonical bytes of an element of a set, or the name of a member of a leaf.
+    They are the canonical bytes of an element of a set, or MEMBER and the name of a member of a leaf.
     """
 
     path: Path
     element: bytes | None = None
+
+    @property
+    def is_of_member(self) -> bool:
+        """Whether it is the place of a member of a leaf."""
+        return self.element is not None and self.element[:1] == MEMBER
 
     def __str__(self) -> str:
         return render_pointer(self.path) + ("" if self.element is None else "[]")
@@ -128,7 +139,9 @@ def equal(one: AnyValue, other: AnyValue) -> bool:
     """Whether two values are the same in type and content."""
     if isinstance(one, Tombstone) or isinstance(other, Tombstone):
         return one is other
-    return type(one) is type(other) and same(json_of(one), json_of(other))
+    if isinstance(one, _STRUCTURED) or isinstance(other, _STRUCTURED):
+        return type(one) is type(other) and same(json_of(one), json_of(other))
+    return same(one, other)
 
 
 def json_of(value: AnyValue) -> Json:

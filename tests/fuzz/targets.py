@@ -3,18 +3,20 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from unittest.mock import patch
 
 import google_crc32c
 import msgpack
-from anabranch_sync import change, columns, frame
+from anabranch_sync import change, columns, frame, merge
 from anabranch_sync.case import Case, Claim, Hand, Look
-from anabranch_sync.change import CHAIN_START, Entry
+from anabranch_sync.change import CHAIN_START, Change, Entry, Op, unpacked_value
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.document import EMPTY, Document, rebuild
+from anabranch_sync.document import EMPTY, Document, rebuild, written
 from anabranch_sync.errors import CorruptFrame, EvidenceError, WireError
 from anabranch_sync.frame import Frame
 from anabranch_sync.ids import START, Cursor, DocumentId
-from anabranch_sync.leaf_decoder import Id, Span, Update, encode_update, joined
+from anabranch_sync.leaf_ancestry import EDITS_MAX, decode_ancestry
+from anabranch_sync.leaf_decoder import Id, Insertion, Span, Update, encode_update, joined
 from anabranch_sync.leaf_edits import CLIENT_BYTES, check_edit, compose, edited, update_of
 from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
@@ -34,10 +36,11 @@ from anabranch_sync.messages import (
     encode_message,
 )
 from anabranch_sync.packing import seal, unpack, unseal
-from anabranch_sync.policy import NO_POLICIES
+from anabranch_sync.path import Path
+from anabranch_sync.policy import NO_POLICIES, Policy, Rule, policies_from
 from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run, fold
 from anabranch_sync.pull_body import decode_pull, encode_pull
-from anabranch_sync.register import DELETED, Edit, Register, Slot, Stamp
+from anabranch_sync.register import DELETED, MEMBER, Ancestry, Edit, Register, Slot, Stamp
 from anabranch_sync.value import Json
 from anabranch_sync.violation import Violation
 
@@ -47,6 +50,7 @@ from tests.sync.fleet import Fleet
 from tests.sync.steps import DOCUMENTS, drawn
 
 _CRC_BYTES = 4
+NAME_BYTES = len(MEMBER) + CLIENT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ def targets() -> tuple[Target, ...]:
             evidence.take_presented,
             (EvidenceError, WireError),
         ),
+        Target("ancestry", _ancestries(), _take_ancestry, (*columns.MALFORMED, CorruptFrame)),
         Target("edit", _edits(), _take_edit, (*columns.MALFORMED, CorruptFrame)),
         Target("sealed", tuple(seal(body) for body in pushes + pulls), unseal),
     )
@@ -119,8 +124,8 @@ def _edits() -> tuple[bytes, ...]:
 
 def _take_edit(raw: bytes) -> None:
     """What passes for an edit goes to pycrdt in this very process."""
-    slot = Slot(("t",), raw[:CLIENT_BYTES])
-    update = update_of(slot, check_edit(slot, Edit(raw[CLIENT_BYTES:])))
+    slot = Slot(("t",), raw[:NAME_BYTES])
+    update = update_of(slot, check_edit(slot, Edit(raw[NAME_BYTES:])))
     assert update is not None, "an edit that was checked says something"
     seed: Json = _LIST if any(isinstance(each.content, tuple) for each in update.insertions) else _TEXT
     leaf = edited(seed, {})
@@ -137,6 +142,56 @@ def _take_edit(raw: bytes) -> None:
     for each in (update, moved):
         edit = Register(Edit(encode_update(each)), (Stamp(2, 2, 2),))
         rebuild({Slot(("t",)): Register(seed, (Stamp(1, 1, 1),)), slot: edit})
+
+
+def _ancestries() -> tuple[bytes, ...]:
+    """What folding a text three times leaves behind."""
+    document, found = EMPTY, []
+    texts = ["words of a text"]
+    with patch.object(merge, "EDITS_MAX", 3):
+        for number in range(1, 16):
+            ops = tuple(
+                Op(DOCUMENTS[0], *each) for each in written(document.registers, {"t": texts[-1]}, _text)
+            )
+            made = Change(number, Cursor(1, number - 1), "", "", ops)
+            document = decide({DOCUMENTS[0]: document}, made, 1, number, number, _TYPED).documents[
+                DOCUMENTS[0]
+            ]
+            found += [
+                each.value.runs for each in document.registers.values() if isinstance(each.value, Ancestry)
+            ]
+            texts.append(f"{number} {texts[-1][:-1]}é")
+    return tuple(found)
+
+
+def _take_ancestry(raw: bytes) -> None:
+    """A late edit is carried over through what passes for an ancestry, and merged where it fits."""
+    seed = Register(_TEXT, (Stamp(1, 1, 1),))
+    ancestry = Register(unpacked_value(Slot(("t",), MEMBER), b"\x04" + raw), (Stamp(1, 1, 1),))
+    held = Document({Slot(("t",)): seed, Slot(("t",), MEMBER): ancestry})
+    clients = [run.client for run in decode_ancestry(raw)] or [1]
+    update = Update(7, (Insertion(Id(clients[0], 1), Id(clients[-1], 0), "x"),), (Span(clients[-1], 0, 2),))
+    op = Op(DOCUMENTS[0], Slot(("t",), b"\xc1\0\0\0\7"), Edit(encode_update(update)))
+    for limit in (EDITS_MAX, 0):
+        with patch.object(merge, "EDITS_MAX", limit):
+            made = Change(2, Cursor(1, 1), "", "", (op,))
+            for state in decide({DOCUMENTS[0]: held}, made, 2, 2, 2, _TYPED).documents.values():
+                columns.decode_document(columns.encode_document(state))
+
+
+def _text(_: Path) -> Policy:
+    return Policy(Rule.TEXT)
+
+
+_TYPED = policies_from(
+    [
+        (
+            DocumentId("system/schemas", "s"),
+            1,
+            {"namespaces": ["acme/*"], "schema": {"x-anabranch-merge": "text"}},
+        )
+    ]
+)
 
 
 def _moved(neighbour: Id | None, client: int) -> Id | None:

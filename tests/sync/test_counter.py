@@ -226,7 +226,10 @@ def test_increments_and_parts_survive_their_bytes() -> None:
     change = _change(Increment(1, 2), Increment(-0.5, 1.5))
     pushed = Entry(Dot(3, 1), change, encode(change))
     document = Document(
-        {PLACE: Register(5, (Stamp(1, 0, 1),)), Slot(("n",), b"\x07"): Register(Part(1.0), (Stamp(2, 7, 2),))}
+        {
+            PLACE: Register(5, (Stamp(1, 0, 1),)),
+            Slot(("n",), b"\xc1\x07"): Register(Part(1.0), (Stamp(2, 7, 2),)),
+        }
     )
 
     assert decode(encode(change)) == change

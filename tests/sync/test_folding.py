@@ -16,7 +16,7 @@ from anabranch_sync.leaf import ACTORS_MAX, stamps_of_all, without_ended
 from anabranch_sync.leaf_ancestry import EDITS_MAX, RUNS_MAX, Run, decode_ancestry, encode_ancestry
 from anabranch_sync.packing import varint
 from anabranch_sync.pull import overlay
-from anabranch_sync.register import Ancestry, Edit, Operand, Register, Slot, Stamp
+from anabranch_sync.register import MEMBER, Ancestry, Edit, Operand, Register, Slot, Stamp
 from anabranch_sync.value import Json, canonical
 
 from tests.sync.test_merge import ADA, BOB, DOCUMENT, EVE, HUB
@@ -202,7 +202,7 @@ def test_a_replica_that_gets_a_newer_seed_drops_what_was_folded_into_it() -> Non
 
     # then it holds what the hub holds
     assert after == registers(desk)
-    assert set(after) == {AT, Slot(AT.path, b"")}
+    assert set(after) == {AT, Slot(AT.path, MEMBER)}
 
 
 def test_whoever_replaces_a_folded_text_leaves_nothing_behind() -> None:

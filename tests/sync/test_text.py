@@ -10,10 +10,10 @@ from anabranch_sync.document import Document, rebuild, written
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import Cursor, Dot
 from anabranch_sync.leaf_decoder import Id, Insertion, Update, decode_update, encode_update
-from anabranch_sync.leaf_edits import hunks
+from anabranch_sync.leaf_edits import client_of, hunks
 from anabranch_sync.policy import NO_POLICIES
 from anabranch_sync.pull import overlay
-from anabranch_sync.register import DELETED, Edit, Operand, Register, Slot, Value
+from anabranch_sync.register import DELETED, MEMBER, Edit, Increment, Operand, Register, Slot, Value
 from anabranch_sync.value import INT_MAX, INT_MIN, Json, canonical
 
 from tests.sync.test_merge import ADA, BOB, DOCUMENT, EVE, HUB, Story, ruled, told
@@ -223,7 +223,7 @@ def test_another_edit_under_a_name_that_is_taken_is_kept_in_the_ledger() -> None
     desk = Desk("words")
     [(slot, edit)] = desk.said(desk.read[0], "true words")
     assert isinstance(edit, Edit)
-    client = int.from_bytes(slot.element or b"", "big")
+    client = client_of(slot.element or b"")
     update = decode_update(client, edit.update)
     [insertion] = update.insertions
     forged = Edit(encode_update(Update(client, (Insertion(insertion.left, insertion.right, "false "),))))
@@ -244,7 +244,7 @@ def test_another_edit_under_a_name_that_is_taken_is_kept_in_the_ledger() -> None
 )
 def test_an_edit_that_refers_to_what_is_not_there_is_kept_in_the_ledger(update: Update) -> None:
     desk = Desk("words")
-    [row] = desk.story.write(ADA, 5, (Slot(("t",), bytes([0, 0, 0, 7])), Edit(encode_update(update))), saw=1)
+    [row] = desk.story.write(ADA, 5, (Slot(("t",), b"\xc1\0\0\0\7"), Edit(encode_update(update))), saw=1)
 
     assert desk.value == "words"
     assert row.losers[0].value == "x"
@@ -275,7 +275,7 @@ def test_a_set_that_becomes_a_text_path_stays_readable_and_takes_no_edits() -> N
     story.write(ADA, 1, (("l",), []), (("l", "[x]"), "x"))
     story.policies = TYPED
     update = encode_update(Update(7, (Insertion(Id(1, 0), None, (canonical("y"),)),)))
-    [row] = story.write(BOB, 9, (Slot(("l",), bytes([0, 0, 0, 7])), Edit(update)), saw=1)
+    [row] = story.write(BOB, 9, (Slot(("l",), b"\xc1\0\0\0\7"), Edit(update)), saw=1)
 
     assert story.content == {"l": ["x"]}
     assert row.losers[0].value == ["y"]
@@ -315,15 +315,17 @@ def test_edits_survive_their_bytes_and_nothing_else_passes_for_one() -> None:
     assert decode(encode(change)) == change
     assert decode_document(encode_document(document)) == document
     for other in (Slot(("t",)), Slot(("t",), b"\x01")):
-        with pytest.raises(CorruptFrame):
-            decode(encode(Change(5, Cursor(1, 1), "", "", (Op(DOCUMENT, other, edit),))))
+        with pytest.raises(ValueError, match="edits, and nothing else"):
+            encode(Change(5, Cursor(1, 1), "", "", (Op(DOCUMENT, other, edit),)))
+    with pytest.raises(CorruptFrame):
+        decode(encode(Change(5, Cursor(1, 1), "", "", (Op(DOCUMENT, Slot(("t",), MEMBER + b"7"), edit),))))
 
 
 def test_what_a_mutilated_document_holds_is_read_as_far_as_it_fits() -> None:
     seed = Register("words", EMPTY_STAMPS)
     stray = Register(Edit(encode_update(Update(7, (Insertion(Id(9, 0), None, "x"),)))), EMPTY_STAMPS)
 
-    assert rebuild({Slot(("t",)): seed, Slot(("t",), bytes([0, 0, 0, 7])): stray}) == {"t": "words"}
+    assert rebuild({Slot(("t",)): seed, Slot(("t",), b"\xc1\0\0\0\7"): stray}) == {"t": "words"}
 
 
 EMPTY_STAMPS = Desk().story.documents[DOCUMENT].registers[Slot(("t",))].stamps
@@ -341,3 +343,24 @@ def test_hunks_make_the_new_of_the_old(seed: int) -> None:
         taken = stop
 
     assert result + old[taken:] == new
+
+
+@pytest.mark.parametrize(
+    ("slot", "value"), [(Slot(("t",), b"\xc1\0\0\0\7"), DELETED), (Slot(("t",), b"\xc1\5"), 5)]
+)
+def test_nothing_but_edits_is_written_where_the_members_of_a_leaf_stand(slot: Slot, value: Value) -> None:
+    with pytest.raises(ValueError, match="edits, and nothing else"):
+        encode(Change(5, Cursor(1, 1), "", "", (Op(DOCUMENT, slot, value),)))
+
+
+def test_a_set_s_element_never_meets_a_member_of_a_leaf_under_one_name() -> None:
+    # given a counter with a part of actor 5, and a set's element 5 written of old
+    story = Story(ruled({"n": "counter"}))
+    story.write(HUB, 1, (("n",), 10))
+    story.write(5, 2, (("n",), Increment(1, 11)), saw=1)
+    [row] = story.write(BOB, 9, (("n",), []), (Slot(("n",), canonical(5)), 5), saw=1)
+
+    # then the two compete as a number and a set
+    assert row.kind is Kind.VALUE
+    assert [each.value for each in row.candidates] == [[], 11]
+    assert story.content == {"n": [5]}
