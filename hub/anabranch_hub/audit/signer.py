@@ -45,10 +45,15 @@ class LogSigner:
 
     async def run(self) -> None:
         """Sign whatever grows, for ever."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._hear(), name="hear of logs that grow")
-            tasks.create_task(self._sweep(), name="look at all logs")
-            tasks.create_task(self._sign_due(), name="sign logs")
+        while True:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._hear(), name="hear of logs that grow")
+                    tasks.create_task(self._sweep(), name="look at all logs")
+                    tasks.create_task(self._sign_due(), name="sign logs")
+            except* Exception:
+                log.exception("signing broke off")
+            await asyncio.sleep(SIGN_EVERY_S)
 
     async def sign(self, tenant: str) -> None:
         """Sign the log as it is, if that is not done.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from anabranch_hub.audit.verifying import Known, verify
 from anabranch_hub.errors import StoreFull, StoreUnavailable, StoreUnsafe
 from anabranch_hub.servers.postgres import EmbeddedPostgres
 from anabranch_hub.store import Edit, Moved, Store
@@ -55,6 +56,9 @@ async def test_acknowledged_changes_survive_kills_of_postgres_and_none_is_double
             postgres.dsn, "SELECT max(hub_seq), max(hub_seq) = count(*) FROM tenant_acme.changes"
         )
         assert gapless
+        # And the log has a leaf for each of them, in a tree without a gap.
+        async with store.log_snapshot("acme") as log:
+            await verify(log, "acme", Known(None))
         async with asyncio.timeout(30):
             while not heard or heard[-1] < int(str(last)):
                 await asyncio.sleep(0.05)
