@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from anabranch_sync.ids import HubSeq
 from anabranch_sync.merkle import Subtree, TreeHead
 
+from anabranch_hub.errors import LogTampered, LogUnwritable
 from anabranch_hub.store.log_reading import Log, StoredCheckpoint, read_log, subtree_hashes
 from anabranch_hub.store.pool import Pool, Session
 
@@ -164,9 +165,13 @@ class LogSnapshot:
 
 @asynccontextmanager
 async def log_snapshot(pool: Pool, tenant: str) -> AsyncIterator[LogSnapshot]:
-    """The tenant's log as it is now, for as long as this is open."""
-    async with pool.transaction(tenant, snapshot=True) as session:
-        yield LogSnapshot(session, tenant)
+    """The tenant's log as it is now, while this is open. Raises LogTampered where a table is gone."""
+    try:
+        async with pool.transaction(tenant, snapshot=True) as session:
+            await session.run("position")  # an unknown tenant is told from a log without tables
+            yield LogSnapshot(session, tenant)
+    except LogUnwritable as error:
+        raise LogTampered(tenant, 0, f"the log cannot be read ({error.reason})") from error
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from anabranch_hub.audit.drill import drill
 from anabranch_hub.audit.exporting import export_lines, leaf_of_change, leaf_of_merge, proof
 from anabranch_hub.audit.signer import LogSigner
 from anabranch_hub.audit.verifying import Known, Seen, Sound, verify
-from anabranch_hub.errors import LeafUnknown, LogTampered, LogUnsigned
+from anabranch_hub.errors import LeafUnknown, LogTampered, LogUnsigned, TenantUnknown
 from anabranch_hub.store import Edit, Store
 from anabranch_sync.audit_file import verify_export
 from anabranch_sync.checkpoint import verified_checkpoint
@@ -97,6 +97,7 @@ async def test_every_tampering_of_the_drill_is_found_and_the_log_stays_as_it_was
         ("UPDATE audit_leaves SET hub_seq = hub_seq + 1 WHERE leaf = 9", 9, "filed under position"),
         ("DELETE FROM audit_leaves WHERE leaf = 0", 0, "it is missing"),
         ("DELETE FROM audit_leaves", 0, "it is missing"),
+        ("DROP TABLE audit_leaves", 0, "cannot be read"),
         ("UPDATE tenant_state SET log_frontier = sha256('x')", 16, "hashes at the end"),
         ("DELETE FROM changes WHERE hub_seq = 2", 8, "has no change at position 2"),
         ("UPDATE changes SET outcome = 'refused' WHERE hub_seq = 1", 7, "another outcome"),
@@ -107,7 +108,7 @@ async def test_every_tampering_of_the_drill_is_found_and_the_log_stays_as_it_was
             9,
             "writers",
         ),
-        ("UPDATE audit_checkpoints SET note = replace(note, 'A', 'B') WHERE size > 8", 8, "not signed"),
+        ("UPDATE audit_checkpoints SET note = replace(note, '17', '16') WHERE size > 8", 8, "not signed"),
         ("UPDATE audit_checkpoints SET size = 1000 WHERE size > 8", 17, "covers 1000"),
         ("UPDATE audit_openings SET salt = sha256('x') WHERE leaf = 7", 7, "not the one it commits to"),
     ],
@@ -220,6 +221,11 @@ async def test_erasing_values_keeps_the_log_whole_and_is_logged(
         exported = [line async for line in export_lines(log, lively, values=True)]
     assert b"hunter2" not in b"".join(exported)
     verify_export(exported, await _key(store, lively))
+
+
+async def test_a_tenant_that_is_not_there_has_no_log(store: Store) -> None:
+    with pytest.raises(TenantUnknown):
+        await _verified(store, "nobody", Known(None))
 
 
 async def test_a_log_that_nobody_signed_cannot_be_handed_out(store: Store, tenant: str) -> None:
