@@ -29,6 +29,8 @@ from anabranch_sync.register import Ancestry, Slot
 
 # Merge trees stay this small: a leaf is rebuilt from its seed whenever it is read for the first time.
 EDITS_MAX = 32
+# Edits may replace the whole of a large text each time. As much as the largest document is kept of them.
+EDITS_BYTES_MAX = 256 * 1024
 # Some 16 KB, or a dozen folds of heavily edited text. Older clients go first: what still refers to them is
 # kept in the ledger.
 RUNS_MAX = 4_096

@@ -12,7 +12,6 @@ A leaf with members (`leaf`) competes as one: its content is the value, its stam
 who contributed to it.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -33,9 +32,18 @@ from anabranch_sync.leaf import (
     summed,
     whole,
 )
-from anabranch_sync.leaf_ancestry import EDITS_MAX, folded
+from anabranch_sync.leaf_ancestry import EDITS_BYTES_MAX, EDITS_MAX, folded
 from anabranch_sync.leaf_edits import edited, inserted
 from anabranch_sync.leaf_merging import has_been_folded, merging
+from anabranch_sync.merge_shapes import (
+    LiveIndex,
+    Rival,
+    candidates_of,
+    kind_of,
+    reshapes,
+    stands_with,
+    upper_path,
+)
 from anabranch_sync.path import Path
 from anabranch_sync.policy import Policies, Rule, join
 from anabranch_sync.register import (
@@ -98,7 +106,7 @@ class _Draft:
         self.policies = policies
         self.conflicts: list[Conflict] = []
         self.touched = False
-        self._index: _Index | None = None
+        self._index: LiveIndex | None = None
         self._members = members(self.registers)
 
     def result(self) -> Document:
@@ -185,8 +193,13 @@ class _Draft:
         else:
             self._note_agreement(slot.path, stamp)
         # An empty seed would have no units beside which to put what comes late.
-        if len(self._members.get(slot.path, ())) > EDITS_MAX and stamp.hub_seq != PENDING and made.after:
+        if stamp.hub_seq != PENDING and made.after and self._is_full(slot.path):
             self._fold(place)
+
+    def _is_full(self, path: Path) -> bool:
+        edits = [self.registers[slot].value for slot in self._members.get(path, ())]
+        size_bytes = sum(len(edit.update) for edit in edits if isinstance(edit, Edit))
+        return len(edits) > EDITS_MAX or size_bytes > EDITS_BYTES_MAX
 
     def _note_agreement(self, path: Path, stamp: Stamp) -> None:
         """Name one more author of what has been folded already: beside the seed, which stays what it is."""
@@ -218,13 +231,13 @@ class _Draft:
         rivals = self._rivals(place, value, self._clashing(place, value), base, stamp.actor)
         rivals = rivals or [(place, standing or Register(DELETED, (stamp,)))]
         rows = [self._best(rivals), (place, incoming)]
-        self._tell(place, _kind(rows), _upper(rows), _candidates(rows))
+        self._tell(place, kind_of(rows), upper_path(rows), candidates_of(rows))
 
     def _set(self, slot: Slot, value: Value, stamp: Stamp, base: HubSeq) -> None:
         """Put `value` at `slot`, or let it lose to what is in its way."""
         incoming, actor = Register(value, (stamp,)), stamp.actor
         standing = self._standing(slot)
-        clashing = self._clashing(slot, value) if _reshapes(standing, value) else []
+        clashing = self._clashing(slot, value) if reshapes(standing, value) else []
         rivals = self._rivals(slot, value, clashing, base, actor)
         if rivals and not self._won(slot, incoming, rivals):
             return
@@ -265,7 +278,7 @@ class _Draft:
             for other, register in self.registers.items()
             if register.live
             and other.path[:depth] == slot.path
-            and not _stands_with(slot, value, other)
+            and not stands_with(slot, value, other)
             and not isinstance(register.value, MEMBERS)
         ]
         return above + below
@@ -282,7 +295,7 @@ class _Draft:
 
     def _rivals(
         self, slot: Slot, value: Value, clashing: list[Slot], base: HubSeq, actor: Incarnation
-    ) -> list[tuple[Slot, Register]]:
+    ) -> list[Rival]:
         """The concurrent writes that cannot stand beside `value` at `slot`, by their slots."""
         rivals = [
             (other, Register(register.value, unseen))
@@ -299,7 +312,7 @@ class _Draft:
             rivals.append((slot, Register(standing.value, unseen)))
         return rivals
 
-    def _won(self, slot: Slot, incoming: Register, rivals: list[tuple[Slot, Register]]) -> bool:
+    def _won(self, slot: Slot, incoming: Register, rivals: list[Rival]) -> bool:
         """Whether `incoming` is preferred to every rival; either way the ledger gets its row.
 
         When it is not, only its own value is lost: the rivals go on standing beside each other.
@@ -307,12 +320,12 @@ class _Draft:
         best = self._best([(slot, incoming), *rivals])
         wins = best[1] is incoming
         rows = [(slot, incoming), *rivals] if wins else [best, (slot, incoming)]
-        self._tell(slot, _kind(rows), _upper([(slot, incoming), *rivals]), _candidates(rows))
+        self._tell(slot, kind_of(rows), upper_path([(slot, incoming), *rivals]), candidates_of(rows))
         return wins
 
-    def _best(self, rivals: list[tuple[Slot, Register]]) -> tuple[Slot, Register]:
+    def _best(self, rivals: list[Rival]) -> Rival:
         """The one that the policy prefers to all others."""
-        policy = self.policies.of(self.document, _upper(rivals))
+        policy = self.policies.of(self.document, upper_path(rivals))
         best = rivals[0]
         for rival in rivals[1:]:
             if join(policy, best[1], rival[1]) is rival[1]:
@@ -324,12 +337,12 @@ class _Draft:
         policy, version = self.policies.of(self.document, ruled), self.policies.version(self.document)
         self.conflicts.append(Conflict(self.document, slot, kind, policy, version, candidates))
 
-    def _indexed(self) -> "_Index":
+    def _indexed(self) -> LiveIndex:
         """Built once a draft and kept by `_put`: scanning the registers for each operation made the
         import of one document of 20,000 leaves quadratic.
         """
         if self._index is None:
-            self._index = _Index()
+            self._index = LiveIndex()
             for slot, register in self.registers.items():
                 if register.live and not isinstance(register.value, MEMBERS):
                     self._index.count(slot, 1)
@@ -353,69 +366,9 @@ class _Draft:
         self.registers[slot] = register
 
 
-class _Index:
-    """How many live registers lie below each path, set elements included, and how many of these it has."""
-
-    def __init__(self) -> None:
-        self.below: Counter[Path] = Counter()
-        self.elements: Counter[Path] = Counter()
-
-    def count(self, slot: Slot, step: int) -> None:
-        """A register came to life at `slot` (1), or ceased to live (-1)."""
-        for depth in range(len(slot.path) + (slot.element is not None)):
-            self.below[slot.path[:depth]] += step
-        if slot.element is not None:
-            self.elements[slot.path] += step
-
-
 def _position(stamp: Stamp) -> HubSeq:
     return stamp.hub_seq
 
 
 def _amount(register: Register) -> int | float:
     return register.value.amount if isinstance(register.value, Part) else 0
-
-
-def _reshapes(standing: Register | None, value: Value) -> bool:
-    """Whether `value` can come to stand above or below something else that lives.
-
-    So does what becomes live, and what takes the place of the marker of an object or a set: they
-    leave room below, where others may have written since.
-    """
-    if value is DELETED:
-        return False
-    if standing is None or not standing.live:
-        return True
-    is_marker = isinstance(standing.value, dict | list) and not standing.value
-    return is_marker and not equal(standing.value, value)
-
-
-def _upper(rows: list[tuple[Slot, Register]]) -> Path:
-    """Where two shapes meet, the rule is that of the upper place."""
-    return min((slot.path for slot, _ in rows), key=len)
-
-
-def _candidates(rows: list[tuple[Slot, Register]]) -> tuple[Candidate, ...]:
-    return tuple(Candidate(slot, register.said, register.stamps) for slot, register in rows)
-
-
-def _kind(rows: list[tuple[Slot, Register]]) -> Kind:
-    if any(slot != rows[0][0] for slot, _ in rows):
-        return Kind.PREFIX
-    return Kind.VALUE if all(register.live for _, register in rows) else Kind.DELETE_UPDATE
-
-
-def _stands_with(slot: Slot, value: Value, other: Slot) -> bool:
-    """Whether a live `other`, at or below `slot`, can stand beside a live `value` there.
-
-    Children stand below the marker of an empty object, elements beside the marker of a set and
-    beside each other. (What lies above `slot` is `_blocks`' business.)
-    """
-    if other == slot:
-        return True
-    is_element = other.element is not None and other.path == slot.path
-    if slot.element is not None:
-        return is_element or other == Slot(slot.path)
-    if isinstance(value, dict):
-        return not is_element
-    return isinstance(value, list) and not value and is_element

@@ -1,7 +1,7 @@
 """Counters one by one: what increments add up to, and what meets them."""
 
 import pytest
-from anabranch_sync.change import Change, Entry, Op, decode, encode, entry
+from anabranch_sync.change import CHAIN_START, Change, Entry, Op, decode, encode, entry
 from anabranch_sync.columns import (
     decode_document,
     decode_entries,
@@ -13,12 +13,14 @@ from anabranch_sync.columns import (
 from anabranch_sync.conflict import Kind
 from anabranch_sync.document import EMPTY, Document, rebuild, written
 from anabranch_sync.errors import CorruptFrame
-from anabranch_sync.ids import Cursor, Dot
+from anabranch_sync.ids import Cursor, Dot, document_id
 from anabranch_sync.policy import NO_POLICIES
 from anabranch_sync.pull import overlay
 from anabranch_sync.register import DELETED, Increment, Part, Register, Slot, Stamp, Value
+from anabranch_sync.scope import scope
 from anabranch_sync.value import INT_MAX, INT_MIN, Json, canonical
 
+from tests.simulation.memory import MemoryHub
 from tests.sync.test_merge import ADA, BOB, DOCUMENT, EVE, HUB, Story, ruled, told
 
 COUNTED = ruled({"n": "counter"})
@@ -265,3 +267,27 @@ def test_a_register_holds_no_increment() -> None:
 
     with pytest.raises(ValueError, match="holds no increment"):
         unpack_documents(pack_documents({DOCUMENT: document}))
+
+
+def test_a_fenced_replica_s_increments_count_once_when_it_sends_them_again() -> None:
+    # given an edge whose increments the hub has, under an incarnation that is then fenced
+    hub = MemoryHub(scope(("acme",)), lambda: 1_800_000_000_000)
+    schema: Json = {"n": {"x-anabranch-merge": "counter"}}
+    hub.write(
+        document_id("system/schemas", "s"), {"namespaces": ["acme/*"], "schema": {"properties": schema}}
+    )
+    hub.write(DOCUMENT, {"n": 100})
+    changes = [
+        Change(number, Cursor(1, 2), "ada", "", (Op(DOCUMENT, PLACE, Increment(1, 100 + number)),))
+        for number in (1, 2)
+    ]
+    first = hub.open_replica(0).incarnation
+    hub.decide([entry(Dot(first, number), change) for number, change in enumerate(changes, 1)], CHAIN_START)
+
+    # when it sends the same changes under its new one, and one more
+    second = hub.open_replica(0).incarnation
+    more = [*changes, Change(3, Cursor(1, 2), "ada", "", (Op(DOCUMENT, PLACE, Increment(1, 103)),))]
+    hub.decide([entry(Dot(second, number), change) for number, change in enumerate(more, 1)], CHAIN_START)
+
+    # then each counts once
+    assert rebuild(hub.documents[DOCUMENT].registers) == {"n": 103}

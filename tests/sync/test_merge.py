@@ -359,3 +359,31 @@ def test_an_import_of_many_leaves_is_not_quadratic() -> None:
     decision = decide({}, Change(1, Cursor(1, 0), "", "", leaves), ADA, 1, 1, NO_POLICIES)
 
     assert len(decision.documents[DOCUMENT].registers) == 20_000
+
+
+def test_two_creators_of_one_subtree_keep_each_other_s_fields_and_dispute_the_shared_one() -> None:
+    # given two who create the same object without knowing of each other
+    story = Story()
+    story.write(ADA, 5, (("limits", "day"), 10), (("limits", "night"), {}), (("limits", "unit"), "req"))
+    [row] = story.write(BOB, 9, (("limits", "day"), 20), (("limits", "night", "from"), 22))
+
+    # then both of its sides are there, and one field is in the ledger
+    assert story.content == {"limits": {"day": 20, "night": {"from": 22}, "unit": "req"}}
+    assert told(row) == (Kind.VALUE, [("/limits/day", 20), ("/limits/day", 10)])
+
+
+@pytest.mark.parametrize("order", ["123", "231", "312", "213"])
+def test_a_1_b_1_a_2_delivered_in_any_order_leaves_no_field_out(order: str) -> None:
+    # given three writes of three replicas that have not seen each other (a document library lost a=2 so)
+    said: dict[str, tuple[int, int, tuple[Path, Value]]] = {
+        "1": (ADA, 1, (("a",), 1)),
+        "2": (BOB, 2, (("b",), 1)),
+        "3": (EVE, 3, (("a",), 2)),
+    }
+    story = Story()
+    for each in order:
+        actor, at_ms, op = said[each]
+        story.write(actor, at_ms, op)
+
+    assert story.content == {"a": 2, "b": 1}
+    assert len(story.rows) == 1
