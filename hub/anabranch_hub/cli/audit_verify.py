@@ -217,7 +217,7 @@ def _tell(invocation: Invocation, tenant: str, sound: Sound, key: VerifierKey | 
         return
     terminal.write(
         f"{terminal.painted('ok', 'green')} the log of {tenant} is whole: {size:,} leaves, each as it was "
-        f"logged and in its place, and what the tables say of them; {sound.openings:,} values"
+        f"logged and in its place, and what the tables say of them; {terminal.count(sound.openings, 'value')}"
     )
     terminal.write(
         f"signed up to leaf {sound.signed - 1}, at {terminal.count(sound.checkpoints, 'checkpoint')}"

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
+import msgpack
 import pytest
 from anabranch.errors import (
     ReplicaCorrupt,
@@ -18,7 +19,7 @@ from anabranch.errors import (
 )
 from anabranch.replica import Replica
 from anabranch.replica.file import BALLAST_BYTES
-from anabranch.replica.schema import SCHEMA_VERSION
+from anabranch.replica.schema import MIGRATIONS, SCHEMA_VERSION
 from anabranch_sync.errors import InvalidName
 from anabranch_sync.ids import DocumentId
 
@@ -142,6 +143,37 @@ def test_the_schema_is_the_sum_of_its_migrations(path: Path) -> None:
     assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
     assert connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone() == (SCHEMA_VERSION,)
     connection.close()
+
+
+def test_notices_of_the_first_release_do_not_stand_in_the_way(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: a file as the first release left it, with a notice in its form
+    monkeypatch.setattr("anabranch.replica.schema.MIGRATIONS", MIGRATIONS[:1])
+    monkeypatch.setattr("anabranch.replica.schema.SCHEMA_VERSION", 1)
+    create(path).close()
+    old = [
+        1,
+        3,
+        "acme/prod/router",
+        "config",
+        ["limit"],
+        "value",
+        "latest",
+        False,
+        [[900], [300]],
+        ["a", "b"],
+    ]
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO notices (ledger, body) VALUES (1, ?)", (msgpack.packb(old),))
+    connection.commit()
+    connection.close()
+    monkeypatch.undo()
+    # when
+    with Replica.open(path) as replica:
+        # then
+        assert replica.notices() == []
+        write(replica, ROUTER, {"a": 1})
 
 
 def test_an_unclean_stop_has_the_whole_file_checked_at_the_next_start(path: Path, tmp_path: Path) -> None:
