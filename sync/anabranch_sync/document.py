@@ -14,7 +14,8 @@ from typing import TypeAlias
 
 from anabranch_sync.errors import DocumentTooLarge, InvalidValue
 from anabranch_sync.ids import DocumentId, HubSeq
-from anabranch_sync.leaf import is_number, leaf_values, members, merges_edits, summed
+from anabranch_sync.leaf import ancestry_slot, is_number, leaf_values, members, merges_edits, summed
+from anabranch_sync.leaf_ancestry import ancestors
 from anabranch_sync.leaf_edits import compose, edited
 from anabranch_sync.path import ROOT, Path, render_pointer
 from anabranch_sync.policy import Policy, Rule
@@ -139,7 +140,9 @@ def _said(
     """What to say so that the leaf at `slot` becomes `value`. It says `standing`, with its members `own`."""
     if value is not DELETED and merges_edits(policy.rule, standing) and merges_edits(policy.rule, value):
         leaf = edited(registers[slot].value, {each: registers[each] for each in own})
-        return (leaf and compose(slot.path, leaf, value)) or (slot, value)
+        past = registers.get(ancestry_slot(slot.path))
+        taken = ancestors(past.value) if past else ()
+        return (leaf and compose(slot.path, leaf, value, taken)) or (slot, value)
     if policy.rule is Rule.COUNTER and is_number(value) and (standing is DELETED or is_number(standing)):
         # More than 64 bits apart, the number is written whole.
         delta = summed((value,) if standing is DELETED else (value, -standing))

@@ -23,9 +23,9 @@ from anabranch_sync.leaf_decoder import (
     joined,
     length,
 )
-from anabranch_sync.leaf_edits import Edited, client_of, sliced
+from anabranch_sync.leaf_edits import Edited, sliced
 from anabranch_sync.packing import read_varint, varint
-from anabranch_sync.register import Ancestry, Slot
+from anabranch_sync.register import Ancestry
 
 # Merge trees stay this small: a leaf is rebuilt from its seed whenever it is read for the first time.
 EDITS_MAX = 32
@@ -130,11 +130,9 @@ def carried(update: Update, ancestry: object, leaf: Edited) -> Carried | None:
     return Carried(Update(update.client, tuple(insertions), joined(deletions)), met)
 
 
-def knows(ancestry: object, slot: Slot) -> bool:
-    """Whether the edit that this slot names went into the seed."""
-    if not isinstance(ancestry, Ancestry) or slot.element is None:
-        return False
-    return client_of(slot.element) in Ancestors(decode_ancestry(ancestry.runs)).runs
+def ancestors(ancestry: object) -> Collection[int]:
+    """The clients, seeds and edits, that went into a seed."""
+    return Ancestors(decode_ancestry(ancestry.runs)).runs if isinstance(ancestry, Ancestry) else ()
 
 
 def encode_ancestry(runs: Sequence[Run]) -> bytes:

@@ -7,7 +7,7 @@ a clone no more than a stranger, and who makes the same of the same agrees, as w
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -26,7 +26,7 @@ from anabranch_sync.leaf_decoder import (
 )
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
-from anabranch_sync.register import MEMBER, Edit, Register, Slot
+from anabranch_sync.register import MEMBER, Ancestry, Edit, Register, Slot
 from anabranch_sync.value import Json, canonical, check
 
 CLIENT_BYTES = CLIENT_BITS // 8
@@ -75,7 +75,10 @@ def edited(seed: object, members: Mapping[Slot, Register]) -> Edited | None:
     units = units_of(seed)
     if units is None:
         return None
-    client = int.from_bytes(blake2b(canonical(value_of(units)), digest_size=CLIENT_BYTES).digest(), "big")
+    # A text may come to be what it was before. Its ancestry makes a folded seed another client each time.
+    past = b"".join(each.value.runs for each in members.values() if isinstance(each.value, Ancestry))
+    name = blake2b(canonical(value_of(units)) + past, digest_size=CLIENT_BYTES).digest()
+    client = int.from_bytes(name, "big")
     leaf = Edited(client, units)
     known = leaf.known()
     placed = []
@@ -184,8 +187,11 @@ def touch(one: Update, other: Update) -> bool:
     )
 
 
-def compose(path: Path, leaf: Edited, value: Json) -> tuple[Slot, Edit] | None:
-    """The edit that makes `value` of a leaf; None where it is better written whole."""
+def compose(path: Path, leaf: Edited, value: Json, taken: Collection[int] = ()) -> tuple[Slot, Edit] | None:
+    """The edit that makes `value` of a leaf, under none of the names that are `taken`.
+
+    None where the value is better written whole.
+    """
     from anabranch_sync.leaf_text import composed
 
     new = units_of(value)
@@ -201,7 +207,7 @@ def compose(path: Path, leaf: Edited, value: Json) -> tuple[Slot, Edit] | None:
         named = canonical([list(path), *seen, value, attempt])
         name = blake2b(named, digest_size=CLIENT_BYTES).digest()
         client = int.from_bytes(name, "big")
-        if client in seen:
+        if client in seen or client in taken:
             continue
         try:
             update = composed(leaf.client, leaf.seed, leaf.updates, client, hunks(old, new))

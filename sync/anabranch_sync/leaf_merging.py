@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from anabranch_sync.errors import EditRefused
 from anabranch_sync.ids import HubSeq, Incarnation
 from anabranch_sync.leaf import ancestry_slot
-from anabranch_sync.leaf_ancestry import carried, knows
+from anabranch_sync.leaf_ancestry import ancestors, carried
 from anabranch_sync.leaf_decoder import Update, encode_update
-from anabranch_sync.leaf_edits import Edited, edited, fits, touch, update_of, value_of
+from anabranch_sync.leaf_edits import Edited, client_of, edited, fits, touch, update_of, value_of
 from anabranch_sync.register import Edit, Register, Slot
 from anabranch_sync.value import Json
 
@@ -82,4 +82,8 @@ def merging(
 def has_been_folded(registers: Mapping[Slot, Register], slot: Slot) -> bool:
     """Whether the edit of this name went into the seed that stands: somebody else has made the same."""
     ancestry = registers.get(ancestry_slot(slot.path))
-    return ancestry is not None and knows(ancestry.value, slot)
+    return (
+        ancestry is not None
+        and slot.element is not None
+        and client_of(slot.element) in ancestors(ancestry.value)
+    )

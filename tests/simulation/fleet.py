@@ -9,14 +9,16 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
+from unittest.mock import patch
 
-from anabranch_sync import backoff, edge_session, hub_session
+from anabranch_sync import backoff, edge_session, hub_session, merge
 from anabranch_sync.change import Entry
 from anabranch_sync.document import Object, digest, rebuild
 from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.errors import Invalid
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import DocumentId, document_id
+from anabranch_sync.leaf_ancestry import EDITS_MAX
 from anabranch_sync.pull import Outcome
 from anabranch_sync.scope import scope
 from anabranch_sync.value import Json
@@ -295,7 +297,16 @@ class Fleet:
         self._backups: list[tuple[Edge, ReplicaState]] = []
 
     def run(self) -> "Fleet":
-        """Live, heal, check. Raises Violation."""
+        """Live, heal, check. Raises Violation.
+
+        In most lives the hub folds a text or list of more than a few edits, so that many edits come late.
+        """
+        few = random.Random(f"{self.seed}: folding").choice((1, 3, EDITS_MAX))
+        with patch.object(merge, "EDITS_MAX", few):
+            self._live()
+        return self
+
+    def _live(self) -> None:
         end_ms = self.clock.now_ms + self.life.busy_ms
         self._plan()
         self._run_with_timers(end_ms)
@@ -307,7 +318,6 @@ class Fleet:
         self._settle()
         self._check()
         self._repair()
-        return self
 
     def _settle(self) -> None:
         limit_ms = self.clock.now_ms + HEALED_MS

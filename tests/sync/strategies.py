@@ -4,9 +4,26 @@ from anabranch_sync.change import Change, Entry, Op, entry
 from anabranch_sync.clock import TIMESTAMP_MAX
 from anabranch_sync.document import Document, Object
 from anabranch_sync.ids import Cursor, DocumentId, Dot
+from anabranch_sync.leaf import ancestry_slot, part_slot
+from anabranch_sync.leaf_ancestry import Run, encode_ancestry
+from anabranch_sync.leaf_decoder import Id, Insertion, Span, Units, Update, encode_update
 from anabranch_sync.path import Path
 from anabranch_sync.policy import Policies, Policy, Rule, policies_from
-from anabranch_sync.register import DELETED, PENDING, Register, Slot, Stamp, Value
+from anabranch_sync.register import (
+    DELETED,
+    MEMBER,
+    PENDING,
+    Ancestry,
+    Edit,
+    Increment,
+    Operand,
+    Part,
+    Register,
+    RegisterValue,
+    Slot,
+    Stamp,
+    Value,
+)
 from anabranch_sync.value import INT_MAX, INT_MIN, Json, canonical
 from hypothesis import strategies as st
 
@@ -57,7 +74,39 @@ def _elements(draw: st.DrawFn) -> tuple[Slot, Value]:
     return Slot(path, canonical(value)), draw(st.sampled_from([value, DELETED]))
 
 
-written_slots: st.SearchStrategy[tuple[Slot, Value]] = _plain | _plain | _elements() | _root
+_ids = st.builds(Id, st.integers(0, 2**32 - 1), st.integers(0, 99))
+_inserted: st.SearchStrategy[Units] = texts.filter(bool) | st.lists(
+    scalars.map(canonical), min_size=1, max_size=3
+).map(tuple)
+
+
+@st.composite
+def edits(draw: st.DrawFn) -> tuple[Slot, Edit]:
+    """An edit of something, wherever it is, at its own slot."""
+    client = draw(st.integers(0, 2**32 - 1))
+    insertion = Insertion(draw(_ids), draw(st.none() | _ids), draw(_inserted))
+    update = Update(client, (insertion,), (Span(3, 4, 5),) if draw(st.booleans()) else ())
+    path = tuple(draw(st.lists(keys, min_size=1, max_size=3)))
+    return Slot(path, MEMBER + client.to_bytes(4, "big")), Edit(encode_update(update))
+
+
+@st.composite
+def _members(draw: st.DrawFn) -> tuple[Slot, RegisterValue]:
+    """What stands beside the value at a path."""
+    path = tuple(draw(st.lists(keys, min_size=1, max_size=3)))
+    if draw(st.booleans()):
+        return part_slot(path, draw(st.integers(0, INT_MAX))), Part(draw(numbers))
+    runs = [Run(draw(st.integers(0, 9)), 0, 3, 5, alive=True)]
+    return ancestry_slot(path), Ancestry(encode_ancestry(runs))
+
+
+_increments: st.SearchStrategy[tuple[Slot, Operand]] = st.tuples(
+    st.lists(keys, min_size=1, max_size=3).map(lambda path: Slot(tuple(path))),
+    st.builds(Increment, numbers, numbers),
+)
+_values: st.SearchStrategy[tuple[Slot, Value]] = _plain | _plain | _elements() | _root
+written_slots: st.SearchStrategy[tuple[Slot, Operand]] = _values | _values | edits() | _increments
+kept_slots: st.SearchStrategy[tuple[Slot, RegisterValue]] = _values | _values | edits() | _members()
 
 stamp_sets = st.lists(stamps, min_size=1, max_size=3, unique=True).map(
     lambda drawn: tuple(sorted(drawn, reverse=True))
@@ -71,7 +120,7 @@ def documents(draw: st.DrawFn) -> Document:
     return Document(
         {
             slot: Register(value, draw(st.sampled_from(few)))
-            for slot, value in draw(st.lists(written_slots, max_size=10))
+            for slot, value in draw(st.lists(kept_slots, max_size=10))
         },
         draw(st.integers(0, INT_MAX)),
     )

@@ -117,6 +117,19 @@ def test_a_late_edit_where_others_were_at_work_is_told() -> None:
     assert [each.value for each in row.candidates] == [desk.value, before]
 
 
+def test_what_was_done_undone_and_folded_can_be_done_again() -> None:
+    # given a text that goes to and fro, is folded, and comes to be what it was
+    desk = Desk("the fox")
+    for number in range(3 * (EDITS_MAX + 1)):
+        desk.look()
+        text = "the fox" if number % 2 else "the red fox"
+        desk.write(HUB, text)
+
+        # then each step is taken, however often it was taken before
+        assert desk.value == text
+    assert desk.story.rows == []
+
+
 def test_what_everybody_had_deleted_is_deleted_once() -> None:
     desk = Desk("one two three")
     read = desk.read
