@@ -8,8 +8,8 @@ everything: the members that were there *end* with it and are dropped, without t
 How a replica that is told only what changed knows which members to drop: one whose position is not
 beyond that of the register at its path has ended (`without_ended`).
 
-Edits also end when the hub folds more than EDITS_MAX of them into a new seed. To all others that seed
-is no new write: it carries the last stamp of each who contributed to it (`stamps_of_all`).
+Members also end when there are too many of them: the hub then folds them into what stands at the path. To
+all others that is no new write: it carries the last stamp of each who contributed (`stamps_of_all`).
 """
 
 import math
@@ -37,6 +37,8 @@ from anabranch_sync.register import (
 )
 from anabranch_sync.value import INT_MAX, INT_MIN
 
+# A counter with more parts is written anew by the hub, as the sum: replicas come and go for years.
+PARTS_MAX = 64
 # A seed names its last so many authors. Whoever has missed an earlier one has missed these too.
 ACTORS_MAX = 32
 

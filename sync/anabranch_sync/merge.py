@@ -22,6 +22,7 @@ from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import DocumentId, HubSeq, Incarnation
 from anabranch_sync.leaf import (
     MEMBERS,
+    PARTS_MAX,
     ancestry_slot,
     is_number,
     is_open,
@@ -149,6 +150,8 @@ class _Draft:
         if total is None or (not standing.unseen(base, stamp.actor) and not same(total, increment.wrote)):
             return False
         self._put(place, Register(Part(amount), (stamp,)))
+        if len(self._members[slot.path]) > PARTS_MAX and stamp.hub_seq != PENDING:
+            self._put(slot, Register(total, stamps_of_all([*standing.stamps, stamp])))
         return True
 
     def _merge(self, slot: Slot, edit: Edit, stamp: Stamp, base: HubSeq) -> None:

@@ -18,7 +18,7 @@ from anabranch_sync.change import Change, Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
-from anabranch_sync.leaf import has_ended, is_member, without_ended
+from anabranch_sync.leaf import has_ended, without_ended
 from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
 from anabranch_sync.policy import Policies
@@ -166,10 +166,10 @@ def fold(
     for document, state in pull.documents.items():
         registers = draft(document)
         for slot, register in state.registers.items():
-            if register.live or not is_member(registers.get(slot)):
+            if register.live or not slot.is_of_member:
                 registers[slot] = register
             else:  # an own edit that has found no place; a member leaves nothing behind
-                del registers[slot]
+                registers.pop(slot, None)
         versions[document] = state.version
     return {
         document: Document(without_ended(registers), versions[document])

@@ -299,10 +299,10 @@ class Fleet:
     def run(self) -> "Fleet":
         """Live, heal, check. Raises Violation.
 
-        In most lives the hub folds a text or list of more than a few edits, so that many edits come late.
+        In most lives the hub folds a leaf with more than a few members, so that many edits come late.
         """
         few = random.Random(f"{self.seed}: folding").choice((1, 3, EDITS_MAX))
-        with patch.object(merge, "EDITS_MAX", few):
+        with patch.object(merge, "EDITS_MAX", few), patch.object(merge, "PARTS_MAX", few):
             self._live()
         return self
 

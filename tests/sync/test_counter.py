@@ -14,6 +14,7 @@ from anabranch_sync.conflict import Kind
 from anabranch_sync.document import EMPTY, Document, rebuild, written
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import Cursor, Dot, document_id
+from anabranch_sync.leaf import PARTS_MAX
 from anabranch_sync.policy import NO_POLICIES
 from anabranch_sync.pull import overlay
 from anabranch_sync.register import DELETED, Increment, Part, Register, Slot, Stamp, Value
@@ -143,6 +144,26 @@ def test_an_increment_that_the_deletion_has_not_seen_competes_as_the_whole_count
 
     assert told(row) == (Kind.DELETE_UPDATE, [("/n", 105), ("/n", DELETED)])
     assert story.content == {"n": 105}
+
+
+def test_a_counter_that_many_replicas_have_added_to_is_folded_and_nothing_is_lost() -> None:
+    # given more replicas than a counter keeps parts of
+    story = counting()
+    for actor in range(1, PARTS_MAX + 3):
+        assert assign(story, actor, 101, saw=1, seen=100) == []
+
+    # then what they added is in the number, and who has seen it all replaces it without a row
+    parts = [each for each in story.documents[DOCUMENT].registers.values() if isinstance(each.value, Part)]
+    assert story.content == {"n": 102 + PARTS_MAX}
+    assert len(parts) == 1
+    assert story.write(BOB, 1, (PLACE.path, "none"), saw=story.hub_seq) == []
+
+    # and who has missed the last of those that were folded is told
+    other = counting()
+    for actor in range(1, PARTS_MAX + 2):
+        assign(other, actor, 101, saw=1, seen=100)
+    [row] = other.write(HUB, 9, (PLACE.path, "none"), saw=other.hub_seq - 1)
+    assert told(row)[1] == [("/n", "none"), ("/n", 101 + PARTS_MAX)]
 
 
 def test_a_counter_that_is_replaced_leaves_no_parts_behind() -> None:

@@ -27,7 +27,8 @@ def run_seed(seed: int) -> int:
 
     In half of them the hub folds a leaf with more than a few edits, so that many come late.
     """
-    with patch.object(merge, "EDITS_MAX", random.Random(seed).choice([EDITS_MAX, 1, 2, 4])):
+    few = random.Random(seed).choice([EDITS_MAX, 1, 2, 4])
+    with patch.object(merge, "EDITS_MAX", few), patch.object(merge, "PARTS_MAX", few):
         return _run_seed(seed)
 
 
