@@ -48,6 +48,7 @@
     │   ├── VersionFolded             3   read a later version
     │   ├── LedgerRowUnknown          3   list the rows there are
     │   ├── CandidateUnknown          2   see which the row has
+    │   ├── FragmentOnly              2   put it where it belongs
     │   ├── DocumentGone              5   say that it shall be made anew
     │   └── CertificateRequestRefused 8   make a new key and request
 
@@ -590,6 +591,20 @@ class TenantDenied(RequestRefused):
         self.tenant = tenant
         super().__init__(
             f"the certificate of operator {operator} is for tenant {own} only: {tenant} is another's"
+        )
+
+
+class FragmentOnly(RequestRefused):
+    """The candidate is a piece of a text or list, which cannot stand for the whole of it."""
+
+    exit_code = 2
+
+    def __init__(self, merge: int, candidate: int) -> None:
+        self.merge = merge
+        self.candidate = candidate
+        super().__init__(
+            f"candidate {candidate} of row {merge} is a piece put into what is gone, no whole value: "
+            "`anabranch-hub merges show` has it, put it where it belongs with `anabranch-hub set`"
         )
 
 

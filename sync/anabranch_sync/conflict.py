@@ -17,6 +17,8 @@ class Kind(StrEnum):
     PREFIX = "prefix"
     # Edits of one text or list that touch. They are merged all the same, for somebody to look at.
     OVERLAP = "overlap"
+    # What an edit inserts into a text or list that is gone: a piece of a value, for somebody to place.
+    FRAGMENT = "fragment"
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,8 @@ def _deed(case: Case, claim: Claim, *, again: bool = False) -> str:
     place = "it" if again else _place(case, claim.path)
     if case.kind == Kind.OVERLAP:
         return f"edited {place} into {shown(claim.value)}"
+    if case.kind == Kind.FRAGMENT and claim == case.claims[-1]:
+        return f"put {shown(claim.value)} into what {place} had said before"
     if claim.element is not None:
         return _deed_in_set(claim, place, again=again)
     if _is_set(case, claim):
@@ -150,6 +152,8 @@ def _choice(case: Case) -> str:
     match case.policy.partition(":")[0]:
         case _ if case.kind == Kind.OVERLAP:
             return "merged edits that touch each other"
+        case _ if case.kind == Kind.FRAGMENT:
+            return "has no place for an edit of what is gone"
         # What is left of these where they do not simply add up: something was written whole, or deleted.
         case Rule.LATEST | Rule.COUNTER | Rule.TEXT | Rule.LIST:
             return _later(winner, losers)

@@ -234,7 +234,7 @@ class _Draft:
         rivals = self._rivals(place, value, self._clashing(place, value), base, stamp.actor)
         rivals = rivals or [(place, standing or Register(DELETED, (stamp,)))]
         rows = [self._best(rivals), (place, incoming)]
-        self._tell(place, kind_of(rows), upper_path(rows), candidates_of(rows))
+        self._tell(place, Kind.FRAGMENT, upper_path(rows), candidates_of(rows))
 
     def _set(self, slot: Slot, value: Value, stamp: Stamp, base: HubSeq) -> None:
         """Put `value` at `slot`, or let it lose to what is in its way."""

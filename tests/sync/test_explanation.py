@@ -166,6 +166,13 @@ def test_edits_of_one_text_that_touch_are_merged_and_to_be_looked_at() -> None:
     assert 'so "abc" stood, with all of it together; on Thursday 1 January' in sentence(reviewed)
 
 
+def test_what_an_edit_put_into_a_text_that_is_gone_is_told_as_the_piece_it_is() -> None:
+    fragment = case(claim(5, BOB), claim("and true ", SHOP), policy="text", kind="fragment")
+    told = sentence(fragment)
+    assert 'edge shop-3 (ada) put "and true " into what it had said before' in told
+    assert 'has no place for an edit of what is gone, so 5 stands and "and true " is kept here.' in told
+
+
 def test_what_waits_says_for_whom() -> None:
     waiting = replace(case(claim(1, BOB), claim(2, SHOP), policy="manual"), waiting=True)
     assert "so 1 stands and 2 waits here for an operator." in sentence(waiting)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from anabranch_sync.case import Case, Claim, Hand, Look
+from anabranch_sync.conflict import Kind
 from anabranch_sync.document import Object, check_content, digest
 from anabranch_sync.ids import check_message, check_tenant
 from anabranch_sync.policy import parse_policy
@@ -18,6 +19,7 @@ from anabranch_sync.value import same
 from anabranch_hub.errors import (
     CandidateUnknown,
     DocumentGone,
+    FragmentOnly,
     LedgerRowUnknown,
     VersionMismatch,
 )
@@ -99,7 +101,7 @@ class Ledger(Protocol):
     ) -> Restoration:
         """Bring a candidate back as a new change, or only tell what would change.
 
-        Raises CandidateUnknown; DocumentGone unless `recreate`.
+        Raises CandidateUnknown, FragmentOnly; DocumentGone unless `recreate`.
         """
         ...
 
@@ -139,6 +141,8 @@ class OwnLedger:
         row = await self.merge(tenant, number)
         if not 0 <= candidate < len(row.candidates):
             raise CandidateUnknown(number, candidate, len(row.candidates))
+        if candidate and row.kind == Kind.FRAGMENT:
+            raise FragmentOnly(number, candidate)
         for attempts_left in reversed(range(ATTEMPTS_MAX)):
             before = _head(await self._store.read(tenant, row.document))
             content = _restored(row, candidate, before, recreate=recreate)

@@ -1,6 +1,8 @@
 """Counters, texts and lists on a real hub: what edges write at once, what the ledger and the versions say."""
 
 import pytest
+from anabranch_hub.errors import FragmentOnly
+from anabranch_hub.operations.ledger import OwnLedger
 from anabranch_hub.store import Edit, Store
 from anabranch_sync.document import Object
 from anabranch_sync.ids import document_id
@@ -119,3 +121,26 @@ async def test_a_long_life_of_edits_is_folded_and_late_edges_still_arrive(store:
     assert first is not None
     assert first.content == START
     assert len(one.confirmed[ROUTER].registers) < EDITS_MAX
+
+
+async def test_a_piece_that_has_no_place_any_more_is_never_restored_as_the_whole(
+    store: Store, tenant: str
+) -> None:
+    # given an edit of a text that was taken away meanwhile
+    one, _ = await _two(store, tenant)
+    one.put(ROUTER, {**START, "prompt": "You are a shop assistant. Be very brief."})
+    without = {name: value for name, value in START.items() if name != "prompt"}
+    await store.write(tenant, [Edit(ROUTER, without)], author="op", message="")
+    await one.push()
+    [row] = await store.merges(tenant)
+    assert (row.kind, row.candidates[1].value) == ("fragment", "very ")
+
+    # when an operator wants it back
+    ledger = OwnLedger(store, "olga")
+    with pytest.raises(FragmentOnly, match="put it where it belongs"):
+        await ledger.restore(tenant, row.id, 1, "", recreate=False, is_trial=False)
+
+    # then nothing has changed
+    stored = await store.read(tenant, ROUTER)
+    assert stored is not None
+    assert stored.content == without
