@@ -22,9 +22,8 @@ from difflib import SequenceMatcher
 from enum import Enum
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from anabranch_sync.document import Object
 from anabranch_sync.path import ROOT, Path, render_pointer
-from anabranch_sync.value import Json, canonical, render_json, same
+from anabranch_sync.value import Json, Object, canonical, render_json, same
 
 # A string that is longer, or has several lines, is compared inside: the eye does not find one word
 # in two lines of 80 characters.

@@ -21,13 +21,13 @@ from anabranch_sync.path import ROOT, Path, render_pointer
 from anabranch_sync.policy import Policy, Rule
 from anabranch_sync.register import DELETED, Increment, Operand, Register, Slot, Value, equal
 from anabranch_sync.value import Json, canonical, check, kind, ordered
+from anabranch_sync.value import Object as Object
 
 # Larger than any configuration object met in practice (Kubernetes allows 1 MiB, Apollo 1 MiB for a
 # whole namespace); small enough that one document never needs more than one frame.
 DOCUMENT_BYTES_MAX = 256 * 1024
 DIGEST_BYTES = 16
 
-Object: TypeAlias = dict[str, Json]
 PolicyAt: TypeAlias = Callable[[Path], Policy]
 
 

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from anabranch_sync.document import Object
 from anabranch_sync.errors import Invalid
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.policy import Policies
+from anabranch_sync.value import Object
 from anabranch_sync.violation import Violation, added
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from anabranch_sync.document import Object
 from anabranch_sync.path import Path, parse_pointer
 from anabranch_sync.rules import shown
-from anabranch_sync.value import Json
+from anabranch_sync.value import Json, Object
 
 # Longer lists and deeper nesting do not help a reader of one line.
 NAMED_MAX = 8

@@ -30,10 +30,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from anabranch_sync.document import Object
 from anabranch_sync.errors import InvalidPath, InvalidValue
 from anabranch_sync.path import Path, parse_pointer, render_pointer
-from anabranch_sync.value import Json, canonical, kind, render_json
+from anabranch_sync.value import Json, Object, canonical, kind, render_json
 from anabranch_sync.violation import Violation, brief
 
 # What one document type needs is a dozen; the limits bound the time that judging one content takes.

@@ -23,12 +23,11 @@ from urllib.parse import unquote
 import jsonschema_rs
 import msgpack
 
-from anabranch_sync.document import Object
 from anabranch_sync.errors import InvalidPath, InvalidValue
 from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
 from anabranch_sync.phrases import described, resolved
 from anabranch_sync.rules import FieldRule, parse_rules
-from anabranch_sync.value import Json, canonical
+from anabranch_sync.value import Json, Object, canonical
 from anabranch_sync.violation import Violation, brief
 
 # Compiling 64 KiB takes some 5 ms, once for each process; the largest schema in use at SchemaStore for

@@ -17,6 +17,8 @@ import msgpack
 from anabranch_sync.errors import InvalidValue
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+# What a document holds.
+Object: TypeAlias = dict[str, Json]
 
 INT_MIN = -(2**63)
 INT_MAX = 2**63 - 1

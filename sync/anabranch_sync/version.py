@@ -13,11 +13,11 @@ import copy
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from anabranch_sync.document import Object, digest
+from anabranch_sync.document import digest
 from anabranch_sync.errors import HistoryDamaged
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.path import ROOT, Path, render_pointer
-from anabranch_sync.value import Json, ordered, same
+from anabranch_sync.value import Json, Object, ordered, same
 
 Patch: TypeAlias = list[dict[str, Json]]
 # An operation and the one that undoes it.
