@@ -226,11 +226,7 @@ class _Draft:
     def _lose(self, place: Slot, value: Value, stamp: Stamp, base: HubSeq) -> None:
         """Keep in the ledger what an edit inserts that no longer has a place."""
         incoming, standing = Register(value, (stamp,)), self._standing(place)
-        if standing is not None and equal(standing.value, value):
-            # Somebody else has put the same there: an agreement, where there is one register to say so.
-            if not self._members.get(place.path):
-                self._put(place, agreed(standing, incoming))
-            return
+        # Even where the same stands: what an edit inserts is not what its author read.
         rivals = self._rivals(place, value, self._clashing(place, value), base, stamp.actor)
         rivals = rivals or [(place, standing or Register(DELETED, (stamp,)))]
         rows = [self._best(rivals), (place, incoming)]

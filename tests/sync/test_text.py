@@ -139,6 +139,20 @@ def test_an_edit_of_a_text_that_was_deleted_is_kept_in_the_ledger() -> None:
     assert told(row) == (Kind.FRAGMENT, [("/t", DELETED), ("/t", "!")])
 
 
+@pytest.mark.parametrize(("written", "fragment"), [("old words!", "!"), ("old", "")])
+def test_an_edit_that_inserts_what_has_replaced_its_text_is_no_agreement(written: str, fragment: str) -> None:
+    # given a text in whose place stands what an edit of it inserts, by itself
+    desk = Desk("old words")
+    desk.story.write(HUB, 9, (("t",), fragment), saw=1)
+
+    # when the edit is decided, whose author read more than that
+    [row] = desk.write(ADA, written)
+
+    # then the ledger says that it has no place, and what stands is nobody else's
+    assert told(row) == (Kind.FRAGMENT, [("/t", fragment), ("/t", fragment)])
+    assert [each.actor for each in desk.story.documents[DOCUMENT].registers[Slot(("t",))].stamps] == [HUB]
+
+
 @pytest.mark.parametrize("first", [ADA, BOB])
 def test_a_replaced_parent_against_an_edit_inside_is_one_row_either_way(first: int) -> None:
     # given a text below an object
