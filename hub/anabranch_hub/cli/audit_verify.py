@@ -134,7 +134,15 @@ async def signed_log(store: Store, tenant: str) -> Log:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` once it is complete; readable by its owner alone."""
+    """A file that takes the place of `path` once it is complete; readable by its owner alone.
+
+    A device or a pipe, as /dev/stdout, is written to: a file in its place would break it for everybody.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as device:
+            yield device
+        return
+    path = path.resolve()  # a link, as /dev/stdout into a file, stays a link
     aside = path.with_name(f"{path.name}.{os.getpid()}.new")
     handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:

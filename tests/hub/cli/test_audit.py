@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import psycopg
@@ -52,6 +53,27 @@ def test_an_export_is_verified_by_the_edges_command_with_no_hub(
     assert b"hunter" not in bare
     assert b"hunter1" in export.read_bytes()
     assert verify_export(bare.splitlines(keepends=True)).openings == 0
+
+
+def test_an_export_into_a_pipe_or_through_a_link_leaves_both_where_they_are(
+    hub: RunningHub, written: str, tmp_path: Path
+) -> None:
+    # given
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    link.symlink_to(file)
+
+    # when
+    for output in (pipe, link):
+        hub.ok("audit", "export", written, "-o", str(output))
+
+    # then
+    with os.fdopen(reader, "rb") as piped:
+        assert verify_export(piped.readlines()).checkpoint.tree.size == 4
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert verify_export(file.read_bytes().splitlines(keepends=True)).checkpoint.tree.size == 4
 
 
 def test_a_leaf_is_proved_by_its_position(
