@@ -36,7 +36,6 @@
     │   ├── CertificateUnknown        4   enrol again with a new token
     │   ├── OperatorRevoked           4   invite the operator under a new name
     │   ├── TenantDenied              4   ask with a certificate of that tenant
-    │   ├── ScopeDenied               4   widen the edge's scope, or write elsewhere
     │   ├── Fenced                    4   go on under a new incarnation
     │   ├── VersionMismatch           5   read the document again, then write
     │   ├── TenantExists              5   use it, or choose another name
@@ -430,15 +429,6 @@ class CertificateUnknown(RequestRefused):
         super().__init__(
             f"the certificate is refused ({reason}): ask for a new token with `anabranch-hub {of} invite`"
         )
-
-
-class ScopeDenied(RequestRefused):
-    """`document` lies outside what `edge` may see or write."""
-
-    def __init__(self, edge: str, document: str) -> None:
-        self.edge = edge
-        self.document = document
-        super().__init__(f"edge {edge} has no access to {document}: it lies outside its tenant or scope")
 
 
 class Fenced(RequestRefused):
