@@ -1,22 +1,16 @@
 """Commands on edges: `edge invite`, `edge list`, `edge revoke`."""
 
 import re
-import sys
-import time
 
 import click
-from anabranch_protos.invitation import new_token
 from anabranch_sync.errors import InvalidName
 from anabranch_sync.ids import OPERATOR_LAYERS, check_edge, check_tenant
 from anabranch_sync.scope import SCOPE_PREFIXES_MAX, scope
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from anabranch_hub.cli import reach, terminal
 from anabranch_hub.cli.arguments import EDGE, TENANT
 from anabranch_hub.cli.invocation import Invocation, command
-from anabranch_hub.operations import whereabouts
-from anabranch_hub.settings import parse_address
+from anabranch_hub.cli.tokens import made_token, show_token
 from anabranch_hub.store import Edge
 
 # Long enough to walk to the machine; a token that is found tomorrow opens nothing.
@@ -55,36 +49,26 @@ async def invite(invocation: Invocation, tenant: str, edge: str, prefixes: tuple
     check_tenant(tenant)
     check_edge(edge)
     covered = _scope(prefixes or (tenant,))
-    folder = reach.data_dir(invocation)
-    here = whereabouts.find(folder)
-    root = x509.load_pem_x509_certificate(whereabouts.authority_pem(folder))
-    enrol, listen = parse_address(here.enrol), parse_address(here.listen)
-    # Left out where it is the port after the hub's: a token is typed by hand at some sites.
-    port = 0 if enrol.port == listen.port + 1 else enrol.port
-    token = new_token(root.public_bytes(Encoding.DER), port)
-    expires_ms = time.time_ns() // 1_000_000 + ttl_s * 1_000
+    made = made_token(invocation, ttl_s)
     async with reach.store(invocation) as store:
-        await store.invite(tenant, edge, covered, token.secret_hash, expires_ms, invocation.author)
+        await store.invite(tenant, edge, covered, made.token.secret_hash, made.expires_ms, invocation.author)
     if invocation.json:
         terminal.write_json(
             {
                 "tenant": tenant,
                 "edge": edge,
                 "scope": list(covered),
-                "token": token.render(),
-                "expires_ms": expires_ms,
-                "hub": here.listen,
+                "token": made.token.render(),
+                "expires_ms": made.expires_ms,
+                "hub": made.hub,
             }
         )
         return
-    terminal.write(token.render())
-    terminal.flush()
-    terminal.say(
+    show_token(
+        made,
         f"for edge {edge} of tenant {tenant}, scope {' '.join(covered)}, "
-        f"once within {terminal.duration(ttl_s)}; on the edge: anabranch init --hub {here.listen} --token -"
+        f"once within {terminal.duration(ttl_s)}; on the edge: anabranch init --hub {made.hub} --token -",
     )
-    if terminal.is_terminal(sys.stdout):
-        terminal.say("the line above is a secret and is not shown again")
 
 
 @command("list")

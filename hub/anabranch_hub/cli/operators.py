@@ -1,24 +1,19 @@
 """Commands on operators from afar: `operator invite`, `enrol`, `list`, `revoke`."""
 
-import sys
-import time
 from pathlib import Path
 
 import click
-from anabranch_protos.invitation import new_token, parse_token
+from anabranch_protos.invitation import parse_token
 from anabranch_sync.ids import check_operator, check_tenant
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from anabranch_hub.cli import reach, terminal
 from anabranch_hub.cli.arguments import TENANT
 from anabranch_hub.cli.edges import TTL_DEFAULT, seconds
 from anabranch_hub.cli.given import read_text
 from anabranch_hub.cli.invocation import Invocation, command
+from anabranch_hub.cli.tokens import made_token, show_token
 from anabranch_hub.identity import operator_identity
-from anabranch_hub.operations import whereabouts
 from anabranch_hub.secrets.authority import DAY_S, OPERATOR_TTL_S, OPERATOR_TTL_S_MAX
-from anabranch_hub.settings import parse_address
 from anabranch_hub.store import Operator
 
 OPERATOR = click.argument("operator")
@@ -54,37 +49,28 @@ async def invite(invocation: Invocation, tenant: str, operator: str, ttl: str, d
     ttl_s = seconds(ttl)
     check_tenant(tenant)
     check_operator(operator)
-    folder = reach.data_dir(invocation)
-    here = whereabouts.find(folder)
-    root = x509.load_pem_x509_certificate(whereabouts.authority_pem(folder))
-    enrol, listen = parse_address(here.enrol), parse_address(here.listen)
-    port = 0 if enrol.port == listen.port + 1 else enrol.port
-    token = new_token(root.public_bytes(Encoding.DER), port)
-    expires_ms = time.time_ns() // 1_000_000 + ttl_s * 1_000
+    made = made_token(invocation, ttl_s)
     async with reach.store(invocation) as store:
         await store.invite_operator(
-            tenant, operator, days * DAY_S, token.secret_hash, expires_ms, invocation.author
+            tenant, operator, days * DAY_S, made.token.secret_hash, made.expires_ms, invocation.author
         )
     if invocation.json:
         terminal.write_json(
             {
                 "tenant": tenant,
                 "operator": operator,
-                "token": token.render(),
-                "expires_ms": expires_ms,
+                "token": made.token.render(),
+                "expires_ms": made.expires_ms,
                 "days": days,
-                "hub": here.listen,
+                "hub": made.hub,
             }
         )
         return
-    terminal.write(token.render())
-    terminal.flush()
-    terminal.say(
+    show_token(
+        made,
         f"for operator {operator} of tenant {tenant}, once within {terminal.duration(ttl_s)}; on their "
-        f"machine: anabranch-hub operator enrol --hub {here.listen} --token - --out {operator}"
+        f"machine: anabranch-hub operator enrol --hub {made.hub} --token - --out {operator}",
     )
-    if terminal.is_terminal(sys.stdout):
-        terminal.say("the line above is a secret and is not shown again")
 
 
 @command("enrol")
