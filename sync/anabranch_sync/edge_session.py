@@ -139,6 +139,7 @@ class EdgeSession:
     def __init__(self, standing: Standing, scope_fingerprint: bytes = b"", *, renew: bool = False) -> None:
         self.phase = Phase.GREETING
         self.clock_offset_ms: int | None = None
+        self.protocol = PROTOCOL_MIN
         self._standing = standing
         self._scope = scope_fingerprint
         self._renew = renew or standing.incarnation == 0
@@ -283,6 +284,7 @@ class EdgeSession:
         if not PROTOCOL_MIN <= welcome.protocol <= PROTOCOL_MAX:
             return self._close(f"protocol {welcome.protocol} is unknown here: update this edge", denied=True)
         self.clock_offset_ms = welcome.clock_offset_ms
+        self.protocol = welcome.protocol
         try:
             effects = self._witness(welcome, welcome.hub_seq)
         except EvidenceError as error:

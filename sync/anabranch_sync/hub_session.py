@@ -146,6 +146,7 @@ class HubSession:
     def __init__(self) -> None:
         self.phase = Phase.GREETING
         self.incarnation = 0
+        self.protocol = PROTOCOL_MIN
         self._stream = Stream()
         self._hello: Hello | None = None
         self._opening: Opening | None = None
@@ -205,7 +206,7 @@ class HubSession:
         self._mark = mark_of(log.checkpoint.tree) if log else hello.checkpoint
         self._presented_ms = now_ms
         welcome = Welcome(
-            PROTOCOL_MAX,
+            self.protocol,
             opening.epoch,
             opening.hub_seq,
             opening.incarnation,
@@ -318,6 +319,7 @@ class HubSession:
             )
         size_of(hello.checkpoint)  # a malformed mark ends the stream here
         self.phase = Phase.OPENING
+        self.protocol = min(hello.protocol_max, PROTOCOL_MAX)
         self._hello = hello
         return [Open(hello)]
 

@@ -33,7 +33,10 @@ from anabranch_sync.ids import Cursor
 from anabranch_sync.packing import unpack
 from anabranch_sync.value import INT_MAX, INT_MIN
 
-PROTOCOL_MIN = PROTOCOL_MAX = 1
+# A stream speaks the greatest protocol that both sides know. Protocol 1 is the messages drawn above and no
+# other; whoever speaks it is sent none of the later ones.
+PROTOCOL_MIN = 1
+PROTOCOL_MAX = 2
 
 # A pull or push travels as pieces of at most this; the first stream of a bad link starts small.
 CHUNK_BYTES_MIN = 8 * 1024
