@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from anabranch_hub.simulation.log_key import LogKey
+from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.change import CHAIN_START, Entry, chained
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import Object
@@ -22,8 +24,6 @@ from anabranch_sync.standing import Standing
 from anabranch_sync.value import same
 from anabranch_sync.witness import Witnessed
 
-from tests.simulation.memory import MemoryHub
-from tests.sync.log_key import LogKey
 from tests.sync.logs import log_with
 
 SCOPE = Scope(("acme/prod",))

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from anabranch_hub.simulation.memory import MemoryReplica, ReplicaState
 from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId
 
 from tests.contracts.replica import SCOPE, ReplicaContract, ReplicaStore, ReplicaSuite
 from tests.contracts.validity import ValidityContract
-from tests.simulation.memory import MemoryReplica, ReplicaState
 
 
 class _Store(MemoryReplica):

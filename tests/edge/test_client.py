@@ -22,6 +22,7 @@ from anabranch.errors import (
 )
 from anabranch.readings import FRESH_S, Committed, Reading, State
 from anabranch.replica import Fate, Link
+from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.errors import (
     ChangeTooLarge,
     DocumentTooLarge,
@@ -34,7 +35,6 @@ from anabranch_sync.ids import DocumentId
 
 from tests.contracts.replica import NOW_MS, SCOPE, Exchange
 from tests.edge.replica.sqlite_store import SqliteStore, create
-from tests.simulation.memory import MemoryHub
 
 ROUTER = "acme/prod/router"
 

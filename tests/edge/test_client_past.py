@@ -8,12 +8,12 @@ import anabranch
 import pytest
 from anabranch.client import Client
 from anabranch.errors import Denied, NotFound, StateUnknown
+from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.errors import ChangeTooLarge, InvalidReference
 from anabranch_sync.ids import DocumentId
 
 from tests.contracts.replica import NOW_MS, SCOPE, Exchange
 from tests.edge.replica.sqlite_store import SqliteStore, create
-from tests.simulation.memory import MemoryHub
 
 ROUTER = "acme/prod/router"
 LIMITS = "acme/prod/limits"

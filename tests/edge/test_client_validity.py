@@ -7,11 +7,11 @@ import anabranch
 import pytest
 from anabranch.client import Client
 from anabranch.errors import NotFound, VersionMismatch
+from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.document import Object
 
 from tests.contracts.replica import NOW_MS, ROUTER, SCHEMA, SCOPE, Exchange
 from tests.edge.replica.sqlite_store import SqliteStore, create
-from tests.simulation.memory import MemoryHub
 
 NAMESPACE = ROUTER.namespace
 RULED: Object = {

@@ -4,7 +4,7 @@ import argparse
 import sys
 import traceback
 
-from tests.simulation.fleet import Fleet, Violation
+from anabranch_hub.simulation.fleet import Fleet, Violation
 
 
 def main() -> int:

@@ -5,16 +5,15 @@ from dataclasses import replace
 from multiprocessing import get_context
 
 import pytest
+from anabranch_hub.simulation import memory
+from anabranch_hub.simulation.fleet import Fleet, Violation
+from anabranch_hub.simulation.memory import MemoryHub, MemoryLog, MemoryReplica
 from anabranch_sync import edge_session
 from anabranch_sync.change import Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.live import Quarantined
 from anabranch_sync.pull import Pull
-
-from tests.simulation import memory
-from tests.simulation.fleet import Fleet, Violation
-from tests.simulation.memory import MemoryHub, MemoryLog, MemoryReplica
 
 SEEDS = 500
 # A planted bug must show within this many seeds, or the simulator is blind to its kind.

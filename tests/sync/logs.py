@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from anabranch_hub.simulation.log_key import LogKey
 from anabranch_sync.audit_event import SALT_BYTES, Event, EventKind, ValueOpening, leaf_bytes
 from anabranch_sync.audit_file import ExportHead, LoggedLeaf, exported
 from anabranch_sync.checkpoint import SignedCheckpoint
 from anabranch_sync.merkle import Frontier, Subtree, frontier_at, inclusion_proof, leaf_hash
 from anabranch_sync.tlog_proof import TlogProof, proof_of
-
-from tests.sync.log_key import LogKey
 
 NOON_MS = 1_795_953_600_000
 

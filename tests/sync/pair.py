@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
+from anabranch_hub.simulation.memory import Fenced, MemoryHub, MemoryReplica, ReplicaState
 from anabranch_sync import edge_session, hub_session
 from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.scope import scope
-
-from tests.simulation.memory import Fenced, MemoryHub, MemoryReplica, ReplicaState
 
 SCOPE = scope(("acme",))
 NOW_MS = 1_800_000_000_000

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from anabranch_hub.simulation.log_key import LogKey
 from anabranch_sync.audit_event import ValueOpening
 from anabranch_sync.audit_file import (
     LINE_BYTES_MAX,
@@ -26,7 +27,6 @@ from anabranch_sync.merkle import TreeHead, frontier_at, leaf_hash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.sync.log_key import LogKey
 from tests.sync.logs import log_of, log_with, logged
 
 HONEST = log_with(20)

@@ -1,6 +1,7 @@
 """Notes, keys and checkpoints: the published examples, round trips, and everything that is not quite one."""
 
 import pytest
+from anabranch_hub.simulation.log_key import LogKey
 from anabranch_sync.checkpoint import (
     Checkpoint,
     SignedCheckpoint,
@@ -24,8 +25,6 @@ from anabranch_sync.signed_note import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-
-from tests.sync.log_key import LogKey
 
 # The example of Go's package golang.org/x/mod/sumdb/note, from which the specification comes.
 NEUMANN_KEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"

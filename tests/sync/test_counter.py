@@ -1,6 +1,7 @@
 """Counters one by one: what increments add up to, and what meets them."""
 
 import pytest
+from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, decode, encode, entry
 from anabranch_sync.columns import (
     decode_document,
@@ -21,7 +22,6 @@ from anabranch_sync.register import DELETED, Increment, Part, Register, Slot, St
 from anabranch_sync.scope import scope
 from anabranch_sync.value import INT_MAX, INT_MIN, Json, canonical
 
-from tests.simulation.memory import MemoryHub
 from tests.sync.test_merge import ADA, BOB, DOCUMENT, EVE, HUB, Story, ruled, told
 
 COUNTED = ruled({"n": "counter"})

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from anabranch_hub.simulation.memory import MemoryReplica, scope_digest
 from anabranch_sync import edge_session
 from anabranch_sync.document import rebuild
 from anabranch_sync.edge_session import SILENCE_MS_MAX, EdgeSession
@@ -13,7 +14,6 @@ from anabranch_sync.messages import CHUNK_BYTES_MIN, Control, Stored, Visible, W
 from anabranch_sync.pull import Outcome
 from anabranch_sync.stream import Stream
 
-from tests.simulation.memory import MemoryReplica, scope_digest
 from tests.sync.pair import NOW_MS, SCOPE, Pair, new_hub, new_replica
 
 ROUTER = document_id("acme/prod/router")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from anabranch_hub.simulation.log_key import LogKey
 from anabranch_sync.audit_file import LoggedLeaf, leaf_line
 from anabranch_sync.errors import (
     BadLeaf,
@@ -16,7 +17,6 @@ from anabranch_sync.tlog_proof import TlogProof, parse_tlog_proof, proof_of, ver
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.sync.log_key import LogKey
 from tests.sync.logs import log_of, log_with, logged
 
 LOG = log_with(20)

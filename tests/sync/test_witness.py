@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from anabranch_hub.simulation.log_key import LogKey
+from anabranch_hub.simulation.memory import MemoryHub, MemoryLog, MemoryReplica
 from anabranch_sync.errors import CorruptFrame, EvidenceError, LogRefused, UntrustedSignature
 from anabranch_sync.hub_session import PRESENT_EVERY_MS
 from anabranch_sync.ids import document_id
@@ -21,8 +23,6 @@ from anabranch_sync.witness import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.simulation.memory import MemoryHub, MemoryLog, MemoryReplica
-from tests.sync.log_key import LogKey
 from tests.sync.logs import Log, log_of, log_with
 from tests.sync.pair import Pair, new_hub, new_replica
 

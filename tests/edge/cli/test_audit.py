@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from anabranch.replica import Link, Replica
+from anabranch_hub.simulation.log_key import LogKey
 from anabranch_sync.audit_file import leaf_line
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.ids import START, Cursor
@@ -12,7 +13,6 @@ from anabranch_sync.pull import Pull
 from anabranch_sync.witness import Witnessed
 
 from tests.edge.cli.conftest import Anabranch
-from tests.sync.log_key import LogKey
 from tests.sync.logs import Log, log_of, log_with, logged
 
 LOG = log_with(20)

@@ -6,12 +6,12 @@ import json
 
 import pytest
 from anabranch.replica import Replica
+from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.scope import Scope
 
 from tests.contracts.replica import Exchange
 from tests.edge.cli.conftest import Anabranch
 from tests.edge.replica.sqlite_store import SqliteStore
-from tests.simulation.memory import MemoryHub
 
 NOW_MS = 1_750_000_000_000
 ROUTER = "acme/prod/router"

@@ -4,12 +4,12 @@ import json
 
 import pytest
 from anabranch.replica import Replica
+from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId, document_id
 from anabranch_sync.scope import Scope
 
 from tests.edge.cli.conftest import Anabranch
-from tests.simulation.memory import MemoryHub
 
 SCHEMA = document_id("system/schemas", "router")
 ROUTER = "acme/prod/router"

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from anabranch.replica import Replica
+from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.document import Object, rebuild
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.policy import Rule
@@ -15,7 +16,6 @@ from hypothesis import strategies as st
 
 from tests.contracts.replica import NOW_MS, SCOPE, Exchange
 from tests.edge.replica.sqlite_store import SqliteStore, create
-from tests.simulation.memory import MemoryHub
 
 EDGES = 2
 DOCUMENTS = (DocumentId("acme/prod/router", "config"), DocumentId("acme/prod/limits", "config"))

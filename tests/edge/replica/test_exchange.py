@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from anabranch.replica import Fate, Link, Replica
+from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import Cursor, DocumentId
@@ -15,7 +16,6 @@ from anabranch_sync.scope import Scope
 
 from tests.contracts.replica import NOW_MS, SCOPE, Exchange
 from tests.edge.replica.sqlite_store import SqliteStore, create, write
-from tests.simulation.memory import MemoryHub
 
 ROUTER = DocumentId("acme/prod/router", "config")
 LIMITS = DocumentId("acme/prod/limits", "config")

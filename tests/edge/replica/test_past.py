@@ -8,6 +8,7 @@ import pytest
 from anabranch.errors import ReplicaCorrupt, StateUnknown
 from anabranch.replica import Past, Replica
 from anabranch.replica import past as past_module
+from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.document import EMPTY, Object
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.reference import AtPosition, AtTime, AtVersion, Reference
@@ -17,7 +18,6 @@ from hypothesis import strategies as st
 
 from tests.contracts.replica import NOW_MS, SCOPE, Exchange
 from tests.edge.replica.sqlite_store import SqliteStore, create, write
-from tests.simulation.memory import MemoryHub
 from tests.sync.strategies import contents
 
 ROUTER = DocumentId("acme/prod/router", "config")

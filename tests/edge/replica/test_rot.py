@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica import Replica
+from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.value import Json
 
 from tests.contracts.replica import NOW_MS, SCOPE, Exchange
 from tests.edge.replica.sqlite_store import SqliteStore, create, write
-from tests.simulation.memory import MemoryHub
 
 ROUTER = DocumentId("acme/prod/router", "config")
 LIMITS = DocumentId("acme/prod/limits", "config")

@@ -5,6 +5,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.document import Object, rebuild
 from anabranch_sync.errors import Invalid
 from anabranch_sync.policy import policies_from
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 
 from tests.contracts.replica import NOW_MS, ROUTER, SCHEMA, SCOPE, Exchange
 from tests.edge.replica.sqlite_store import SqliteStore, create
-from tests.simulation.memory import MemoryHub
 
 REPAIRED: Object = {"low": 0, "high": 0}
 

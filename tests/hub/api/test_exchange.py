@@ -9,13 +9,13 @@ from anabranch.agent import run_agent
 from anabranch.errors import HubDenied
 from anabranch.identity import identity_folder
 from anabranch.replica import Link, Replica
+from anabranch_hub.simulation.log_key import LogKey
 from anabranch_hub.store import Edit, StoredCheckpoint
 from anabranch_sync.ids import document_id
 from anabranch_sync.merkle import TreeHead
 from psycopg import AsyncConnection
 
 from tests.hub.api.fleet import ROUTER, Fleet, comes, facts_of, read, write
-from tests.sync.log_key import LogKey
 
 pytestmark = pytest.mark.anyio
 

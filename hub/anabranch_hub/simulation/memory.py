@@ -40,7 +40,7 @@ from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial, Standing
 from anabranch_sync.witness import Presented, Witnessed, needed, presented
 
-from tests.sync.log_key import LogKey
+from anabranch_hub.simulation.log_key import LogKey
 
 Documents = Mapping[DocumentId, Document]
 

@@ -1,4 +1,4 @@
-"""A log's key for tests: fixed, and the only private key of a log outside Vault."""
+"""A log's key for simulations and tests: fixed, and the only private key of a log outside Vault."""
 
 import hashlib
 

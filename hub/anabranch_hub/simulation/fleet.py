@@ -23,9 +23,9 @@ from anabranch_sync.pull import Outcome
 from anabranch_sync.scope import scope
 from anabranch_sync.value import Json
 
-from tests.simulation.memory import Fenced, MemoryHub, MemoryReplica, ReplicaState, scope_digest
-from tests.simulation.network import CALM, Clock, Connection, Faults, Pipe
-from tests.simulation.validity import ALWAYS, HIGH_MAX, REPAIRED, SCHEMA_DOCUMENT, ranged, schema
+from anabranch_hub.simulation.memory import Fenced, MemoryHub, MemoryReplica, ReplicaState, scope_digest
+from anabranch_hub.simulation.network import CALM, Clock, Connection, Faults, Pipe
+from anabranch_hub.simulation.validity import ALWAYS, HIGH_MAX, REPAIRED, SCHEMA_DOCUMENT, ranged, schema
 
 SCOPE = scope(("acme",))
 DOCUMENTS = tuple(document_id(f"acme/prod/router/r{number}") for number in range(4))
