@@ -6,6 +6,7 @@ the agent what its link is like, and a channel's client certificate cannot be ch
 
 import asyncio
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -43,6 +44,9 @@ CALL_S_MAX = 60.0
 CONNECT_MS_MAX = 60_000
 # All that gRPC for Python says when the link breaks under a write.
 WRITE_FAILED = "Internal error from Core"
+# What the hub said is on its way then: on a busy machine a write fails before the status is read.
+STATUS_S_MAX = 1.0
+STATUS_LOOK_S = 0.01
 
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -93,7 +97,7 @@ class FrameStream:
         try:
             message = await self._call.read()
         except aio.AioRpcError as error:
-            raise _ours(self._address, error) from error
+            raise await self._broken(error) from error
         return None if message is aio.EOF else message.frame
 
     async def write(self, frame: bytes) -> None:
@@ -101,7 +105,7 @@ class FrameStream:
         try:
             await self._call.write(ExchangeFrame(frame=frame))
         except aio.AioRpcError as error:
-            raise _ours(self._address, error) from error
+            raise await self._broken(error) from error
         except (aio.UsageError, asyncio.InvalidStateError) as error:
             raise await self._over() from error
 
@@ -112,9 +116,19 @@ class FrameStream:
             while await self._call.read() is not aio.EOF:
                 pass
         except aio.AioRpcError as error:
-            raise _ours(self._address, error) from error
+            raise await self._broken(error) from error
         except (aio.UsageError, asyncio.InvalidStateError) as error:
             raise await self._over() from error
+
+    async def _broken(self, error: aio.AioRpcError) -> HubError:
+        """Why the call ended; of a write that failed, what the hub said, if that comes soon."""
+        if not _is_mute(error.code(), error.details()):
+            return _ours(self._address, error)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STATUS_S_MAX):
+                while _is_mute(await self._call.code(), await self._call.details()):
+                    await asyncio.sleep(STATUS_LOOK_S)
+        return await self._over()
 
     async def _over(self) -> HubError:
         """Why the call ended before we knew."""
@@ -185,6 +199,11 @@ def _channel(address: str, credentials: Any) -> aio.Channel:
     # A proxy meant for web pages has no business here; who needs one for this says so in `grpc_proxy`.
     proxied = ("grpc.enable_http_proxy", int("grpc_proxy" in os.environ))
     return aio.secure_channel(address, credentials, options=[*_OPTIONS, proxied])
+
+
+def _is_mute(status: grpc.StatusCode, details: str | None) -> bool:
+    """Whether this says no more than that a write failed."""
+    return status is grpc.StatusCode.INTERNAL and details == WRITE_FAILED
 
 
 def _ours(address: str, error: aio.AioRpcError) -> HubError:

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from anabranch.errors import HubAway, HubDenied, HubError, HubUnreachable, HubUnverified
 from anabranch.identity import certificate_request, new_key
-from anabranch.link import MESSAGE_BYTES_MAX, FrameStream, HubLink
+from anabranch.link import MESSAGE_BYTES_MAX, WRITE_FAILED, FrameStream, HubLink
 from anabranch_protos.sync.v1.sync_pb2 import ExchangeFrame, RenewReply, RenewRequest
 
 from tests.edge.link.scripted_hub import Root, refusing, scripted_hub
+
+import grpc  # isort: skip
+from grpc import aio  # isort: skip
 
 
 @pytest.mark.parametrize(
@@ -197,3 +200,26 @@ def test_a_renewal_brings_the_next_certificate() -> None:
         assert renewed.chain_pem.startswith(b"-----BEGIN CERTIFICATE-----")
 
     asyncio.run(scenario())
+
+
+def test_a_write_that_fails_before_the_status_is_read_waits_for_what_the_hub_said() -> None:
+    # given: a call as gRPC leaves it on a busy machine
+    class Late:
+        """Its status turns from gRPC's into the hub's after some looks."""
+
+        looks = 0
+
+        async def write(self, _: object) -> None:
+            raise aio.AioRpcError(grpc.StatusCode.INTERNAL, aio.Metadata(), aio.Metadata(), WRITE_FAILED)
+
+        async def code(self) -> grpc.StatusCode:
+            self.looks += 1
+            is_here = self.looks > 3
+            return grpc.StatusCode.PERMISSION_DENIED if is_here else grpc.StatusCode.INTERNAL
+
+        async def details(self) -> str:
+            return "edge one is revoked" if self.looks > 3 else WRITE_FAILED
+
+    # when, then
+    with pytest.raises(HubDenied, match="edge one is revoked"):
+        asyncio.run(FrameStream("127.0.0.1:9", Late()).write(b"hello"))
