@@ -2,7 +2,7 @@
 # a minute once and nothing afterwards. Another Python: make test PYTHON=/path/to/python3.12
 # Arguments: make test ARGS='-k clock', make demo ARGS=--json
 
-.PHONY: help demo test lint style types walls generated format bench fuzz lock protos clean setup
+.PHONY: help demo test lint style types walls generated format bench fuzz power lock protos clean setup
 .DEFAULT_GOAL := help
 
 RUN := .venv/bin/python
@@ -57,6 +57,9 @@ bench: setup ## measure; prints one JSON object (make -s bench)
 
 fuzz: setup ## 200,000 mutated frames against the decoder
 	@$(RUN) -m tests.fuzz --frames 200000 $(ARGS)
+
+power: setup ## 200,000 power cuts under a working replica (ARGS='--cuts 1000000 --json')
+	@$(RUN) -m tests.edge.replica.power --cuts 200000 $(ARGS)
 
 lock: ## write build/locks anew after a change of pyproject.toml (ARGS=--upgrade: newest versions)
 	@$(call with_python,build/lock.py $(ARGS))

@@ -326,14 +326,22 @@ def _unwritable(path: Path) -> Iterator[None]:
         raise ReplicaUnwritable(str(path), f"{error.filename}: {error.strerror}") from error
 
 
-def _connected(path: Path, *, new: bool = False) -> Connection:
-    connection = sqlite3.connect(
+def connect(path: Path) -> Connection:
+    """A connection to a file that is there, and nothing set on it yet.
+
+    The fault rigs of the tests put a SQLite of their own here, whose disk is modelled.
+    """
+    return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
         timeout=BUSY_S,
         isolation_level=None,
         check_same_thread=False,
     )
+
+
+def _connected(path: Path, *, new: bool = False) -> Connection:
+    connection = connect(path)
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if not new and application != APPLICATION_ID:  # before anything is written into it

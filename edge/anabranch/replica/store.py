@@ -7,6 +7,7 @@ from pathlib import Path
 
 from anabranch_sync.change import CHAIN_START, Entry
 from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.errors import InvalidInput
 from anabranch_sync.ids import (
     DocumentId,
     HubSeq,
@@ -114,8 +115,15 @@ class Replica:
                 identity = connection.execute(SQL["identity"]).fetchone()
             if identity is None:
                 raise ReplicaCorrupt(str(path), "the row that says whose replica this is is missing")
-            replica.tenant, replica.edge, replica.author = identity[:3]
-            replica.scope = Scope(tuple(json.loads(identity[3])))
+            try:
+                replica.tenant = check_tenant(identity[0])
+                replica.edge = check_edge(identity[1])
+                replica.author = check_author(identity[2])
+                replica.scope = scope(json.loads(identity[3]))
+            except (ValueError, TypeError, InvalidInput) as error:
+                raise ReplicaCorrupt(
+                    str(path), "the row that says whose replica this is is damaged"
+                ) from error
         except BaseException:
             replica.close()
             raise
