@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from anabranch.replica import Edit, Link, Replica
+from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.pull import Pull
@@ -15,7 +16,6 @@ from anabranch_sync.standing import Standing
 
 from tests.contracts.replica import NOW_MS, SCOPE, Exchange
 from tests.edge.replica.sqlite_store import SqliteStore, write
-from tests.simulation.memory import MemoryHub
 
 DOCUMENTS = [DocumentId(f"acme/prod/m{number}", "config") for number in range(6)]
 OTHERS = DocumentId("system/policies", "limits")
