@@ -1,30 +1,49 @@
-"""Run seeds: ``python -m tests.simulation --seeds 500`` or replay one with its timeline: ``--seed N``."""
+"""Lives of fleets drawn from seeds, and whether they kept every promise.
+
+python -m tests.simulation --seeds 500            many lives
+python -m tests.simulation --seed 11              one of them, with its timeline
+"""
 
 import argparse
+import json
 import sys
 import traceback
 
 from anabranch_hub.simulation.fleet import Fleet, Violation
+from anabranch_hub.simulation.running import Tally, live_all
+
+TOLD_EVERY = 250
 
 
 def main() -> int:
     """Return 1 when a seed breaks a promise."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--seed", type=int, help="replay this one and print its timeline")
     parser.add_argument("--seeds", type=int, default=500, help="how many (default 500)")
     parser.add_argument("--start", type=int, default=0, help="the first one (default 0)")
+    parser.add_argument("--jobs", type=int, default=1, help="in how many processes (default 1)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     if arguments.seed is not None:
         return _replay(arguments.seed)
-    failed = []
-    for seed in range(arguments.start, arguments.start + arguments.seeds):
-        try:
-            Fleet(seed).run()
-        except Exception as error:  # noqa: BLE001 - any failure is a finding, and the next seed must run
-            failed.append(seed)
-            sys.stdout.write(f"seed {seed}: {type(error).__name__}: {error}\n")
-    sys.stdout.write(f"{arguments.seeds} seeds, {len(failed)} failed\n")
-    return 1 if failed else 0
+    tally = Tally()
+    seeds = range(arguments.start, arguments.start + arguments.seeds)
+    for lived in live_all(seeds, arguments.jobs):
+        tally.add(lived)
+        if lived.broken:
+            sys.stderr.write(f"{lived.broken}: {lived.reason}\n")
+        if tally.seeds % TOLD_EVERY == 0:
+            sys.stderr.write(f"{tally.seeds} of {len(seeds)} seeds, {len(tally.failed)} failed\n")
+    if arguments.json:
+        sys.stdout.write(json.dumps(tally.as_json(), indent=2) + "\n")
+    else:
+        years = tally.as_json()["device_years"]
+        sys.stdout.write(f"{tally.seeds} seeds, {years} device-years, {len(tally.failed)} failed\n")
+    return 1 if tally.failed else 0
 
 
 def _replay(seed: int) -> int:

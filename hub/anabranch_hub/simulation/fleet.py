@@ -4,14 +4,16 @@
 heals, and at rest the promises are checked. The same seed gives the same life, event for event.
 """
 
+import hashlib
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from unittest.mock import patch
 
-from anabranch_sync import backoff, edge_session, hub_session, merge
+from anabranch_sync import backoff, edge_session, hub_session, merge, packing
 from anabranch_sync.change import Entry
 from anabranch_sync.document import Object, digest, rebuild
 from anabranch_sync.edge_session import EdgeSession
@@ -36,10 +38,29 @@ FIELDS = (
 # Longer than the longest back-off and silence together, several times: after it nothing may be stuck.
 HEALED_MS = 10 * 60_000
 SECOND_MS = 1_000
+HOUR_S = 3_600
+# A frame's best compression takes a quarter of a life and changes nothing of what is simulated.
+COMPRESSION_LEVEL = 1
+
+
+class Promise(StrEnum):
+    """What may be broken."""
+
+    CONVERGED = "every replica holds the same documents"
+    KEPT = "no acknowledged write is lost"
+    FLOWING = "no queue is stuck"
+    ONCE = "nothing is applied twice"
+    WRITTEN = "no value stands that nobody wrote"
+    VALID = "no reader sees an invalid document"
+    LOGGED = "the log is what was decided, and goes on from what was seen"
 
 
 class Violation(AssertionError):
     """A promise is broken; the message names the seed that shows it."""
+
+    def __init__(self, promise: Promise, message: str) -> None:
+        self.promise = promise
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -66,7 +87,7 @@ def drawn(chance: random.Random) -> Life:
 
     return Life(
         edges=chance.randint(2, 6),
-        busy_ms=chance.choice((30, 300, 3_000)) * SECOND_MS,
+        busy_ms=chance.choice((30, 300, 3_000, 8 * HOUR_S, 72 * HOUR_S, 336 * HOUR_S)) * SECOND_MS,
         writes=chance.randint(4, 40),
         faults=Faults(some(0.1), some(0.2), some(0.2), some(0.05), some(0.1), chance.choice((5, 50, 2_000))),
         crashes=chance.randint(0, 4),
@@ -110,6 +131,12 @@ class Edge:
     def wall_ms(self) -> int:
         """This machine's clock, right or wrong."""
         return self._fleet.clock.now_ms + self.skew_ms
+
+    @property
+    def wake_ms(self) -> int | None:
+        """When the session wants to be woken, in true time."""
+        wake_ms = None if self._session is None else self._session.wake_ms
+        return None if wake_ms is None else wake_ms - self.skew_ms
 
     @property
     def settled(self) -> bool:
@@ -188,6 +215,7 @@ class Edge:
             case edge_session.Acknowledge(push_mark, chain):
                 replica.acknowledge(push_mark, chain)
             case edge_session.Apply(pull):
+                self._fleet.rounds += 1
                 self._effects += session.applied(replica.apply(pull))
             case edge_session.Adopt(incarnation):
                 self._fleet.note(f"{self.name} adopts incarnation {incarnation}")
@@ -195,12 +223,12 @@ class Edge:
                 replica.adopt(incarnation)
                 self._effects += session.adopted(replica.standing())
             case edge_session.Reset(reason):
-                raise Violation(f"{self.name} diverged: {reason}")
+                raise Violation(Promise.CONVERGED, f"{self.name} diverged: {reason}")
             case edge_session.Witness(witnessed, hub_seq):
                 self._fleet.continued += replica.standing().witnessed is not None
                 replica.witness(witnessed, hub_seq)
             case edge_session.Distrust(reason):
-                raise Violation(f"{self.name} distrusts an honest hub: {reason}")
+                raise Violation(Promise.LOGGED, f"{self.name} distrusts an honest hub: {reason}")
             case edge_session.Close(reason, renew):
                 self._ended(self._life, reason, renew=renew)
 
@@ -248,6 +276,7 @@ class HubShell:
                     answer = hub.decide(entries, chain)
                 except Fenced:
                     return session.fenced("another history")
+                self._fleet.rounds += 1
                 self._fleet.fan_out()
                 return session.decided(answer)
             case hub_session.Draw(after, always):
@@ -263,7 +292,7 @@ class HubShell:
             case hub_session.Present(mark):
                 return session.presented(hub.tree.presented(mark))
             case hub_session.Accused(reason):
-                raise Violation(f"an honest hub is accused: {reason}")
+                raise Violation(Promise.LOGGED, f"an honest hub is accused: {reason}")
             case hub_session.Close(reason):
                 self._fleet.note(f"hub closes: {reason}")
                 self._fleet.streams.pop(self, None)
@@ -283,6 +312,9 @@ class Fleet:
         self.hub.write(SCHEMA_DOCUMENT, schema(HIGH_MAX))
         self.streams: dict[HubShell, None] = {}  # in order of connection: sets would make seeds differ
         self.timeline: list[str] = []
+        self.began_ms = self.clock.now_ms
+        self.happened: Counter[str] = Counter()
+        self.rounds = 0
         self.resumed_pulls = 0
         self.resumed_pushes = 0
         self.fences = 0
@@ -302,9 +334,21 @@ class Fleet:
         In most lives the hub folds a leaf with more than a few members, so that many edits come late.
         """
         few = random.Random(f"{self.seed}: folding").choice((1, 3, EDITS_MAX))
-        with patch.object(merge, "EDITS_MAX", few), patch.object(merge, "PARTS_MAX", few):
+        with (
+            patch.object(merge, "EDITS_MAX", few),
+            patch.object(merge, "PARTS_MAX", few),
+            patch.object(packing, "LEVEL_SMALL", COMPRESSION_LEVEL),
+            patch.object(packing, "LEVEL_LARGE", COMPRESSION_LEVEL),
+        ):
             self._live()
         return self
+
+    @property
+    def trace(self) -> bytes:
+        """A hash of all that happened, and of what stood in the end."""
+        digest = scope_digest(self.hub.documents, SCOPE)
+        lines = (*self.timeline, f"{self.clock.now_ms} {self.clock.events} {self.rounds} {digest}")
+        return hashlib.sha256("\n".join(lines).encode()).digest()
 
     def _live(self) -> None:
         end_ms = self.clock.now_ms + self.life.busy_ms
@@ -324,7 +368,10 @@ class Fleet:
         while not all(edge.settled for edge in self.edges):
             if self.clock.now_ms > limit_ms:
                 stuck = [edge.name for edge in self.edges if not edge.settled]
-                raise self._violation(f"not settled {HEALED_MS // 60_000} minutes after healing: {stuck}")
+                minutes = HEALED_MS // 60_000
+                raise self._violation(
+                    Promise.FLOWING, f"not settled {minutes} minutes after healing: {stuck}"
+                )
             self._run_with_timers(self.clock.now_ms + 10 * SECOND_MS)
 
     def _repair(self) -> None:
@@ -341,7 +388,8 @@ class Fleet:
             head = rebuild(state.registers)
             for name, content in self._readers(document):
                 if digest(document, content) != digest(document, head):
-                    raise self._violation(f"{name} does not read the head of {document} after its repair")
+                    reason = f"{name} does not read the head of {document} after its repair"
+                    raise self._violation(Promise.CONVERGED, reason)
 
     def note(self, event: str) -> None:
         """A line of the timeline."""
@@ -349,7 +397,7 @@ class Fleet:
 
     def dial(self, edge: Edge, deliver: Callable[[bytes], None]) -> tuple[Connection, Pipe]:
         """A connection from an edge to the hub."""
-        connection = Connection(self.clock, self.chance, lambda: self._faults)
+        connection = Connection(self.clock, self.chance, lambda: self._faults, self.happened)
         down = Pipe(deliver)
         shell = HubShell(self, connection, down)
         self.streams[shell] = None
@@ -405,12 +453,17 @@ class Fleet:
 
     def _run_with_timers(self, until_ms: int) -> None:
         while self.clock.now_ms < until_ms:
-            self.clock.run(min(until_ms, self.clock.now_ms + 5 * SECOND_MS))
+            self.clock.run(min(until_ms, max(self.clock.now_ms + 5 * SECOND_MS, self._next_ms(until_ms))))
             for edge in self.edges:
                 edge.tick()
             for shell in list(self.streams):
                 shell.tick()
             self._check_readers()
+
+    def _next_ms(self, until_ms: int) -> int:
+        """When something happens next: weeks in which nothing does cost nothing."""
+        wakes = [edge.wake_ms for edge in self.edges] + [shell.session.wake_ms for shell in self.streams]
+        return min((at for at in (*wakes, self.clock.next_ms) if at is not None), default=until_ms)
 
     def _write_at_edge(self, edge: Edge) -> None:
         document = self.chance.choice(DOCUMENTS)
@@ -438,11 +491,13 @@ class Fleet:
         self.fan_out()
 
     def _crash(self, edge: Edge) -> None:
+        self.happened["power cut"] += 1
         self.note(f"{edge.name} loses power")
         edge.crash()
         self.clock.after(self.chance.randrange(30_000), edge.connect)
 
     def _crash_hub(self) -> None:
+        self.happened["hub crash"] += 1
         self.note("the hub process dies")
         # Its successor may be without the log's key for a while, or have it again.
         self.hub.tree.away = not self.hub.tree.away
@@ -465,6 +520,7 @@ class Fleet:
                 self._acknowledged.pop(lost.content_id, None)
         edge.hang_up()
         edge.replica = MemoryReplica(state, lazy=self._lazy)
+        self.happened["edge restored"] += 1
         self.note(f"{edge.name} is restored from a backup")
         self.clock.after(self.chance.randrange(30_000), edge.connect)
 
@@ -473,10 +529,12 @@ class Fleet:
         replica = MemoryReplica(source.replica.disk, lazy=self._lazy)
         clone = Edge(f"{source.name}'", self, replica, source.skew_ms)
         self.edges.append(clone)
+        self.happened["edge cloned"] += 1
         self.note(f"{source.name} is cloned")
         clone.connect()
 
     def _go_offline(self, edge: Edge) -> None:
+        self.happened["edge offline"] += 1
         self.note(f"{edge.name} goes offline")
         edge.online = False
         edge.hang_up()
@@ -488,6 +546,7 @@ class Fleet:
         self.clock.after(self.chance.randrange(self.life.busy_ms), back)
 
     def _jump_clock(self, edge: Edge) -> None:
+        self.happened["clock jump"] += 1
         edge.skew_ms += self.chance.choice((-3_600_000, 3_600_000, -40_000_000_000, 40_000_000_000))
 
     def _edited(self, before: Object | None) -> Object | None:
@@ -544,7 +603,7 @@ class Fleet:
         wanted = scope_digest(self.hub.documents, SCOPE)
         for edge in self.edges:
             if scope_digest(edge.replica.confirmed, SCOPE) != wanted:
-                raise self._violation(f"{edge.name} differs from the hub")
+                raise self._violation(Promise.CONVERGED, f"{edge.name} differs from the hub")
             for document, state in self.hub.documents.items():
                 self._check_document(edge, document, state.version)
             self._check_log(edge)
@@ -555,10 +614,11 @@ class Fleet:
         here = edge.replica.visible(document)
         content = rebuild(self.hub.documents[document].registers)
         if digest(document, rebuild(here.registers)) != digest(document, content):
-            raise self._violation(f"{edge.name} shows another {document}")
+            raise self._violation(Promise.CONVERGED, f"{edge.name} shows another {document}")
         if here.version != version:
             raise self._violation(
-                f"{edge.name} has {document} at version {here.version}, the hub at {version}"
+                Promise.CONVERGED,
+                f"{edge.name} has {document} at version {here.version}, the hub at {version}",
             )
 
     def _check_readers(self) -> None:
@@ -569,7 +629,7 @@ class Fleet:
         for document in DOCUMENTS:
             for name, content in self._readers(document, unchanged):
                 if ALWAYS.violations(document, content):
-                    raise self._violation(f"{name} reads an invalid {document}: {content}")
+                    raise self._violation(Promise.VALID, f"{name} reads an invalid {document}: {content}")
 
     def _readers(self, document: DocumentId, but: Collection[str] = ()) -> list[tuple[str, Object | None]]:
         """What is read on the hub and on every edge that has heard of the schema, but on some."""
@@ -582,18 +642,20 @@ class Fleet:
         """What an edge has seen of the log is how the log begins."""
         seen = edge.replica.standing().witnessed
         if seen is not None and self.hub.tree.head_at(seen.tree.size) != seen.tree:
-            raise self._violation(f"{edge.name} has seen another log of {seen.tree.size} leaves")
+            reason = f"{edge.name} has seen another log of {seen.tree.size} leaves"
+            raise self._violation(Promise.LOGGED, reason)
 
     def _check_changes(self) -> None:
         merged = [each.content_id for _, each, outcome in self.hub.log if outcome is Outcome.MERGED]
         if len(merged) != len(set(merged)):
-            raise self._violation("a change was applied twice")
+            raise self._violation(Promise.ONCE, "a change was applied twice")
         lost = [name for content, name in self._acknowledged.items() if content not in set(merged)]
         if lost:
-            raise self._violation(f"{len(lost)} acknowledged writes are lost, of {sorted(set(lost))}")
+            reason = f"{len(lost)} acknowledged writes are lost, of {sorted(set(lost))}"
+            raise self._violation(Promise.KEPT, reason)
         positions = [hub_seq for hub_seq, _, _ in self.hub.log]
         if positions != list(range(1, len(positions) + 1)):
-            raise self._violation("the hub's order has gaps")
+            raise self._violation(Promise.LOGGED, "the hub's order has gaps")
 
     def _check_registers(self) -> None:
         """Every value that stands was written by the change its stamp names."""
@@ -608,10 +670,11 @@ class Fleet:
                         if op.document == document and op.slot.path == slot.path
                     ]
                     if register.live and not values:
-                        raise self._violation(f"nobody wrote {document} {slot}")
+                        raise self._violation(Promise.WRITTEN, f"nobody wrote {document} {slot}")
 
     def _at_hub(self, entry: Entry) -> bool:
         return any(each.content_id == entry.content_id for _, each, _ in self.hub.log)
 
-    def _violation(self, what: str) -> Violation:
-        return Violation(f"seed {self.seed}: {what} (replay: python -m tests.simulation --seed {self.seed})")
+    def _violation(self, promise: Promise, what: str) -> Violation:
+        replay = f"python -m tests.simulation --seed {self.seed}"
+        return Violation(promise, f"seed {self.seed}: {what} (replay: {replay})")

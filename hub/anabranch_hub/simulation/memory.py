@@ -73,13 +73,26 @@ def scope_digest(documents: Documents, scope: Scope) -> ScopeDigest:
     return total
 
 
+def content_of(state: Document) -> Object | None:
+    """The content of a document, computed once; not to be changed."""
+    known = _CONTENTS.get(id(state))
+    if known is None or known[0] is not state:
+        if len(_CONTENTS) > 10_000:
+            _CONTENTS.clear()
+        known = _CONTENTS[id(state)] = (state, rebuild(state.registers))
+    return known[1]
+
+
+_CONTENTS: dict[int, tuple[Document, Object | None]] = {}
+
+
 def _document_digest(document: DocumentId, state: Document) -> int:
     """Documents are immutable, so the digest of one is computed once: a third of the run time."""
     known = _DIGESTS.get(id(state))
     if known is None or known[0] is not state:
         if len(_DIGESTS) > 10_000:
             _DIGESTS.clear()
-        known = _DIGESTS[id(state)] = (state, digest(document, rebuild(state.registers)))
+        known = _DIGESTS[id(state)] = (state, digest(document, content_of(state)))
     return known[1]
 
 
@@ -150,7 +163,7 @@ class MemoryReplica:
         """What a reader sees."""
         state = self._state
         aside = state.quarantined.get(document)
-        head = rebuild(self.visible(document).registers)
+        head = content_of(self.visible(document))
         match served(
             document,
             lambda: head,
@@ -163,7 +176,7 @@ class MemoryReplica:
             case Served.LIVE:
                 return None if aside is None else aside.live
             case Served.CONFIRMED:
-                return rebuild(state.confirmed.get(document, EMPTY).registers)
+                return content_of(state.confirmed.get(document, EMPTY))
 
     def visible(self, document: DocumentId) -> Document:
         """The head: what is confirmed, with the outbox merged into it."""
@@ -401,7 +414,7 @@ class MemoryHub:
     def read(self, document: DocumentId) -> Object | None:
         """What a reader gets."""
         aside = self.quarantined.get(document)
-        return rebuild(self.documents.get(document, EMPTY).registers) if aside is None else aside.live
+        return content_of(self.documents.get(document, EMPTY)) if aside is None else aside.live
 
     def write(self, document: DocumentId, content: Object | None) -> None:
         """The hub's own change: it has seen everything. Raises Invalid."""

@@ -2,6 +2,7 @@
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -26,6 +27,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now_ms = 1_800_000_000_000
+        self.events = 0
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._made = 0
 
@@ -34,11 +36,17 @@ class Clock:
         self._made += 1
         heapq.heappush(self._due, (self.now_ms + delay_ms, self._made, event))
 
+    @property
+    def next_ms(self) -> int | None:
+        """When the next thing is due."""
+        return self._due[0][0] if self._due else None
+
     def run(self, until_ms: int) -> None:
         """Run everything due until then."""
         while self._due and self._due[0][0] <= until_ms:
             at_ms, _, event = heapq.heappop(self._due)
             self.now_ms = max(self.now_ms, at_ms)
+            self.events += 1
             event()
         self.now_ms = max(self.now_ms, until_ms)
 
@@ -58,6 +66,7 @@ class Connection:
     clock: Clock
     chance: random.Random
     faults: Callable[[], Faults]
+    happened: Counter[str]
     on_cut: list[Callable[[], None]] = field(default_factory=list)
     open: bool = True
     frames: int = 0
@@ -71,19 +80,26 @@ class Connection:
         self.payload_bytes += len(frame)
         faults, chance = self.faults(), self.chance
         if chance.random() < faults.cut:
+            self.happened["link cut"] += 1
             self.cut()
             return
         if chance.random() < faults.drop:
+            self.happened["frame dropped"] += 1
             return
         if chance.random() < faults.corrupt:
+            self.happened["frame corrupted"] += 1
             damaged = bytearray(frame)
             damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
             frame = bytes(damaged)
-        for _ in range(2 if chance.random() < faults.duplicate else 1):
+        copies = 2 if chance.random() < faults.duplicate else 1
+        self.happened["frame duplicated"] += copies - 1
+        for _ in range(copies):
             at_ms = self.clock.now_ms + 1 + chance.randrange(faults.delay_ms_max)
             if chance.random() >= faults.reorder:
                 at_ms = max(at_ms, pipe.last_ms)
                 pipe.last_ms = at_ms
+            else:
+                self.happened["frame out of order"] += 1
             self.clock.after(at_ms - self.clock.now_ms, self._delivery(pipe, frame))
 
     def cut(self) -> None:
