@@ -9,7 +9,7 @@ no register by themselves: the part they went into travels back, once for all of
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -76,6 +76,8 @@ class Pull:
     replica's own merged changes touch, in order of first mention (the edge knows their names).
     `digest` is that of the scope at `upto`. `quarantined` are those of the documents that the pull
     touches, by themselves or by own changes, whose head is invalid; all others it touches are not.
+    `replaced` are documents that travel whole, whatever the replica holds of them: absent from
+    `documents`, the hub has none.
     """
 
     after: Cursor
@@ -88,6 +90,7 @@ class Pull:
     versions: tuple[int, ...] = ()
     whole: bool = False
     quarantined: Mapping[DocumentId, Quarantined] = field(default_factory=dict)
+    replaced: frozenset[DocumentId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +108,12 @@ def difference(
     after: HubSeq,
     actor: Incarnation,
     own: Sequence[Decided],
+    replaced: Collection[DocumentId] = (),
 ) -> dict[DocumentId, Document]:
     """What to send of `documents` to the replica `actor` that stands at `after` and wrote `own`.
 
-    `documents` are those that changed after `after` and those that `own` touched, whole.
+    `documents` are those that changed after `after` and those that `own` touched, and those to be
+    `replaced`, whole.
     """
     known = _verbatim(own, actor)
     touched: dict[DocumentId, set[Slot]] = {}
@@ -116,6 +121,9 @@ def difference(
         touched.setdefault(document, set()).add(slot)
     result = {}
     for document, state in documents.items():
+        if document in replaced:
+            result[document] = state
+            continue
         here = touched.get(document) or set()
         registers = {
             slot: register
@@ -142,8 +150,8 @@ def fold(
 ) -> dict[DocumentId, Document]:
     """The confirmed documents after `pull`: those that change, whole. `confirmed` is not modified.
 
-    `own` are the replica's changes that `pull.runs` names, in order; `confirmed` holds at least the
-    documents that they or the pull touch.
+    EMPTY is one that the hub does not have. `own` are the replica's changes that `pull.runs` names, in
+    order; `confirmed` holds at least the documents that they or the pull touch.
     """
     not_merged = {result.local_seq for result in pull.results}
     drafts: dict[DocumentId, dict[Slot, Register]] = {}
@@ -151,18 +159,23 @@ def fold(
 
     def draft(document: DocumentId) -> dict[Slot, Register]:
         if document not in drafts:
-            state = EMPTY if pull.whole else confirmed.get(document, EMPTY)
+            anew = pull.whole or document in pull.replaced
+            state = EMPTY if anew else confirmed.get(document, EMPTY)
             drafts[document] = dict(state.registers)
             versions[document] = state.version
         return drafts[document]
 
+    for document in pull.replaced:
+        draft(document)
     # A whole pull says everything itself, and own values that never stood are not in it.
     merged = [] if pull.whole else [each for each in own if each.dot.local_seq not in not_merged]
     for each in merged:
         stamp = Stamp(each.change.timestamp, actor, _position(pull.runs, each.dot.local_seq))
         for document, slot, value in _placed(each.change):
-            draft(document)[slot] = Register(value, (stamp,))
-    versions.update(zip(touched_in_order(each.change for each in merged), pull.versions, strict=False))
+            if document not in pull.replaced:
+                draft(document)[slot] = Register(value, (stamp,))
+    counted = zip(touched_in_order(each.change for each in merged), pull.versions, strict=False)
+    versions.update((document, version) for document, version in counted if document not in pull.replaced)
     for document, state in pull.documents.items():
         registers = draft(document)
         for slot, register in state.registers.items():
@@ -183,7 +196,7 @@ def touched(own: Iterable[Entry], pull: Pull) -> dict[DocumentId, None]:
     `own` are the replica's changes that it names, whatever became of them.
     """
     mentioned = (document for each in own for document in each.change.documents)
-    return dict.fromkeys([*pull.documents, *pull.quarantined, *mentioned])
+    return dict.fromkeys([*pull.documents, *sorted(pull.replaced), *pull.quarantined, *mentioned])
 
 
 def quarantined_after(

@@ -19,7 +19,7 @@ from anabranch_sync.value import check, ordered
 from anabranch_sync.violation import Violation
 
 # The last fields of most pulls, which are then left out.
-_NOTHING_MORE: tuple[object, ...] = ([], [], None, [], [], False, 0, [])
+_NOTHING_MORE: tuple[object, ...] = ([], [], None, [], [], False, 0, [], [])
 
 
 def encode_pull(pull: Pull) -> bytes:
@@ -38,6 +38,7 @@ def encode_pull(pull: Pull) -> bytes:
         pull.whole,
         pull.upto.epoch - pull.after.epoch,
         [_packed_quarantined(*each) for each in sorted(pull.quarantined.items(), key=lambda each: each[0])],
+        [[document.namespace, document.key] for document in sorted(pull.replaced)],
     ]
     body: bytes = msgpack.packb(trimmed(row, _NOTHING_MORE))
     return body
@@ -47,8 +48,8 @@ def decode_pull(body: bytes) -> Pull:
     """The pull of `encode_pull`'s bytes. Raises CorruptFrame."""
     raw = unpack(body)
     try:
-        epoch, hub_seq, step, count, total, *rest = completed(raw, 13, _NOTHING_MORE)
-        runs, versions, documents, notices, results, whole, epochs, quarantined = rest
+        epoch, hub_seq, step, count, total, *rest = completed(raw, 14, _NOTHING_MORE)
+        runs, versions, documents, notices, results, whole, epochs, quarantined, replaced = rest
         after, upto = Cursor(epoch, hub_seq), Cursor(epoch + epochs, hub_seq + step)
         for cursor in (after, upto):
             check_facts(0, cursor, "", "", 0)
@@ -64,6 +65,7 @@ def decode_pull(body: bytes) -> Pull:
             tuple(_natural(version) for version in versions),
             whole is True,
             _unpacked_quarantine(quarantined),
+            frozenset(unpacked_address(namespace, key) for namespace, key in replaced),
         )
     except MALFORMED as error:
         raise CorruptFrame(f"malformed pull: {error}") from error

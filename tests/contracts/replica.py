@@ -15,10 +15,11 @@ from anabranch_hub.simulation.log_key import LogKey
 from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.change import CHAIN_START, Entry, chained
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.document import Object
-from anabranch_sync.ids import START, Cursor, DocumentId
+from anabranch_sync.document import Document, Object
+from anabranch_sync.ids import HUB_INCARNATION, START, Cursor, DocumentId
 from anabranch_sync.outbox import PUSH_BYTES_MAX, Continuity, is_continued
 from anabranch_sync.pull import Pull
+from anabranch_sync.register import Register, Slot, Stamp
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Standing
 from anabranch_sync.value import same
@@ -81,9 +82,10 @@ class Exchange:
         opening = self.hub.open_replica(self.incarnation)
         self.replica.acknowledge(opening.push_mark, opening.chain)
 
-    def pull(self) -> Pull:
-        """What the hub would send now."""
-        pull = self.hub.pull(self.incarnation, self.replica.standing().cursor, always=True)
+    def pull(self, replaced: frozenset[DocumentId] = frozenset()) -> Pull:
+        """What the hub would send now, these documents whole."""
+        cursor = self.replica.standing().cursor
+        pull = self.hub.pull(self.incarnation, cursor, always=True, replaced=replaced)
         assert pull is not None, "always"
         return pull
 
@@ -93,6 +95,13 @@ class Exchange:
         self.acknowledge()
         pull = self.pull()
         assert self.replica.apply(pull) == pull.digest
+
+
+def made_of(content: Object, hub: MemoryHub) -> Document:
+    """A document of the hub's that came to be `content` without anybody's change."""
+    stamp = Stamp(NOW_MS << 16, HUB_INCARNATION, hub.hub_seq)
+    registers = {Slot((name,)): Register(value, (stamp,)) for name, value in content.items()}
+    return Document(registers, 1)
 
 
 class ReplicaSuite(ABC):
@@ -347,6 +356,61 @@ class ReplicaContract(ReplicaSuite):
         edge.exchange()
         assert edge.replica.content(ROUTER) == {"a": 2}
         assert edge.replica.standing().digest == edge.pull().digest
+
+    def test_a_replaced_document_is_what_the_hub_has_and_what_waits_here_stays(self, edge: Exchange) -> None:
+        edge.hub.write(LIMITS, {"b": 1})
+        edge.replica.commit(ROUTER, {"a": 1, "wrong": True}, now_ms=NOW_MS)
+        edge.exchange()
+        edge.replica.commit(ROUTER, {"a": 2, "wrong": True}, now_ms=NOW_MS)
+        edge.hub.documents[ROUTER] = made_of({"a": 1}, edge.hub)
+
+        edge.replica.apply(edge.pull(frozenset({ROUTER})))
+
+        replica = self.again(edge.replica)
+        assert replica.content(ROUTER) == {"a": 2}
+        assert replica.content(LIMITS) == {"b": 1}
+        assert len(replica.pending(0)) == 1
+        edge.exchange()
+        assert edge.hub.read(ROUTER) == {"a": 2}
+
+    def test_own_changes_that_merged_are_in_a_replaced_document_once(self, edge: Exchange) -> None:
+        edge.hub.write(ROUTER, {"a": 1})
+        edge.exchange()
+        edge.replica.commit(ROUTER, {"a": 2}, now_ms=NOW_MS)
+        edge.replica.commit(LIMITS, {"b": 2}, now_ms=NOW_MS)
+        edge.push()
+        edge.acknowledge()
+
+        pull = edge.pull(frozenset({ROUTER}))
+
+        assert edge.replica.apply(pull) == pull.digest
+        assert edge.replica.content(ROUTER) == {"a": 2}
+        assert edge.replica.content(LIMITS) == {"b": 2}
+        assert list(edge.replica.pending(0)) == []
+
+    def test_a_replaced_document_that_the_hub_does_not_have_is_dropped(self, edge: Exchange) -> None:
+        edge.hub.write(ROUTER, {"a": 1})
+        edge.hub.write(LIMITS, {"b": 1})
+        edge.exchange()
+        edge.replica.commit(LIMITS, {"b": 1, "c": 2}, now_ms=NOW_MS)
+        del edge.hub.documents[ROUTER], edge.hub.documents[LIMITS]
+
+        pull = edge.pull(frozenset({ROUTER, LIMITS}))
+
+        assert edge.replica.apply(pull) == pull.digest == ScopeDigest()
+        assert self.again(edge.replica).content(ROUTER) is None
+        assert edge.replica.content(LIMITS) == {"c": 2}
+
+    def test_documents_are_replaced_where_nothing_has_happened_since(self, edge: Exchange) -> None:
+        edge.hub.write(ROUTER, {"a": 1})
+        edge.exchange()
+        before = edge.replica.standing()
+        pull = edge.pull(frozenset({ROUTER, LIMITS}))
+
+        edge.replica.apply(pull)
+
+        assert edge.replica.standing() == before
+        assert edge.replica.content(ROUTER) == {"a": 1}
 
     # Pieces of a pull.
 

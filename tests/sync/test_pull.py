@@ -298,6 +298,10 @@ SHORT = Notice(
             DOCUMENT: Quarantined({"b": [1, 1.0], "a": {}}, 3, (VIOLATION, VIOLATION)),
             OTHER: Quarantined(None, 0, (VIOLATION,)),
         }),
+        Pull(
+            Cursor(1, 4), Cursor(1, 4), ScopeDigest(1, 1), {DOCUMENT: EMPTY},
+            replaced=frozenset({DOCUMENT, OTHER}),
+        ),
     ],
 )  # fmt: skip
 def test_a_pull_survives_its_bytes(pull: Pull) -> None:

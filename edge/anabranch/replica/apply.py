@@ -25,6 +25,7 @@ from anabranch.replica.rows import (
     confirmed_body,
     digest_bytes,
     entry,
+    number,
     pack_notice,
     position,
     put_confirmed,
@@ -65,6 +66,8 @@ class _Application:
     rows: dict[DocumentId, int] = field(default_factory=dict)
     # Confirmed registers and the digest of their content, as they are before and, once folded, after.
     confirmed: dict[DocumentId, tuple[Document, int]] = field(default_factory=dict)
+    # Documents to be replaced whose bytes are not those that were written.
+    damaged: set[DocumentId] = field(default_factory=set)
 
     def run(self) -> ScopeDigest:
         pull = self.pull
@@ -76,7 +79,7 @@ class _Application:
         results = {result.local_seq: result for result in pull.results}
         decided = self._decided(positions, results)
         named = [document for each in decided for document in each.change.documents]
-        stale = self._stale(dict.fromkeys([*pull.documents, *pull.quarantined, *named]))
+        stale = self._stale([*pull.documents, *sorted(pull.replaced), *pull.quarantined, *named])
         seen = {document: self._seen(document) for document in stale}
         placed = [each for each in decided if each.dot.local_seq in positions]
         self._set_aside(touched(decided, pull))
@@ -116,15 +119,26 @@ class _Application:
             for _, namespace, key in self.connection.execute(SQL["pending_documents"]):
                 stale[DocumentId(namespace, key)] = None
         for document in stale:
-            row = self.rows[document] = row_of(self.connection, document)
-            # A whole pull uses nothing of what was confirmed, so that damage there can heal.
-            self.confirmed[document] = (
-                (EMPTY, 0) if self.pull.whole else confirmed_body(self.connection, document, row, self.rot)
-            )
+            self.rows[document] = row_of(self.connection, document)
+            self.confirmed[document] = self._confirmed(document)
         return sorted(stale, key=_is_judged)
+
+    def _confirmed(self, document: DocumentId) -> tuple[Document, int]:
+        """What is confirmed. A pull that says all of a document uses nothing of it: so damage heals."""
+        if self.pull.whole:
+            return EMPTY, 0
+        try:
+            return confirmed_body(self.connection, document, self.rows[document], self.rot)
+        except ReplicaCorrupt:
+            if document not in self.pull.replaced:
+                raise
+            self.damaged.add(document)
+            return EMPTY, 0
 
     def _seen(self, document: DocumentId) -> int:
         """The digest of the content readers see; -1 when that cannot be read any more."""
+        if document in self.damaged:
+            return -1
         row = shown(self.connection, document)
         if not self.pull.whole and not row.pending and row.served is Served.HEAD:
             return self.confirmed[document][1]
@@ -153,14 +167,27 @@ class _Application:
             self.connection.execute(SQL["drop_confirmed"])
             self.connection.execute(SQL["drop_steps"])
         for document, state in changed.items():
+            row = self.rows[document]
             before, after = self.confirmed[document], digest(document, rebuild(state.registers))
-            total = total.replaced(before[1], after)
-            if before[0].version:  # what comes for the first time has nothing before it
-                after_seq, row = self.pull.after.hub_seq, self.rows[document]
-                put_step(self.connection, document, row, before, state, after_seq, self.now_ms)
-            put_confirmed(self.connection, document, self.rows[document], state, after)
             self.confirmed[document] = (state, after)
+            total = total.replaced(before[1], after)
+            if document in self.damaged or state == EMPTY:  # nothing leads back from here
+                self.connection.execute(SQL["drop_steps_of"], (row,))
+            elif before[0].version:  # what comes for the first time has nothing before it
+                after_seq = self.pull.after.hub_seq
+                put_step(self.connection, document, row, before, state, after_seq, self.now_ms)
+            if state == EMPTY:
+                self.connection.execute(SQL["drop_confirmed_of"], (row,))
+            else:
+                put_confirmed(self.connection, document, row, state, after)
         self.connection.execute(SQL["trim_steps"], (STEPS_BYTES_MAX,))
+        return self._summed() if self.pull.replaced else total
+
+    def _summed(self) -> ScopeDigest:
+        """The digest from that of each document: where some were damaged, so may be what they add up to."""
+        total = ScopeDigest()
+        for (each,) in self.connection.execute(SQL["digests"]):
+            total = total.replaced(0, number(each))
         return total
 
     def _counted(
@@ -181,6 +208,7 @@ class _Application:
             for document, count in merged.items()
             if not self.pull.whole
             and document not in self.pull.documents
+            and document not in self.pull.replaced
             and self.confirmed[document][0].version == before[document].version + count
         }
 

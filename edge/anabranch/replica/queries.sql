@@ -231,3 +231,12 @@ DELETE FROM steps WHERE id <= (SELECT max(id) FROM steps) - ?;
 
 -- drop_steps: everything is confirmed anew, and nothing leads back from that
 DELETE FROM steps;
+
+-- drop_steps_of: nothing leads back from what a document is confirmed as now
+DELETE FROM steps WHERE document = ?;
+
+-- drop_confirmed_of: the hub does not have it
+DELETE FROM confirmed WHERE document = ?;
+
+-- digests: of all confirmed documents
+SELECT digest FROM confirmed;

@@ -229,7 +229,7 @@ class MemoryReplica:
         )
         self._state = replace(
             state,
-            confirmed=changed if pull.whole else {**state.confirmed, **changed},
+            confirmed=_without_absent(changed if pull.whole else {**state.confirmed, **changed}),
             quarantined=quarantined_after(state.quarantined, own, pull),
             outbox=tuple(each for each in state.outbox if each.dot.local_seq not in named),
             cursor=pull.upto,
@@ -285,6 +285,10 @@ class MemoryReplica:
 
     def _sync(self) -> None:
         self.disk = self._state
+
+
+def _without_absent(documents: Documents) -> Documents:
+    return {document: state for document, state in documents.items() if state != EMPTY}
 
 
 class Fenced(Exception):
@@ -434,8 +438,15 @@ class MemoryHub:
         self.tree.append(own.body)
         self._merge(own, timestamp)
 
-    def pull(self, incarnation: int, after: Cursor, *, always: bool) -> Pull | None:
-        """What the replica lacks."""
+    def pull(
+        self,
+        incarnation: int,
+        after: Cursor,
+        *,
+        always: bool,
+        replaced: frozenset[DocumentId] = frozenset(),
+    ) -> Pull | None:
+        """What the replica lacks, and these documents whole."""
         whole = after.epoch != self.epoch
         start = 0 if whole else after.hub_seq
         own = [
@@ -448,15 +459,16 @@ class MemoryHub:
         documents = {
             document: state
             for document, state in self.documents.items()
-            if self.scope.reads(document) and (state.hub_seq > start or document in touched)
+            if self.scope.reads(document)
+            and (state.hub_seq > start or document in touched or document in replaced)
         }
-        if not (documents or own or always or whole):
+        if not (documents or own or always or whole or replaced):
             return None
         return Pull(
             Cursor(after.epoch, after.hub_seq) if not whole else START,
             Cursor(self.epoch, self.hub_seq),
             scope_digest(self.documents, self.scope),
-            difference(documents, start, incarnation, () if whole else own),
+            difference(documents, start, incarnation, () if whole else own, replaced),
             tuple(Run(each.local_seq, each.hub_seq, 1) for each in own),
             tuple(
                 Result(each.local_seq, each.outcome, "") for each in own if each.outcome is not Outcome.MERGED
@@ -472,6 +484,7 @@ class MemoryHub:
             else tuple(self.documents.get(document, EMPTY).version for document in touched_in_order(merged)),
             whole,
             {document: self.quarantined[document] for document in self.quarantined.keys() & documents.keys()},
+            frozenset() if whole else replaced,
         )
 
     def store_upload(self, incarnation: int, batch: bytes, total: int, offset: int, piece: bytes) -> None:

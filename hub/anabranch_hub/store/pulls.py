@@ -49,10 +49,12 @@ async def pull(
     after: Cursor,
     *,
     always: bool,
+    replaced: frozenset[DocumentId] = frozenset(),
 ) -> Pull | None:
     """What the replica lacks after `after`, or None: nothing that concerns it has happened.
 
-    `always`: also when only the tenant's position has moved. Raises EdgeRevoked, Fenced.
+    `always`: also when only the tenant's position has moved. `replaced` travel whole, changed or not.
+    Raises EdgeRevoked, Fenced.
     """
     async with pool.undoing(tenant) as session:
         async with session.pipeline():
@@ -63,13 +65,15 @@ async def pull(
         if row["revoked"]:
             raise EdgeRevoked(tenant, edge)
         upto = Cursor(row["epoch"], row["hub_seq"])
-        if after == upto:
+        if after == upto and not replaced:
             return None
         # A cursor of another epoch says nothing here, nor one beyond what this hub has decided.
         whole = after.epoch != upto.epoch or after.hub_seq > upto.hub_seq
         scope = Scope(tuple(row["prefixes"]))
-        lacking = await _lacking(session, incarnation, scope, 0 if whole else after.hub_seq)
-        if not (lacking.concerns or always or after.epoch != upto.epoch):
+        if whole:
+            replaced = frozenset()  # all of them are
+        lacking = await _lacking(session, incarnation, scope, 0 if whole else after.hub_seq, replaced)
+        if not (lacking.concerns or always or replaced or after.epoch != upto.epoch):
             return None
         digest = await digests.at(session, tenant, scope, upto)
     size_bytes = sum(len(state) for state in lacking.states.values())
@@ -103,9 +107,16 @@ class _Lacking:
     states: Mapping[str, bytes]
     aside: Mapping[DocumentId, Quarantined]
     concerns: bool
+    replaced: frozenset[DocumentId]
 
 
-async def _lacking(session: Session, incarnation: Incarnation, scope: Scope, after: HubSeq) -> _Lacking:
+async def _lacking(
+    session: Session,
+    incarnation: Incarnation,
+    scope: Scope,
+    after: HubSeq,
+    replaced: frozenset[DocumentId],
+) -> _Lacking:
     async with session.pipeline():
         changed = await session.run("changed_documents", after=after, prefixes=reading_prefixes(scope))
         own = await session.run("own_changes", incarnation=incarnation, after=after)
@@ -118,13 +129,14 @@ async def _lacking(session: Session, incarnation: Incarnation, scope: Scope, aft
     concerns = bool(stand or rows or merges)
     read = {row["id"] for row in stand}
     decided = await _apart(sum(len(row["body"]) for row in rows), partial(_decided, rows))
-    mentioned = (str(document) for document in touched_in_order(each.change for each in decided))
-    if unread := [each for each in mentioned if each not in read]:
+    mentioned = touched_in_order(each.change for each in decided)
+    wanted = dict.fromkeys(map(str, (*mentioned, *sorted(replaced))))
+    if unread := [each for each in wanted if each not in read]:
         stand += await session.rows("deciding_documents", ids=unread)
     reasons = {row["local_seq"]: row["reason"] for row in rows}
     states = {row["id"]: row["state"] for row in stand}
     aside = {address(row["id"]): stored_aside(row).quarantined for row in stand if row["violations"]}
-    return _Lacking(incarnation, after, decided, reasons, merges, states, aside, concerns)
+    return _Lacking(incarnation, after, decided, reasons, merges, states, aside, concerns, replaced)
 
 
 async def _apart(size_bytes: int, unpack: Callable[[], T]) -> T:
@@ -146,7 +158,7 @@ def _composed(
     states = {address(each): decode_document(state) for each, state in lacking.states.items()}
     visible = {document: state for document, state in states.items() if scope.reads(document)}
     merged = [each.change for each in own if each.outcome is Outcome.MERGED]
-    documents = difference(visible, lacking.after, incarnation, own)
+    documents = difference(visible, lacking.after, incarnation, own, lacking.replaced)
     return Pull(
         after,
         upto,
@@ -162,6 +174,7 @@ def _composed(
         tuple(states.get(document, EMPTY).version for document in touched_in_order(merged)),
         whole,
         {document: lacking.aside[document] for document in lacking.aside.keys() & visible.keys()},
+        lacking.replaced,
     )
 
 

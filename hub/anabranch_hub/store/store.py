@@ -231,13 +231,23 @@ class Store:
         return answer
 
     async def pull(
-        self, tenant: str, edge: str, incarnation: Incarnation, after: Cursor, *, always: bool = False
+        self,
+        tenant: str,
+        edge: str,
+        incarnation: Incarnation,
+        after: Cursor,
+        *,
+        always: bool = False,
+        replaced: frozenset[DocumentId] = frozenset(),
     ) -> Pull | None:
         """What a replica lacks after `after`; None when nothing that concerns it has happened.
 
-        `always`: also when only the tenant's position has moved. Raises EdgeRevoked, Fenced.
+        `always`: also when only the tenant's position has moved. `replaced` travel whole, changed or not.
+        Raises EdgeRevoked, Fenced.
         """
-        return await pulls.pull(self._pool, self._digests, tenant, edge, incarnation, after, always=always)
+        return await pulls.pull(
+            *(self._pool, self._digests, tenant, edge, incarnation, after), always=always, replaced=replaced
+        )
 
     async def seen(self, tenant: str, incarnation: Incarnation, cursor: Cursor) -> None:
         """A replica has applied everything up to `cursor`."""

@@ -90,6 +90,29 @@ def test_a_whole_pull_heals_what_the_hub_has(path: Path) -> None:
         assert replica.verify() == []
 
 
+@pytest.mark.parametrize("column", ["body", "digest", "checksum"])
+def test_a_pull_that_replaces_a_damaged_document_heals_it_and_no_other(path: Path, column: str) -> None:
+    with Replica.open(path) as replica:
+        edge = Exchange(SqliteStore(replica), MemoryHub(SCOPE, lambda: NOW_MS))
+        replica.reset()
+        edge.hub.write(ROUTER, {"text": "first"})
+        edge.exchange()
+        edge.hub.write(ROUTER, {"text": "from the hub"})
+        edge.exchange()
+        write(replica, ROUTER, {"text": "from the hub", "mine": 1})
+    _flip(path, "confirmed", column, 5)
+
+    with Replica.open(path) as replica:
+        edge.replica = SqliteStore(replica)
+        pull = edge.pull(frozenset({ROUTER}))
+        assert replica.apply(pull, NOW_MS) == pull.digest
+
+        visible = replica.read(ROUTER)
+        assert visible is not None
+        assert visible.content == {"text": "from the hub", "mine": 1}
+        assert replica.verify() == []
+
+
 def test_a_flipped_bit_in_what_is_live_is_found_before_it_is_served(path: Path) -> None:
     rule: Json = {"name": "min below max", "require": ["/min", "<=", "/max"]}
     with Replica.open(path) as replica:

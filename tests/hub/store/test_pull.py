@@ -8,7 +8,7 @@ from functools import reduce
 
 import pytest
 from anabranch_hub.store import Edit, Store
-from anabranch_sync.document import Object
+from anabranch_sync.document import Document, Object
 from anabranch_sync.ids import START, Cursor, DocumentId, document_id
 from anabranch_sync.register import json_of
 from anabranch_sync.scope import Scope
@@ -274,6 +274,35 @@ async def test_a_review_is_told_to_those_who_took_part_where_it_matters_to_them(
     assert await told() == ([looks, looks, []] if field == "prompt" else [[], [], []])
     await moved("c")
     assert await told() == [[], [], []]
+
+
+async def test_documents_travel_whole_where_they_are_asked_for_and_no_others(
+    store: Store, tenant: str
+) -> None:
+    # given
+    edge = await enrolled(store, tenant, "e1", ("acme/prod",))
+    router, limits, beside, nowhere = (
+        document_id(name) for name in ("acme/prod/router", "acme/prod/limits", "beside/x", "acme/prod/none")
+    )
+    edits = [Edit(each, {"a": 1}) for each in (router, limits, beside)]
+    await store.write(tenant, edits, author="op", message="")
+    await edge.pull()
+    edge.put(router, {"a": 1, "b": 2})
+    await edge.push()
+    await edge.pull()
+    edge.confirmed[router] = Document()
+    edge.confirmed[nowhere] = edge.confirmed[limits]
+    asked = frozenset({router, beside, nowhere})
+
+    # when
+    pull = await store.pull(tenant, "e1", edge.incarnation, edge.cursor, replaced=asked)
+
+    # then
+    assert pull is not None
+    assert (pull.after, pull.replaced, pull.whole) == (pull.upto, asked, False)
+    assert list(pull.documents) == [router]
+    edge.apply(pull)
+    assert edge.contents == {router: {"a": 1, "b": 2}, limits: {"a": 1}}
 
 
 async def test_pulls_of_one_scope_agree_while_others_write(store: Store, tenant: str) -> None:
