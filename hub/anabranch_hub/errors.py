@@ -41,6 +41,7 @@
     │   ├── TenantExists              5   use it, or choose another name
     │   ├── TenantUnknown             3   create the tenant
     │   ├── EdgeUnknown               3   invite the edge
+    │   ├── NothingToAnswer           3   import a courier file of the edge first
     │   ├── RetentionRefused          2   keep histories for a time within the limits
     │   ├── OperatorUnknown           3   invite the operator
     │   ├── PositionAhead             3   name a position that was decided
@@ -477,6 +478,20 @@ class EdgeUnknown(RequestRefused):
         self.edge = edge
         super().__init__(
             f"tenant {tenant} has no edge {edge}: invite it with `anabranch-hub edge invite {tenant} {edge}`"
+        )
+
+
+class NothingToAnswer(RequestRefused):
+    """No courier file of that edge has been imported."""
+
+    exit_code = 3
+
+    def __init__(self, tenant: str, edge: str) -> None:
+        self.tenant = tenant
+        self.edge = edge
+        super().__init__(
+            f"no courier file of {tenant}/{edge} was imported yet: make one there with "
+            "`anabranch courier export -o FILE` and import it here"
         )
 
 

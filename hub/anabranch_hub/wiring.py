@@ -95,8 +95,13 @@ async def running_hub(settings: Settings, progress: Progress) -> AsyncIterator[W
         await stack.enter_async_context(folding(store))
         root_pem = await authority.root_pem()
         here = _whereabouts(settings, servers, grpc, health_at, root_pem)
+        courier = await authority.courier_credentials()
         whereabouts.announce(
-            settings.data_dir, here, postgres_dsn=servers.postgres_dsn, authority_pem=root_pem
+            settings.data_dir,
+            here,
+            postgres_dsn=servers.postgres_dsn,
+            authority_pem=root_pem,
+            courier_pem=courier.key_pem + courier.chain_pem,
         )
         stack.callback(whereabouts.withdraw, settings.data_dir)
         health.checks = _checks(servers, store, authority, signer)

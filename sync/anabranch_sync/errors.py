@@ -11,6 +11,7 @@
     │   ├── ChangeTooLarge      a change over OPS_MAX or CHANGE_BYTES_MAX
     │   ├── InvalidReference    neither a version, nor a position, nor a time
     │   ├── EditRefused         an edit of a text or list that does not fit what stands
+    │   ├── FileSizeRefused     courier files of a size that cannot be
     │   ├── UnknownPolicy       a merge policy that does not exist
     │   └── Invalid             a content that its schema forbids (which rule, where, what would pass)
     ├── HistoryDamaged          a version of the past that is not what was recorded of it
@@ -18,6 +19,12 @@
     │   ├── CorruptFrame        damaged, truncated or malformed bytes
     │   ├── FrameTooLarge       bytes over a named limit, before they are expanded
     │   └── ProtocolViolation   well-formed bytes at the wrong moment
+    ├── ParcelError             a courier file is refused, and nothing of it was taken
+    │   ├── ParcelDamaged       cut off, changed on its way, or no courier file
+    │   ├── ParcelForged        not signed by whom it should be
+    │   ├── ParcelForeign       for another tenant or edge, or in the other direction
+    │   ├── ParcelStray         it does not lead on from what is here
+    │   └── ParcelEarly         one before it is missing; it may come again
     └── EvidenceError           what is said of an audit log does not prove it
         ├── MalformedEvidence   no note, key, proof, leaf or export (what, reason)
         ├── UntrustedSignature  not signed, or not validly, by the key that was asked for
@@ -101,6 +108,17 @@ class EditRefused(InvalidInput):
         super().__init__(f"the edit does not fit what stands: {reason}")
 
 
+class FileSizeRefused(InvalidInput):
+    """A size for courier files that is no size, or outside what a file may have."""
+
+    def __init__(self, given: str, least_bytes: int, most_bytes: int) -> None:
+        self.given = given
+        super().__init__(
+            f"files of {_shown(given)} are refused: a number and kB or MB, from {least_bytes // 1000 + 1}kB "
+            f"to {most_bytes // 1_000_000}MB"
+        )
+
+
 class UnknownPolicy(InvalidInput):
     """A merge policy that does not exist."""
 
@@ -174,6 +192,46 @@ class ProtocolViolation(WireError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"protocol violation: {reason}")
+
+
+class ParcelError(AnabranchError):
+    """A courier file is refused. Nothing of it was taken; the message names the reason."""
+
+    exit_code = 8
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the courier file is refused: {reason}")
+
+    def of(self, file: str) -> "ParcelError":
+        """The same, with the file named."""
+        named = type(self)(self.reason)
+        named.args = (f"{file} is refused: {self.reason}",)
+        return named
+
+
+class ParcelDamaged(ParcelError):
+    """Cut off, changed on its way, or no courier file at all."""
+
+
+class ParcelForged(ParcelError):
+    """Not signed by whom it should be, or with a certificate that is not valid."""
+
+
+class ParcelForeign(ParcelError):
+    """Whole and signed, and for another tenant, another edge, or the other direction."""
+
+
+class ParcelStray(ParcelError):
+    """It does not lead on from what is here. A newer one will."""
+
+    exit_code = 5
+
+
+class ParcelEarly(ParcelError):
+    """A file before it is missing: it may come again after that one."""
+
+    exit_code = 5
 
 
 class EvidenceError(AnabranchError):

@@ -12,7 +12,7 @@ from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, unpacked_value
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, rebuild, written
-from anabranch_sync.errors import CorruptFrame, EvidenceError, WireError
+from anabranch_sync.errors import CorruptFrame, EvidenceError, ParcelError, WireError
 from anabranch_sync.frame import Frame
 from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.leaf_ancestry import EDITS_MAX, decode_ancestry
@@ -44,7 +44,7 @@ from anabranch_sync.register import DELETED, MEMBER, Ancestry, Edit, Register, S
 from anabranch_sync.value import Json
 from anabranch_sync.violation import Violation
 
-from tests.fuzz import evidence
+from tests.fuzz import evidence, parcels
 from tests.fuzz.mutations import mutated
 from tests.sync.fleet import Fleet
 from tests.sync.steps import DOCUMENTS, drawn
@@ -95,6 +95,13 @@ def targets() -> tuple[Target, ...]:
         ),
         Target("ancestry", _ancestries(), _take_ancestry, (*columns.MALFORMED, CorruptFrame)),
         Target("edit", _edits(), _take_edit, (*columns.MALFORMED, CorruptFrame)),
+        Target(
+            "parcel",
+            parcels.samples(entries, pulls[0]),
+            parcels.take,
+            (ParcelError,),
+            parcels.mutated_parcel,
+        ),
         Target("sealed", tuple(seal(body) for body in pushes + pulls), unseal),
     )
 

@@ -28,6 +28,7 @@ _MODULES = {
     "status": "looking",
     "sync": "linking",
     "agent": "linking",
+    "courier": "courier",
     "watch": "reading",
     "conflicts": "conflicts",
     "audit": "audit",

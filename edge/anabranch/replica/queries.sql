@@ -240,3 +240,18 @@ DELETE FROM confirmed WHERE document = ?;
 
 -- digests: of all confirmed documents
 SELECT digest FROM confirmed;
+
+-- exported: a courier file that was made here
+INSERT INTO exports (export, made_ms) VALUES (?, ?);
+
+-- trim_exports: keep the newest
+DELETE FROM exports WHERE number <= (SELECT max(number) FROM exports) - ?;
+
+-- exports: courier files that were made here
+SELECT export FROM exports;
+
+-- ask_renewal: the next courier file asks for a new incarnation
+INSERT OR IGNORE INTO renewals (incarnation) SELECT incarnation FROM replica;
+
+-- renewal_due: whether the present incarnation must not go on
+SELECT 1 FROM renewals JOIN replica USING (incarnation);

@@ -45,6 +45,7 @@ from anabranch.replica.facts import (
 )
 from anabranch.replica.file import Connection, ReplicaFile, creating
 from anabranch.replica.log import LogState
+from anabranch.replica.parcels import Parcels
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import NO_DIGEST, Rot
 from anabranch.replica.schema import prepare
@@ -290,6 +291,11 @@ class Replica:
     def forget_log(self) -> None:
         """Know nothing of the hub's log any more: whatever it shows next is believed, and pinned."""
         self._file.write(log.forget)
+
+    @property
+    def parcels(self) -> Parcels:
+        """What is remembered of courier files."""
+        return Parcels(self._file)
 
     def heard(self, *, link: Link, now_ms: int, clock_offset_ms: int | None = None) -> None:
         """Note the state of the link. `Link.UP`: at `now_ms` the hub had nothing newer than this replica."""

@@ -18,6 +18,7 @@ _MODULES = {
     "tenant": "tenants",
     "edge": "edges",
     "operator": "operators",
+    "courier": "courier",
     "get": "documents",
     "set": "documents",
     "delete": "documents",

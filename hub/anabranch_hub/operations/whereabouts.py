@@ -4,6 +4,7 @@
       hub.json          pid, addresses, the authority's fingerprint
       postgres-dsn      0600, password included; gone after a clean stop
       authority.pem     the root certificate that edges trust
+      courier.pem       0600, key and certificate that sign files to edges; gone after a clean stop
 
 `serve` writes it when everything answers and removes it when it stops. What a killed hub left behind
 is replaced by the next; until then the pid in it tells a reader that nobody is there.
@@ -25,6 +26,7 @@ _FOLDER = "run"
 _HUB = "hub.json"
 _DSN = "postgres-dsn"
 _AUTHORITY = "authority.pem"
+_COURIER = "courier.pem"
 
 
 class NoHubRuns(HubError):
@@ -70,7 +72,9 @@ class Whereabouts:
 _ADAPTER = TypeAdapter(Whereabouts)
 
 
-def announce(data_dir: Path, whereabouts: Whereabouts, *, postgres_dsn: str, authority_pem: bytes) -> None:
+def announce(
+    data_dir: Path, whereabouts: Whereabouts, *, postgres_dsn: str, authority_pem: bytes, courier_pem: bytes
+) -> None:
     """Write `whereabouts` below `data_dir`, the file that names the others last.
 
     Raises DataDirNotWritable.
@@ -80,6 +84,7 @@ def announce(data_dir: Path, whereabouts: Whereabouts, *, postgres_dsn: str, aut
         make_private_folder(folder)
         write_private(folder / _DSN, postgres_dsn)
         write_private(folder / _AUTHORITY, authority_pem)
+        write_private(folder / _COURIER, courier_pem)
         write_private(folder / _HUB, _ADAPTER.dump_json(whereabouts, indent=1))
     except OSError as error:
         raise DataDirNotWritable(folder, error.strerror or str(error)) from error
@@ -87,7 +92,7 @@ def announce(data_dir: Path, whereabouts: Whereabouts, *, postgres_dsn: str, aut
 
 def withdraw(data_dir: Path) -> None:
     """Remove what `announce` wrote; safe to repeat, and with a disk that takes no more writes."""
-    for name in (_HUB, _DSN):
+    for name in (_HUB, _DSN, _COURIER):
         with contextlib.suppress(OSError):
             (data_dir / _FOLDER / name).unlink(missing_ok=True)
 
@@ -115,6 +120,11 @@ def postgres_dsn(data_dir: Path) -> str:
 def authority_pem(data_dir: Path) -> bytes:
     """The root that the hub's edges trust. Raises NoHubRuns, NotOurs."""
     return _read(data_dir, _AUTHORITY).encode("ascii") + b"\n"
+
+
+def courier_pem(data_dir: Path) -> bytes:
+    """The key that signs files to edges, and its certificates. Raises NoHubRuns, NotOurs."""
+    return _read(data_dir, _COURIER).encode("ascii") + b"\n"
 
 
 def is_running(pid: int) -> bool:

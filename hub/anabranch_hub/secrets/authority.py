@@ -4,6 +4,7 @@
       ├── server certificates      DNS names and addresses, server authentication only
       ├── edge certificates        one SPIFFE id, client authentication only
       │                            spiffe://anabranch/tenant/<tenant>/edge/<edge>
+      ├── courier certificates     one SPIFFE id for every hub, for signing files to edges
       └── operator certificates    the same, of people who look after one tenant
                                    spiffe://anabranch/tenant/<tenant>/operator/<operator>
 
@@ -22,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from anabranch_sync.ids import check_edge, check_operator, check_tenant
+from anabranch_sync.parcel import COURIER_ID
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -33,6 +35,7 @@ from anabranch_hub.secrets.vault import MOUNT_PREFIX, Vault
 
 PKI = MOUNT_PREFIX + "pki"
 SERVER_ROLE = "server"
+COURIER_ROLE = "courier"
 
 DAY_S = 86_400
 
@@ -40,6 +43,8 @@ DAY_S = 86_400
 ROOT_TTL_S = 50 * 365 * DAY_S
 # A hub gets a new certificate at every start and long before this.
 SERVER_TTL_S = 365 * DAY_S
+# A hub gets a new one of these at every start too; a file may be on its way for as long.
+COURIER_TTL_S = 365 * DAY_S
 # An edge may be away for weeks, and must still be let in when it comes back: three months, at most a year.
 EDGE_TTL_S = 90 * DAY_S
 EDGE_TTL_S_MAX = 365 * DAY_S
@@ -103,24 +108,38 @@ class Authority:
                 "max_ttl": f"{SERVER_TTL_S}s",
             },
         )
-        key = ec.generate_private_key(ec.SECP256R1())
-        request = (
-            x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-        )
+        key, request = _new_request()
         addresses = [name for name in host_names if _is_address(name)]
         names = [name for name in host_names if not _is_address(name)]
         chain = await self._vault.sign_csr(
             PKI,
             SERVER_ROLE,
             {
-                "csr": request.public_bytes(Encoding.PEM).decode("ascii"),
+                "csr": request,
                 "alt_names": ",".join(names),
                 "ip_sans": ",".join(addresses),
                 "ttl": f"{ttl_s}s",
             },
         )
-        key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return ServerCredentials(key_pem, _without_root(chain))
+        return ServerCredentials(_key_pem(key), _without_root(chain))
+
+    async def courier_credentials(self) -> ServerCredentials:
+        """A new key, made here, with a certificate for signing files to edges and for nothing else."""
+        await self._fresh_role(
+            COURIER_ROLE,
+            {
+                "allowed_uri_sans": [COURIER_ID],
+                "allow_ip_sans": False,
+                "allow_localhost": False,
+                "server_flag": False,
+                "client_flag": False,
+                "max_ttl": f"{COURIER_TTL_S}s",
+            },
+        )
+        key, request = _new_request()
+        wanted = {"csr": request, "uri_sans": COURIER_ID, "ttl": f"{COURIER_TTL_S}s"}
+        chain = await self._vault.sign_csr(PKI, COURIER_ROLE, wanted)
+        return ServerCredentials(_key_pem(key), _without_root(chain))
 
     async def sign_edge(self, csr_pem: bytes, tenant: str, edge: str, ttl_s: int = EDGE_TTL_S) -> bytes:
         """Certify that the request's key is `edge` of `tenant`; the chain in PEM.
@@ -223,6 +242,17 @@ def checked_request(csr_pem: bytes) -> x509.CertificateSigningRequest:
     if not is_proved:
         raise CertificateRequestRefused("it is not signed by the key it names")
     return request
+
+
+def _new_request() -> tuple[ec.EllipticCurvePrivateKey, str]:
+    """A new key, and the PEM of a request that names nobody."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    return key, request.public_bytes(Encoding.PEM).decode("ascii")
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _without_root(chain: Sequence[str]) -> bytes:

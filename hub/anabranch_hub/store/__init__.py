@@ -2,6 +2,7 @@
 
 from anabranch_hub.store.judging import Broken
 from anabranch_hub.store.log_reading import Log, StoredCheckpoint
+from anabranch_hub.store.parcels import Parcel
 from anabranch_hub.store.records import (
     ALL_ROWS,
     Edge,
@@ -53,6 +54,7 @@ __all__ = [
     "OperatorInvitation",
     "Origin",
     "Pair",
+    "Parcel",
     "Placed",
     "Quarantine",
     "RecordedCandidate",

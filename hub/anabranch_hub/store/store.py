@@ -31,6 +31,7 @@ from anabranch_hub.store import (
     log_reading,
     migrations,
     operators,
+    parcels,
     pulls,
     quarantining,
     reading,
@@ -43,6 +44,7 @@ from anabranch_hub.store.lanes import Lanes
 from anabranch_hub.store.log_reading import Log, StoredCheckpoint
 from anabranch_hub.store.log_snapshot import LogSnapshot, log_copy, log_snapshot
 from anabranch_hub.store.news import News
+from anabranch_hub.store.parcels import Parcel
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import (
     ALL_ROWS,
@@ -252,6 +254,14 @@ class Store:
     async def seen(self, tenant: str, incarnation: Incarnation, cursor: Cursor) -> None:
         """A replica has applied everything up to `cursor`."""
         await transfers.seen(self._pool, tenant, incarnation, cursor)
+
+    async def parcel(self, tenant: str, edge: str) -> Parcel | None:
+        """The last courier file of an edge, or None."""
+        return await parcels.parcel(self._pool, tenant, edge)
+
+    async def put_parcel(self, tenant: str, edge: str, taken: Parcel) -> None:
+        """Remember an edge's courier file in place of the one before; safe to repeat."""
+        await parcels.put_parcel(self._pool, tenant, edge, taken)
 
     async def store_upload(
         self, tenant: str, incarnation: Incarnation, batch: bytes, total: int, offset: int, piece: bytes

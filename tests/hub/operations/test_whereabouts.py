@@ -18,7 +18,9 @@ def here(pid: int) -> Whereabouts:
 
 
 def announced(data_dir: Path, pid: int) -> None:
-    whereabouts.announce(data_dir, here(pid), postgres_dsn="postgresql://x", authority_pem=b"PEM\n")
+    whereabouts.announce(
+        data_dir, here(pid), postgres_dsn="postgresql://x", authority_pem=b"PEM\n", courier_pem=b"KEY\n"
+    )
 
 
 def test_what_is_announced_is_found_until_it_is_withdrawn(tmp_path: Path) -> None:
