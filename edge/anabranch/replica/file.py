@@ -25,11 +25,13 @@ from anabranch.errors import (
     ReplicaBusy,
     ReplicaCorrupt,
     ReplicaError,
-    ReplicaExists,
     ReplicaMissing,
     ReplicaUnwritable,
     StorageFailed,
 )
+from anabranch.replica import marks
+from anabranch.replica.marks import Loss, Marks
+from anabranch.replica.queries import SQL
 
 Connection: TypeAlias = sqlite3.Connection
 T = TypeVar("T")
@@ -68,6 +70,8 @@ class ReplicaFile:
         self._suspect: set[Connection] = set()
         self._ballast = f"{path}.ballast"
         self.was_unclean = False
+        self.loss: Loss | None = None
+        self._files: tuple[tuple[int, int] | None, ...] = ()
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in one durable transaction, and nothing of it if it raises. Safe to repeat in itself.
@@ -99,15 +103,38 @@ class ReplicaFile:
             assert not self._closed, "the replica is closed"
             connection = self._writer = self._usable(self._writer)
             connection.execute("BEGIN IMMEDIATE")
+            self._check_files()
             try:
                 done = work(connection)
+                reached = _marks(connection)
                 connection.execute("COMMIT")
-                return done
             except BaseException:
                 with suppress(sqlite3.Error):
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                 raise
+            if self._open_lock is not None and reached is not None:
+                marks.note(self._open_lock, reached)
+            return done
+
+    def look_for_losses(self) -> None:
+        """Compare what is here with what was noted as acknowledged: `loss` says what is missing."""
+        if self._open_lock is None:
+            return
+        noted = marks.noted(self._open_lock)
+        with self.reading() as connection:
+            here = _marks(connection)
+        found = here.lost_since(noted) if here and noted else None
+        if here is not None and found is not None:
+            marks.remember(self._open_lock, found)
+            marks.note(self._open_lock, here)
+        self.loss = marks.remembered(self._open_lock) or found
+
+    def forget_loss(self) -> None:
+        """Somebody has read of it."""
+        if self._open_lock is not None:
+            marks.forget_loss(self._open_lock)
+        self.loss = None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -137,6 +164,8 @@ class ReplicaFile:
         """
         try:
             yield
+        except UnicodeDecodeError as error:  # sqlite3 decodes text, and messages that quote damaged names
+            raise ReplicaCorrupt(str(self.path), "text in it is no text any more") from error
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
             if code & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL):
@@ -146,9 +175,9 @@ class ReplicaFile:
     def open(self) -> None:
         """Connect, and check the whole file after an unclean stop. Raises ReplicaError."""
         if not self.path.is_file():
-            raise ReplicaMissing(str(self.path), "there is no such file")
+            raise ReplicaMissing(str(self.path), f"there is no such file{self._gone()}")
         if (size_bytes := self.path.stat().st_size) < _FILE_BYTES_MIN:
-            raise ReplicaCorrupt(str(self.path), f"{size_bytes} bytes are no database")
+            raise ReplicaCorrupt(str(self.path), f"{size_bytes} bytes are no database{self._gone()}")
         self.was_unclean = self._hold_open()
         try:
             self._connect_both()
@@ -160,6 +189,20 @@ class ReplicaFile:
             self.quick_check()
         else:
             self._check_length(size_bytes)
+
+    def _gone(self) -> str:
+        """What went with a file that is not there any more, as far as it was noted."""
+        try:
+            descriptor = os.open(f"{self.path}.lock", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return ""
+        try:
+            last = marks.noted(descriptor)
+        finally:
+            os.close(descriptor)
+        if last is None or last.last_local <= last.push_mark:
+            return ""
+        return f", and {last.last_local - last.push_mark} changes that had not reached the hub went with it"
 
     def _check_length(self, size_bytes: int) -> None:
         """SQLite refuses a file that lacks whole pages, but fills up a part of one with zeros."""
@@ -211,16 +254,31 @@ class ReplicaFile:
 
     # Connections and their errors.
 
+    def _check_files(self) -> None:
+        """Refuse to write into files that are not at their names any more: nobody would ever find it.
+
+        SQLite goes on with what it has open. Raises ReplicaMissing.
+        """
+        here = (_identity(str(self.path)), _identity(f"{self.path}-wal"))
+        if not self._files:
+            self._files = here
+        elif here != self._files:
+            self._suspect = {connection for connection in (self.reader, self._writer) if connection}
+            raise ReplicaMissing(
+                str(self.path), f"the file was removed or replaced while it was in use{self._gone()}"
+            )
+
     def _connect_both(self) -> None:
         with self.translated():
-            self.reader = _connected(self.path)
-            self._writer = _connected(self.path)
+            self.reader = connected(self.path)
+            self._writer = connected(self.path)
 
     def _usable(self, connection: Connection | None) -> Connection:
         """`connection`, or a new one for one that does not exist or has met an I/O error."""
         if connection is not None and connection not in self._suspect:
             return connection
-        fresh = _connected(self.path)
+        fresh = connected(self.path)
+        self._files = ()
         if connection is not None:
             self._suspect = self._suspect - {connection}
             with suppress(sqlite3.Error):
@@ -268,62 +326,17 @@ class ReplicaFile:
         return ReplicaCorrupt(path, f"{error} ({name})")
 
 
-@contextmanager
-def creating(path: Path) -> Iterator[tuple[Path, Connection]]:
-    """Build a new replica aside and move it to `path` when the block ends: half a file never shows.
-
-    Raises ReplicaExists; never overwrites.
-    """
-    aside = Path(f"{path}.new")
-    with _unwritable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _identity(path: str) -> tuple[int, int] | None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if path.exists():
-            raise ReplicaExists(str(path), "the file is already there")
-        _remove(aside)
-        with _unwritable(path):
-            os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        file = ReplicaFile(aside)
-        with file.translated():
-            connection = _connected(aside, new=True)
-            try:
-                yield aside, connection
-                # A last close that finds no room keeps quiet, and the WAL is not moved along.
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            finally:
-                connection.close()
-        with _unwritable(path):
-            aside.rename(path)
-            sync_directory(path)
-    finally:
-        _remove(aside)
-        os.close(descriptor)
+        found = os.stat(path)  # noqa: PTH116  (asked in every write)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
-def sync_directory(path: Path) -> None:
-    """Make the directory entry of `path` durable: without it a power cut can take the whole file."""
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm", ".ballast"):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)
-
-
-@contextmanager
-def _unwritable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(str(path), "no room for a new file") from error
-        raise ReplicaUnwritable(str(path), f"{error.filename}: {error.strerror}") from error
+def _marks(connection: Connection) -> Marks | None:
+    row = connection.execute(SQL["marks"]).fetchone()
+    return None if row is None else Marks(*row)
 
 
 def connect(path: Path) -> Connection:
@@ -340,7 +353,8 @@ def connect(path: Path) -> Connection:
     )
 
 
-def _connected(path: Path, *, new: bool = False) -> Connection:
+def connected(path: Path, *, new: bool = False) -> Connection:
+    """A connection whose commits are durable. Raises ReplicaCorrupt, ReplicaUnwritable, sqlite3.Error."""
     connection = connect(path)
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()

@@ -23,8 +23,11 @@ from anabranch.replica.serving import quarantined_body
 from anabranch.replica.show import Decoded, visible_state
 
 
-def documents(connection: Connection, prefix: str) -> list[Listed]:
-    """The live documents at or below a namespace, by name."""
+def documents(connection: Connection, prefix: str, rot: Rot) -> list[Listed]:
+    """The live documents at or below a namespace, by name. Raises ReplicaCorrupt."""
+    # No checksum covers a name; the file has each twice, and rot strikes one place.
+    if connection.execute(SQL["misnamed"]).fetchone() is not None:
+        raise rot.at("the list of documents")
     # '0' is the character after '/'; every segment is made of ASCII, which ends with DEL.
     low, high = (f"{prefix}/", f"{prefix}0") if prefix else ("", "\x7f")
     rows = connection.execute(SQL["listed"], {"prefix": prefix, "low": low, "high": high})

@@ -4,6 +4,9 @@ SELECT incarnation, cursor_epoch, cursor_hub_seq, base_epoch, base_hub_seq, push
        (SELECT max(revision) FROM documents WHERE namespace = 'system/schemas')
 FROM replica;
 
+-- marks: how far the replica has come
+SELECT incarnation, last_local, push_mark, revision FROM replica;
+
 -- identity: what never changes after creation
 SELECT tenant, edge, author, prefixes FROM replica;
 
@@ -21,6 +24,18 @@ INSERT INTO replica (
 
 -- document: the row of one document
 SELECT document, revision, version, pending, live, served FROM documents WHERE namespace = ? AND key = ?;
+
+-- named: whether a document is in the table itself, whatever the index says
+SELECT 1 FROM documents NOT INDEXED WHERE namespace = ? AND key = ?;
+
+-- misnamed: whether the names in the table are others than those in its index
+SELECT 1 WHERE EXISTS (
+    SELECT namespace, key, document FROM documents NOT INDEXED
+    EXCEPT SELECT namespace, key, document FROM documents INDEXED BY sqlite_autoindex_documents_1
+) OR EXISTS (
+    SELECT namespace, key, document FROM documents INDEXED BY sqlite_autoindex_documents_1
+    EXCEPT SELECT namespace, key, document FROM documents NOT INDEXED
+);
 
 -- visible: what readers see of a document the outbox touches, up to some change
 SELECT upto, checksum, body FROM visible WHERE document = ?;

@@ -194,7 +194,13 @@ class Shelf:
     def _load(self, document: DocumentId) -> Held:
         with self._file.snapshot() as connection:
             revision = position(connection).revision
-            held = self._read(connection, document, shown(connection, document))
+            row = shown(connection, document)
+            if (
+                not row.row
+                and connection.execute(SQL["named"], (document.namespace, document.key)).fetchone()
+            ):
+                raise self.rot.at(f"the index of {document}")
+            held = self._read(connection, document, row)
         with self._keeping:
             self._keep(document, held, revision)
         return held
@@ -204,6 +210,8 @@ class Shelf:
             return ABSENT
         policies = self.policies_in(connection) if row.pending else NO_POLICIES
         state = visible_state(connection, document, row, policies, self.rot, self.decoded)
+        if state.version != row.version:  # a row is missing, or one of the numbers is not what was written
+            raise self.rot.at(str(document))
         if row.served is Served.HEAD:
             return Held(row, state)
         seen = aside(connection, document, row.row, state, row.served, policies, self.rot)

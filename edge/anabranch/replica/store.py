@@ -30,6 +30,7 @@ from anabranch.replica import exchange, log, looking, past
 from anabranch.replica.agent_lock import agent_lock, agent_running
 from anabranch.replica.apply import apply
 from anabranch.replica.commit import About, Compose, Written, checked, commit
+from anabranch.replica.creation import creating
 from anabranch.replica.facts import (
     Edit,
     Facts,
@@ -43,8 +44,9 @@ from anabranch.replica.facts import (
     SetAside,
     Visible,
 )
-from anabranch.replica.file import Connection, ReplicaFile, creating
+from anabranch.replica.file import Connection, ReplicaFile
 from anabranch.replica.log import LogState
+from anabranch.replica.marks import Loss
 from anabranch.replica.parcels import Parcels
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import NO_DIGEST, Rot
@@ -113,6 +115,7 @@ class Replica:
             replica._file.open()
             with replica._file.reading() as connection:
                 prepare(connection, replica.path)
+                replica._file.look_for_losses()
                 identity = connection.execute(SQL["identity"]).fetchone()
             if identity is None:
                 raise ReplicaCorrupt(str(path), "the row that says whose replica this is is missing")
@@ -145,6 +148,15 @@ class Replica:
         """The file."""
         return self._file.path
 
+    @property
+    def loss(self) -> Loss | None:
+        """What was acknowledged and is missing: found when the file was opened, kept until `forget_loss`."""
+        return self._file.loss
+
+    def forget_loss(self) -> None:
+        """Somebody has read of it."""
+        self._file.forget_loss()
+
     # Reading.
 
     def read(self, document: DocumentId) -> Visible | None:
@@ -167,7 +179,7 @@ class Replica:
     def documents(self, prefix: str = "") -> list[Listed]:
         """The live documents whose namespace is `prefix` or lies below it, by name."""
         with self._file.reading() as connection:
-            return looking.documents(connection, prefix)
+            return looking.documents(connection, prefix, self._rot)
 
     def changed(self, revision: int) -> tuple[int, list[DocumentId]]:
         """The newest revision, and the documents whose content is another than at `revision`."""

@@ -23,7 +23,7 @@ from unittest import mock
 
 from anabranch.errors import ReplicaError
 from anabranch.replica import Replica
-from anabranch.replica.file import creating
+from anabranch.replica.creation import creating
 from anabranch.replica.schema import MIGRATIONS, prepare
 
 from tests.edge.replica.disk import HONEST, Disk, Loss, put
