@@ -2,6 +2,7 @@
 
 python -m tests.simulation --seeds 500            many lives
 python -m tests.simulation --seed 11              one of them, with its timeline
+python -m tests.simulation --planted              are bugs of known kinds found?
 """
 
 import argparse
@@ -9,8 +10,11 @@ import json
 import sys
 import traceback
 
-from anabranch_hub.simulation.fleet import Fleet, Violation
+from anabranch_hub.simulation.fleet import Fleet
+from anabranch_hub.simulation.promise import Violation
 from anabranch_hub.simulation.running import Tally, live_all
+
+from tests.simulation.planted import BUGS, hunt_all
 
 TOLD_EVERY = 250
 
@@ -27,23 +31,35 @@ def main() -> int:
     parser.add_argument("--start", type=int, default=0, help="the first one (default 0)")
     parser.add_argument("--jobs", type=int, default=1, help="in how many processes (default 1)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--planted", action="store_true", help="only hunt for the planted bugs")
+    parser.add_argument("--no-planted", action="store_true", help="leave the planted bugs out")
     arguments = parser.parse_args()
     if arguments.seed is not None:
         return _replay(arguments.seed)
     tally = Tally()
-    seeds = range(arguments.start, arguments.start + arguments.seeds)
+    seeds = range(arguments.start, arguments.start + (0 if arguments.planted else arguments.seeds))
     for lived in live_all(seeds, arguments.jobs):
         tally.add(lived)
         if lived.broken:
             sys.stderr.write(f"{lived.broken}: {lived.reason}\n")
         if tally.seeds % TOLD_EVERY == 0:
             sys.stderr.write(f"{tally.seeds} of {len(seeds)} seeds, {len(tally.failed)} failed\n")
+    found = 0
+    for each in () if arguments.no_planted else hunt_all(arguments.jobs):
+        found += each.seed is not None
+        shown = "NOT FOUND" if each.seed is None else f"found by {each.reason}"
+        sys.stderr.write(f"planted: {each.bug}: {shown}\n")
+    planted = 0 if arguments.no_planted else len(BUGS)
     if arguments.json:
-        sys.stdout.write(json.dumps(tally.as_json(), indent=2) + "\n")
+        counts = {"planted_bugs_found": found, "planted_bugs": planted}
+        sys.stdout.write(json.dumps(tally.as_json() | counts, indent=2) + "\n")
     else:
         years = tally.as_json()["device_years"]
-        sys.stdout.write(f"{tally.seeds} seeds, {years} device-years, {len(tally.failed)} failed\n")
-    return 1 if tally.failed else 0
+        sys.stdout.write(
+            f"{tally.seeds} seeds, {years} device-years, {len(tally.failed)} failed, "
+            f"{found} of {planted} planted bugs found\n"
+        )
+    return 1 if tally.failed or found < planted else 0
 
 
 def _replay(seed: int) -> int:

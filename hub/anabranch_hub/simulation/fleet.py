@@ -7,96 +7,48 @@ heals, and at rest the promises are checked. The same seed gives the same life, 
 import hashlib
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from unittest.mock import patch
 
 from anabranch_sync import backoff, edge_session, hub_session, merge, packing
 from anabranch_sync.change import Entry
-from anabranch_sync.document import Object, digest, rebuild
+from anabranch_sync.document import Object, rebuild
 from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.errors import Invalid
 from anabranch_sync.hub_session import HubSession
-from anabranch_sync.ids import DocumentId, document_id
+from anabranch_sync.ids import DocumentId
 from anabranch_sync.leaf_ancestry import EDITS_MAX
-from anabranch_sync.pull import Outcome
 from anabranch_sync.scope import scope
-from anabranch_sync.value import Json
 
+from anabranch_hub.simulation.disk import UNHARMED, DiskFailure, Medium
+from anabranch_hub.simulation.life import DAY_MS, SECOND_MS, drawn
 from anabranch_hub.simulation.memory import Fenced, MemoryHub, MemoryReplica, ReplicaState, scope_digest
-from anabranch_hub.simulation.network import CALM, Clock, Connection, Faults, Pipe
-from anabranch_hub.simulation.validity import ALWAYS, HIGH_MAX, REPAIRED, SCHEMA_DOCUMENT, ranged, schema
+from anabranch_hub.simulation.network import CALM, SILENCE, Clock, Connection, Faults, Pipe
+from anabranch_hub.simulation.promise import Promise, Violation
+from anabranch_hub.simulation.promises import (
+    Reading,
+    check_changes,
+    check_converged,
+    check_ledger,
+    check_logged,
+    check_repaired,
+    check_written,
+)
+from anabranch_hub.simulation.validity import ALWAYS, HIGH_MAX, REPAIRED, SCHEMA_DOCUMENT, schema
+from anabranch_hub.simulation.writing import DOCUMENTS, Author
 
 SCOPE = scope(("acme",))
-DOCUMENTS = tuple(document_id(f"acme/prod/router/r{number}") for number in range(4))
-FIELDS = (
-    *("hub", "edge", "max", "min", "set", "manual", "counter", "text", "list"),
-    *("plain", "tree", "range", "range"),
-)
 # Longer than the longest back-off and silence together, several times: after it nothing may be stuck.
 HEALED_MS = 10 * 60_000
-SECOND_MS = 1_000
-HOUR_S = 3_600
+# An edge that is switched off costs nothing for weeks; one that tries in vain tries 2,000 times a day, and
+# the tenth attempt shows nothing that the thousandth does.
+RETRIED_MS_MAX = 5 * 60_000
 # A frame's best compression takes a quarter of a life and changes nothing of what is simulated.
 COMPRESSION_LEVEL = 1
-
-
-class Promise(StrEnum):
-    """What may be broken."""
-
-    CONVERGED = "every replica holds the same documents"
-    KEPT = "no acknowledged write is lost"
-    FLOWING = "no queue is stuck"
-    ONCE = "nothing is applied twice"
-    WRITTEN = "no value stands that nobody wrote"
-    VALID = "no reader sees an invalid document"
-    LOGGED = "the log is what was decided, and goes on from what was seen"
-
-
-class Violation(AssertionError):
-    """A promise is broken; the message names the seed that shows it."""
-
-    def __init__(self, promise: Promise, message: str) -> None:
-        self.promise = promise
-        super().__init__(message)
-
-
-@dataclass(frozen=True)
-class Life:
-    """What a seed draws: how many edges, how long, which faults, which planted bug."""
-
-    edges: int
-    busy_ms: int
-    writes: int
-    faults: Faults
-    crashes: int
-    hub_crashes: int
-    restores: int
-    clones: int
-    offline: float
-    large: bool
-
-
-def drawn(chance: random.Random) -> Life:
-    """The life of a seed: each kind of fault is there or not, and rarely all of them."""
-
-    def some(high: float) -> float:
-        return chance.random() * high if chance.random() < 0.5 else 0.0
-
-    return Life(
-        edges=chance.randint(2, 6),
-        busy_ms=chance.choice((30, 300, 3_000, 8 * HOUR_S, 72 * HOUR_S, 336 * HOUR_S)) * SECOND_MS,
-        writes=chance.randint(4, 40),
-        faults=Faults(some(0.1), some(0.2), some(0.2), some(0.05), some(0.1), chance.choice((5, 50, 2_000))),
-        crashes=chance.randint(0, 4),
-        hub_crashes=chance.randint(0, 2),
-        restores=chance.choice((0, 0, 0, 1, 2)),
-        clones=chance.choice((0, 0, 0, 1)),
-        offline=some(0.9),
-        large=chance.random() < 0.2,
-    )
+# Wrong from the start, and jumps: a day, a year or ten, either way, or to 1970.
+SKEWS_MS = (0, 0, 0, -DAY_MS, DAY_MS // 24, 3_650 * DAY_MS, -1_700_000_000 * SECOND_MS)
+JUMPS_MS = (-DAY_MS, DAY_MS, -365 * DAY_MS, 365 * DAY_MS, 3_650 * DAY_MS, -1_800_000_000 * SECOND_MS)
 
 
 class Edge:
@@ -107,6 +59,10 @@ class Edge:
         self.replica = replica
         self.skew_ms = skew_ms
         self.online = True
+        self.silenced = ""
+        self.revoked = False
+        self.reading = Reading(name)
+        self._steady_skew_ms = skew_ms
         self._fleet = fleet
         self._session: EdgeSession | None = None
         self._connection: Connection | None = None
@@ -125,7 +81,7 @@ class Edge:
         connection, pipe = self._fleet.dial(self, lambda frame: self._received(life, frame))
         connection.on_cut.append(lambda: self._ended(life, "cut"))
         self._session, self._connection, self._pipe = session, connection, pipe
-        self._do(session.start(self.wall_ms))
+        self._do(session.start(self.steady_ms))
 
     @property
     def wall_ms(self) -> int:
@@ -133,10 +89,15 @@ class Edge:
         return self._fleet.clock.now_ms + self.skew_ms
 
     @property
+    def steady_ms(self) -> int:
+        """The clock of this process: it has the wall's time as of its start, and never jumps."""
+        return self._fleet.clock.now_ms + self._steady_skew_ms
+
+    @property
     def wake_ms(self) -> int | None:
         """When the session wants to be woken, in true time."""
         wake_ms = None if self._session is None else self._session.wake_ms
-        return None if wake_ms is None else wake_ms - self.skew_ms
+        return None if wake_ms is None else wake_ms - self._steady_skew_ms
 
     @property
     def settled(self) -> bool:
@@ -154,12 +115,14 @@ class Edge:
     def tick(self) -> None:
         """Timers."""
         if self._session is not None:
-            self._do(self._session.woken(self.wall_ms))
+            self._do(self._session.woken(self.steady_ms))
 
     def crash(self) -> None:
         """The process dies; the disk stays."""
         self.hang_up()
         self.replica.crash()
+        self._steady_skew_ms = self.skew_ms
+        self._fleet.clock.after(self._fleet.chance.randrange(30_000), self.connect)
 
     def hang_up(self) -> None:
         """The session is gone without a word."""
@@ -169,9 +132,17 @@ class Edge:
         if self._connection is not None:
             self._connection.cut()
 
+    def failed(self, failure: DiskFailure) -> None:
+        """A transaction failed: nobody was told of its success, and the store is opened again."""
+        self._fleet.note(f"{self.name}: {failure}")
+        if failure.power:
+            self.crash()
+        else:
+            self._ended(self._life, str(failure))
+
     def _received(self, life: int, frame: bytes) -> None:
         if life == self._life and self._session is not None:
-            self._do(self._session.received(frame, self.wall_ms))
+            self._do(self._session.received(frame, self.steady_ms))
 
     def _ended(self, life: int, reason: str, *, renew: bool = False) -> None:
         if life != self._life:
@@ -192,7 +163,10 @@ class Edge:
     def _step(self, life: int) -> Callable[[], None]:
         def step() -> None:
             if life == self._life and self._effects:
-                self._perform(self._effects[0])
+                try:
+                    self._perform(self._effects[0])
+                except DiskFailure as failure:
+                    self.failed(failure)
                 if life == self._life:
                     self._effects.popleft()
                     if self._effects:
@@ -236,7 +210,8 @@ class Edge:
 class HubShell:
     """The hub's end of one stream."""
 
-    def __init__(self, fleet: "Fleet", connection: Connection, pipe: Pipe) -> None:
+    def __init__(self, fleet: "Fleet", edge: Edge, connection: Connection, pipe: Pipe) -> None:
+        self.edge = edge
         self.session = HubSession()
         self._fleet = fleet
         self._connection = connection
@@ -258,11 +233,28 @@ class HubShell:
     def _do(self, effects: list[hub_session.HubEffect]) -> None:
         queue = deque(effects)
         while queue and self in self._fleet.streams:
-            queue += self._perform(queue.popleft())
+            try:
+                queue += self._perform(queue.popleft())
+            except DiskFailure as failure:
+                self._fleet.note(f"hub: {failure}")
+                if failure.power:
+                    self._fleet.crash_hub()
+                else:
+                    queue = deque(self.session.busy(SECOND_MS))
+
+    def revoked(self) -> None:
+        """The edge may not go on."""
+        self._do(self.session.ended("revoked", "an operator said so"))
+
+    def cut(self) -> None:
+        """The process is gone."""
+        self._connection.cut()
 
     def _perform(self, effect: hub_session.HubEffect) -> list[hub_session.HubEffect]:
         hub, session = self._fleet.hub, self.session
         match effect:
+            case hub_session.Open() if self.edge.revoked:
+                return session.ended("revoked", "an operator said so")
             case hub_session.Open(hello):
                 opening = hub.open_replica(hello.incarnation, hello.checkpoint)
                 self._fleet.resumed_pushes += opening.upload is not None
@@ -301,19 +293,22 @@ class HubShell:
 
 
 class Fleet:
-    """One seed's life."""
+    """One seed's life, with some of its numbers changed if need be."""
 
-    def __init__(self, seed: int, *, lazy_disk: bool = False) -> None:
+    def __init__(self, seed: int, changed: Mapping[str, int | float] | None = None) -> None:
         self.seed = seed
         self.chance = random.Random(seed)
         self.clock = Clock()
-        self.life = drawn(self.chance)
-        self.hub = MemoryHub(SCOPE, lambda: self.clock.now_ms)
+        self.life = drawn(self.chance).changed(changed or {})
+        self.happened: Counter[str] = Counter()
+        self._faults = CALM
+        self._harm = self._hub_harm = UNHARMED
+        medium = Medium(self.chance, lambda: self._hub_harm, self.happened, "hub: ")
+        self.hub = MemoryHub(SCOPE, lambda: self.clock.now_ms, medium)
         self.hub.write(SCHEMA_DOCUMENT, schema(HIGH_MAX))
         self.streams: dict[HubShell, None] = {}  # in order of connection: sets would make seeds differ
         self.timeline: list[str] = []
         self.began_ms = self.clock.now_ms
-        self.happened: Counter[str] = Counter()
         self.rounds = 0
         self.resumed_pulls = 0
         self.resumed_pushes = 0
@@ -321,9 +316,8 @@ class Fleet:
         self.continued = 0
         self.refusals = 0
         self.quarantines = 0
-        self._faults = self.life.faults
+        self._author = Author(self.chance, large=self.life.large)
         self._acknowledged: dict[bytes, str] = {}
-        self._lazy = lazy_disk
         self._read: dict[str, ReplicaState] = {}
         self.edges = [self._new_edge(f"edge{number}") for number in range(self.life.edges)]
         self._backups: list[tuple[Edge, ReplicaState]] = []
@@ -352,12 +346,15 @@ class Fleet:
 
     def _live(self) -> None:
         end_ms = self.clock.now_ms + self.life.busy_ms
+        self._faults, self._harm, self._hub_harm = self.life.faults, self.life.harm, self.life.hub_harm
         self._plan()
         self._run_with_timers(end_ms)
         self._faults = CALM
+        self._harm = self._hub_harm = UNHARMED
         self.note("everything heals")
         for edge in self.edges:
-            edge.online = True
+            edge.online, edge.silenced, edge.revoked = True, "", False
+            edge.replica.medium.is_full = False
             edge.connect()
         self._settle()
         self._check()
@@ -369,9 +366,7 @@ class Fleet:
             if self.clock.now_ms > limit_ms:
                 stuck = [edge.name for edge in self.edges if not edge.settled]
                 minutes = HEALED_MS // 60_000
-                raise self._violation(
-                    Promise.FLOWING, f"not settled {minutes} minutes after healing: {stuck}"
-                )
+                raise Violation(Promise.FLOWING, f"not settled {minutes} minutes after healing: {stuck}")
             self._run_with_timers(self.clock.now_ms + 10 * SECOND_MS)
 
     def _repair(self) -> None:
@@ -384,12 +379,7 @@ class Fleet:
         self._run_with_timers(self.clock.now_ms + SECOND_MS)
         self._settle()
         self._check()
-        for document, state in self.hub.documents.items():
-            head = rebuild(state.registers)
-            for name, content in self._readers(document):
-                if digest(document, content) != digest(document, head):
-                    reason = f"{name} does not read the head of {document} after its repair"
-                    raise self._violation(Promise.CONVERGED, reason)
+        check_repaired(self.hub, self.edges)
 
     def note(self, event: str) -> None:
         """A line of the timeline."""
@@ -397,13 +387,19 @@ class Fleet:
 
     def dial(self, edge: Edge, deliver: Callable[[bytes], None]) -> tuple[Connection, Pipe]:
         """A connection from an edge to the hub."""
-        connection = Connection(self.clock, self.chance, lambda: self._faults, self.happened)
+
+        def faults(pipe: Pipe) -> Faults:
+            is_silent = edge.silenced in ("both", "up" if pipe.is_up else "down")
+            return SILENCE if edge.silenced and is_silent else self._faults
+
+        connection = Connection(self.clock, self.chance, faults, self.happened)
         down = Pipe(deliver)
-        shell = HubShell(self, connection, down)
+        shell = HubShell(self, edge, connection, down)
         self.streams[shell] = None
         connection.on_cut.append(lambda: self._forget(shell))
         self.note(f"{edge.name} connects")
-        return connection, Pipe(lambda frame: shell.received(frame) if shell in self.streams else None)
+        up = Pipe(lambda frame: shell.received(frame) if shell in self.streams else None, is_up=True)
+        return connection, up
 
     def fan_out(self) -> None:
         """Tell every stream that the tenant's order went on."""
@@ -421,32 +417,42 @@ class Fleet:
 
     def _new_edge(self, name: str) -> Edge:
         opening = self.hub.open_replica(0)
-        skew_ms = self.chance.choice((0, 0, 0, -86_400_000, 3_600_000, 300_000_000_000, -1_700_000_000_000))
-        replica = MemoryReplica(ReplicaState(opening.incarnation, SCOPE), lazy=self._lazy)
-        edge = Edge(name, self, replica, skew_ms)
+        replica = MemoryReplica(ReplicaState(opening.incarnation, SCOPE), self._new_medium())
+        edge = Edge(name, self, replica, self.chance.choice(SKEWS_MS))
         self.clock.after(self.chance.randrange(1_000), edge.connect)
         return edge
+
+    def _new_medium(self) -> Medium:
+        return Medium(self.chance, lambda: self._harm, self.happened)
 
     def _plan(self) -> None:
         life, chance = self.life, self.chance
         for _ in range(life.writes):
-            self._at_some_time(lambda: self._write_at_edge(chance.choice(self.edges)))
+            self._at_some_time(self._write_at_edges)
             if chance.random() < 0.3:
                 self._at_some_time(self._write_at_hub)
-        for _ in range(life.crashes):
-            self._at_some_time(lambda: self._crash(chance.choice(self.edges)))
+        at_an_edge: tuple[tuple[int, Callable[[Edge], None]], ...] = (
+            (life.crashes, self._crash),
+            (life.clones, self._clone),
+            (life.partitions, self._partition),
+            (life.revocations, self._revoke),
+            (life.full_disks, self._fill_disk),
+            (life.clock_jumps, self._jump_clock),
+        )
+        for times, event in at_an_edge:
+            for _ in range(times):
+                self._at_some_time(partial(self._at_some_edge, event))
         for _ in range(life.hub_crashes):
-            self._at_some_time(self._crash_hub)
+            self._at_some_time(self.crash_hub)
         for _ in range(life.restores):
             self._at_some_time(self._back_up)
             self._at_some_time(self._restore)
-        for _ in range(life.clones):
-            self._at_some_time(self._clone)
         for edge in self.edges:
             if chance.random() < life.offline:
                 self._at_some_time(partial(self._go_offline, edge))
-            if chance.random() < 0.2:
-                self._at_some_time(partial(self._jump_clock, edge))
+
+    def _at_some_edge(self, event: Callable[[Edge], None]) -> None:
+        event(self.chance.choice(self.edges))
 
     def _at_some_time(self, event: Callable[[], None]) -> None:
         self.clock.after(self.chance.randrange(self.life.busy_ms), event)
@@ -465,16 +471,25 @@ class Fleet:
         wakes = [edge.wake_ms for edge in self.edges] + [shell.session.wake_ms for shell in self.streams]
         return min((at for at in (*wakes, self.clock.next_ms) if at is not None), default=until_ms)
 
+    def _write_at_edges(self) -> None:
+        """One edge writes, or several in the same millisecond."""
+        for _ in range(self.chance.choice((1, 1, 1, 2, 3))):
+            self._write_at_edge(self.chance.choice(self.edges))
+
     def _write_at_edge(self, edge: Edge) -> None:
         document = self.chance.choice(DOCUMENTS)
         before = rebuild(edge.replica.visible(document).registers)
         try:
-            new = edge.replica.commit(document, self._edited(before), now_ms=edge.wall_ms)
+            new = edge.replica.commit(document, self._author.edited(before), now_ms=edge.wall_ms)
         except Invalid:
             self.refusals += 1
             return
+        except DiskFailure as failure:
+            edge.failed(failure)
+            return
         if new is not None:
             self._acknowledged[new.content_id] = edge.name
+            edge.reading.wrote(new.content_id)
             self.note(f"{edge.name} writes {new.dot}")
             edge.wrote()
 
@@ -485,25 +500,29 @@ class Fleet:
             if self.chance.random() < 0.1:
                 self.hub.write(SCHEMA_DOCUMENT, schema(self.chance.randint(4, HIGH_MAX)))
             else:
-                self.hub.write(document, self._edited(rebuild(state.registers) if state else None))
+                self.hub.write(document, self._author.edited(rebuild(state.registers) if state else None))
         except Invalid:
             self.refusals += 1
+        except DiskFailure as failure:
+            self.note(f"hub: {failure}")
+            if failure.power:
+                self.crash_hub()
         self.fan_out()
 
     def _crash(self, edge: Edge) -> None:
         self.happened["power cut"] += 1
         self.note(f"{edge.name} loses power")
         edge.crash()
-        self.clock.after(self.chance.randrange(30_000), edge.connect)
 
-    def _crash_hub(self) -> None:
+    def crash_hub(self) -> None:
+        """The hub's process ends, and the next one starts."""
         self.happened["hub crash"] += 1
         self.note("the hub process dies")
         # Its successor may be without the log's key for a while, or have it again.
         self.hub.tree.away = not self.hub.tree.away
         streams, self.streams = self.streams, {}
         for shell in streams:
-            shell._connection.cut()
+            shell.cut()
 
     def _back_up(self) -> None:
         edge = self.chance.choice(self.edges)
@@ -519,14 +538,14 @@ class Fleet:
             if lost.content_id not in kept and not self._at_hub(lost):
                 self._acknowledged.pop(lost.content_id, None)
         edge.hang_up()
-        edge.replica = MemoryReplica(state, lazy=self._lazy)
+        edge.replica = MemoryReplica(state, edge.replica.medium)
+        edge.reading = Reading(edge.name)
         self.happened["edge restored"] += 1
         self.note(f"{edge.name} is restored from a backup")
         self.clock.after(self.chance.randrange(30_000), edge.connect)
 
-    def _clone(self) -> None:
-        source = self.chance.choice(self.edges)
-        replica = MemoryReplica(source.replica.disk, lazy=self._lazy)
+    def _clone(self, source: Edge) -> None:
+        replica = MemoryReplica(source.replica.disk, self._new_medium())
         clone = Edge(f"{source.name}'", self, replica, source.skew_ms)
         self.edges.append(clone)
         self.happened["edge cloned"] += 1
@@ -545,91 +564,58 @@ class Fleet:
 
         self.clock.after(self.chance.randrange(self.life.busy_ms), back)
 
+    def _partition(self, edge: Edge) -> None:
+        """Frames go nowhere, in one direction or both, and nobody is told."""
+        self.happened["partition"] += 1
+        edge.silenced = self.chance.choice(("up", "down", "both"))
+        self.note(f"{edge.name} is silenced: {edge.silenced}")
+        self._for_a_while(lambda: setattr(edge, "silenced", ""))
+
+    def _revoke(self, edge: Edge) -> None:
+        """An operator revokes an edge and, after a while, lets it in again."""
+        self.happened["edge revoked"] += 1
+        self.note(f"{edge.name} is revoked")
+        edge.revoked = True
+        for shell in [each for each in self.streams if each.edge is edge]:
+            shell.revoked()
+        self._for_a_while(lambda: setattr(edge, "revoked", False))
+
+    def _fill_disk(self, edge: Edge) -> None:
+        self.happened["disk full for a time"] += 1
+        self.note(f"{edge.name}'s disk is full")
+        medium = edge.replica.medium
+        medium.is_full = True
+        self._for_a_while(lambda: setattr(medium, "is_full", False))
+
+    def _for_a_while(self, back: Callable[[], None]) -> None:
+        self.clock.after(self.chance.randrange(min(self.life.busy_ms, RETRIED_MS_MAX)), back)
+
     def _jump_clock(self, edge: Edge) -> None:
         self.happened["clock jump"] += 1
-        edge.skew_ms += self.chance.choice((-3_600_000, 3_600_000, -40_000_000_000, 40_000_000_000))
-
-    def _edited(self, before: Object | None) -> Object | None:
-        chance = self.chance
-        if before is not None and chance.random() < 0.05:
-            return None
-        after: Object = dict(before or {})
-        for _ in range(chance.randint(1, 3)):
-            field = chance.choice(FIELDS)
-            if chance.random() < 0.15:
-                after.pop(field, None)
-            elif field == "set":
-                after[field] = list(chance.sample("abcdef", chance.randint(0, 4)))
-            elif field == "counter":
-                after[field] = self._counted(after.get(field))
-            elif field == "range":
-                ranged(after, chance)
-            elif field in ("text", "list"):
-                after[field] = self._typed(field, after.get(field))
-            elif field == "tree":
-                after[field] = self._tree(2)
-            else:
-                after[field] = self._scalar()
-        return after
-
-    def _counted(self, before: Json) -> Json:
-        step = self.chance.choice((1, 5, -2, 0.5))
-        return step if not isinstance(before, int | float) else before + step
-
-    def _typed(self, field: str, before: Json) -> Json:
-        """A few words or items more or fewer, somewhere."""
-        units: list[Json] = list(before) if isinstance(before, str | list) else []
-        start = self.chance.randint(0, len(units))
-        stop = min(len(units), start + self.chance.choice((0, 0, 1, 3)))
-        new: list[Json] = [self.chance.choice("abc é😀") for _ in range(self.chance.randint(0, 5))]
-        units[start:stop] = new if field == "text" else [len(new), *new]
-        return "".join(map(str, units)) if field == "text" else units
-
-    def _tree(self, depth: int) -> Json:
-        if depth == 0 or self.chance.random() < 0.3:
-            return self._scalar()
-        return {key: self._tree(depth - 1) for key in self.chance.sample("xyz", self.chance.randint(0, 3))}
-
-    def _scalar(self) -> Json:
-        if self.life.large and self.chance.random() < 0.3:
-            # Incompressible: it takes many chunks, so that breaks fall inside a batch.
-            return self.chance.randbytes(20_000).hex()
-        choices: tuple[Json, ...] = (None, True, 1, 1.0, self.chance.randrange(100), "text", [1, [2]])
-        return self.chance.choice(choices)
+        edge.skew_ms += self.chance.choice(JUMPS_MS)
+        self.note(f"{edge.name}'s clock jumps")
 
     # What must hold.
 
     def _check(self) -> None:
-        wanted = scope_digest(self.hub.documents, SCOPE)
-        for edge in self.edges:
-            if scope_digest(edge.replica.confirmed, SCOPE) != wanted:
-                raise self._violation(Promise.CONVERGED, f"{edge.name} differs from the hub")
-            for document, state in self.hub.documents.items():
-                self._check_document(edge, document, state.version)
-            self._check_log(edge)
-        self._check_changes()
-        self._check_registers()
-
-    def _check_document(self, edge: Edge, document: DocumentId, version: int) -> None:
-        here = edge.replica.visible(document)
-        content = rebuild(self.hub.documents[document].registers)
-        if digest(document, rebuild(here.registers)) != digest(document, content):
-            raise self._violation(Promise.CONVERGED, f"{edge.name} shows another {document}")
-        if here.version != version:
-            raise self._violation(
-                Promise.CONVERGED,
-                f"{edge.name} has {document} at version {here.version}, the hub at {version}",
-            )
+        check_converged(self.hub, self.edges)
+        check_changes(self.hub, self._acknowledged)
+        check_logged(self.hub, self.edges)
+        check_written(self.hub)
+        check_ledger(self.hub, self.edges)
 
     def _check_readers(self) -> None:
         """Whatever is written at once, whoever reads gets a valid document or none."""
         changed = {edge.name: edge.replica.state for edge in self.edges}
         unchanged = {name for name, state in changed.items() if self._read.get(name) is state}
         self._read = changed
+        for edge in self.edges:
+            if edge.name not in unchanged:
+                edge.reading.check(edge.replica, self.hub.merged)
         for document in DOCUMENTS:
             for name, content in self._readers(document, unchanged):
                 if ALWAYS.violations(document, content):
-                    raise self._violation(Promise.VALID, f"{name} reads an invalid {document}: {content}")
+                    raise Violation(Promise.VALID, f"{name} reads an invalid {document}: {content}")
 
     def _readers(self, document: DocumentId, but: Collection[str] = ()) -> list[tuple[str, Object | None]]:
         """What is read on the hub and on every edge that has heard of the schema, but on some."""
@@ -638,43 +624,5 @@ class Fleet:
         ]
         return [("the hub", self.hub.read(document)), *((e.name, e.replica.read(document)) for e in edges)]
 
-    def _check_log(self, edge: Edge) -> None:
-        """What an edge has seen of the log is how the log begins."""
-        seen = edge.replica.standing().witnessed
-        if seen is not None and self.hub.tree.head_at(seen.tree.size) != seen.tree:
-            reason = f"{edge.name} has seen another log of {seen.tree.size} leaves"
-            raise self._violation(Promise.LOGGED, reason)
-
-    def _check_changes(self) -> None:
-        merged = [each.content_id for _, each, outcome in self.hub.log if outcome is Outcome.MERGED]
-        if len(merged) != len(set(merged)):
-            raise self._violation(Promise.ONCE, "a change was applied twice")
-        lost = [name for content, name in self._acknowledged.items() if content not in set(merged)]
-        if lost:
-            reason = f"{len(lost)} acknowledged writes are lost, of {sorted(set(lost))}"
-            raise self._violation(Promise.KEPT, reason)
-        positions = [hub_seq for hub_seq, _, _ in self.hub.log]
-        if positions != list(range(1, len(positions) + 1)):
-            raise self._violation(Promise.LOGGED, "the hub's order has gaps")
-
-    def _check_registers(self) -> None:
-        """Every value that stands was written by the change its stamp names."""
-        by_position: dict[int, Entry] = {hub_seq: each for hub_seq, each, _ in self.hub.log}
-        for document, state in self.hub.documents.items():
-            for slot, register in state.registers.items():
-                for stamp in register.stamps:
-                    writer = by_position[stamp.hub_seq]
-                    values = [
-                        op.value
-                        for op in writer.change.ops
-                        if op.document == document and op.slot.path == slot.path
-                    ]
-                    if register.live and not values:
-                        raise self._violation(Promise.WRITTEN, f"nobody wrote {document} {slot}")
-
     def _at_hub(self, entry: Entry) -> bool:
         return any(each.content_id == entry.content_id for _, each, _ in self.hub.log)
-
-    def _violation(self, promise: Promise, what: str) -> Violation:
-        replay = f"python -m tests.simulation --seed {self.seed}"
-        return Violation(promise, f"seed {self.seed}: {what} (replay: {replay})")

@@ -4,7 +4,8 @@ They keep the contracts of the SQLite replica and of the Postgres store (tests/c
 same pure functions, so that the simulator runs the production code from the session inwards.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from anabranch_sync.case import Case, Claim, Hand
@@ -35,11 +36,12 @@ from anabranch_sync.pull import (
     quarantined_after,
     touched_in_order,
 )
-from anabranch_sync.register import DELETED, json_of
+from anabranch_sync.register import DELETED, Operand, Slot, json_of
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial, Standing
 from anabranch_sync.witness import Presented, Witnessed, needed, presented
 
+from anabranch_hub.simulation.disk import SOUND, Medium
 from anabranch_hub.simulation.log_key import LogKey
 
 Documents = Mapping[DocumentId, Document]
@@ -121,12 +123,12 @@ class ReplicaState:
 
 
 class MemoryReplica:
-    """A replica whose disk is `disk`: what a method returns from is on it, unless `lazy` (a planted bug)."""
+    """A replica whose disk is `disk`: what a method returns from is on it. They raise DiskFailure."""
 
-    def __init__(self, state: ReplicaState, *, lazy: bool = False) -> None:
+    def __init__(self, state: ReplicaState, medium: Medium = SOUND) -> None:
         self.disk = state
+        self.medium = medium
         self._state = state
-        self._lazy = lazy
 
     def crash(self) -> None:
         """Power is gone: only the disk is left."""
@@ -150,8 +152,7 @@ class MemoryReplica:
         self._state = replace(
             state, timestamp=timestamp, last_local=state.last_local + 1, outbox=(*state.outbox, new)
         )
-        if not self._lazy:
-            self._sync()
+        self._sync()
         return new
 
     @property
@@ -284,7 +285,14 @@ class MemoryReplica:
         return self._state.confirmed
 
     def _sync(self) -> None:
-        self.disk = self._state
+        """Write and sync. What failed does not count: the store is opened again over what is on its disk."""
+        failure = self.medium.failure()
+        if failure is None or failure.reached:
+            self.disk = self._state
+        else:
+            self._state = self.disk
+        if failure is not None:
+            raise failure
 
 
 def _without_absent(documents: Documents) -> Documents:
@@ -338,12 +346,16 @@ class MemoryLog:
 
 
 class MemoryHub:
-    """One tenant's store. Every method is one transaction; a crash of the hub process loses none."""
+    """One tenant's store. Every method is one transaction; a crash of the hub process loses none.
+
+    `decide`, `write` and `store_upload` raise DiskFailure: see `disk`.
+    """
 
     epoch = 1
 
-    def __init__(self, scope: Scope, now_ms: Callable[[], int]) -> None:
+    def __init__(self, scope: Scope, now_ms: Callable[[], int], medium: Medium = SOUND) -> None:
         self.scope = scope
+        self.medium = medium
         self.documents: dict[DocumentId, Document] = {}
         self.quarantined: dict[DocumentId, Quarantined] = {}
         self.hub_seq = 0
@@ -376,12 +388,26 @@ class MemoryHub:
         mark = self._marks[entries[0].dot.incarnation]
         if entries[0].dot.local_seq != mark.push_mark + 1 or chain != mark.chain:
             raise Fenced
+        with self._committed():
+            self._decide_all(entries, mark)
+        return Answer(mark.push_mark, mark.chain, self.hub_seq)
+
+    @contextmanager
+    def _committed(self) -> Iterator[None]:
+        """One transaction: all of it, or nothing, whatever its author hears."""
+        failure = self.medium.failure()
+        if failure is not None and not failure.reached:
+            raise failure
+        yield
+        if failure is not None:
+            raise failure
+
+    def _decide_all(self, entries: Sequence[Entry], mark: _Mark) -> None:
         for each in entries:
             self._decide_one(each)
             mark.chain = chained(mark.chain, each.body)
         mark.push_mark = entries[-1].dot.local_seq
         mark.upload = None
-        return Answer(mark.push_mark, mark.chain, self.hub_seq)
 
     def _decide_one(self, each: Entry) -> None:
         self.hub_seq += 1
@@ -415,6 +441,11 @@ class MemoryHub:
         if quarantined is not None:
             self.quarantined[document] = quarantined
 
+    @property
+    def merged(self) -> Collection[bytes]:
+        """The changes that count, by content id."""
+        return self._merged
+
     def read(self, document: DocumentId) -> Object | None:
         """What a reader gets."""
         aside = self.quarantined.get(document)
@@ -428,6 +459,10 @@ class MemoryHub:
         leaves = written(registers, content, lambda path: policies.of(document, path))
         if not leaves:
             return
+        with self._committed():
+            self._write(document, leaves)
+
+    def _write(self, document: DocumentId, leaves: Sequence[tuple[Slot, Operand]]) -> None:
         mark = self._marks[HUB_INCARNATION]
         mark.push_mark += 1
         ops = tuple(Op(document, slot, value) for slot, value in leaves)
@@ -491,7 +526,8 @@ class MemoryHub:
         """Keep a piece of a push."""
         mark = self._marks[incarnation]
         head = mark.upload.received[:offset] if mark.upload and mark.upload.batch == batch else b""
-        mark.upload = Partial(batch, total, head + piece)
+        with self._committed():
+            mark.upload = Partial(batch, total, head + piece)
 
     def spool(self, incarnation: int, batch: bytes, sealed: bytes) -> None:
         """Keep the bytes of a pull."""

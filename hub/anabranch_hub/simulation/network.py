@@ -17,9 +17,12 @@ class Faults:
     corrupt: float = 0.0
     cut: float = 0.0
     delay_ms_max: int = 20
+    late: float = 0.0  # hours, not milliseconds
 
 
 CALM = Faults()
+SILENCE = Faults(drop=1.0)
+LATE_MS_MAX = 6 * 3_600_000
 
 
 class Clock:
@@ -57,6 +60,7 @@ class Pipe:
 
     deliver: Callable[[bytes], None]
     last_ms: int = 0
+    is_up: bool = False
 
 
 @dataclass
@@ -65,7 +69,7 @@ class Connection:
 
     clock: Clock
     chance: random.Random
-    faults: Callable[[], Faults]
+    faults: Callable[[Pipe], Faults]
     happened: Counter[str]
     on_cut: list[Callable[[], None]] = field(default_factory=list)
     open: bool = True
@@ -78,7 +82,7 @@ class Connection:
             return
         self.frames += 1
         self.payload_bytes += len(frame)
-        faults, chance = self.faults(), self.chance
+        faults, chance = self.faults(pipe), self.chance
         if chance.random() < faults.cut:
             self.happened["link cut"] += 1
             self.cut()
@@ -95,7 +99,10 @@ class Connection:
         self.happened["frame duplicated"] += copies - 1
         for _ in range(copies):
             at_ms = self.clock.now_ms + 1 + chance.randrange(faults.delay_ms_max)
-            if chance.random() >= faults.reorder:
+            if faults.late and chance.random() < faults.late:
+                self.happened["frame late by hours"] += 1
+                at_ms += chance.randrange(LATE_MS_MAX)
+            elif chance.random() >= faults.reorder:
                 at_ms = max(at_ms, pipe.last_ms)
                 pipe.last_ms = at_ms
             else:

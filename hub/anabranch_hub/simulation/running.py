@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any
 
-from anabranch_hub.simulation.fleet import Fleet, Promise, Violation
+from anabranch_hub.simulation.fleet import Fleet
+from anabranch_hub.simulation.promise import Promise, Violation
 
 DAY_MS = 86_400_000
 YEAR_DAYS = 365.25
@@ -54,7 +55,7 @@ def live(seed: int) -> Lived:
     try:
         fleet.run()
     except Violation as violation:
-        broken, reason = violation.promise.name, str(violation)
+        broken, reason = violation.promise.name, f"seed {seed}: {violation}"
     except Exception as error:  # noqa: BLE001 - any failure is a finding, and the other lives go on
         broken, reason = type(error).__name__, f"seed {seed}: {error}"
     return Lived(

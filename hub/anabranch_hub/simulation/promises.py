@@ -1,0 +1,149 @@
+"""What must hold of a whole fleet at rest. Each function raises Violation."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
+
+from anabranch_sync.change import Entry
+from anabranch_sync.conflict import Kind
+from anabranch_sync.document import digest, rebuild
+from anabranch_sync.ids import DocumentId
+from anabranch_sync.policy import join
+from anabranch_sync.pull import Outcome
+from anabranch_sync.register import Register
+
+from anabranch_hub.simulation.memory import MemoryHub, MemoryReplica, scope_digest
+from anabranch_hub.simulation.promise import Promise, Violation
+
+
+class Holder(Protocol):
+    """An edge, as far as its promises go."""
+
+    name: str
+    replica: MemoryReplica
+
+
+def check_converged(hub: MemoryHub, edges: Iterable[Holder]) -> None:
+    """Every replica has what the hub has, byte for byte, and shows it."""
+    wanted = scope_digest(hub.documents, hub.scope)
+    heads = {each: digest(each, rebuild(state.registers)) for each, state in hub.documents.items()}
+    for edge in edges:
+        if scope_digest(edge.replica.confirmed, hub.scope) != wanted:
+            raise Violation(Promise.CONVERGED, f"{edge.name} differs from the hub")
+        for document, state in hub.documents.items():
+            here = edge.replica.visible(document)
+            if digest(document, rebuild(here.registers)) != heads[document]:
+                raise Violation(Promise.CONVERGED, f"{edge.name} shows another {document}")
+            if here.version != state.version:
+                versions = f"{here.version}, the hub at {state.version}"
+                raise Violation(Promise.CONVERGED, f"{edge.name} has {document} at version {versions}")
+
+
+def check_changes(hub: MemoryHub, acknowledged: Mapping[bytes, str]) -> None:
+    """Each acknowledged change (who wrote it, by content id) was applied, once."""
+    merged = [each.content_id for _, each, outcome in hub.log if outcome is Outcome.MERGED]
+    distinct = set(merged)
+    if len(merged) != len(distinct):
+        raise Violation(Promise.ONCE, "a change was applied twice")
+    lost = [name for content, name in acknowledged.items() if content not in distinct]
+    if lost:
+        raise Violation(Promise.KEPT, f"{len(lost)} acknowledged writes are lost, of {sorted(set(lost))}")
+
+
+def check_logged(hub: MemoryHub, edges: Iterable[Holder]) -> None:
+    """The order has no gaps, the tree a leaf for each decision, and what edges saw of it is its beginning."""
+    positions = [hub_seq for hub_seq, _, _ in hub.log]
+    if positions != list(range(1, len(positions) + 1)):
+        raise Violation(Promise.LOGGED, "the hub's order has gaps")
+    if hub.tree.leaves != [each.body for _, each, _ in hub.log]:
+        raise Violation(Promise.LOGGED, f"{len(hub.tree.leaves)} leaves are not the {len(hub.log)} decisions")
+    for edge in edges:
+        seen = edge.replica.standing().witnessed
+        if seen is not None and hub.tree.head_at(seen.tree.size) != seen.tree:
+            raise Violation(Promise.LOGGED, f"{edge.name} has seen another log of {seen.tree.size} leaves")
+
+
+def check_written(hub: MemoryHub) -> None:
+    """Every value that stands was written by the change its stamp names."""
+    by_position: dict[int, Entry] = {hub_seq: each for hub_seq, each, _ in hub.log}
+    for document, state in hub.documents.items():
+        for slot, register in state.registers.items():
+            for stamp in register.stamps:
+                writer = by_position[stamp.hub_seq]
+                if stamp.actor != writer.dot.incarnation:
+                    raise Violation(Promise.WRITTEN, f"{document} {slot} is not said to be of {writer.dot}")
+                ops = writer.change.ops
+                wrote = any(op.document == document and op.slot.path == slot.path for op in ops)
+                if register.live and not wrote:
+                    raise Violation(Promise.WRITTEN, f"nobody wrote {document} {slot}")
+
+
+def check_ledger(hub: MemoryHub, edges: Iterable[Holder]) -> None:
+    """Every conflict is one, has the same winner whichever side came first, and its authors know of it."""
+    by_position: dict[int, Entry] = {hub_seq: each for hub_seq, each, _ in hub.log}
+    for hub_seq, conflict in hub.ledger:
+        if conflict.kind in (Kind.OVERLAP, Kind.FRAGMENT):
+            continue  # their candidates are made from several writes
+        writer = by_position[hub_seq]
+        for each in conflict.candidates:
+            for stamp in each.stamps:
+                is_own = stamp.hub_seq == hub_seq
+                if not is_own and (
+                    stamp.hub_seq <= writer.change.base.hub_seq or stamp.actor == writer.dot.incarnation
+                ):
+                    raise Violation(Promise.LEDGER, f"the conflict at {hub_seq} is none: one saw the other")
+        sides = [Register(each.value, each.stamps) for each in conflict.candidates]
+        for loser in sides[1:]:
+            if join(conflict.policy, sides[0], loser) != join(conflict.policy, loser, sides[0]):
+                raise Violation(Promise.LEDGER, f"whoever comes first wins the conflict at {hub_seq}")
+    for edge in edges:
+        told = {notice.hub_seq for notice in edge.replica.state.notices}
+        own = edge.replica.state.incarnation
+        for hub_seq, conflict in hub.ledger:
+            took_part = any(s.actor == own for c in conflict.candidates for s in c.stamps)
+            if took_part and hub_seq not in told:
+                raise Violation(Promise.LEDGER, f"{edge.name} was not told of the conflict at {hub_seq}")
+
+
+def check_repaired(hub: MemoryHub, edges: Collection[Holder]) -> None:
+    """Once nothing is quarantined, readers everywhere get the head."""
+    for document, state in hub.documents.items():
+        head = digest(document, rebuild(state.registers))
+        for edge in edges:
+            if digest(document, edge.replica.read(document)) != head:
+                raise Violation(
+                    Promise.CONVERGED, f"{edge.name} does not read the head of {document} after its repair"
+                )
+
+
+class Reading:
+    """What readers of one edge have got: it never goes back, and includes what was written there."""
+
+    def __init__(self, edge: str) -> None:
+        self._edge = edge
+        self._epoch = 0
+        self._cursor = 0
+        self._positions: dict[DocumentId, int] = {}
+        self._written: list[bytes] = []
+
+    def wrote(self, content_id: bytes) -> None:
+        """A change was acknowledged to its author."""
+        self._written.append(content_id)
+
+    def check(self, replica: MemoryReplica, decided: Collection[bytes]) -> None:
+        """Look at the replica again; `decided` are the changes that the hub has."""
+        state = replica.state
+        if state.cursor.epoch == self._epoch and state.cursor.hub_seq < self._cursor:
+            raise Violation(
+                Promise.FORWARD, f"{self._edge} is at {state.cursor.hub_seq}, and was at {self._cursor}"
+            )
+        if state.cursor.epoch != self._epoch:
+            self._positions = {}
+        self._epoch, self._cursor = state.cursor.epoch, state.cursor.hub_seq
+        for document, confirmed in state.confirmed.items():
+            if confirmed.hub_seq < self._positions.get(document, 0):
+                raise Violation(Promise.FORWARD, f"{self._edge} reads an earlier {document}")
+            self._positions[document] = confirmed.hub_seq
+        waiting = {each.content_id for each in state.outbox}
+        self._written = [each for each in self._written if each not in decided]
+        if any(each not in waiting for each in self._written):
+            raise Violation(Promise.OWN_WRITES, f"{self._edge} has forgotten a write that the hub lacks")
