@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 from anabranch_sync.backoff import delay_ms, next_attempt
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.messages import CHUNK_BYTES_MIN
+from anabranch_sync.pacing import NOTHING_LEARNED
 
 from anabranch.errors import HubAway, HubDenied, HubLogRefused, HubUnreachable, ReplicaError
 from anabranch.exchange import Applied, Clock, Connected, Ended, Exchange, Pulled, Pushed, Settled, Step
@@ -129,6 +130,7 @@ class _Agent:
         self._clock_offset_ms = replica.link().clock_offset_ms or 0
         self._renewal_not_before_ms = 0
         self._counts = Counts()
+        self._learned = NOTHING_LEARNED
         self._advanced_s: float | None = None
         self._began_s = time.monotonic()
 
@@ -189,7 +191,13 @@ class _Agent:
             await self._renew_certificate()
         async with HubLink(self._identity) as link:
             exchange = Exchange(
-                self._replica, self._disk, link.exchange(), self._identity.address, self._clock, self._tell
+                self._replica,
+                self._disk,
+                link.exchange(),
+                self._identity.address,
+                self._clock,
+                self._tell,
+                self._learned,
             )
             away = False
             try:
@@ -202,6 +210,7 @@ class _Agent:
                 away = True
                 raise
             finally:
+                self._learned = exchange.learned
                 self._counts.bytes_up += exchange.bytes_up
                 self._counts.bytes_down += exchange.bytes_down
                 if exchange.bytes_up >= CHUNK_BYTES_MIN and not away:

@@ -31,6 +31,7 @@ from anabranch_sync.edge_session import (
     Witness,
 )
 from anabranch_sync.errors import AnabranchError
+from anabranch_sync.pacing import Pacing
 from anabranch_sync.standing import Standing
 
 from anabranch.errors import HubError, HubLogRefused
@@ -130,6 +131,7 @@ class Exchange:
         address: str,
         clock: Clock,
         tell: Callable[[Step], None],
+        learned: Pacing,
     ) -> None:
         self.bytes_up = 0
         self.bytes_down = 0
@@ -139,6 +141,8 @@ class Exchange:
         self._address = address
         self._clock = clock
         self._tell = tell
+        self._learned = learned
+        self._session: EdgeSession | None = None
         self._stirred = asyncio.Event()
         self._close: Close | None = None
         self._refused: HubLogRefused | None = None
@@ -150,6 +154,11 @@ class Exchange:
         self._seen_view = 0
         self._unsent_first = self._unsent_last = self._pushed_upto = 0
 
+    @property
+    def learned(self) -> Pacing:
+        """What is known of the link, now that this exchange was broken off."""
+        return self._learned if self._session is None else self._session.broken
+
     async def run(self, *, renew: bool, until_settled: bool, until_ms: int) -> Ended:
         """Exchange until either side ends it, until nothing is on its way, or until `until_ms` is over.
 
@@ -157,7 +166,9 @@ class Exchange:
         """
         standing = await self._on_disk(self._replica.standing)
         self._count_from(standing)
-        session = EdgeSession(standing, self._replica.scope.fingerprint, renew=renew)
+        fingerprint = self._replica.scope.fingerprint
+        session = EdgeSession(standing, fingerprint, renew=renew, learned=self._learned)
+        self._session = session
         self._seen_view = self._replica.look()
         try:
             with woken_by_writes(self._replica.path, self._written) as is_told:

@@ -38,6 +38,7 @@ from anabranch_sync.messages import (
     Welcome,
 )
 from anabranch_sync.outbox import Continuity, is_continued, next_push
+from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
 from anabranch_sync.packing import seal, unseal
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import decode_pull
@@ -136,14 +137,21 @@ class Phase(Enum):
 class EdgeSession:
     """One stream. Make it over the store's standing, `start` it, then feed it."""
 
-    def __init__(self, standing: Standing, scope_fingerprint: bytes = b"", *, renew: bool = False) -> None:
+    def __init__(
+        self,
+        standing: Standing,
+        scope_fingerprint: bytes = b"",
+        *,
+        renew: bool = False,
+        learned: Pacing = NOTHING_LEARNED,
+    ) -> None:
         self.phase = Phase.GREETING
         self.clock_offset_ms: int | None = None
         self.protocol = PROTOCOL_MIN
         self._standing = standing
         self._scope = scope_fingerprint
         self._renew = renew or standing.incarnation == 0
-        self._stream = Stream()
+        self._stream = Stream(learned)
         self._welcome: Welcome | None = None
         self._sending: Sending | None = None
         self._in_flight: Sequence[Entry] = ()
@@ -175,6 +183,12 @@ class EdgeSession:
             and self.cursor >= Cursor(self._welcome.epoch, self._welcome.hub_seq)
             and self._standing.push_mark <= self._visible_mark
         )
+
+    @property
+    def broken(self) -> Pacing:
+        """What is known of the link now that it broke under this session."""
+        pacing = self._stream.pacing
+        return pacing.broken() if self._sending or self._receiving else pacing
 
     @property
     def wake_ms(self) -> int | None:
@@ -265,7 +279,9 @@ class EdgeSession:
             case SlowDown():
                 return self._close("the hub is busy", retry_after_ms=message.retry_after_ms)
             case Stored() if self._sending is not None:
-                return [self._send(piece) for piece in self._sending.stored(message.offset)]
+                return [
+                    self._send(piece) for piece in self._sending.stored(message.offset, self._stream.pacing)
+                ]
             case Merged() if self._in_flight:
                 return self._merged(message)
             case Batch() if self.phase is Phase.OPEN and self._receiving is None:
@@ -351,7 +367,7 @@ class EdgeSession:
         receiving.add(offset, piece)
         if not receiving.complete:
             stored = StorePart(receiving.batch, receiving.total, offset, piece)
-            return [stored, self._send(Stored(receiving.offset))]
+            return [stored, *map(self._send, receiving.acknowledgement())]
         self._receiving = None
         pull = decode_pull(unseal(receiving.sealed()))
         if pull.after != self.cursor and not pull.whole:
@@ -376,7 +392,7 @@ class EdgeSession:
         self._welcome = replace(welcome, upload_last=0)
         self._more = True  # look again after this push: it may not have been all
         self._in_flight, self._sending = push, sending
-        return [self._send(piece) for piece in sending.pieces()]
+        return [self._send(piece) for piece in sending.pieces(self._stream.pacing)]
 
     def _batch(self, push: Sequence[Entry], offset: int) -> Sending:
         return Sending(
@@ -385,7 +401,7 @@ class EdgeSession:
             last=push[-1].dot.local_seq,
             chain=self._chain,
             chunk_bytes_max=self._greeted.chunk_bytes_max,
-            window_bytes=self._greeted.window_bytes,
+            window_bytes_max=self._greeted.window_bytes,
         )
 
     def _load(self) -> list[EdgeEffect]:
@@ -414,6 +430,8 @@ class EdgeSession:
             partial_bytes=len(partial.received) if partial else 0,
             oldest_unsent_ms=standing.oldest_unsent_ms or 0,
             checkpoint=mark_of(standing.witnessed.tree if standing.witnessed else None),
+            passed_bytes=self._stream.learned.passed_bytes,
+            breaks=self._stream.learned.breaks,
         )
 
     @property

@@ -22,12 +22,9 @@ from anabranch_sync.columns import decode_entries
 from anabranch_sync.errors import ProtocolViolation, WireError
 from anabranch_sync.ids import START, Cursor
 from anabranch_sync.messages import (
-    CHUNK_BYTES_MAX,
-    CHUNK_BYTES_MIN,
     DISTRUST,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
-    WINDOW_BYTES,
     Batch,
     Chunk,
     Control,
@@ -41,6 +38,7 @@ from anabranch_sync.messages import (
     Welcome,
 )
 from anabranch_sync.opening import Answer, Opening
+from anabranch_sync.pacing import Pacing
 from anabranch_sync.packing import seal, unseal
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import encode_pull
@@ -292,7 +290,9 @@ class HubSession:
             case Chunk() if self._receiving is not None:
                 return self._piece(message.offset, message.piece)
             case Stored() if self._sending is not None:
-                return [self._send(piece) for piece in self._sending.stored(message.offset)]
+                return [
+                    self._send(piece) for piece in self._sending.stored(message.offset, self._stream.pacing)
+                ]
             case Visible() if self._awaiting_visible:
                 return self._seen(message.cursor)
             case Control(order=order, reason=reason):
@@ -321,6 +321,7 @@ class HubSession:
         self.phase = Phase.OPENING
         self.protocol = min(hello.protocol_max, PROTOCOL_MAX)
         self._hello = hello
+        self._stream.learned = Pacing(hello.passed_bytes, hello.breaks)
         return [Open(hello)]
 
     def _upload(self, first: Batch) -> Receiving:
@@ -337,7 +338,7 @@ class HubSession:
         if not receiving.complete:
             name = _upload_name(receiving.batch, receiving.last)
             stored = StorePart(name, receiving.total, offset, piece)
-            return [stored, self._send(Stored(receiving.offset))]
+            return [stored, *map(self._send, receiving.acknowledgement())]
         self._receiving = None
         entries = decode_entries(unseal(receiving.sealed()))
         if any(each.dot.incarnation != self.incarnation for each in entries):
@@ -380,12 +381,11 @@ class HubSession:
         return [Draw(self._cursor, always=first)]
 
     def _begin(self, sealed: bytes, offset: int) -> list[HubEffect]:
-        self._sending = Sending(
-            sealed, offset=offset, chunk_bytes_max=CHUNK_BYTES_MAX, window_bytes=WINDOW_BYTES
-        )
+        self._sending = Sending(sealed, offset=offset)
         self._awaiting_visible = True
-        pieces: list[HubEffect] = [self._send(piece) for piece in self._sending.pieces()]
-        if self._sending.total > CHUNK_BYTES_MIN and not offset:
+        pacing = self._stream.pacing
+        pieces: list[HubEffect] = [self._send(piece) for piece in self._sending.pieces(pacing)]
+        if self._sending.total > pacing.chunk_bytes and not offset:
             return [Spool(self._sending.batch, sealed), *pieces]
         return pieces
 

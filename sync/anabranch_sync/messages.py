@@ -38,8 +38,9 @@ from anabranch_sync.value import INT_MAX, INT_MIN
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 2
 
-# A pull or push travels as pieces of at most this; the first stream of a bad link starts small.
-CHUNK_BYTES_MIN = 8 * 1024
+# A pull or push travels as pieces between these sizes, at first of this one: see `pacing`.
+CHUNK_BYTES_MIN = 2 * 1024
+CHUNK_BYTES_FIRST = 8 * 1024
 CHUNK_BYTES_MAX = 64 * 1024
 # What may be on its way without an acknowledgement: one largest chunk and one being written.
 WINDOW_BYTES = 2 * CHUNK_BYTES_MAX
@@ -55,7 +56,8 @@ class Hello:
     """The edge opens. `incarnation` 0 asks for a new one; `partial` is a pull broken off inside.
 
     `byte_budget`, `link_class`, `disk_free_bytes` and `dictionaries` are for the planner. `checkpoint`
-    marks the newest tree of the log that the edge has seen (`witness.mark_of`).
+    marks the newest tree of the log that the edge has seen (`witness.mark_of`). `passed_bytes` and
+    `breaks` are what the edge has learned of its link (`pacing.Pacing`).
     """
 
     protocol_min: int
@@ -77,6 +79,8 @@ class Hello:
     schemas: tuple[str, ...] = ()
     dictionaries: tuple[int, ...] = ()
     checkpoint: bytes = b""
+    passed_bytes: int = 0
+    breaks: int = 0
     unknown: tuple[Any, ...] = ()
 
 

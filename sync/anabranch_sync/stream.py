@@ -6,6 +6,7 @@ from anabranch_sync import frame
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.frame import Frame
 from anabranch_sync.messages import Message, decode_message, encode_message
+from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +17,29 @@ class Send:
 
 
 class Stream:
-    """Numbers what goes out and checks the numbers of what comes in."""
+    """Numbers what goes out and checks the numbers of what comes in.
 
-    def __init__(self) -> None:
+    `learned` is what was known of the link before this stream.
+    """
+
+    def __init__(self, learned: Pacing = NOTHING_LEARNED) -> None:
+        self.learned = learned
         self._sent = 0
         self._received = 0
+        self._bytes = 0
+
+    @property
+    def pacing(self) -> Pacing:
+        """What is known of the link, this stream included."""
+        return self.learned.passed(self._bytes)
 
     def frame(self, message: Message) -> bytes:
         """The next outgoing frame."""
         self._sent += 1
         kind, body = encode_message(message)
-        return frame.encode(Frame(kind, self._sent, body))
+        raw = frame.encode(Frame(kind, self._sent, body))
+        self._bytes += len(raw)
+        return raw
 
     def message(self, raw: bytes) -> Message | None:
         """The message of an incoming frame; None for a repeated one or an unknown type.
@@ -34,6 +47,7 @@ class Stream:
         Raises CorruptFrame, FrameTooLarge, ProtocolViolation.
         """
         incoming = frame.decode(raw)
+        self._bytes += len(raw)
         if incoming.stream_seq <= self._received:
             return None
         if incoming.stream_seq != self._received + 1:

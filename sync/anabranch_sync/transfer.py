@@ -1,8 +1,9 @@
 """One batch on its way: cut into chunks under a window, and resumed inside itself after a break.
 
-A batch is the sealed bytes of a push or a pull, named by their hash. The sender keeps at most
-`window_bytes` beyond what the receiver has acknowledged as stored; the receiver makes each piece
-durable before it acknowledges it, so a link that breaks every few kilobytes still gets somewhere.
+A batch is the sealed bytes of a push or a pull, named by their hash. The sender keeps at most a window
+beyond what the receiver has acknowledged as stored; the receiver makes each piece durable when it comes
+and acknowledges several small ones together, so a link that breaks every few kilobytes still gets
+somewhere. How large pieces and window are, the link has taught (`pacing`).
 A batch of a single piece is never stored in parts: its effect is its acknowledgement. It travels
 without its name and length, which follow from it.
 """
@@ -11,7 +12,8 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge, ProtocolViolation
-from anabranch_sync.messages import BATCH_BYTES_MAX, CHUNK_BYTES_MIN, Batch, Chunk
+from anabranch_sync.messages import BATCH_BYTES_MAX, CHUNK_BYTES_MAX, WINDOW_BYTES, Batch, Chunk, Stored
+from anabranch_sync.pacing import ACKNOWLEDGE_BYTES, Pacing
 from anabranch_sync.standing import Partial
 
 BATCH_ID_BYTES = 8
@@ -47,20 +49,16 @@ class Sending:
         offset: int = 0,
         last: int = 0,
         chain: bytes = b"",
-        chunk_bytes_max: int,
-        window_bytes: int,
+        chunk_bytes_max: int = CHUNK_BYTES_MAX,
+        window_bytes_max: int = WINDOW_BYTES,
     ) -> None:
         self.batch = batch_id(sealed)
         self.last = last
         self._sealed = sealed
         self._chain = chain
         self._sent = self._stored = offset if 0 <= offset < len(sealed) else 0
-        self._chunk_bytes = min(CHUNK_BYTES_MIN, chunk_bytes_max)
         self._chunk_bytes_max = chunk_bytes_max
-        # One chunk until the first is acknowledged: what a break catches on its way is lost, and a link that
-        # breaks every few kilobytes must get a whole chunk through between two breaks.
-        self._window_bytes = self._chunk_bytes
-        self._window_bytes_max = window_bytes
+        self._window_bytes_max = window_bytes_max
         self._begun = False
 
     @property
@@ -68,11 +66,13 @@ class Sending:
         """The length of the batch."""
         return len(self._sealed)
 
-    def pieces(self) -> list[Batch | Chunk]:
-        """What the window lets go now."""
+    def pieces(self, pacing: Pacing) -> list[Batch | Chunk]:
+        """What may go now over a link that is known as this."""
+        chunk_bytes = min(pacing.chunk_bytes, self._chunk_bytes_max)
+        window_bytes = min(pacing.window_bytes, self._window_bytes_max)
         messages: list[Batch | Chunk] = []
-        while self._sent < self.total and self._sent - self._stored < self._window_bytes:
-            piece = self._sealed[self._sent : self._sent + self._chunk_bytes]
+        while self._sent < self.total and self._sent - self._stored < window_bytes:
+            piece = self._sealed[self._sent : self._sent + chunk_bytes]
             if self._begun:
                 messages.append(Chunk(self._sent, piece))
             elif len(piece) == self.total:
@@ -84,18 +84,14 @@ class Sending:
             self._sent += len(piece)
         return messages
 
-    def stored(self, offset: int) -> list[Batch | Chunk]:
+    def stored(self, offset: int, pacing: Pacing) -> list[Batch | Chunk]:
         """The receiver has `offset` bytes on disk. Raises ProtocolViolation."""
         if not self._stored <= offset <= self._sent:
             raise ProtocolViolation(
                 f"acknowledged {offset} bytes; between {self._stored} and {self._sent} were possible"
             )
-        if offset > self._stored:
-            # The link carries chunks of this size: try larger ones, which cost fewer bytes each.
-            self._chunk_bytes = min(2 * self._chunk_bytes, self._chunk_bytes_max)
-            self._window_bytes = min(4 * self._window_bytes, self._window_bytes_max)
         self._stored = offset
-        return self.pieces()
+        return self.pieces(pacing)
 
 
 class Receiving:
@@ -116,6 +112,7 @@ class Receiving:
         if partial is not None and partial.batch == first.batch and partial.total == first.total:
             known = partial.received[: first.offset]
         self._received = bytearray(known)
+        self._acknowledged = first.offset
 
     @property
     def offset(self) -> int:
@@ -134,6 +131,13 @@ class Receiving:
         if self.offset + len(piece) > self.total:
             raise FrameTooLarge("batch", self.offset + len(piece), self.total)
         self._received += piece
+
+    def acknowledgement(self) -> list[Stored]:
+        """What to tell the sender of pieces that are durable; empty until it is worth a frame."""
+        if self.offset - self._acknowledged < ACKNOWLEDGE_BYTES:
+            return []
+        self._acknowledged = self.offset
+        return [Stored(self.offset)]
 
     def sealed(self) -> bytes:
         """The whole batch, verified against its name."""

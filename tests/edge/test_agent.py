@@ -36,7 +36,7 @@ class BreakingExchange:
     bytes_up = bytes_down = 0
 
     def __init__(self, *given: Any) -> None:
-        self._tell = given[-1]
+        self._tell, self.learned = given[-2:]
 
     async def run(self, **_: Any) -> None:
         self._tell(Connected("127.0.0.1:9", 0))

@@ -6,6 +6,7 @@ from anabranch_hub.simulation.memory import Fenced, MemoryHub, MemoryReplica, Re
 from anabranch_sync import edge_session, hub_session
 from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.hub_session import HubSession
+from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
 from anabranch_sync.scope import scope
 
 SCOPE = scope(("acme",))
@@ -30,10 +31,11 @@ class Pair:
         *,
         lose: Callable[[str, int], bool] = lambda direction, number: False,
         renew: bool = False,
+        learned: Pacing = NOTHING_LEARNED,
     ) -> None:
         self.replica = replica
         self.hub = hub
-        self.edge = EdgeSession(replica.standing(), SCOPE.fingerprint, renew=renew)
+        self.edge = EdgeSession(replica.standing(), SCOPE.fingerprint, renew=renew, learned=learned)
         self.far = HubSession()
         self.now_ms = NOW_MS
         self.far.start(NOW_MS)

@@ -13,9 +13,8 @@ from anabranch_sync.frame import BODY_BYTES_MAX, Frame
 from anabranch_sync.ids import Cursor
 from anabranch_sync.messages import (
     BATCH_BYTES_MAX,
+    CHUNK_BYTES_FIRST,
     CHUNK_BYTES_MAX,
-    CHUNK_BYTES_MIN,
-    WINDOW_BYTES,
     Batch,
     Chunk,
     Control,
@@ -30,6 +29,7 @@ from anabranch_sync.messages import (
     decode_message,
     encode_message,
 )
+from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.standing import Partial
 from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import Receiving, Sending
@@ -154,7 +154,7 @@ def test_a_frame_cut_anywhere_is_noticed(sent: Frame, data: st.DataObject) -> No
 
 
 def test_a_repeated_frame_is_dropped_and_a_gap_ends_the_stream() -> None:
-    sender, receiver = Stream(), Stream()
+    sender, receiver = Stream(), Stream(NOTHING_LEARNED)
     first, second, third = (sender.frame(Stored(number)) for number in range(3))
 
     assert receiver.message(first) == Stored(0)
@@ -227,19 +227,19 @@ def test_a_number_without_end_is_refused() -> None:
 
 def _received(sending: Sending, partial: Partial | None = None) -> bytes:
     """Carry a whole batch, acknowledging each piece."""
-    first, *waiting = sending.pieces()
+    first, *waiting = sending.pieces(NOTHING_LEARNED)
     assert isinstance(first, Batch)
     receiving = Receiving(first, partial)
     receiving.add(first.offset, first.piece)
     while not receiving.complete:
-        waiting += sending.stored(receiving.offset)
+        waiting += sending.stored(receiving.offset, NOTHING_LEARNED)
         piece = waiting.pop(0)
         receiving.add(piece.offset, piece.piece)
     return receiving.sealed()
 
 
 def _sending(sealed: bytes, offset: int = 0) -> Sending:
-    return Sending(sealed, offset=offset, chunk_bytes_max=CHUNK_BYTES_MAX, window_bytes=WINDOW_BYTES)
+    return Sending(sealed, offset=offset)
 
 
 @given(st.integers(1, 400_000), st.randoms(use_true_random=False))
@@ -257,7 +257,7 @@ def test_a_batch_of_any_length_arrives_from_any_offset(length: int, chance: obje
 def test_a_batch_of_one_piece_travels_without_its_name_and_length() -> None:
     sending = _sending(b"all of it")
 
-    (only,) = sending.pieces()
+    (only,) = sending.pieces(NOTHING_LEARNED)
     assert isinstance(only, Batch)
     receiving = Receiving(only, None)
     receiving.add(only.offset, only.piece)
@@ -267,30 +267,44 @@ def test_a_batch_of_one_piece_travels_without_its_name_and_length() -> None:
     assert receiving.sealed() == b"all of it"
 
 
-def test_one_chunk_goes_first_and_no_more_than_the_window_is_ever_on_its_way() -> None:
+def test_no_more_than_the_window_is_ever_on_its_way() -> None:
     sending = _sending(bytes(1_000_000))
+    pacing = NOTHING_LEARNED
 
-    (first,) = sending.pieces()
-    assert len(first.piece) == CHUNK_BYTES_MIN
-    assert sending.pieces() == []
+    sent = sum(len(piece.piece) for piece in sending.pieces(pacing))
+    assert sending.pieces(pacing) == []
 
-    sent = stored = len(first.piece)
+    stored = 0
     for _ in range(4):
-        sent += sum(len(piece.piece) for piece in sending.stored(stored))
-        assert sent - stored < WINDOW_BYTES + CHUNK_BYTES_MAX
-        stored = sent
-    assert sum(len(piece.piece) for piece in sending.stored(stored)) >= WINDOW_BYTES
+        assert pacing.window_bytes <= sent - stored < pacing.window_bytes + pacing.chunk_bytes
+        stored, pacing = sent, pacing.passed(sent - stored)
+        sent += sum(len(piece.piece) for piece in sending.stored(stored, pacing))
+    assert sent > stored
 
 
 def test_chunks_start_small_and_grow_while_the_link_carries_them() -> None:
-    sending = _sending(bytes(2_000_000))
-    sizes = [len(piece.piece) for piece in sending.pieces()]
-    for _ in range(5):
-        sizes += [len(piece.piece) for piece in sending.stored(sum(sizes))]
+    sending = _sending(bytes(12_000_000))
+    sizes = [len(piece.piece) for piece in sending.pieces(NOTHING_LEARNED)]
+    for _ in range(100):
+        passed = NOTHING_LEARNED.passed(sum(sizes))
+        sizes += [len(piece.piece) for piece in sending.stored(sum(sizes), passed)]
 
-    assert sizes[0] == CHUNK_BYTES_MIN
-    assert sizes == sorted(sizes)
-    assert sizes[-1] == CHUNK_BYTES_MAX
+    assert sizes[0] == CHUNK_BYTES_FIRST
+    assert sizes[:-1] == sorted(sizes[:-1])  # the last is what is left
+    assert sizes[-2] == CHUNK_BYTES_MAX
+
+
+def test_small_pieces_are_acknowledged_together_and_large_ones_each() -> None:
+    receiving = Receiving(Batch(bytes(8), 100_000, 0, bytes(3_000)), None)
+    receiving.add(0, bytes(3_000))
+    acknowledged = [receiving.acknowledgement()]
+    for offset in range(3_000, 12_000, 3_000):
+        receiving.add(offset, bytes(3_000))
+        acknowledged.append(receiving.acknowledgement())
+    receiving.add(12_000, bytes(CHUNK_BYTES_FIRST))
+
+    assert acknowledged == [[], [], [Stored(9_000)], []]
+    assert receiving.acknowledgement() == [Stored(12_000 + CHUNK_BYTES_FIRST)]
 
 
 def test_a_piece_out_of_place_or_beyond_the_end_is_refused() -> None:

@@ -19,6 +19,7 @@ from anabranch_sync.errors import Invalid
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.leaf_ancestry import EDITS_MAX
+from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.scope import scope
 
 from anabranch_hub.simulation.disk import UNHARMED, DiskFailure, Medium
@@ -70,6 +71,7 @@ class Edge:
         self._effects: deque[edge_session.EdgeEffect] = deque()
         self._attempt = 0
         self._life = 0
+        self._learned = NOTHING_LEARNED
 
     def connect(self, *, renew: bool = False) -> None:
         """Begin a session."""
@@ -77,7 +79,8 @@ class Edge:
             return
         self._life += 1
         life = self._life
-        session = EdgeSession(self.replica.standing(), SCOPE.fingerprint, renew=renew)
+        fingerprint = SCOPE.fingerprint
+        session = EdgeSession(self.replica.standing(), fingerprint, renew=renew, learned=self._learned)
         connection, pipe = self._fleet.dial(self, lambda frame: self._received(life, frame))
         connection.on_cut.append(lambda: self._ended(life, "cut"))
         self._session, self._connection, self._pipe = session, connection, pipe
@@ -148,6 +151,8 @@ class Edge:
         if life != self._life:
             return
         self._fleet.note(f"{self.name} closes: {reason}")
+        if self._session is not None:
+            self._learned = self._session.broken
         self.hang_up()
         self._attempt = 0 if renew else min(self._attempt + 1, 8)
         delay_ms = backoff.delay_ms(self._attempt, self._fleet.chance.random())

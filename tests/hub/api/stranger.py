@@ -11,7 +11,8 @@ from anabranch_sync.clock import tick
 from anabranch_sync.columns import encode_entries
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.ids import START, DocumentId, Dot
-from anabranch_sync.messages import CHUNK_BYTES_MAX, WINDOW_BYTES, Hello, Merged, Message
+from anabranch_sync.messages import Hello, Merged, Message
+from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.packing import seal
 from anabranch_sync.register import Slot
 from anabranch_sync.stream import Stream
@@ -47,14 +48,8 @@ class Stranger:
     async def pushes(self, incarnation: int, document: DocumentId, author: str = "ada") -> None:
         change = Change(tick(0, now_ms()), START, author, "", (Op(document, Slot(("stolen",)), True),))
         entries = [entry(Dot(incarnation, 1), change)]
-        sending = Sending(
-            seal(encode_entries(entries)),
-            last=1,
-            chain=CHAIN_START,
-            chunk_bytes_max=CHUNK_BYTES_MAX,
-            window_bytes=WINDOW_BYTES,
-        )
-        for piece in sending.pieces():
+        sending = Sending(seal(encode_entries(entries)), last=1, chain=CHAIN_START)
+        for piece in sending.pieces(NOTHING_LEARNED):
             await self.says(piece)
 
 
