@@ -9,14 +9,19 @@ import argparse
 import json
 import sys
 import traceback
+from pathlib import Path
 
 from anabranch_hub.simulation.fleet import Fleet
 from anabranch_hub.simulation.promise import Violation
-from anabranch_hub.simulation.running import Tally, live_all
+from anabranch_hub.simulation.running import Tally, live_all, lived
+from anabranch_hub.simulation.shrinking import Case, parse_case, shrunk
 
 from tests.simulation.planted import BUGS, hunt_all
 
 TOLD_EVERY = 250
+# Shrinking lives hundreds of lives, and the first failures usually have one reason.
+SHRUNK_MAX = 3
+KEPT = Path(__file__).parent / "seeds.txt"
 
 
 def main() -> int:
@@ -27,6 +32,9 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seed", type=int, help="replay this one and print its timeline")
+    parser.add_argument(
+        "number", nargs="*", help="with --seed: other numbers of its life, as seeds.txt has them: edges=2"
+    )
     parser.add_argument("--seeds", type=int, default=500, help="how many (default 500)")
     parser.add_argument("--start", type=int, default=0, help="the first one (default 0)")
     parser.add_argument("--jobs", type=int, default=1, help="in how many processes (default 1)")
@@ -35,20 +43,22 @@ def main() -> int:
     parser.add_argument("--no-planted", action="store_true", help="leave the planted bugs out")
     arguments = parser.parse_args()
     if arguments.seed is not None:
-        return _replay(arguments.seed)
+        return _replay(parse_case(" ".join([str(arguments.seed), *arguments.number])))
     tally = Tally()
     seeds = range(arguments.start, arguments.start + (0 if arguments.planted else arguments.seeds))
-    for lived in live_all(seeds, arguments.jobs):
-        tally.add(lived)
-        if lived.broken:
-            sys.stderr.write(f"{lived.broken}: {lived.reason}\n")
+    for each in live_all(seeds, arguments.jobs):
+        tally.add(each)
+        if each.broken:
+            sys.stderr.write(f"{each.broken}: {each.reason}\n")
+            if len(tally.failed) <= SHRUNK_MAX:
+                _show_shrunk(each.seed)
         if tally.seeds % TOLD_EVERY == 0:
             sys.stderr.write(f"{tally.seeds} of {len(seeds)} seeds, {len(tally.failed)} failed\n")
     found = 0
-    for each in () if arguments.no_planted else hunt_all(arguments.jobs):
-        found += each.seed is not None
-        shown = "NOT FOUND" if each.seed is None else f"found by {each.reason}"
-        sys.stderr.write(f"planted: {each.bug}: {shown}\n")
+    for hunt in () if arguments.no_planted else hunt_all(arguments.jobs):
+        found += hunt.seed is not None
+        shown = "NOT FOUND" if hunt.seed is None else f"found by {hunt.reason}"
+        sys.stderr.write(f"planted: {hunt.bug}: {shown}\n")
     planted = 0 if arguments.no_planted else len(BUGS)
     if arguments.json:
         counts = {"planted_bugs_found": found, "planted_bugs": planted}
@@ -62,8 +72,19 @@ def main() -> int:
     return 1 if tally.failed or found < planted else 0
 
 
-def _replay(seed: int) -> int:
-    fleet = Fleet(seed)
+def _show_shrunk(seed: int) -> None:
+    """Print the smallest life that fails as this seed's does, and keep it for every later run."""
+    case = shrunk(seed)
+    fleet = Fleet(case.seed, case.changed)
+    reason = lived(fleet).reason
+    sys.stderr.write("\n".join(fleet.timeline) + f"\nthe smallest that fails: {reason}\n")
+    sys.stderr.write(f"replay: python -m tests.simulation --seed {case}\n")
+    with KEPT.open("a") as kept:
+        kept.write(f"{case}  # {reason}\n")
+
+
+def _replay(case: Case) -> int:
+    fleet = Fleet(case.seed, case.changed)
     try:
         fleet.run()
     except Violation as error:
@@ -73,7 +94,7 @@ def _replay(seed: int) -> int:
         sys.stdout.write("\n".join(fleet.timeline) + "\n")
         traceback.print_exc(file=sys.stdout)
         return 1
-    sys.stdout.write("\n".join(fleet.timeline) + f"\nseed {seed}: {fleet.life}\nall promises held\n")
+    sys.stdout.write("\n".join(fleet.timeline) + f"\nseed {case}: {fleet.life}\nall promises held\n")
     return 0
 
 

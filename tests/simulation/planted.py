@@ -5,6 +5,7 @@ Each is found when some life breaks a promise, or its own code, within `SEEDS` s
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Any
@@ -38,9 +39,15 @@ class Hunt:
     reason: str
 
 
+def planted(bug: str) -> AbstractContextManager[object]:
+    """The code with this bug, while it is entered."""
+    patched: AbstractContextManager[object] = _BUGS[bug]()
+    return patched
+
+
 def hunt(bug: str) -> Hunt:
     """Live seeds with the bug until one shows it."""
-    with _BUGS[bug]():
+    with planted(bug):
         for seed in range(SEEDS):
             lived = live(seed)
             if lived.broken:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from anabranch_hub.simulation.fleet import Fleet
-from anabranch_hub.simulation.running import live_all
+from anabranch_hub.simulation.running import live, live_all
+from anabranch_hub.simulation.shrinking import Case, parse_case, shrunk
 
-from tests.simulation.planted import hunt_all
+from tests.simulation.planted import hunt, hunt_all, planted
 
 SEEDS = 5_000
 ROOT = Path(__file__).parents[2]
@@ -63,3 +64,38 @@ def test_a_change_of_the_life_of_a_seed_is_named_as_it_is_shown() -> None:
     assert life.changed(life.numbers) == life
     with pytest.raises(KeyError):
         life.changed({"fauls.drop": 0.0})
+
+
+KEPT = (Path(__file__).parent / "seeds.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("line", [each for each in KEPT if each and not each.startswith("#")])
+def test_a_life_that_failed_once_keeps_every_promise_now(line: str) -> None:
+    case = parse_case(line.partition("#")[0])
+
+    assert live(case.seed, case.changed).reason == ""
+
+
+def test_a_failing_life_shrinks_to_what_it_needs_to_fail() -> None:
+    def breaks(case: Case) -> str:
+        numbers = Fleet(case.seed, case.changed).life.numbers
+        return "stuck" if numbers["edges"] >= 2 and numbers["writes"] >= 3 else ""
+
+    case = shrunk(11, breaks)
+
+    numbers = Fleet(case.seed, case.changed).life.numbers
+    assert (numbers["edges"], numbers["writes"]) == (2, 3)
+    assert {name for name, number in numbers.items() if number} == {
+        *("edges", "writes", "busy_ms", "faults.delay_ms_max")
+    }
+    assert parse_case(str(case)) == case
+
+
+def test_a_failing_life_that_was_shrunk_still_fails() -> None:
+    with planted("acknowledge before fsync"):
+        seed = hunt("acknowledge before fsync").seed
+        assert seed is not None
+        case = shrunk(seed)
+
+        assert live(case.seed, case.changed).broken
+        assert Fleet(case.seed, case.changed).life.edges < Fleet(seed).life.edges

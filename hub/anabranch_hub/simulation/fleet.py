@@ -245,6 +245,7 @@ class HubShell:
                 if failure.power:
                     self._fleet.crash_hub()
                 else:
+                    self._fleet.fan_out()  # it may be committed all the same, and commits are always told
                     queue = deque(self.session.busy(SECOND_MS))
 
     def revoked(self) -> None:
@@ -437,11 +438,11 @@ class Fleet:
             if chance.random() < 0.3:
                 self._at_some_time(self._write_at_hub)
         at_an_edge: tuple[tuple[int, Callable[[Edge], None]], ...] = (
-            (life.crashes, self._crash),
-            (life.clones, self._clone),
-            (life.partitions, self._partition),
-            (life.revocations, self._revoke),
-            (life.full_disks, self._fill_disk),
+            (life.crashes, self.cut_power),
+            (life.clones, self.clone),
+            (life.partitions, lambda edge: self.silence(edge, self._while_retried_ms())),
+            (life.revocations, lambda edge: self.revoke(edge, self._while_retried_ms())),
+            (life.full_disks, lambda edge: self.fill_disk(edge, self._while_retried_ms())),
             (life.clock_jumps, self._jump_clock),
         )
         for times, event in at_an_edge:
@@ -450,11 +451,12 @@ class Fleet:
         for _ in range(life.hub_crashes):
             self._at_some_time(self.crash_hub)
         for _ in range(life.restores):
-            self._at_some_time(self._back_up)
+            self._at_some_time(partial(self._at_some_edge, self.back_up))
             self._at_some_time(self._restore)
         for edge in self.edges:
             if chance.random() < life.offline:
-                self._at_some_time(partial(self._go_offline, edge))
+                away_ms = chance.randrange(life.busy_ms)
+                self._at_some_time(partial(self.go_offline, edge, away_ms))
 
     def _at_some_edge(self, event: Callable[[Edge], None]) -> None:
         event(self.chance.choice(self.edges))
@@ -514,7 +516,8 @@ class Fleet:
                 self.crash_hub()
         self.fan_out()
 
-    def _crash(self, edge: Edge) -> None:
+    def cut_power(self, edge: Edge) -> None:
+        """An edge loses power, and has it again."""
         self.happened["power cut"] += 1
         self.note(f"{edge.name} loses power")
         edge.crash()
@@ -529,15 +532,16 @@ class Fleet:
         for shell in streams:
             shell.cut()
 
-    def _back_up(self) -> None:
-        edge = self.chance.choice(self.edges)
+    def back_up(self, edge: Edge) -> None:
+        """Somebody keeps an image of an edge's disk."""
         self._backups.append((edge, edge.replica.disk))
 
     def _restore(self) -> None:
+        if self._backups:
+            self.restore(*self.chance.choice(self._backups))
+
+    def restore(self, edge: Edge, state: ReplicaState) -> None:
         """A disk image of earlier comes back. What was only on the lost disk, and no more, is lost."""
-        if not self._backups:
-            return
-        edge, state = self.chance.choice(self._backups)
         kept = {each.content_id for each in state.outbox}
         for lost in edge.replica.disk.outbox:
             if lost.content_id not in kept and not self._at_hub(lost):
@@ -549,7 +553,8 @@ class Fleet:
         self.note(f"{edge.name} is restored from a backup")
         self.clock.after(self.chance.randrange(30_000), edge.connect)
 
-    def _clone(self, source: Edge) -> None:
+    def clone(self, source: Edge) -> None:
+        """A second machine starts with a copy of a disk."""
         replica = MemoryReplica(source.replica.disk, self._new_medium())
         clone = Edge(f"{source.name}'", self, replica, source.skew_ms)
         self.edges.append(clone)
@@ -557,7 +562,8 @@ class Fleet:
         self.note(f"{source.name} is cloned")
         clone.connect()
 
-    def _go_offline(self, edge: Edge) -> None:
+    def go_offline(self, edge: Edge, away_ms: int) -> None:
+        """An edge has no link for a while, and knows it."""
         self.happened["edge offline"] += 1
         self.note(f"{edge.name} goes offline")
         edge.online = False
@@ -567,33 +573,34 @@ class Fleet:
             edge.online = True
             edge.connect()
 
-        self.clock.after(self.chance.randrange(self.life.busy_ms), back)
+        self.clock.after(away_ms, back)
 
-    def _partition(self, edge: Edge) -> None:
+    def silence(self, edge: Edge, away_ms: int) -> None:
         """Frames go nowhere, in one direction or both, and nobody is told."""
         self.happened["partition"] += 1
         edge.silenced = self.chance.choice(("up", "down", "both"))
         self.note(f"{edge.name} is silenced: {edge.silenced}")
-        self._for_a_while(lambda: setattr(edge, "silenced", ""))
+        self.clock.after(away_ms, lambda: setattr(edge, "silenced", ""))
 
-    def _revoke(self, edge: Edge) -> None:
+    def revoke(self, edge: Edge, away_ms: int) -> None:
         """An operator revokes an edge and, after a while, lets it in again."""
         self.happened["edge revoked"] += 1
         self.note(f"{edge.name} is revoked")
         edge.revoked = True
         for shell in [each for each in self.streams if each.edge is edge]:
             shell.revoked()
-        self._for_a_while(lambda: setattr(edge, "revoked", False))
+        self.clock.after(away_ms, lambda: setattr(edge, "revoked", False))
 
-    def _fill_disk(self, edge: Edge) -> None:
+    def fill_disk(self, edge: Edge, away_ms: int) -> None:
+        """Nothing can be written at an edge for a while."""
         self.happened["disk full for a time"] += 1
         self.note(f"{edge.name}'s disk is full")
         medium = edge.replica.medium
         medium.is_full = True
-        self._for_a_while(lambda: setattr(medium, "is_full", False))
+        self.clock.after(away_ms, lambda: setattr(medium, "is_full", False))
 
-    def _for_a_while(self, back: Callable[[], None]) -> None:
-        self.clock.after(self.chance.randrange(min(self.life.busy_ms, RETRIED_MS_MAX)), back)
+    def _while_retried_ms(self) -> int:
+        return self.chance.randrange(min(self.life.busy_ms, RETRIED_MS_MAX))
 
     def _jump_clock(self, edge: Edge) -> None:
         self.happened["clock jump"] += 1

@@ -47,9 +47,14 @@ class Lived:
     reason: str = ""
 
 
-def live(seed: int) -> Lived:
-    """Live the life of `seed`."""
-    fleet = Fleet(seed)
+def live(seed: int, changed: Mapping[str, int | float] | None = None) -> Lived:
+    """Live the life of `seed`, with some of its numbers changed if need be."""
+    return lived(Fleet(seed, changed))
+
+
+def lived(fleet: Fleet) -> Lived:
+    """Live this one."""
+    seed = fleet.seed
     began_s = time.perf_counter()
     broken = reason = ""
     try:
