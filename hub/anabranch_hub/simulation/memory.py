@@ -497,7 +497,12 @@ class MemoryHub:
             if self.scope.reads(document)
             and (state.hub_seq > start or document in touched or document in replaced)
         }
-        if not (documents or own or always or whole or replaced):
+        notices = tuple(
+            _notice(hub_seq, conflict, incarnation)
+            for hub_seq, conflict in self.ledger
+            if hub_seq > start and any(s.actor == incarnation for c in conflict.candidates for s in c.stamps)
+        )
+        if not (documents or own or notices or always or whole or replaced):
             return None
         return Pull(
             Cursor(after.epoch, after.hub_seq) if not whole else START,
@@ -508,17 +513,12 @@ class MemoryHub:
             tuple(
                 Result(each.local_seq, each.outcome, "") for each in own if each.outcome is not Outcome.MERGED
             ),
-            tuple(
-                _notice(hub_seq, conflict, incarnation)
-                for hub_seq, conflict in self.ledger
-                if hub_seq > start
-                and any(s.actor == incarnation for c in conflict.candidates for s in c.stamps)
-            ),
+            notices,
             ()
             if whole
             else tuple(self.documents.get(document, EMPTY).version for document in touched_in_order(merged)),
             whole,
-            {document: self.quarantined[document] for document in self.quarantined.keys() & documents.keys()},
+            {document: aside for document, aside in self.quarantined.items() if document in documents},
             frozenset() if whole else replaced,
         )
 
