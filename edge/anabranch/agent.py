@@ -23,7 +23,18 @@ from anabranch_sync.errors import AnabranchError
 from anabranch_sync.messages import CHUNK_BYTES_MIN
 from anabranch_sync.pacing import NOTHING_LEARNED
 
-from anabranch.errors import HubAway, HubDenied, HubLogRefused, HubUnreachable, ReplicaError
+from anabranch.condition import Condition, clock_condition, condition, condition_after, is_read_only
+from anabranch.errors import (
+    DiskFull,
+    HubAway,
+    HubDenied,
+    HubLogRefused,
+    HubUnreachable,
+    ReplicaError,
+    ReplicaMissing,
+    ReplicaUnwritable,
+    StorageFailed,
+)
 from anabranch.exchange import Applied, Clock, Connected, Ended, Exchange, Pulled, Pushed, Settled, Step
 from anabranch.identity import (
     Identity,
@@ -35,6 +46,7 @@ from anabranch.identity import (
 )
 from anabranch.link import HubLink
 from anabranch.replica import Link, Replica
+from anabranch.supervision import Supervisor, supervised
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +61,9 @@ WATCH_S = 0.5
 DENIED_RETRY_MS = 5 * 60_000
 # A certificate that could not be renewed is good for a third of its life still.
 RENEWAL_RETRY_MS = 60 * 60_000
+# A disk that is full or away comes back by somebody's hand, or when a card is seated again.
+DISK_RETRY_MS = 5_000
+_NOBODY = Supervisor()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +111,49 @@ async def run_agent(
     *,
     once: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    supervisor: Supervisor = _NOBODY,
 ) -> AgentOutcome:
     """Keep the replica and its hub equal until SIGTERM or SIGINT; with `once` until nothing is on its way.
 
-    `progress` hears of every step, in the event loop's thread. Raises ReplicaError (ReplicaInUse: another
+    `progress` hears of every step, in the event loop's thread, `supervisor` of the condition. A disk that
+    fails, is full or read-only is waited for, unless `once`. Raises ReplicaError (ReplicaInUse: another
     agent runs), IdentityUnusable, IdentityForeign; with `once` also HubUnreachable, HubDenied, HubUnverified.
     """
     path = Path(replica_path)
-    with Replica.open(path) as replica, replica.lock_agent():
-        identity = read_identity(identity_folder(path), of=f"{replica.tenant}/{replica.edge}")
-        with ThreadPoolExecutor(1, "replica") as disk, _stop_at_signals() as stop:
-            agent = _Agent(replica, identity, disk, progress or (lambda step: None), stop)
-            return await agent.run(once=once)
+    with _stop_at_signals() as stop:
+        hear = progress or (lambda step: None)
+        replica = await _opened(path, hear, supervisor, stop, once=once)
+        if replica is None:
+            return AgentOutcome("stopped", False, 0, 0, 0, 0, 0, 0, 0.0)
+        with replica, replica.lock_agent() as tell_condition, ThreadPoolExecutor(1, "replica") as disk:
+            identity = read_identity(identity_folder(path), of=f"{replica.tenant}/{replica.edge}")
+            agent = _Agent(replica, identity, disk, hear, stop, supervisor, tell_condition)
+            with supervised(supervisor):
+                return await agent.run(once=once)
+
+
+async def _opened(
+    path: Path,
+    progress: Callable[[Progress], None],
+    supervisor: Supervisor,
+    stop: asyncio.Event,
+    *,
+    once: bool,
+) -> Replica | None:
+    """The replica, as soon as its disk gives it; None when stopped before that. Raises ReplicaError."""
+    while True:
+        try:
+            return Replica.open(path)
+        except (DiskFull, StorageFailed, ReplicaUnwritable) as error:
+            if once:
+                raise
+            log.error("the disk does not give the replica", extra={"reason": str(error)})
+            supervisor.status(str(condition_after(error)))
+            progress(Waiting(str(error), DISK_RETRY_MS))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DISK_RETRY_MS / 1000):
+                await stop.wait()
+                return None
 
 
 class _Agent:
@@ -120,7 +166,12 @@ class _Agent:
         disk: Executor,
         progress: Callable[[Progress], None],
         stop: asyncio.Event,
+        supervisor: Supervisor,
+        tell_condition: Callable[[str], None],
     ) -> None:
+        self._supervisor = supervisor
+        self._tell_condition = tell_condition
+        self._condition: Condition | None = None
         self._replica = replica
         self._identity = identity
         self._disk = disk
@@ -138,15 +189,25 @@ class _Agent:
         """Exchange until stopped; with `once` until settled."""
         attempt = 0
         renew = False
+        if self._replica.loss is not None:
+            log.error(
+                "acknowledged changes are missing",
+                extra={"edge": self._identity.edge, "reason": str(self._replica.loss)},
+            )
+        self._judge(None, Link.DOWN)
         while not self._stop.is_set():
+            self._replica.check_there()  # whatever stands there next is another replica, for another agent
             began_ms = self._clock.now_ms()
             self._counts.advanced = False
             before = replace(self._counts)
             ended = await self._attempt(renew=renew, once=once)
             self._log(ended, before)
             await self._note_down(_link_after(ended))
+            self._judge(ended.error, _link_after(ended))
             if self._stop.is_set() or (once and ended.settled):
                 return self._outcome(ended.reason, settled=ended.settled)
+            if isinstance(ended.error, ReplicaMissing):
+                raise ended.error
             if once:
                 self._give_up_if_final(ended)
             elif isinstance(ended.error, HubLogRefused):
@@ -305,6 +366,8 @@ class _Agent:
                 pass
         if not isinstance(step, Connected | Settled):
             self._note_advance()
+        elif isinstance(step, Settled):
+            self._judge(None, Link.UP)
         self._progress(step)
 
     def _note_advance(self) -> None:
@@ -319,11 +382,27 @@ class _Agent:
 
     async def _note_down(self, link: Link) -> None:
         """Write down for `status` that the link is down, or the hub says no."""
-        if self._replica.link().link is link:
-            return
         note = partial(self._replica.heard, link=link, now_ms=self._clock.now_ms())
         with contextlib.suppress(ReplicaError):  # a full disk: `status` finds the age by itself
+            if self._replica.link().link is link:
+                return
             await asyncio.get_running_loop().run_in_executor(self._disk, note)
+
+    def _judge(self, error: AnabranchError | None, link: Link) -> None:
+        """Tell the condition to whoever may ask, where it has changed."""
+        told = None if error is None else condition_after(error)
+        now = told or condition(
+            loss=self._replica.loss,
+            is_read_only=is_read_only(self._replica.path),
+            has_reserve=self._replica.has_reserve(),
+            clock=clock_condition(self._identity, time.time()),
+            link=link,
+        )
+        if now != self._condition:
+            self._condition = now
+            log.info("condition", extra={"word": str(now.word), "reason": now.sentence})
+            self._tell_condition(str(now))
+            self._supervisor.status(str(now))
 
     def _log(self, ended: Ended, before: Counts) -> None:
         log.info(

@@ -49,6 +49,11 @@ class Identity:
     renew_at_ms: int
 
     @property
+    def not_before_ms(self) -> int:
+        """When the certificate begins."""
+        return int(_leaf(self.chain_pem).not_valid_before_utc.timestamp() * 1000)
+
+    @property
     def not_after_ms(self) -> int:
         """When the certificate ends."""
         return int(_leaf(self.chain_pem).not_valid_after_utc.timestamp() * 1000)

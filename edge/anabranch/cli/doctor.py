@@ -18,6 +18,7 @@ from anabranch_sync.errors import AnabranchError
 from anabranch.cli import terminal
 from anabranch.cli.failure import ExitCode
 from anabranch.cli.invocation import Invocation, command
+from anabranch.condition import CLOCK_FLOOR_S
 
 if TYPE_CHECKING:
     from anabranch.client import Client
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 # Room for a first pull of a large scope and the WAL beside it.
 DISK_FREE_BYTES_MIN = 64 * 1024 * 1024
-# The first commit of anabranch: a clock before it has lost the time.
-CLOCK_FLOOR_S = 1_763_856_000  # 2025-11-23
 # A day offline is ordinary; a person should know of more.
 UNSENT_S_MAX = 86_400.0
 # A person waits for this; a hub behind a bad link is slow, not absent.
@@ -58,12 +57,16 @@ class Check:
 
 @command("doctor")
 @click.option("--offline", is_flag=True, help="Do not try to reach the hub.")
-def doctor(invocation: Invocation, offline: bool) -> None:
+@click.option("--forget-loss", is_flag=True, help="You know of the changes that went missing.")
+def doctor(invocation: Invocation, offline: bool, forget_loss: bool) -> None:
     """Check replica, disk, clock, certificate and hub.
 
     There is a hint for everything that is wrong. Exits with 8 if anything that is verified turns out
     damaged or false. A hub that cannot be reached is a warning: an edge works without.
     """
+    if forget_loss:
+        with invocation.open() as client:
+            client.replica.forget_loss()
     checks = []
     for check in _checks(invocation.replica, ask_hub=not offline):
         checks.append(check)
@@ -128,6 +131,9 @@ def _replica_checks(client: "Client", status: "Status") -> Iterator[Check]:
             f"{terminal.count(status.documents, 'document')} and {terminal.count(status.outbox, 'change')}"
         )
         yield Check("integrity", Verdict.OK, f"{found} in the outbox verified")
+    if client.replica.loss is not None:
+        hint = "check the disk; anabranch doctor --forget-loss once you know"
+        yield Check("losses", Verdict.FAIL, str(client.replica.loss), hint, ExitCode.UNVERIFIED)
     for name, reason in client.replica.policies().unusable():
         hint = "update anabranch on this machine; until then that schema judges nothing here, only on the hub"
         yield Check("schemas", Verdict.WARN, f"{name} cannot be used: {reason}", hint)

@@ -115,12 +115,17 @@ def sync(invocation: Invocation) -> None:
 def agent(invocation: Invocation) -> None:
     """Stay in touch with the hub until SIGTERM or Ctrl-C.
 
-    One agent runs on a replica. It tells what it does on standard error, with --json as JSON lines.
+    One agent runs on a replica. It tells what it does on standard error, with --json as JSON lines, and
+    its condition to systemd (Type=notify, WatchdogSec). A disk that fails, is full or read-only is waited
+    for. Exits with 0 when stopped, 7 without a replica or identity, 8 when one of them is damaged.
     """
     from anabranch.agent import run_agent
+    from anabranch.supervision import supervisor_of
 
     _log_to_standard_error(invocation)
-    outcome = asyncio.run(run_agent(invocation.replica, progress=_log_step))
+    outcome = asyncio.run(
+        run_agent(invocation.replica, progress=_log_step, supervisor=supervisor_of(os.environ))
+    )
     _tell_outcome(invocation, outcome)
 
 

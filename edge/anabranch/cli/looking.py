@@ -1,8 +1,11 @@
 """The command that tells how the replica stands: `status`."""
 
 import contextlib
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+import click
 
 from anabranch.cli import terminal
 from anabranch.cli.invocation import Invocation, command
@@ -11,6 +14,8 @@ from anabranch.errors import IdentityUnusable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from anabranch.client import Client
+    from anabranch.condition import Condition
     from anabranch.identity import Identity
     from anabranch.readings import Status
 
@@ -18,22 +23,59 @@ _STATE_COLOURS = {"FRESH": "green", "STALE": "yellow", "OFFLINE": "yellow", "NEV
 
 
 @command("status")
-def status(invocation: Invocation) -> None:
-    """Tell how this replica stands: age, link, what waits."""
+@click.option("--check", is_flag=True, help="Exit with 0 only if it serves, be it offline.")
+def status(invocation: Invocation, check: bool) -> None:
+    """Tell how this replica stands: age, link, what waits, and what a person should see to.
+
+    The condition is one of serving, offline, distrusted, denied, expired, clock, disk full, read-only,
+    disk failing and damaged; whatever it is, reading goes on. With --check the exit code is 0 for serving
+    and offline, 4 for denied, 8 for damaged, distrusted and expired, and 1 for the others.
+
+    \b
+    anabranch status
+    anabranch status --check --json
+    """
+    identity = _identity(invocation.replica)
     with invocation.open() as client:
         now = client.status()
-    identity = _identity(invocation.replica)
+        seen = _condition(client, now, identity)
+    _show(invocation, now, identity, seen)
+    if check and seen.exit_code:
+        raise click.exceptions.Exit(seen.exit_code)
+
+
+def _show(invocation: Invocation, now: "Status", identity: "Identity | None", seen: "Condition") -> None:
     if invocation.json:
         facts = {name: value for name, value in asdict(now).items() if name != "cursor"}
         facts["cursor"] = {"epoch": now.cursor.epoch, "hub_seq": now.cursor.hub_seq}
+        facts["condition"] = {"word": str(seen.word), "sentence": seen.sentence}
         facts["hub"] = None if identity is None else identity.address
         facts["certificate_until"] = None if identity is None else terminal.time_text(identity.not_after_ms)
         terminal.write_json(facts)
         return
     state = terminal.painted(str(now.state).upper().replace("_", " "), _STATE_COLOURS[now.state])
     terminal.write(f"{now.tenant}/{now.edge}  {state}")
-    for line in terminal.columns(_status_rows(now, identity)):
+    for line in terminal.columns([("condition", _told(seen)), *_status_rows(now, identity)]):
         terminal.write(f"  {line}")
+
+
+def _condition(client: "Client", now: "Status", identity: "Identity | None") -> "Condition":
+    """What can be seen from here, or what the agent that runs has met, whichever is worse."""
+    from anabranch.condition import clock_condition, condition, condition_told, is_read_only, worse
+
+    seen = condition(
+        loss=client.replica.loss,
+        is_read_only=is_read_only(client.replica.path),
+        has_reserve=now.reserve,
+        clock=clock_condition(identity, time.time()),
+        link=now.link if now.agent_running or now.state == "FRESH" else None,
+    )
+    return worse(seen, condition_told(client.replica.agent_says()))
+
+
+def _told(seen: "Condition") -> str:
+    colour = {0: "green", 1: "yellow"}.get(seen.exit_code, "red")
+    return f"{terminal.painted(str(seen.word), colour)}: {terminal.one_line(seen.sentence)}"
 
 
 def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,8 +15,8 @@ _PAUSE_S = 0.02
 
 
 @contextmanager
-def agent_lock(replica: Path) -> Iterator[None]:
-    """Be the agent of this replica. Raises ReplicaInUse naming the process that already is."""
+def agent_lock(replica: Path) -> Iterator[Callable[[str], None]]:
+    """Be the agent of this replica, and say how it is. Raises ReplicaInUse naming the one that already is."""
     descriptor = _opened(replica)
     try:
         for attempt in range(_TRIES):
@@ -25,13 +25,19 @@ def agent_lock(replica: Path) -> Iterator[None]:
                 break
             except BlockingIOError as error:
                 if attempt == _TRIES - 1:
-                    holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+                    holder = (
+                        os.pread(descriptor, 20, 0).decode("ascii", "replace").split("\n")[0] or "unknown"
+                    )
                     raise ReplicaInUse(str(replica), f"process {holder} is its agent") from error
                 time.sleep(_PAUSE_S)
-        with suppress(OSError):  # on a full disk the lock works without the number
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
+
+        def tell(condition: str) -> None:
+            with suppress(OSError):  # on a full disk the lock works without the words
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n{condition}\n".encode(), 0)
+
+        tell("")
+        yield tell
     finally:
         os.close(descriptor)
 
@@ -46,6 +52,17 @@ def agent_running(replica: Path) -> bool:
         return True
     finally:
         os.close(descriptor)
+
+
+def agent_says(replica: Path) -> str:
+    """How the agent that runs said last that it is; "" if it said nothing, or none runs."""
+    if not agent_running(replica):
+        return ""
+    try:
+        lines = Path(f"{replica}.agent.lock").read_text("utf-8", "replace").split("\n")
+    except OSError:
+        return ""
+    return lines[1] if len(lines) > 1 else ""
 
 
 def _opened(replica: Path) -> int:

@@ -103,7 +103,7 @@ class ReplicaFile:
             assert not self._closed, "the replica is closed"
             connection = self._writer = self._usable(self._writer)
             connection.execute("BEGIN IMMEDIATE")
-            self._check_files()
+            self.check_files()
             try:
                 done = work(connection)
                 reached = _marks(connection)
@@ -254,15 +254,15 @@ class ReplicaFile:
 
     # Connections and their errors.
 
-    def _check_files(self) -> None:
-        """Refuse to write into files that are not at their names any more: nobody would ever find it.
+    def check_files(self) -> None:
+        """Refuse to go on with files that are not at their names any more: nobody would find what is written.
 
-        SQLite goes on with what it has open. Raises ReplicaMissing.
+        SQLite takes no notice of that. Raises ReplicaMissing.
         """
         here = (_identity(str(self.path)), _identity(f"{self.path}-wal"))
-        if not self._files:
+        if not self._files and here[0] is not None:
             self._files = here
-        elif here != self._files:
+        if here != self._files:
             self._suspect = {connection for connection in (self.reader, self._writer) if connection}
             raise ReplicaMissing(
                 str(self.path), f"the file was removed or replaced while it was in use{self._gone()}"

@@ -1,7 +1,7 @@
 """The replica: one durable copy of a scope, in one SQLite file."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from anabranch_sync.witness import Witnessed
 
 from anabranch.errors import DiskFull, ReplicaCorrupt
 from anabranch.replica import exchange, log, looking, past
-from anabranch.replica.agent_lock import agent_lock, agent_running
+from anabranch.replica.agent_lock import agent_lock, agent_running, agent_says
 from anabranch.replica.apply import apply
 from anabranch.replica.commit import About, Compose, Written, checked, commit
 from anabranch.replica.creation import creating
@@ -315,19 +315,31 @@ class Replica:
         note = (str(Link(link)), heard_ms, clock_offset_ms)
         self._file.write(lambda connection: connection.execute(SQL["heard"], note))
 
-    def lock_agent(self) -> AbstractContextManager[None]:
-        """Be this replica's agent for the block. Raises ReplicaInUse."""
+    def lock_agent(self) -> AbstractContextManager[Callable[[str], None]]:
+        """Be this replica's agent for the block; gives what tells how it is. Raises ReplicaInUse."""
         return agent_lock(self.path)
 
     def agent_running(self) -> bool:
         """Whether some process is this replica's agent now."""
         return agent_running(self.path)
 
+    def agent_says(self) -> str:
+        """How the agent that runs said last that it is."""
+        return agent_says(self.path)
+
     # Looking.
 
     def link(self) -> Heard:
         """What is known of the link, from memory."""
         return self._shelf.heard()
+
+    def check_there(self) -> None:
+        """Raises ReplicaMissing when the file was removed or replaced while it was open."""
+        self._file.check_files()
+
+    def has_reserve(self) -> bool:
+        """Whether the room kept for deletes on a full disk is there."""
+        return self._file.ballast.exists()
 
     def facts(self) -> Facts:
         """What `status` tells."""

@@ -24,6 +24,7 @@ from anabranch.errors import (
 from anabranch.exchange import Exchange
 from anabranch.identity import Identity, identity_folder, write_identity
 from anabranch.replica import Link, Replica
+from anabranch.supervision import Supervisor
 from anabranch_protos.sync.v1.sync_pb2 import ExchangeFrame
 from anabranch_sync.backoff import CAP_MS
 from anabranch_sync.change import CHAIN_START
@@ -33,6 +34,8 @@ from anabranch_sync.witness import Witnessed, mark_of, presented
 
 from tests.edge.link.scripted_hub import Root, refusing, scripted_hub
 from tests.sync.logs import log_with
+
+NOBODY = Supervisor()
 
 
 def replica_of(folder: Path, identity: Identity | None) -> Path:
@@ -54,7 +57,9 @@ def nobody_there() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
-async def stopped_at(path: Path, is_enough: Callable[[Progress], bool]) -> list[Progress]:
+async def stopped_at(
+    path: Path, is_enough: Callable[[Progress], bool], *, supervisor: Supervisor = NOBODY
+) -> list[Progress]:
     """Run an agent until it says this, and end it."""
     steps: list[Progress] = []
     enough = asyncio.Event()
@@ -64,7 +69,7 @@ async def stopped_at(path: Path, is_enough: Callable[[Progress], bool]) -> list[
         if is_enough(step):
             enough.set()
 
-    agent = asyncio.create_task(run_agent(path, progress=hear))
+    agent = asyncio.create_task(run_agent(path, progress=hear, supervisor=supervisor))
     async with asyncio.timeout(30):
         await enough.wait()
     agent.cancel()
