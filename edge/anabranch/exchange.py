@@ -281,8 +281,11 @@ class Exchange:
             case Acknowledge(push_mark, chain):
                 await self._on_disk(lambda: replica.acknowledge(push_mark, chain))
                 self._tell_pushed(push_mark)
-            case Apply(pull):
-                digest = await self._on_disk(lambda: replica.apply(pull, self._clock.now_ms()))
+            case Apply(pull, reoffer):
+                digest = await self._on_disk(lambda: replica.apply(pull, self._clock.now_ms(), reoffer))
+                if reoffer is not None:
+                    told = {"edge": replica.edge, "epoch": reoffer.present, "known": reoffer.known}
+                    log.warning("the hub was restored: it is offered what it may lack", extra=told)
                 # A notice that comes again, as its row was reviewed, is no other conflict.
                 conflicts = sum(pull.whole or each.hub_seq > pull.after.hub_seq for each in pull.notices)
                 self._tell(Applied(len(pull.documents), conflicts))
@@ -295,8 +298,14 @@ class Exchange:
             case Reset(reason):
                 log.error("documents differ from the hub's", extra={"edge": replica.edge, "reason": reason})
                 await self._on_disk(replica.reset)
-            case Witness(witnessed, hub_seq):
-                await self._on_disk(lambda: replica.witness(witnessed, hub_seq, self._clock.now_ms()))
+            case Witness(witnessed, hub_seq, epoch, broken):
+                now_ms = self._clock.now_ms()
+                await self._on_disk(
+                    lambda: replica.witness(witnessed, hub_seq, now_ms, epoch=epoch, broken=broken)
+                )
+                if broken:
+                    told = {"edge": replica.edge, "epoch": epoch, "reason": broken}
+                    log.warning("the hub was restored: its log begins anew", extra=told)
             case Distrust(reason, checkpoint):
                 self._refused = HubLogRefused(self._address, reason)
                 await self._on_disk(lambda: replica.distrust(reason, checkpoint, self._clock.now_ms()))

@@ -86,6 +86,7 @@ class Settings:
     """One hub process. Without `external` it brings its own Postgres and OpenBao below `data_dir`.
 
     Edges exchange at `listen` and enrol at `enrol`, on the same host, which asks for no certificate.
+    `restored_by` says who declares that its tables came from a backup, before it serves; empty: nobody does.
     `host_names` are the names and addresses edges may call it by. Without `health` there is no health port.
     """
 
@@ -97,6 +98,7 @@ class Settings:
     external: External | None
     log_format: LogFormat
     verbose: bool
+    restored_by: str = ""
 
 
 def parse_address(text: str) -> Address:
@@ -158,6 +160,7 @@ class _Given(BaseModel):
     vault: str | None
     log_format: LogFormat
     verbose: bool
+    restored_by: str = ""
 
 
 def settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -181,6 +184,7 @@ def settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settin
         external=_external(parsed.postgres, parsed.vault, environment),
         log_format=parsed.log_format,
         verbose=parsed.verbose,
+        restored_by=parsed.restored_by,
     )
 
 

@@ -33,6 +33,7 @@ from anabranch_hub.operations import whereabouts
 from anabranch_hub.operations.folding import folding
 from anabranch_hub.operations.health import Check, Health, Part
 from anabranch_hub.operations.listening import check_listenable
+from anabranch_hub.operations.restoring import declare_restored
 from anabranch_hub.operations.whereabouts import Whereabouts
 from anabranch_hub.secrets.authority import Authority
 from anabranch_hub.secrets.vault import Vault, VaultAccess
@@ -80,7 +81,12 @@ async def running_hub(settings: Settings, progress: Progress) -> AsyncIterator[W
         authority = Authority(vault)
         await authority.ensure()
         await vault.ensure_engines()
-        signer = LogSigner(store, vault, Anchors(settings.data_dir))
+        anchors = Anchors(settings.data_dir)
+        if settings.restored_by:
+            for tenant in await store.tenants():
+                await declare_restored(store, anchors, tenant.name, author=settings.restored_by)
+                progress(f"store: {tenant.name} begins another epoch, as restored from a backup")
+        signer = LogSigner(store, vault, anchors)
         signing = asyncio.create_task(signer.run(), name="sign logs")
         stack.push_async_callback(_ended, signing)
         grpc = await serve_grpc(

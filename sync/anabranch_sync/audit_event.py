@@ -49,6 +49,8 @@ class EventKind(StrEnum):
     OPERATOR_INVITED = "operator.invited"
     OPERATOR_ENROLLED = "operator.enrolled"
     OPERATOR_REVOKED = "operator.revoked"
+    # Its tables came from a backup: another epoch began, and edges offer what was decided behind it.
+    HUB_RESTORED = "hub.restored"
     TENANT_CREATED = "tenant.created"
     # The first leaf of a tenant that is older than logs.
     LOG_STARTED = "log.started"

@@ -19,12 +19,14 @@ from typing import TypeAlias
 from anabranch_sync.change import CHAIN_START, Entry, chained
 from anabranch_sync.columns import encode_entries
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.errors import EvidenceError, ProtocolViolation, WireError
+from anabranch_sync.epochs import Epochs, unpacked_ended, went_back
+from anabranch_sync.errors import EvidenceError, InvalidProof, LogRefused, ProtocolViolation, WireError
 from anabranch_sync.ids import Cursor, HubSeq
 from anabranch_sync.messages import (
     DISTRUST,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
+    WENT_BACK_RETRY_MS,
     Batch,
     Chunk,
     Control,
@@ -42,13 +44,14 @@ from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
 from anabranch_sync.packing import seal, unseal
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import decode_pull
+from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.standing import Standing
 from anabranch_sync.stream import Send as Send
 from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import SILENCE_MS_MAX as SILENCE_MS_MAX
 from anabranch_sync.transfer import Receiving, Sending
 from anabranch_sync.transfer import StorePart as StorePart
-from anabranch_sync.witness import Witnessed, mark_of, unpack_presented, witnessed
+from anabranch_sync.witness import Witnessed, begun_again, mark_of, unpack_presented, witnessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,13 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Apply the pull and move the cursor, in one transaction; report `applied`."""
+    """Apply the pull and move the cursor, in one transaction; report `applied`.
+
+    `reoffer`: what the restored hub lacks goes into the outbox in the same transaction.
+    """
 
     pull: Pull
+    reoffer: Reoffer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +98,15 @@ class Reset:
 class Witness:
     """The hub's log goes on from what was seen of it: make the newer checkpoint durable.
 
-    `hub_seq` is where the hub stood when it showed it.
+    `hub_seq` is where the hub stood when it showed it, `epoch` its epoch. `broken` tells how the log
+    does not go on from what was seen, where a new epoch says that the hub was restored: then what was
+    seen before is kept as evidence, and a person hears of it.
     """
 
     witnessed: Witnessed
     hub_seq: HubSeq
+    epoch: int
+    broken: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +171,7 @@ class EdgeSession:
         self._loading = False
         self._more = False
         self._held: list[Message] = []
+        self._reoffer: Reoffer | None = None
         self._heard_ms = 0
         self._visible_mark = 0
 
@@ -230,7 +242,7 @@ class EdgeSession:
 
     def offered(self) -> list[EdgeEffect]:
         """Something was written to the outbox."""
-        if self.phase is not Phase.OPEN or self._in_flight or self._loading:
+        if self.phase is not Phase.OPEN or self._in_flight or self._loading or self._reoffer:
             self._more = self.phase is not Phase.CLOSED
             return []
         return self._load()
@@ -258,13 +270,18 @@ class EdgeSession:
         """The pull is durable and the confirmed documents have this digest."""
         assert self._applying is not None, "applied without Apply"
         pull, self._applying = self._applying, None
-        self._standing = replace(self._standing, cursor=pull.upto, digest=digest, partial=None)
+        here = replace(self._standing, cursor=pull.upto, digest=digest, partial=None, epoch=pull.upto.epoch)
+        self._standing = here
         if digest != pull.digest:
             reason = f"digest {digest} here, {pull.digest} at the hub, at {pull.upto.hub_seq}"
             return [Reset(reason), *self._close(f"documents differ from the hub's: {reason}")]
         for run in pull.runs:
             self._visible_mark = max(self._visible_mark, run.first_local + run.count - 1)
-        return [self._send(Visible(pull.upto))]
+        seen = self._send(Visible(pull.upto))
+        if self._reoffer is None:
+            return [seen]
+        self._reoffer = None
+        return [seen, *self._load()]
 
     # What the hub says.
 
@@ -302,10 +319,16 @@ class EdgeSession:
         self.clock_offset_ms = welcome.clock_offset_ms
         self.protocol = welcome.protocol
         try:
-            effects = self._witness(welcome, welcome.hub_seq)
+            effects = self._witness(welcome, welcome.hub_seq, welcome.epoch)
         except EvidenceError as error:
             return self._distrust(str(error), welcome.checkpoint)
         self._welcome = welcome
+        mark = self._standing.push_mark if welcome.incarnation == self._standing.incarnation else 0
+        here = Cursor(welcome.epoch, welcome.hub_seq)
+        if reason := went_back(self.cursor, mark, here, welcome.push_mark):
+            lost = f"the hub lost what it once told: {reason}"
+            return [*effects, *self._close(lost, retry_after_ms=WENT_BACK_RETRY_MS)]
+        self._reoffer = _reoffer(self._standing.epoch, welcome)
         if welcome.incarnation != self._standing.incarnation:
             self.phase = Phase.LEASING
             return [*effects, Adopt(welcome.incarnation)]
@@ -315,19 +338,26 @@ class EdgeSession:
 
     def _logged(self, logged: Logged) -> list[EdgeEffect]:
         try:
-            return self._witness(logged, self.cursor.hub_seq)
+            return self._witness(logged, self.cursor.hub_seq, self._standing.log_epoch)
         except EvidenceError as error:
             return self._distrust(str(error), logged.checkpoint)
 
-    def _witness(self, shown: Welcome | Logged, hub_seq: HubSeq) -> list[EdgeEffect]:
+    def _witness(self, shown: Welcome | Logged, hub_seq: HubSeq, epoch: int) -> list[EdgeEffect]:
         """Hold the hub to the log it has shown. Raises EvidenceError."""
         if not shown.checkpoint:
             return []
         origin, before = self._standing.log, self._standing.witnessed
         presented = unpack_presented(origin, shown.checkpoint, shown.consistency, shown.log_key)
-        now = witnessed(origin, before, presented)
-        self._standing = replace(self._standing, witnessed=now)
-        return [Witness(now, hub_seq)]
+        broken = ""
+        try:
+            now = witnessed(origin, before, presented)
+        except (LogRefused, InvalidProof) as error:
+            # Once for each epoch: a hub that was restored says so, where all who look can see it.
+            if before is None or epoch <= self._standing.log_epoch:
+                raise
+            now, broken = begun_again(before, presented), str(error)
+        self._standing = replace(self._standing, witnessed=now, log_epoch=epoch)
+        return [Witness(now, hub_seq, epoch, broken)]
 
     def _distrust(self, reason: str, checkpoint: bytes) -> list[EdgeEffect]:
         """Nothing more of this hub, and it is told why; what it showed is kept."""
@@ -347,7 +377,8 @@ class EdgeSession:
         effects: list[EdgeEffect] = []
         if welcome.push_mark > self._standing.push_mark:
             effects.append(self._acknowledge(welcome.push_mark, welcome.chain))
-        effects += self._push([each for each in pending if each.dot.local_seq > welcome.push_mark])
+        if self._reoffer is None:
+            effects += self._push([each for each in pending if each.dot.local_seq > welcome.push_mark])
         for message in self._held:
             effects += self._answered(message)
         return effects
@@ -370,13 +401,15 @@ class EdgeSession:
             return [stored, *map(self._send, receiving.acknowledgement())]
         self._receiving = None
         pull = decode_pull(unseal(receiving.sealed()))
+        if pull.upto.epoch != self._greeted.epoch:
+            raise ProtocolViolation(f"a pull of epoch {pull.upto.epoch} in epoch {self._greeted.epoch}")
         if pull.after != self.cursor and not pull.whole:
             raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {self.cursor}")
         if any(run.first_local + run.count - 1 > self._standing.push_mark for run in pull.runs):
             # The hub acknowledges before it names positions, so a clone of this replica wrote these.
             return self._close("the hub decided changes under our incarnation that are not ours", renew=True)
         self._applying = pull
-        return [Apply(pull)]
+        return [Apply(pull, self._reoffer)]
 
     # What this side does.
 
@@ -405,6 +438,9 @@ class EdgeSession:
         )
 
     def _load(self) -> list[EdgeEffect]:
+        """Look what there is to push: nothing before what is offered again stands in front of it."""
+        if self._reoffer is not None:
+            return []
         self._more = False
         self._loading = True
         return [Load(self._standing.push_mark)]
@@ -451,3 +487,11 @@ class EdgeSession:
     ) -> list[EdgeEffect]:
         self.phase = Phase.CLOSED
         return [Close(reason, renew, denied, retry_after_ms)]
+
+
+def _reoffer(past: int, welcome: Welcome) -> Reoffer | None:
+    """What a replica of epoch `past` has to offer again. Raises CorruptFrame."""
+    if past in (0, welcome.epoch):
+        return None
+    epochs = Epochs(welcome.epoch, unpacked_ended(welcome.ended))
+    return Reoffer(past, epochs.known(past), welcome.epoch)

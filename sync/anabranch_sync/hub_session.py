@@ -19,12 +19,14 @@ from typing import TypeAlias
 
 from anabranch_sync.change import Entry
 from anabranch_sync.columns import decode_entries
+from anabranch_sync.epochs import packed_ended, went_back
 from anabranch_sync.errors import ProtocolViolation, WireError
 from anabranch_sync.ids import START, Cursor
 from anabranch_sync.messages import (
     DISTRUST,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
+    WENT_BACK_RETRY_MS,
     Batch,
     Chunk,
     Control,
@@ -118,6 +120,13 @@ class Accused:
 
 
 @dataclass(frozen=True, slots=True)
+class WentBack:
+    """The replica was told of more than the hub now has: it was restored, and nobody has said so."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End the stream."""
 
@@ -125,7 +134,7 @@ class Close:
 
 
 HubEffect: TypeAlias = (
-    Open | Send | StorePart | Decide | Draw | Spool | Recall | Seen | Present | Accused | Close
+    Open | Send | StorePart | Decide | Draw | Spool | Recall | Seen | Present | Accused | WentBack | Close
 )
 
 
@@ -203,6 +212,7 @@ class HubSession:
         upload, log = opening.upload, opening.log
         self._mark = mark_of(log.checkpoint.tree) if log else hello.checkpoint
         self._presented_ms = now_ms
+        is_older = hello.cursor.epoch != opening.epoch
         welcome = Welcome(
             self.protocol,
             opening.epoch,
@@ -217,8 +227,13 @@ class HubSession:
             checkpoint=log.checkpoint.packed if log else b"",
             consistency=b"".join(log.consistency) if log else b"",
             log_key=log.public_key if log else b"",
+            ended=packed_ended(opening.ended) if is_older else (),
         )
         effects: list[HubEffect] = [self._send(welcome)]
+        if reason := _beyond(hello, opening):
+            # Served as if nothing had happened, it would be told positions that mean something else to it.
+            # The Welcome is for the witness in it.
+            return [WentBack(reason), *effects, *self.busy(WENT_BACK_RETRY_MS)]
         if hello.partial and hello.incarnation == opening.incarnation:
             self._drawing = True
             return [*effects, Recall(hello.partial)]
@@ -408,3 +423,10 @@ def _upload_name(batch: bytes, last: int) -> bytes:
     The last change in it is a part: the edge needs it to cut its outbox at the same place again.
     """
     return batch + last.to_bytes(_LAST_BYTES, "big")
+
+
+def _beyond(hello: Hello, opening: Opening) -> str:
+    """How a replica shows that the hub has lost what it once had; empty where it does not."""
+    mark = hello.push_mark if hello.incarnation == opening.incarnation else 0
+    here = Cursor(opening.epoch, opening.hub_seq)
+    return went_back(hello.cursor, mark, here, opening.push_mark)

@@ -48,6 +48,9 @@ WINDOW_BYTES = 2 * CHUNK_BYTES_MAX
 BATCH_BYTES_MAX = 16 * 1024 * 1024
 
 
+# A hub that went back waits for an operator to say that it was restored; nothing is lost meanwhile.
+WENT_BACK_RETRY_MS = 30_000
+
 DISTRUST = "distrust"
 
 
@@ -91,6 +94,7 @@ class Welcome:
     `clock_offset_ms` is the hub's clock minus the edge's. `plan`, `plan_bytes`, `priority_min` and
     `lease_s` are for the planner and leases. `checkpoint` is the newest one of the log where it is
     another than the edge's, `consistency` the proof between the two, `log_key` for an edge without one.
+    `ended` is for an edge of another epoch: those that restores of the hub ended (`epochs.packed_ended`).
     """
 
     protocol: int
@@ -113,6 +117,7 @@ class Welcome:
     checkpoint: bytes = b""
     consistency: bytes = b""
     log_key: bytes = b""
+    ended: tuple[int, ...] = ()
     unknown: tuple[Any, ...] = ()
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from anabranch_sync.epochs import Ended, Epochs
 from anabranch_sync.ids import HubSeq, Incarnation, LocalSeq
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial
@@ -15,6 +16,7 @@ class Opening:
     `push_mark` and `chain` name the last change of `incarnation` that was decided and the chain up to
     it, `hub_seq` where the tenant stands. `upload` is a push of which only a head has arrived. `log` is
     the newest signed checkpoint, unless it is the one that the edge's mark stands for, or there is none.
+    `ended` are the epochs before this one.
     """
 
     epoch: int
@@ -25,6 +27,12 @@ class Opening:
     scope: Scope
     upload: Partial | None = None
     log: Presented | None = None
+    ended: tuple[Ended, ...] = ()
+
+    @property
+    def epochs(self) -> Epochs:
+        """What the hub knows of its epochs."""
+        return Epochs(self.epoch, self.ended)
 
 
 @dataclass(frozen=True, slots=True)

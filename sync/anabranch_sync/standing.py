@@ -23,7 +23,8 @@ class Standing:
     `push_mark` and `chain` name the last own change the hub acknowledged and the chain up to it,
     `last_local` the last one committed here. `digest` covers the confirmed documents of the scope.
     `oldest_unsent_ms` is the wall clock at which the oldest change after the push mark was written.
-    `log` is the origin of the tenant's log, `witnessed` what has been seen of it.
+    `log` is the origin of the tenant's log, `witnessed` what has been seen of it, in epoch `log_epoch`.
+    `epoch` is that of what is confirmed here, also where the cursor was reset; 0 where nothing is.
     """
 
     incarnation: Incarnation
@@ -36,3 +37,5 @@ class Standing:
     oldest_unsent_ms: int | None = None
     log: str = ""
     witnessed: Witnessed | None = None
+    epoch: int = 0
+    log_epoch: int = 0

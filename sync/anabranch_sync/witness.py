@@ -114,6 +114,15 @@ def witnessed(origin: str, before: Witnessed | None, presented: Presented) -> Wi
     return Witnessed(before.key, checkpoint)
 
 
+def begun_again(before: Witnessed, presented: Presented) -> Witnessed:
+    """What is known of the log after a restore of the hub was declared, whatever was seen of it before.
+
+    The key stays the pinned one. Raises UntrustedSignature.
+    """
+    presented.checkpoint.check(before.key)
+    return Witnessed(before.key, presented.checkpoint)
+
+
 def check_same(seen: TreeHead, shown: TreeHead) -> None:
     """Raise LogRefused for two trees of one size that differ: each has been signed."""
     if shown.size == seen.size and shown.root != seen.root:

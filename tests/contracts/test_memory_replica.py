@@ -6,6 +6,7 @@ from anabranch_hub.simulation.memory import MemoryReplica, ReplicaState
 from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId
 
+from tests.contracts.reoffer import ReofferContract
 from tests.contracts.replica import SCOPE, ReplicaContract, ReplicaStore, ReplicaSuite
 from tests.contracts.validity import ValidityContract
 
@@ -33,3 +34,7 @@ class TestMemoryReplica(_Memory, ReplicaContract):
 
 class TestMemoryValidity(_Memory, ValidityContract):
     """What its readers see of what is invalid."""
+
+
+class TestMemoryReoffer(_Memory, ReofferContract):
+    """What it does when the hub comes back from a backup."""

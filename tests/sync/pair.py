@@ -86,15 +86,15 @@ class Pair:
                     queue += self.edge.loaded(self.replica.pending(after))
                 case edge_session.Acknowledge(push_mark, chain):
                     self.replica.acknowledge(push_mark, chain)
-                case edge_session.Apply(pull):
-                    queue += self.edge.applied(self.replica.apply(pull))
+                case edge_session.Apply(pull, reoffer):
+                    queue += self.edge.applied(self.replica.apply(pull, reoffer))
                 case edge_session.Adopt(incarnation):
                     self.replica.adopt(incarnation)
                     queue += self.edge.adopted(self.replica.standing())
                 case edge_session.Reset():
                     self.replica.reset()
-                case edge_session.Witness(witnessed, hub_seq):
-                    self.replica.witness(witnessed, hub_seq)
+                case edge_session.Witness(witnessed, hub_seq, epoch, broken):
+                    self.replica.witness(witnessed, hub_seq, epoch=epoch, broken=broken)
                 case edge_session.Distrust(reason, checkpoint):
                     self.replica.distrust(reason, checkpoint)
                 case edge_session.Close() as close:
@@ -128,7 +128,7 @@ class Pair:
                 self.hub.seen(self.far.incarnation)
             case hub_session.Present(mark):
                 return self.far.presented(self.hub.tree.presented(mark))
-            case hub_session.Accused(reason):
+            case hub_session.Accused(reason) | hub_session.WentBack(reason):
                 self.accusations.append(reason)
             case hub_session.Close(reason):
                 self.hub_closed = reason

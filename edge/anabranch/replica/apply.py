@@ -13,12 +13,15 @@ from anabranch_sync.ids import DocumentId, HubSeq, LocalSeq
 from anabranch_sync.live import Served
 from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies
 from anabranch_sync.pull import Outcome, Pull, Result, fold, touched
+from anabranch_sync.reoffer import Offers, Reoffer
+from anabranch_sync.scope import Scope
 
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.facts import Fate
 from anabranch.replica.file import Connection
 from anabranch.replica.past import STEPS_BYTES_MAX, put_step
 from anabranch.replica.queries import SQL
+from anabranch.replica.reoffer import put_offers, to_offer
 from anabranch.replica.rows import (
     Position,
     Rot,
@@ -41,8 +44,18 @@ HISTORY_ROWS_MAX = 20_000
 NOTICES_MAX = 10_000
 
 
-def apply(connection: Connection, pull: Pull, shelf: Shelf, now_ms: int, rot: Rot) -> ScopeDigest:
+def apply(
+    connection: Connection,
+    pull: Pull,
+    shelf: Shelf,
+    now_ms: int,
+    rot: Rot,
+    scope: Scope,
+    reoffer: Reoffer | None = None,
+) -> ScopeDigest:
     """Apply `pull` and move the cursor; returns the digest of the confirmed documents.
+
+    With `reoffer`, what the restored hub lacks of what was confirmed goes into the outbox.
 
     Raises ProtocolViolation when the pull starts elsewhere than at the cursor, so that a repeated
     one changes nothing.
@@ -50,7 +63,7 @@ def apply(connection: Connection, pull: Pull, shelf: Shelf, now_ms: int, rot: Ro
     at = position(connection)
     if not pull.whole and pull.after != at.cursor:
         raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {at.cursor}")
-    return _Application(connection, pull, shelf, now_ms, rot, at).run()
+    return _Application(connection, pull, shelf, now_ms, rot, at, scope, reoffer).run()
 
 
 @dataclass(slots=True)
@@ -63,6 +76,8 @@ class _Application:
     now_ms: int
     rot: Rot
     at: Position
+    scope: Scope
+    reoffer: Reoffer | None
     rows: dict[DocumentId, int] = field(default_factory=dict)
     # Confirmed registers and the digest of their content, as they are before and, once folded, after.
     confirmed: dict[DocumentId, tuple[Document, int]] = field(default_factory=dict)
@@ -84,9 +99,12 @@ class _Application:
         placed = [each for each in decided if each.dot.local_seq in positions]
         self._set_aside(touched(decided, pull))
         before = {document: state for document, (state, _) in self.confirmed.items()}
+        offered = self._to_offer()
         total = self._confirm(fold(before, self.at.incarnation, placed, pull))
         self._remember(decided, positions, results, self._counted(decided, results, before))
         self._take_out(decided)
+        if self.reoffer is not None:
+            put_offers(self.connection, offered, self.reoffer, self.rows, self.now_ms, self.rot)
         self._show(stale, seen)
         self._move(total)
         return total
@@ -147,6 +165,11 @@ class _Application:
             return digest(document, None if visible is None else visible.content)
         except ReplicaCorrupt:
             return -1
+
+    def _to_offer(self) -> Offers:
+        if self.reoffer is None:
+            return Offers()
+        return to_offer(self.connection, self.pull.documents, self.reoffer, self.scope, self.rot)
 
     def _set_aside(self, named: Iterable[DocumentId]) -> None:
         """Take over the hub's word on what is quarantined; what it does not say so of is released."""

@@ -33,6 +33,8 @@ def standing(connection: Connection, rot: Rot) -> Standing:
         None if unsent is None else unsent[0],
         known.origin,
         known.seen.witnessed if known.seen else None,
+        at.base.epoch,
+        known.seen.epoch if known.seen else 0,
     )
 
 
@@ -83,6 +85,7 @@ def adopt(connection: Connection, incarnation: Incarnation, shelf: Shelf, rot: R
     connection.execute(SQL["drop_outbox_pairs"])
     connection.executemany(SQL["write_document"], [(row, renumbered[seq]) for row, seq in pairs])
     connection.execute(SQL["drop_parts"])
+    connection.execute(SQL["add_incarnation"], (at.incarnation,))
     connection.execute(SQL["adopted"], (incarnation, CHAIN_START, len(renumbered), chain, at.revision + 1))
     outbox = Outbox(connection, incarnation, rot, shelf.decoded)
     policies = shelf.policies_in(connection)

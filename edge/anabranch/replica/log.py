@@ -24,6 +24,18 @@ class Seen:
     pinned_ms: int
     seen_ms: int
     hub_seq: HubSeq
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A log that began anew with an epoch, as the hub was restored: the checkpoints on both sides, packed."""
+
+    epoch: int
+    reason: str
+    seen: bytes
+    shown: bytes
+    noted_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +51,24 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """All that is known here of the hub's log; `refusals` are in the order of their beginning."""
+    """All that is known here of the hub's log; `refusals` and `breaks` are in their order."""
 
     origin: str
     seen: Seen | None
     refusals: tuple[Refusal, ...]
+    breaks: tuple[Break, ...]
 
 
 def log_state(connection: Connection, rot: Rot) -> LogState:
     """What is known of the log. Raises ReplicaCorrupt."""
     refusals = connection.execute(SQL["log_refusals"]).fetchall()
-    return LogState(_origin(connection), seen(connection, rot), tuple(Refusal(*row) for row in refusals))
+    breaks = connection.execute(SQL["log_breaks"]).fetchall()
+    return LogState(
+        _origin(connection),
+        seen(connection, rot),
+        tuple(Refusal(*row) for row in refusals),
+        tuple(Break(*row) for row in breaks),
+    )
 
 
 def seen(connection: Connection, rot: Rot) -> Seen | None:
@@ -57,7 +76,7 @@ def seen(connection: Connection, rot: Rot) -> Seen | None:
     row = connection.execute(SQL["log"]).fetchone()
     if row is None:
         return None
-    public_key, packed, pinned_ms, seen_ms, hub_seq = row
+    public_key, packed, pinned_ms, seen_ms, hub_seq, epoch = row
     origin = _origin(connection)
     try:
         checkpoint = unpack_checkpoint(origin, packed)
@@ -66,17 +85,26 @@ def seen(connection: Connection, rot: Rot) -> Seen | None:
         checkpoint.check(key)
     except EvidenceError as error:
         raise rot.at("the log's checkpoint") from error
-    return Seen(Witnessed(key, checkpoint), pinned_ms, seen_ms, hub_seq)
+    return Seen(Witnessed(key, checkpoint), pinned_ms, seen_ms, hub_seq, epoch)
 
 
-def witness(connection: Connection, witnessed: Witnessed, hub_seq: HubSeq, now_ms: int) -> None:
-    """Keep a checkpoint that was verified; the first one pins its key."""
+def witness(
+    connection: Connection, witnessed: Witnessed, hub_seq: HubSeq, now_ms: int, epoch: int, broken: str
+) -> None:
+    """Keep a checkpoint that was verified; the first one pins its key.
+
+    `broken`: how it does not go on from the one before, which is kept as evidence.
+    """
     row = {
         "public_key": witnessed.key.public,
         "checkpoint": witnessed.checkpoint.packed,
         "now_ms": now_ms,
         "hub_seq": hub_seq,
+        "epoch": epoch,
+        "reason": broken,
     }
+    if broken:
+        connection.execute(SQL["log_break"], row)
     connection.execute(SQL["witness"], row)
 
 

@@ -210,13 +210,20 @@ SELECT version, hub_seq, incarnation, local_seq, wall_ms, author, message, outco
 WHERE document = ? ORDER BY id;
 
 -- log: the newest checkpoint of the hub's log that was seen
-SELECT public_key, checkpoint, pinned_ms, seen_ms, hub_seq FROM log;
+SELECT public_key, checkpoint, pinned_ms, seen_ms, hub_seq, epoch FROM log;
 
 -- witness: a newer one; the pinned key stays
-INSERT INTO log (only_row, public_key, checkpoint, pinned_ms, seen_ms, hub_seq)
-VALUES (1, :public_key, :checkpoint, :now_ms, :now_ms, :hub_seq)
-ON CONFLICT (only_row) DO UPDATE SET
-    checkpoint = excluded.checkpoint, seen_ms = excluded.seen_ms, hub_seq = excluded.hub_seq;
+INSERT INTO log (only_row, public_key, checkpoint, pinned_ms, seen_ms, hub_seq, epoch)
+VALUES (1, :public_key, :checkpoint, :now_ms, :now_ms, :hub_seq, :epoch)
+ON CONFLICT (only_row) DO UPDATE SET checkpoint = excluded.checkpoint, seen_ms = excluded.seen_ms,
+    hub_seq = excluded.hub_seq, epoch = excluded.epoch;
+
+-- log_break: the log began anew with an epoch; what had been seen of it
+INSERT OR REPLACE INTO log_breaks (epoch, reason, seen, shown, noted_ms)
+SELECT :epoch, :reason, checkpoint, :checkpoint, :now_ms FROM log;
+
+-- log_breaks: in the order of the epochs
+SELECT epoch, reason, seen, shown, noted_ms FROM log_breaks ORDER BY epoch;
 
 -- distrust: a log that was refused, up to a limit
 INSERT INTO log_refusals (reason, checkpoint, first_ms, last_ms, times)
@@ -270,3 +277,30 @@ INSERT OR IGNORE INTO renewals (incarnation) SELECT incarnation FROM replica;
 
 -- renewal_due: whether the present incarnation must not go on
 SELECT 1 FROM renewals JOIN replica USING (incarnation);
+
+-- all_confirmed: documents that the hub has confirmed
+SELECT document, namespace, key FROM documents JOIN confirmed USING (document) ORDER BY namespace, key;
+
+-- incarnations: under which this replica wrote in the present epoch, before the one it has
+SELECT incarnation FROM incarnations;
+
+-- add_incarnation: one more
+INSERT OR IGNORE INTO incarnations (incarnation) VALUES (?);
+
+-- drop_incarnations: in the epoch that begins nothing was written yet
+DELETE FROM incarnations;
+
+-- note_reoffer: what a restored hub was offered
+INSERT OR REPLACE INTO reoffers (epoch, past, known, changes, withheld, noted_ms) VALUES (?, ?, ?, ?, ?, ?);
+
+-- reoffers: in the order of the epochs
+SELECT epoch, past, known, changes, withheld, noted_ms FROM reoffers ORDER BY epoch;
+
+-- drop_outbox_after: before it is written anew
+DELETE FROM outbox WHERE local_seq > ?;
+
+-- drop_outbox_pairs_after: and which documents it touches
+DELETE FROM outbox_documents WHERE local_seq > ?;
+
+-- written_after: when the changes after one were written
+SELECT local_seq, written_ms FROM outbox WHERE local_seq > ?;

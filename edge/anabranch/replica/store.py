@@ -20,6 +20,7 @@ from anabranch_sync.ids import (
 from anabranch_sync.policy import Policies
 from anabranch_sync.pull import Notice, Pull
 from anabranch_sync.reference import Reference
+from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.scope import Scope, scope
 from anabranch_sync.standing import Standing
 from anabranch_sync.violation import Violation
@@ -49,6 +50,7 @@ from anabranch.replica.log import LogState
 from anabranch.replica.marks import Loss
 from anabranch.replica.parcels import Parcels
 from anabranch.replica.queries import SQL
+from anabranch.replica.reoffer import HubRestored, hub_restores
 from anabranch.replica.rows import NO_DIGEST, Rot
 from anabranch.replica.schema import prepare
 from anabranch.replica.shelf import Shelf
@@ -264,16 +266,17 @@ class Replica:
 
         self._file.write(work)
 
-    def apply(self, pull: Pull, now_ms: int) -> ScopeDigest:
+    def apply(self, pull: Pull, now_ms: int, reoffer: Reoffer | None = None) -> ScopeDigest:
         """Apply `pull`: documents, outbox and cursor move in one transaction.
 
+        With `reoffer`, what the restored hub lacks goes into the outbox in that transaction.
         Returns the digest of the confirmed documents. Raises ProtocolViolation when the pull starts
         elsewhere than at the cursor, so that one that comes twice changes nothing.
         """
 
         def work(connection: Connection) -> ScopeDigest:
             self._file.require_room()
-            return apply(connection, pull, self._shelf, now_ms, self._rot)
+            return apply(connection, pull, self._shelf, now_ms, self._rot, self.scope, reoffer)
 
         self._shelf.forget_policies()
         try:
@@ -292,9 +295,16 @@ class Replica:
         """Forget the cursor, so that the next pull is whole. Safe to repeat; nothing readers see changes."""
         self._file.write(exchange.reset)
 
-    def witness(self, witnessed: Witnessed, hub_seq: HubSeq, now_ms: int) -> None:
-        """Keep a checkpoint of the hub's log that was verified, shown when the hub stood at `hub_seq`."""
-        self._file.write(lambda connection: log.witness(connection, witnessed, hub_seq, now_ms))
+    def witness(
+        self, witnessed: Witnessed, hub_seq: HubSeq, now_ms: int, *, epoch: int = 0, broken: str = ""
+    ) -> None:
+        """Keep a checkpoint of the hub's log that was verified, shown when the hub stood at `hub_seq`.
+
+        `broken`: how it does not go on from the one before, which is kept too.
+        """
+        self._file.write(
+            lambda connection: log.witness(connection, witnessed, hub_seq, now_ms, epoch, broken)
+        )
 
     def distrust(self, reason: str, checkpoint: bytes, now_ms: int) -> None:
         """Keep what the hub showed of its log and was refused for."""
@@ -308,6 +318,11 @@ class Replica:
     def parcels(self) -> Parcels:
         """What is remembered of courier files."""
         return Parcels(self._file)
+
+    def hub_restores(self) -> tuple[HubRestored, ...]:
+        """The restores of the hub from a backup that this replica has met."""
+        with self._file.reading() as connection:
+            return hub_restores(connection)
 
     def heard(self, *, link: Link, now_ms: int, clock_offset_ms: int | None = None) -> None:
         """Note the state of the link. `Link.UP`: at `now_ms` the hub had nothing newer than this replica."""

@@ -33,6 +33,7 @@ from anabranch_sync.hub_session import (
     Send,
     Spool,
     StorePart,
+    WentBack,
 )
 
 from anabranch_hub.errors import Fenced, RequestRefused, StoreUnavailable
@@ -50,6 +51,8 @@ STOPPING_RETRY_MS = 1_000
 FAREWELL_S_MAX = 2.0
 # Encoding a pull of this many documents takes a millisecond; a larger one leaves the event loop to others.
 INLINE_DOCUMENTS_MAX = 20
+
+HINT_RESTORED = "if a backup was restored, run `anabranch-hub restored`"
 
 log = logging.getLogger(__name__)
 
@@ -261,7 +264,10 @@ class Exchange:
                 return session.presented(await store.presented(tenant, mark))
             case Accused(reason):
                 told = {"tenant": tenant, "edge": edge, "reason": reason}
-                log.error("an edge has seen another log", extra=told)
+                log.error(f"an edge has seen another log: {HINT_RESTORED}", extra=told)
+            case WentBack(reason):
+                told = {"tenant": tenant, "edge": edge, "reason": reason}
+                log.error(f"the hub lost what it once told an edge: {HINT_RESTORED}", extra=told)
             case Close(reason):
                 self._reason = reason
         return ()

@@ -34,7 +34,7 @@ from google.protobuf.message import Message
 from anabranch_hub.api import enrolment
 from anabranch_hub.api.exchange import STOPPING, Clock, Exchange, Finished, Interruption
 from anabranch_hub.api.ledger_calls import LedgerCalls, check_operator_standing
-from anabranch_hub.api.streams import Streams
+from anabranch_hub.api.streams import RESTORED, Streams
 from anabranch_hub.errors import (
     EdgeRevoked,
     HubError,
@@ -45,7 +45,7 @@ from anabranch_hub.errors import (
 )
 from anabranch_hub.identity.peer import OperatorPeer, Peer, operator_of, peer_of
 from anabranch_hub.secrets.authority import REQUEST_BYTES_MAX, Authority, ServerCredentials
-from anabranch_hub.store import Logged, Moved, Revoked, Store
+from anabranch_hub.store import Logged, Moved, Restored, Revoked, Store
 
 settle_grpc()
 
@@ -362,6 +362,8 @@ async def _follow(store: Store, streams: Streams) -> None:
                 streams.moved(tenant, hub_seq)
             case Revoked(tenant, edge):
                 streams.end(tenant, edge, Interruption("revoked", str(EdgeRevoked(tenant, edge))))
+            case Restored(tenant):
+                streams.end_tenant(tenant, RESTORED)
             case Logged():
                 pass  # edges see it in the next checkpoint they are shown
 

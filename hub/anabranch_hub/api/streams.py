@@ -13,6 +13,8 @@ from anabranch_hub.api.exchange import Exchange, Interruption
 # A ghost of a broken connection, and the one that replaces it. More at once is not an edge.
 STREAMS_PER_EDGE_MAX = 2
 
+# The edge comes back at once, to be greeted in the epoch that has begun.
+RESTORED = Interruption("stopping", "the hub was restored from a backup: another epoch has begun")
 SUPERSEDED = Interruption("superseded", "a newer stream of this edge took over")
 
 
@@ -67,6 +69,12 @@ class Streams:
         """End the streams of one edge."""
         for stream in self._of(tenant, edge):
             stream.interrupt(interruption)
+
+    def end_tenant(self, tenant: str, interruption: Interruption) -> None:
+        """End the streams of one tenant."""
+        for streams in list(self._by_tenant.get(tenant, {}).values()):
+            for stream in list(streams):
+                stream.interrupt(interruption)
 
     def end_all(self, interruption: Interruption) -> None:
         """End every stream."""

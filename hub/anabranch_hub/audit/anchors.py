@@ -2,6 +2,7 @@
 
     DIR/audit/            0700
       TENANT              the verifier key on a line, then the newest signed checkpoint
+      TENANT.before-TIME  the same as it was before a declared restore from a backup: evidence
 
 Whoever owns Postgres can rewrite every table, the checkpoints and their key among them, or restore a
 dump of last week. The hub's data directory belongs to another: what stands there has to be where the
@@ -10,6 +11,8 @@ log comes from. Edges hold the hub to the same; this is for hubs without any, an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +22,12 @@ from anabranch_sync.merkle import TreeHead
 from anabranch_sync.signed_note import VerifierKey, parse_verifier_key
 
 from anabranch_hub.errors import AnchorDamaged
-from anabranch_hub.servers.private_files import make_private_folder, write_private
+from anabranch_hub.servers.private_files import (
+    make_private_folder,
+    sync_folder,
+    write_private,
+    writing_below,
+)
 
 _FOLDER = "audit"
 
@@ -58,6 +66,28 @@ class Anchors:
             return Anchor(key, verified_checkpoint(note, key).tree, note)
         except EvidenceError as error:
             raise AnchorDamaged(path, str(error)) from error
+
+    @contextmanager
+    def setting_aside(self, tenant: str, now_s: int) -> Iterator[None]:
+        """Hold the log to this anchor no more, unless the block fails. Raises DataDirNotWritable.
+
+        It is aside before the block begins: a hub that signs meanwhile finds none.
+        """
+        path, aside = self.path(tenant), self._folder / f"{tenant}.before-{now_s}"
+        was_there = path.exists()
+        if was_there:
+            self._rename(path, aside)
+        try:
+            yield
+        except BaseException:
+            if was_there:
+                self._rename(aside, path)
+            raise
+
+    def _rename(self, path: Path, to: Path) -> None:
+        with writing_below(self._folder):
+            path.rename(to)
+            sync_folder(self._folder)
 
     def write(self, tenant: str, anchor: Anchor) -> None:
         """Remember it, durably. Raises DataDirNotWritable."""

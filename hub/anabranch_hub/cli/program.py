@@ -34,6 +34,7 @@ _MODULES = {
     "merges": "merges",
     "audit": "audit",
     "quarantine": "quarantine",
+    "restored": "restoring",
     "migrate": "upkeep",
     "doctor": "upkeep",
     "demo": "demo",

@@ -52,6 +52,11 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     help="A Vault of your own; its login comes from the environment.  [$ANABRANCH_VAULT]",
 )
 @click.option(
+    "--restored",
+    is_flag=True,
+    help="Before anybody is let in: as `anabranch-hub restored`, for Postgres came from a backup. Once only.",
+)
+@click.option(
     "--log-format",
     type=click.Choice([str(each) for each in logs.LogFormat]),
     default=str(logs.LogFormat.TEXT),
@@ -65,6 +70,7 @@ async def serve(
     health: str,
     host_name: tuple[str, ...],
     vault: str | None,
+    restored: bool,
     log_format: str,
 ) -> None:
     """Run a hub, until SIGTERM, SIGINT (Ctrl-C) or SIGHUP.
@@ -91,6 +97,7 @@ async def serve(
             "host_name": host_name,
             "postgres": invocation.postgres,
             "vault": vault,
+            "restored_by": invocation.author if restored else "",
             "log_format": log_format,
             "verbose": invocation.verbose,
         },

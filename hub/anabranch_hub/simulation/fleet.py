@@ -23,6 +23,7 @@ from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.scope import scope
 
 from anabranch_hub.simulation.disk import UNHARMED, DiskFailure, Medium
+from anabranch_hub.simulation.hub_restores import HubRestores
 from anabranch_hub.simulation.life import DAY_MS, SECOND_MS, drawn
 from anabranch_hub.simulation.memory import Fenced, MemoryHub, MemoryReplica, ReplicaState, scope_digest
 from anabranch_hub.simulation.network import CALM, SILENCE, Clock, Connection, Faults, Pipe
@@ -193,9 +194,9 @@ class Edge:
                 self._effects += session.loaded(replica.pending(after))
             case edge_session.Acknowledge(push_mark, chain):
                 replica.acknowledge(push_mark, chain)
-            case edge_session.Apply(pull):
+            case edge_session.Apply(pull, reoffer):
                 self._fleet.rounds += 1
-                self._effects += session.applied(replica.apply(pull))
+                self._effects += session.applied(replica.apply(pull, reoffer))
             case edge_session.Adopt(incarnation):
                 self._fleet.note(f"{self.name} adopts incarnation {incarnation}")
                 self._fleet.fences += 1
@@ -203,9 +204,9 @@ class Edge:
                 self._effects += session.adopted(replica.standing())
             case edge_session.Reset(reason):
                 raise Violation(Promise.CONVERGED, f"{self.name} diverged: {reason}")
-            case edge_session.Witness(witnessed, hub_seq):
+            case edge_session.Witness(witnessed, hub_seq, epoch, broken):
                 self._fleet.continued += replica.standing().witnessed is not None
-                replica.witness(witnessed, hub_seq)
+                replica.witness(witnessed, hub_seq, epoch=epoch, broken=broken)
             case edge_session.Distrust(reason):
                 raise Violation(Promise.LOGGED, f"{self.name} distrusts an honest hub: {reason}")
             case edge_session.Close(reason, renew):
@@ -289,7 +290,7 @@ class HubShell:
                 hub.seen(session.incarnation)
             case hub_session.Present(mark):
                 return session.presented(hub.tree.presented(mark))
-            case hub_session.Accused(reason):
+            case hub_session.Accused(reason) | hub_session.WentBack(reason):
                 raise Violation(Promise.LOGGED, f"an honest hub is accused: {reason}")
             case hub_session.Close(reason):
                 self._fleet.note(f"hub closes: {reason}")
@@ -324,6 +325,7 @@ class Fleet:
         self.quarantines = 0
         self._author = Author(self.chance, large=self.life.large)
         self._acknowledged: dict[bytes, str] = {}
+        self.hub_restores = HubRestores()
         self._read: dict[str, ReplicaState] = {}
         self.edges = [self._new_edge(f"edge{number}") for number in range(self.life.edges)]
         self._backups: list[tuple[Edge, ReplicaState]] = []
@@ -453,6 +455,9 @@ class Fleet:
         for _ in range(life.restores):
             self._at_some_time(partial(self._at_some_edge, self.back_up))
             self._at_some_time(self._restore)
+        for _ in range(life.hub_restores):
+            self._at_some_time(lambda: self.hub_restores.back_up(self.hub))
+            self._at_some_time(self._restore_hub)
         for edge in self.edges:
             if chance.random() < life.offline:
                 away_ms = chance.randrange(life.busy_ms)
@@ -528,9 +533,24 @@ class Fleet:
         self.note("the hub process dies")
         # Its successor may be without the log's key for a while, or have it again.
         self.hub.tree.away = not self.hub.tree.away
+        self._cut_all()
+
+    def _cut_all(self) -> None:
         streams, self.streams = self.streams, {}
         for shell in streams:
             shell.cut()
+
+    def _restore_hub(self) -> None:
+        """The hub comes back as its backup was. What no edge has, in its outbox or confirmed, is lost."""
+        states = [(edge.name, edge.replica.disk) for edge in self.edges]
+        self.hub = self.hub_restores.restore(self.hub, states)
+        self._cut_all()
+        self.happened["hub restored"] += 1
+        self.note(f"the hub is at {self.hub.hub_seq} of epoch {self.hub.epoch}")
+        kept = {each.content_id for _, state in states for each in state.outbox} | set(self.hub.merged)
+        self._acknowledged = {each: name for each, name in self._acknowledged.items() if each in kept}
+        for edge in self.edges:
+            edge.reading = Reading(edge.name)
 
     def back_up(self, edge: Edge) -> None:
         """Somebody keeps an image of an edge's disk."""
@@ -546,6 +566,7 @@ class Fleet:
         for lost in edge.replica.disk.outbox:
             if lost.content_id not in kept and not self._at_hub(lost):
                 self._acknowledged.pop(lost.content_id, None)
+        self.hub_restores.forget(edge.name)
         edge.hang_up()
         edge.replica = MemoryReplica(state, edge.replica.medium)
         edge.reading = Reading(edge.name)
@@ -612,6 +633,7 @@ class Fleet:
     def _check(self) -> None:
         check_converged(self.hub, self.edges)
         check_changes(self.hub, self._acknowledged)
+        self.hub_restores.check(self.hub)
         check_logged(self.hub, self.edges)
         check_written(self.hub)
         check_ledger(self.hub, self.edges)

@@ -39,6 +39,7 @@ class Life:
     revocations: int
     full_disks: int
     clock_jumps: int
+    hub_restores: int
     harm: Harm
     hub_harm: Harm
 
@@ -102,6 +103,7 @@ def drawn(chance: random.Random) -> Life:
         revocations=chance.choice((0, 0, 0, 1)),
         full_disks=chance.choice((0, 0, 1, 2)),
         clock_jumps=chance.choice((0, 0, 1, 3)),
+        hub_restores=chance.choice((0, 0, 0, 1, 2)),
         harm=Harm(some(0.05), some(0.05), some(0.05)),
         hub_harm=Harm(some(0.05), some(0.05), some(0.05)),
     )

@@ -15,6 +15,7 @@ from anabranch_sync.clock import Timestamp, clamped, tick
 from anabranch_sync.conflict import Conflict
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, Object, digest, rebuild, written
+from anabranch_sync.epochs import Ended, Epochs
 from anabranch_sync.explanation import HANDS_SHOWN_MAX
 from anabranch_sync.ids import HUB_INCARNATION, START, Cursor, DocumentId, Dot
 from anabranch_sync.live import Quarantined, Served, check_written, judged, served
@@ -37,6 +38,7 @@ from anabranch_sync.pull import (
     touched_in_order,
 )
 from anabranch_sync.register import DELETED, Operand, Slot, json_of
+from anabranch_sync.reoffer import Offers, Reoffer, in_front, offers
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial, Standing
 from anabranch_sync.witness import Presented, Witnessed, needed, presented
@@ -119,6 +121,11 @@ class ReplicaState:
     results: tuple[Result, ...] = ()
     witnessed: Witnessed | None = None
     distrusted: tuple[tuple[str, bytes], ...] = ()
+    epoch: int = 0
+    log_epoch: int = 0
+    log_breaks: tuple[str, ...] = ()
+    reoffered: tuple[Offers, ...] = ()
+    incarnations: frozenset[int] = frozenset()
     quarantined: Mapping[DocumentId, Quarantined] = field(default_factory=dict)
 
 
@@ -199,6 +206,8 @@ class MemoryReplica:
             state.partial,
             log=origin_of(LOG_TENANT),
             witnessed=state.witnessed,
+            epoch=state.epoch,
+            log_epoch=state.log_epoch,
         )
 
     def pending(self, after: int) -> Sequence[Entry]:
@@ -218,8 +227,8 @@ class MemoryReplica:
         self._state = replace(self._state, partial=Partial(batch, total, head + piece))
         self._sync()
 
-    def apply(self, pull: Pull) -> ScopeDigest:
-        """Documents, outbox and cursor in one step."""
+    def apply(self, pull: Pull, reoffer: Reoffer | None = None) -> ScopeDigest:
+        """Documents, outbox, what is offered again, and cursor in one step."""
         state = self._state
         named = {run.first_local + offset for run in pull.runs for offset in range(run.count)}
         own = [each for each in state.outbox if each.dot.local_seq in named]
@@ -234,13 +243,41 @@ class MemoryReplica:
             quarantined=quarantined_after(state.quarantined, own, pull),
             outbox=tuple(each for each in state.outbox if each.dot.local_seq not in named),
             cursor=pull.upto,
+            epoch=pull.upto.epoch,
             timestamp=max(state.timestamp, seen),
             partial=None,
             notices=(*state.notices, *pull.notices),
             results=(*state.results, *pull.results),
         )
+        if reoffer is not None:
+            self._offer(state, pull, reoffer)
         self._sync()
         return scope_digest(self._state.confirmed, state.scope)
+
+    def _offer(self, before: ReplicaState, pull: Pull, reoffer: Reoffer) -> None:
+        """Put what the restored hub lacks in front of the outbox."""
+        own = before.incarnations | {before.incarnation}
+        found = offers(
+            before.confirmed.items(),
+            lambda document: pull.documents.get(document, EMPTY),
+            reoffer,
+            own,
+            before.scope,
+        )
+        state = self._state
+        mark = max([state.push_mark, *(run.first_local + run.count - 1 for run in pull.runs)])
+        kept = [each for each in state.outbox if each.dot.local_seq <= mark]
+        waiting = [each for each in state.outbox if each.dot.local_seq > mark]
+        outbox = (*kept, *in_front(found.changes, waiting, state.incarnation, mark))
+        self._state = replace(
+            state,
+            outbox=outbox,
+            last_local=max(state.last_local, *(each.dot.local_seq for each in outbox), mark)
+            if outbox
+            else state.last_local,
+            reoffered=(*state.reoffered, found),
+            incarnations=frozenset(),
+        )
 
     def adopt(self, incarnation: int) -> None:
         """Every change in the outbox gets a new dot; its bytes stay."""
@@ -250,6 +287,7 @@ class MemoryReplica:
         )
         self._state = replace(
             self._state,
+            incarnations=self._state.incarnations | {self._state.incarnation},
             incarnation=incarnation,
             outbox=outbox,
             last_local=len(outbox),
@@ -259,9 +297,10 @@ class MemoryReplica:
         )
         self._sync()
 
-    def witness(self, witnessed: Witnessed, hub_seq: int) -> None:
-        """The hub's log has come this far, when the hub stood at `hub_seq`."""
-        self._state = replace(self._state, witnessed=witnessed)
+    def witness(self, witnessed: Witnessed, hub_seq: int, *, epoch: int = 0, broken: str = "") -> None:
+        """The hub's log has come this far, when the hub stood at `hub_seq`; `broken`: or begun anew."""
+        breaks = (*self._state.log_breaks, broken) if broken else self._state.log_breaks
+        self._state = replace(self._state, witnessed=witnessed, log_epoch=epoch, log_breaks=breaks)
         self._sync()
 
     def distrust(self, reason: str, checkpoint: bytes) -> None:
@@ -351,9 +390,8 @@ class MemoryHub:
     `decide`, `write` and `store_upload` raise DiskFailure: see `disk`.
     """
 
-    epoch = 1
-
     def __init__(self, scope: Scope, now_ms: Callable[[], int], medium: Medium = SOUND) -> None:
+        self.epochs = Epochs(1)
         self.scope = scope
         self.medium = medium
         self.documents: dict[DocumentId, Document] = {}
@@ -365,11 +403,39 @@ class MemoryHub:
         self._now_ms = now_ms
         self._marks: dict[int, _Mark] = {HUB_INCARNATION: _Mark()}
         self._merged: set[bytes] = set()
+        self._leased = HUB_INCARNATION
+
+    @property
+    def epoch(self) -> int:
+        """The one it is in."""
+        return self.epochs.current
+
+    def backup(self) -> "MemoryHub":
+        """A copy of everything that is stored. What was spooled is of no use later."""
+        copied = MemoryHub(self.scope, self._now_ms, self.medium)
+        copied.epochs = self.epochs
+        copied.documents, copied.quarantined = dict(self.documents), dict(self.quarantined)
+        copied.hub_seq, copied.log, copied.ledger = self.hub_seq, list(self.log), list(self.ledger)
+        copied.tree = MemoryLog(self.tree.leaves)
+        copied._merged = set(self._merged)
+        copied._marks = {number: replace(mark, spool={}) for number, mark in self._marks.items()}
+        return copied
+
+    def restored(self, backup: "MemoryHub") -> "MemoryHub":
+        """The hub in place of this one, as `backup` had it, in another epoch.
+
+        No incarnation is given out twice: the real hub knows whose each is, and refuses anybody else.
+        """
+        again = backup.backup()
+        ended = Ended(backup.epoch, backup.hub_seq)
+        again.epochs = Epochs(max(self.epoch, backup.epoch) + 1, (*backup.epochs.ended, ended))
+        again._leased = self._leased
+        return again
 
     def open_replica(self, incarnation: int, mark: bytes = b"") -> Opening:
         """Find an incarnation or lease the next; `mark` is what the replica has seen of the log."""
         if incarnation == HUB_INCARNATION or incarnation not in self._marks:
-            incarnation = max(self._marks) + 1
+            incarnation = self._leased = self._leased + 1
             self._marks[incarnation] = _Mark()
         standing = self._marks[incarnation]
         return Opening(
@@ -381,6 +447,7 @@ class MemoryHub:
             self.scope,
             standing.upload,
             self.tree.presented(mark),
+            self.epochs.ended,
         )
 
     def decide(self, entries: Sequence[Entry], chain: bytes) -> Answer:
@@ -419,7 +486,8 @@ class MemoryHub:
             self.log.append((self.hub_seq, each, Outcome.REFUSED))
             return
         timestamp = clamped(each.change.timestamp, self._now_ms())
-        self._merge(each, timestamp)
+        base = Cursor(self.epoch, self.epochs.seen(each.change.base))
+        self._merge(replace(each, change=replace(each.change, base=base)), timestamp)
 
     def _merge(self, each: Entry, timestamp: Timestamp) -> None:
         policies = policies_of(self.documents)

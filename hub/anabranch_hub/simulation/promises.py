@@ -57,7 +57,8 @@ def check_logged(hub: MemoryHub, edges: Iterable[Holder]) -> None:
     if hub.tree.leaves != [each.body for _, each, _ in hub.log]:
         raise Violation(Promise.LOGGED, f"{len(hub.tree.leaves)} leaves are not the {len(hub.log)} decisions")
     for edge in edges:
-        seen = edge.replica.standing().witnessed
+        standing = edge.replica.standing()
+        seen = standing.witnessed if standing.log_epoch == hub.epoch else None
         if seen is not None and hub.tree.head_at(seen.tree.size) != seen.tree:
             raise Violation(Promise.LOGGED, f"{edge.name} has seen another log of {seen.tree.size} leaves")
 
@@ -84,12 +85,11 @@ def check_ledger(hub: MemoryHub, edges: Iterable[Holder]) -> None:
         if conflict.kind in (Kind.OVERLAP, Kind.FRAGMENT):
             continue  # their candidates are made from several writes
         writer = by_position[hub_seq]
+        base = hub.epochs.seen(writer.change.base)
         for each in conflict.candidates:
             for stamp in each.stamps:
                 is_own = stamp.hub_seq == hub_seq
-                if not is_own and (
-                    stamp.hub_seq <= writer.change.base.hub_seq or stamp.actor == writer.dot.incarnation
-                ):
+                if not is_own and (stamp.hub_seq <= base or stamp.actor == writer.dot.incarnation):
                     raise Violation(Promise.LEDGER, f"the conflict at {hub_seq} is none: one saw the other")
         sides = [Register(each.value, each.stamps) for each in conflict.candidates]
         for loser in sides[1:]:

@@ -12,6 +12,7 @@ from anabranch_sync.change import Change
 from anabranch_sync.columns import decode_document, encode_document
 from anabranch_sync.conflict import Candidate
 from anabranch_sync.document import DIGEST_BYTES
+from anabranch_sync.epochs import Epochs
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.ids import HUB_INCARNATION, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.opening import Answer
@@ -35,7 +36,7 @@ from anabranch_hub.store.decision import (
 from anabranch_hub.store.news import CHANNEL, moved_payload
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.quarantining import recorded_violations, stored_aside
-from anabranch_hub.store.records import Aside, HubWrite, Push, Replica, Written, address
+from anabranch_hub.store.records import Aside, HubWrite, Push, Replica, Written, address, ended_of
 from anabranch_hub.store.reviews import Restoration, restorations, review_columns
 
 # Merging this many bytes takes a few milliseconds; beyond it the event loop is left to others.
@@ -101,7 +102,13 @@ class Decider:
             row, ended = await locked.fetchone(), await log.fetchone()
             assert row is not None, "a tenant has its state from its first migration on"
             assert ended is not None, "it has been read a moment before"
-            state = TenantState(**row)
+            state = TenantState(
+                Epochs(row["epoch"], ended_of(row)),
+                row["hub_seq"],
+                row["ledger"],
+                row["timestamp"],
+                row["schemas_seq"],
+            )
             schemas = self._schemas.get((tenant, state.epoch), Schemas())
             if schemas.hub_seq != state.schemas_seq:
                 schemas = await read_schemas(session, state.schemas_seq)

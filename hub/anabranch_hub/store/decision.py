@@ -24,6 +24,7 @@ from anabranch_sync.document import (
     rebuild,
     written,
 )
+from anabranch_sync.epochs import Epochs
 from anabranch_sync.errors import DocumentTooLarge, InvalidInput
 from anabranch_sync.ids import (
     HUB_INCARNATION,
@@ -75,11 +76,16 @@ def schemas_from(hub_seq: HubSeq, documents: Mapping[DocumentId, tuple[int, Json
 class TenantState:
     """Where a tenant stands: the one row under whose lock everything is decided."""
 
-    epoch: int
+    epochs: Epochs
     hub_seq: HubSeq
     ledger: int
     timestamp: Timestamp
     schemas_seq: HubSeq
+
+    @property
+    def epoch(self) -> int:
+        """The one it is in."""
+        return self.epochs.current
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,14 +261,15 @@ class Batch:
         return Outcome.MERGED, self._apply(each, decision, timestamp)
 
     def _rebased(self, each: Entry) -> Entry:
-        """A base that this hub never issued (another epoch, or beyond its order) counts as nothing seen.
+        """What an author of an earlier epoch has seen of today's order; nothing, if of no order of ours.
 
         Then all that stands is concurrent: overwritten values go into the ledger, not away.
         """
         base = each.change.base
         if base.epoch == self.state.epoch and base.hub_seq <= self.state.hub_seq:
             return each
-        return replace(each, change=replace(each.change, base=Cursor(self.state.epoch, 0)))
+        seen = 0 if base.epoch == self.state.epoch else self.state.epochs.seen(base)
+        return replace(each, change=replace(each.change, base=Cursor(self.state.epoch, seen)))
 
     def _decision(self, each: Entry, timestamp: Timestamp) -> Decision:
         return decide(

@@ -15,7 +15,7 @@ from anabranch_hub.store import auditing
 from anabranch_hub.store.log_reading import presented
 from anabranch_hub.store.news import CHANNEL, revoked_payload
 from anabranch_hub.store.pool import Pool, Session
-from anabranch_hub.store.records import Edge, EdgeStatus, Enrolment, Invitation
+from anabranch_hub.store.records import Edge, EdgeStatus, Enrolment, Invitation, ended_of
 from anabranch_hub.store.transfers import arrived
 
 Data: TypeAlias = dict[str, Json]
@@ -156,6 +156,7 @@ async def open_replica(pool: Pool, tenant: str, name: str, incarnation: Incarnat
             Scope(tuple(row["prefixes"])),
             await arrived(session, leased) if incarnation else None,
             await presented(session, tenant, mark),
+            ended_of(row),
         )
 
 

@@ -4,15 +4,16 @@ from typing import TypeAlias
 
 from anabranch_sync.ids import HubSeq
 
-from anabranch_hub.store.records import Logged, Moved, Revoked
+from anabranch_hub.store.records import Logged, Moved, Restored, Revoked
 
 CHANNEL = "anabranch"
 
-News: TypeAlias = Moved | Logged | Revoked
+News: TypeAlias = Moved | Logged | Revoked | Restored
 
 # Neither a tenant's nor an edge's name holds a colon, and a position is digits.
 _REVOKED = "revoked"
 _LOGGED = "logged"
+_RESTORED = "restored"
 
 
 def moved_payload(tenant: str, hub_seq: HubSeq) -> str:
@@ -30,6 +31,11 @@ def logged_payload(tenant: str) -> str:
     return f"{tenant}:{_LOGGED}"
 
 
+def restored_payload(tenant: str) -> str:
+    """``acme:restored``"""
+    return f"{tenant}:{_RESTORED}"
+
+
 def news(payload: str) -> News | None:
     """What a payload says; None for one of a newer release."""
     match payload.split(":"):
@@ -37,6 +43,8 @@ def news(payload: str) -> News | None:
             return Moved(tenant, int(position))
         case [tenant, kind] if kind == _LOGGED:
             return Logged(tenant)
+        case [tenant, kind] if kind == _RESTORED:
+            return Restored(tenant)
         case [tenant, kind, edge] if kind == _REVOKED:
             return Revoked(tenant, edge)
         case _:

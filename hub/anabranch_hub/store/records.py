@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from anabranch_sync.change import Entry
 from anabranch_sync.clock import Timestamp
 from anabranch_sync.document import Object
+from anabranch_sync.epochs import Ended
 from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.live import Quarantined
 from anabranch_sync.path import Path
@@ -113,6 +115,22 @@ class Revoked:
 
     tenant: str
     edge: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The tenant's tables were restored from a backup, and another epoch has begun."""
+
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewEpoch:
+    """The epoch that a restore began, the one that it ended, and where the tenant stands."""
+
+    epoch: int
+    ended: Ended
+    position: HubSeq
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,3 +460,8 @@ def address(text: str) -> DocumentId:
     """The address that a row writes as one text; it was checked before it was stored."""
     namespace, _, key = text.rpartition("/")
     return DocumentId(namespace, key)
+
+
+def ended_of(row: Mapping[str, Any]) -> tuple[Ended, ...]:
+    """The epochs that ended, from a row that has them in two columns."""
+    return tuple(map(Ended, row["ended_epochs"], row["ended_known"]))

@@ -35,6 +35,7 @@ from anabranch_hub.store import (
     pulls,
     quarantining,
     reading,
+    restoring,
     retention,
     reviews,
     transfers,
@@ -57,6 +58,7 @@ from anabranch_hub.store.records import (
     LedgerRow,
     LedgerStats,
     Matching,
+    NewEpoch,
     Operator,
     OperatorInvitation,
     Pair,
@@ -167,6 +169,19 @@ class Store:
     async def revoke(self, tenant: str, edge: str, *, author: str = "") -> None:
         """Shut an edge out for good, its open streams included; safe to repeat. Raises EdgeUnknown."""
         await edges.revoke(self._pool, tenant, edge, author)
+
+    # A restore from a backup.
+
+    async def restored(self, tenant: str, *, author: str, known: HubSeq | None, now_ms: int) -> NewEpoch:
+        """Begin another epoch, for the tables were restored from a backup that ended at `known`.
+
+        None: they stand now where it ended. Raises PositionAhead.
+        """
+        return await restoring.restored(self._pool, tenant, author, known, now_ms)
+
+    async def position_of_leaf(self, tenant: str, leaf: int) -> HubSeq:
+        """Where the tenant stood when a leaf of the log was written; 0 where there is no such leaf."""
+        return await restoring.position_of_leaf(self._pool, tenant, leaf)
 
     # Operators.
 

@@ -8,6 +8,7 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.pull import Pull
+from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.witness import Witnessed
 
 from tests.contracts.replica import NOW_MS, SCOPE
@@ -46,11 +47,11 @@ class SqliteStore:
         visible = self.replica.read(document)
         return None if visible is None else visible.content
 
-    def witness(self, witnessed: Witnessed, hub_seq: int) -> None:
-        self.replica.witness(witnessed, hub_seq, NOW_MS)
+    def witness(self, witnessed: Witnessed, hub_seq: int, *, epoch: int = 0, broken: str = "") -> None:
+        self.replica.witness(witnessed, hub_seq, NOW_MS, epoch=epoch, broken=broken)
 
     def distrust(self, reason: str, checkpoint: bytes) -> None:
         self.replica.distrust(reason, checkpoint, NOW_MS)
 
-    def apply(self, pull: Pull) -> ScopeDigest:
-        return self.replica.apply(pull, NOW_MS)
+    def apply(self, pull: Pull, reoffer: Reoffer | None = None) -> ScopeDigest:
+        return self.replica.apply(pull, NOW_MS, reoffer)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from anabranch.replica import Replica
 
+from tests.contracts.reoffer import ReofferContract
 from tests.contracts.replica import ReplicaContract, ReplicaStore, ReplicaSuite
 from tests.contracts.validity import ValidityContract
 from tests.edge.replica.sqlite_store import SqliteStore, create
@@ -40,3 +41,7 @@ class TestSqliteReplica(_Sqlite, ReplicaContract):
 
 class TestSqliteValidity(_Sqlite, ValidityContract):
     """What its readers see of what is invalid."""
+
+
+class TestSqliteReoffer(_Sqlite, ReofferContract):
+    """What it does when the hub comes back from a backup."""

@@ -77,7 +77,9 @@ INSERT INTO {tenant}.replicas (edge, chain, seen_at) VALUES (%(edge)s, %(chain)b
 UPDATE {tenant}.replicas r SET seen_at = now()
 FROM {tenant}.edges e, {tenant}.tenant_state s
 WHERE r.incarnation = %(incarnation)s AND r.edge = %(edge)s AND e.name = r.edge
-RETURNING s.epoch, s.hub_seq, r.push_mark, r.chain, e.prefixes
+RETURNING s.epoch, s.hub_seq, r.push_mark, r.chain, e.prefixes,
+    ARRAY(SELECT epoch FROM {tenant}.epochs ORDER BY epoch) AS ended_epochs,
+    ARRAY(SELECT known FROM {tenant}.epochs ORDER BY epoch) AS ended_known
 
 -- name: seen
 -- A replica has applied everything up to its cursor.
