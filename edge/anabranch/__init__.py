@@ -13,19 +13,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from anabranch.client import ChangeBuilder, Client, default_path, open
-    from anabranch.errors import AnabranchError, Invalid
+    from anabranch.errors import AnabranchError, ChangeRefused, Invalid, NotAcknowledged
     from anabranch.history import At
     from anabranch.readings import Changed, Committed, Difference, Reading, State, Status
+    from anabranch.replica import Acknowledged
 
 __all__ = [
+    "Acknowledged",
     "AnabranchError",
     "At",
     "ChangeBuilder",
+    "ChangeRefused",
     "Changed",
     "Client",
     "Committed",
     "Difference",
     "Invalid",
+    "NotAcknowledged",
     "Reading",
     "State",
     "Status",
@@ -36,14 +40,17 @@ __all__ = [
 # Imported when first asked for: the command line starts through this package and must be able to answer
 # Ctrl-C, or a question for its version, before the store and its libraries are loaded.
 _HOMES = {
+    "Acknowledged": "replica",
     "AnabranchError": "errors",
     "At": "history",
     "ChangeBuilder": "client",
+    "ChangeRefused": "errors",
     "Changed": "readings",
     "Client": "client",
     "Committed": "readings",
     "Difference": "readings",
     "Invalid": "errors",
+    "NotAcknowledged": "errors",
     "Reading": "readings",
     "State": "readings",
     "Status": "readings",

@@ -21,6 +21,7 @@ from pathlib import Path as FilePath
 from types import TracebackType
 from typing import TypeAlias
 
+from anabranch_sync.acknowledgement import Level
 from anabranch_sync.document import at
 from anabranch_sync.ids import DocumentId, document_id
 from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
@@ -30,6 +31,7 @@ from anabranch_sync.value import Json, check
 from anabranch_sync.violation import summary
 
 from anabranch import history
+from anabranch.acknowledging import WAIT_S, Everything, Receipt
 from anabranch.change_builder import Delete, Draft, Patch, Set, Step, edits, take
 from anabranch.errors import Denied, NotFound, NothingCached
 from anabranch.history import At
@@ -45,7 +47,7 @@ from anabranch.readings import (
     log_reading,
     state_of,
 )
-from anabranch.replica import Heard, Listed, LogLine, Refused, Replica, SetAside, Visible
+from anabranch.replica import Acknowledged, Heard, Listed, LogLine, Refused, Replica, SetAside, Visible
 
 # Named here because inside `Client`, `list` is its method.
 Log: TypeAlias = list[LogLine]
@@ -184,6 +186,7 @@ class Client:
             file_bytes=facts.file_bytes,
             wal_bytes=facts.wal_bytes,
             reserve=facts.reserve,
+            marks=self.replica.marks(),
         )
 
     # Writing.
@@ -366,8 +369,10 @@ class Client:
             restores=restores,
         )
         if written is None:
-            return Committed("", ())
-        return Committed(str(written.entry.dot), written.entry.change.documents, written.set_aside)
+            return Committed("", (), receipt=Everything(self.replica))
+        new = written.entry
+        receipt = Receipt(self.replica, new.dot, new.content_id)
+        return Committed(str(new.dot), new.change.documents, written.set_aside, receipt)
 
 
 class ChangeBuilder:
@@ -390,6 +395,11 @@ class ChangeBuilder:
     ) -> None:
         if kind is None:
             self.committed = self._client._commit(self._steps, self._message, self._author, self._restores)
+
+    def wait(self, level: Level | str, timeout_s: float = WAIT_S) -> Acknowledged:
+        """As `Committed.wait`, after the block."""
+        assert self.committed is not None, "a change is waited for after its block"
+        return self.committed.wait(level, timeout_s)
 
     def get(self, namespace: str, path: str = "", *, key: str = "config") -> Reading:
         """As `Client.get`, with the steps so far taken."""

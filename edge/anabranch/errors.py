@@ -7,6 +7,9 @@
     │   └── StateUnknown            a state of the past that this replica never had, or keeps no more
     ├── ConflictUnknown         3   this edge took part in no such conflict
     ├── NothingCached           7   nothing there, and this replica has never heard from its hub
+    ├── NotAcknowledged         6   a write that is durable here has not come as far as was waited for
+    ├── ChangeRefused           5   the hub refused a write, whole; it is kept: `anabranch conflicts`
+    ├── ChangeLost              8   the replica's file is an older copy: what was waited for is not in it
     ├── Denied                  4   a write outside the edge's scope or into an operators' layer
     ├── Invalid                 5   (anabranch_sync.errors) a schema forbids it: rule, place, what passes
     ├── PreconditionFailed      5   the document is not what the write demands; nothing was changed
@@ -35,11 +38,14 @@
 
 from typing import ClassVar
 
+from anabranch_sync.acknowledgement import Level
 from anabranch_sync.errors import AnabranchError, Invalid
 from anabranch_sync.ids import DocumentId
 
 __all__ = [
     "AnabranchError",
+    "ChangeLost",
+    "ChangeRefused",
     "ConflictUnknown",
     "Denied",
     "DiskFull",
@@ -52,6 +58,7 @@ __all__ = [
     "IdentityForeign",
     "IdentityUnusable",
     "Invalid",
+    "NotAcknowledged",
     "NotAnObject",
     "NotFound",
     "NothingCached",
@@ -114,6 +121,44 @@ class NothingCached(AnabranchError):
         self.document = document
         super().__init__(
             f"{document} is not here and this replica has never synced: run `anabranch sync` once online"
+        )
+
+
+class NotAcknowledged(AnabranchError):
+    """A write is durable here and has not come as far as was waited for; it still may."""
+
+    exit_code = 6
+
+    def __init__(self, dot: str, level: Level, timeout_s: float, reached: Level | None, way_out: str) -> None:
+        self.dot = dot
+        self.level = str(level)
+        self.timeout_s = timeout_s
+        self.reached = None if reached is None else str(reached)
+        now = "is durable here only" if reached is None else f"is {reached}"
+        super().__init__(f"change {dot} {now}, not {level} within {timeout_s:g} s; {way_out}")
+
+
+class ChangeRefused(AnabranchError):
+    """The hub refused a write, whole. It is kept with the reason."""
+
+    exit_code = 5
+
+    def __init__(self, dot: str, reason: str) -> None:
+        self.dot = dot
+        self.reason = reason
+        super().__init__(f"the hub refused change {dot}: {reason} (`anabranch conflicts` keeps it whole)")
+
+
+class ChangeLost(AnabranchError):
+    """What was waited for is not in the replica's file any more."""
+
+    exit_code = 8
+
+    def __init__(self, dot: str) -> None:
+        self.dot = dot
+        super().__init__(
+            f"change {dot} is not in the replica any more: its file was put back from an older copy; "
+            "write it again"
         )
 
 

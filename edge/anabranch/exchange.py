@@ -24,6 +24,7 @@ from anabranch_sync.edge_session import (
     EdgeEffect,
     EdgeSession,
     Load,
+    NoteStored,
     Phase,
     Reset,
     Send,
@@ -278,6 +279,8 @@ class Exchange:
             case StorePart(batch, total, offset, piece):
                 await self._on_disk(lambda: replica.store_part(batch, total, offset, piece))
                 self._tell(Pulled(offset + len(piece), total))
+            case NoteStored(stored_mark):
+                await self._on_disk(lambda: replica.note_stored(stored_mark))
             case Acknowledge(push_mark, chain):
                 await self._on_disk(lambda: replica.acknowledge(push_mark, chain))
                 self._tell_pushed(push_mark)

@@ -1,15 +1,17 @@
 """What the SDK answers: values with their version, source, age and state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from anabranch_sync.acknowledgement import Level, Marks
 from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq
 from anabranch_sync.value import Json
 from anabranch_sync.version import Patch, patches
 from anabranch_sync.violation import Violation
 
-from anabranch.replica import Heard, Link, LogState
+from anabranch.acknowledging import WAIT_S, Acknowledgeable
+from anabranch.replica import Acknowledged, Heard, Link, LogState
 
 # An agent hears from its hub at least every 4 minutes (pings on metered links are no further apart);
 # a minute more forgives a slow link before a reading is called stale.
@@ -59,6 +61,17 @@ class Committed:
     dot: str
     documents: tuple[DocumentId, ...]
     quarantined: tuple[DocumentId, ...] = ()
+    receipt: Acknowledgeable | None = field(default=None, compare=False, repr=False)
+
+    def wait(self, level: Level | str, timeout_s: float = WAIT_S) -> Acknowledged:
+        """Return once the write is ``"stored"``, ``"merged"`` or ``"visible"``; needs an agent or a `sync`.
+
+        Where nothing changed, once all that was written before has come so far. Raises NotAcknowledged
+        after `timeout_s` (the write stays as durable as it is), and ChangeRefused as soon as it is
+        known, which is with *visible*: the hub may decide to refuse. Raises ChangeLost.
+        """
+        assert self.receipt is not None, "what was committed through a client has a receipt"
+        return self.receipt.wait(Level(level), timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +145,7 @@ class Status:
     file_bytes: int
     wal_bytes: int
     reserve: bool
+    marks: Marks
 
 
 def log_reading(state: LogState, hub_seq: HubSeq, now_s: float) -> LogReading:

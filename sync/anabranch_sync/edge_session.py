@@ -62,6 +62,13 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteStored:
+    """All own changes up to here are on the other side's disk, not decided yet: make the mark durable."""
+
+    stored_mark: int
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledge:
     """The hub has committed all own changes up to here: make the mark durable."""
 
@@ -131,7 +138,7 @@ class Close:
 
 
 EdgeEffect: TypeAlias = (
-    Send | StorePart | Load | Acknowledge | Apply | Adopt | Reset | Witness | Distrust | Close
+    Send | StorePart | Load | NoteStored | Acknowledge | Apply | Adopt | Reset | Witness | Distrust | Close
 )
 
 
@@ -296,9 +303,9 @@ class EdgeSession:
             case SlowDown():
                 return self._close("the hub is busy", retry_after_ms=message.retry_after_ms)
             case Stored() if self._sending is not None:
-                return [
-                    self._send(piece) for piece in self._sending.stored(message.offset, self._stream.pacing)
-                ]
+                more = self._sending.stored(message.offset, self._stream.pacing)
+                pieces = [self._send(piece) for piece in more]
+                return [NoteStored(self._sending.last)] if self._sending.is_stored else [*pieces]
             case Merged() if self._in_flight:
                 return self._merged(message)
             case Batch() if self.phase is Phase.OPEN and self._receiving is None:

@@ -66,6 +66,11 @@ class Sending:
         """The length of the batch."""
         return len(self._sealed)
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether the receiver has all of it on disk."""
+        return self._stored == self.total
+
     def pieces(self, pacing: Pacing) -> list[Batch | Chunk]:
         """What may go now over a link that is known as this."""
         chunk_bytes = min(pacing.chunk_bytes, self._chunk_bytes_max)

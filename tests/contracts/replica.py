@@ -13,6 +13,7 @@ from typing import Protocol
 import pytest
 from anabranch_hub.simulation.log_key import LogKey
 from anabranch_hub.simulation.memory import MemoryHub
+from anabranch_sync.acknowledgement import Level, Marks
 from anabranch_sync.change import CHAIN_START, Entry, chained
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import Document, Object
@@ -42,6 +43,8 @@ class ReplicaStore(Protocol):
     def content(self, document: DocumentId) -> Object | None: ...
     def standing(self) -> Standing: ...
     def pending(self, after: int) -> Sequence[Entry]: ...
+    def marks(self) -> Marks: ...
+    def note_stored(self, stored_mark: int) -> None: ...
     def acknowledge(self, push_mark: int, chain: bytes) -> None: ...
     def store_part(self, batch: bytes, total: int, offset: int, piece: bytes) -> None: ...
     def apply(self, pull: Pull, reoffer: Reoffer | None = None) -> ScopeDigest: ...
@@ -195,6 +198,44 @@ class ReplicaContract(ReplicaSuite):
         assert replica.content(ROUTER) == {"a": 39, "b": {"39": 1}}
         assert [each.body for each in replica.pending(0)] == before
         assert replica.standing().last_local == 40
+
+    # How far writes have come.
+
+    def test_a_change_is_stored_then_merged_then_visible(self, replica: ReplicaStore, edge: Exchange) -> None:
+        # given two changes
+        for number in (1, 2):
+            replica.commit(ROUTER, {"a": number}, now_ms=NOW_MS)
+        assert replica.marks() == Marks(written=2)
+        assert replica.marks().level(1) is None
+
+        # then each acknowledgement moves its own mark and those before it
+        replica.note_stored(1)
+        assert replica.marks() == Marks(2, stored=1)
+        edge.push()
+        edge.acknowledge()
+        assert replica.marks() == Marks(2, stored=2, merged=2)
+        replica.apply(edge.pull())
+        assert replica.marks() == Marks(2, 2, 2, visible=2)
+        assert replica.marks().level(2) is Level.VISIBLE
+
+    def test_marks_survive_a_kill_and_never_go_back(self, replica: ReplicaStore, edge: Exchange) -> None:
+        for number in (1, 2, 3):
+            replica.commit(ROUTER, {"a": number}, now_ms=NOW_MS)
+
+        replica.note_stored(2)
+        replica.note_stored(1)
+
+        assert self.again(replica).marks() == Marks(3, stored=2)
+
+    def test_under_a_new_incarnation_nothing_is_stored_before_it_is_sent_again(
+        self, replica: ReplicaStore, edge: Exchange
+    ) -> None:
+        replica.commit(ROUTER, {"a": 1}, now_ms=NOW_MS)
+        replica.note_stored(1)
+
+        replica.adopt(edge.incarnation + 1)
+
+        assert replica.marks() == Marks(written=1)
 
     # The way up.
 

@@ -84,6 +84,8 @@ class Pair:
                     self.replica.store_part(batch, total, offset, piece)
                 case edge_session.Load(after):
                     queue += self.edge.loaded(self.replica.pending(after))
+                case edge_session.NoteStored(stored_mark):
+                    self.replica.note_stored(stored_mark)
                 case edge_session.Acknowledge(push_mark, chain):
                     self.replica.acknowledge(push_mark, chain)
                 case edge_session.Apply(pull, reoffer):

@@ -4,13 +4,14 @@ import random
 
 import pytest
 from anabranch_hub.simulation.memory import MemoryReplica, scope_digest
-from anabranch_sync import edge_session
+from anabranch_sync import edge_session, frame
+from anabranch_sync.change import CHAIN_START
 from anabranch_sync.document import rebuild
 from anabranch_sync.edge_session import SILENCE_MS_MAX, EdgeSession
 from anabranch_sync.frame import FRAME_BYTES_MAX
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import document_id
-from anabranch_sync.messages import CHUNK_BYTES_MIN, Control, Stored, Visible, Welcome
+from anabranch_sync.messages import CHUNK_BYTES_MIN, Batch, Control, Stored, Visible, Welcome, decode_message
 from anabranch_sync.pull import Outcome
 from anabranch_sync.stream import Stream
 
@@ -284,3 +285,22 @@ def test_silence_is_noticed_only_while_an_answer_is_due() -> None:
     assert edge.woken(NOW_MS + SILENCE_MS_MAX - 1) == []
     assert isinstance(edge.woken(NOW_MS + SILENCE_MS_MAX)[0], edge_session.Close)
     assert settled.wake_ms is None
+
+
+def test_a_push_that_is_wholly_on_the_other_side_is_stored_before_it_is_decided() -> None:
+    # given an edge that pushes a change as one piece
+    replica = new_replica(new_hub())
+    replica.commit(ROUTER, {"a": 1}, now_ms=NOW_MS)
+    edge, stream = EdgeSession(replica.standing()), Stream()
+    edge.start(NOW_MS)
+    edge.received(stream.frame(Welcome(2, 1, 0, replica.standing().incarnation, 0, CHAIN_START, 0)), NOW_MS)
+    (piece,) = edge.loaded(replica.pending(0))
+    assert isinstance(piece, edge_session.Send)
+    batch = decode_message(3, frame.decode(piece.frame).body)
+    assert isinstance(batch, Batch)
+
+    # when a relay says that it has all of it on disk
+    effects = edge.received(stream.frame(Stored(len(batch.piece))), NOW_MS)
+
+    # then that is noted, and nothing more is sent
+    assert effects == [edge_session.NoteStored(1)]

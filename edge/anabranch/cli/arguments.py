@@ -49,6 +49,18 @@ BELOW: Decorator = click.option(
     "--below", is_flag=True, help="All documents of the namespace and of those below it."
 )
 MESSAGE: Decorator = click.option("-m", "--message", default="", help="Why, for the history.")
+WAIT: Decorator = click.option(
+    "--wait", type=click.Choice(["stored", "merged", "visible"]), help="Return once it has come so far."
+)
+TIMEOUT: Decorator = click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="How many seconds to --wait; exits with 6 after them.",
+)
 IF_VERSION: Decorator = click.option(
     "--if-version",
     type=click.IntRange(min=0),

@@ -32,6 +32,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 3
     DENIED = 4
     CONFLICT = 5
+    NOT_ACKNOWLEDGED = 6
     NOTHING_CACHED = 7
     UNVERIFIED = 8
     INTERRUPTED = 130

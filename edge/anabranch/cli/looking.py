@@ -14,6 +14,8 @@ from anabranch.errors import IdentityUnusable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from anabranch_sync.acknowledgement import Marks
+
     from anabranch.client import Client
     from anabranch.condition import Condition
     from anabranch.identity import Identity
@@ -98,6 +100,7 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
         ("link", f"{heard}, {agent}"),
         ("documents", f"{now.documents:,}"),
         ("outbox", outbox),
+        ("changes", _marks_row(now.marks)),
     ]
     if now.conflicts or now.refused:
         rows.append(
@@ -117,6 +120,12 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
     if identity is not None:
         rows.append(("identity", f"certificate until {terminal.time_text(identity.not_after_ms)}"))
     return rows
+
+
+def _marks_row(marks: "Marks") -> str:
+    """How many of the changes written under this incarnation have come how far."""
+    names = ("written", "stored", "merged", "visible")
+    return ", ".join(f"{getattr(marks, name):,} {name}" for name in names)
 
 
 def _log_row(now: "Status") -> str:

@@ -3,11 +3,20 @@
 from typing import TYPE_CHECKING
 
 import click
-from anabranch_sync.errors import InvalidValue
+from anabranch_sync.errors import AnabranchError, InvalidValue
 from anabranch_sync.path import parse_pointer
 
 from anabranch.cli import terminal
-from anabranch.cli.arguments import IF_VERSION, KEY, MESSAGE, NAMESPACE, POINTER, POINTER_NEEDED
+from anabranch.cli.arguments import (
+    IF_VERSION,
+    KEY,
+    MESSAGE,
+    NAMESPACE,
+    POINTER,
+    POINTER_NEEDED,
+    TIMEOUT,
+    WAIT,
+)
 from anabranch.cli.given import VALUE_BYTES_MAX, given_json, given_value
 from anabranch.cli.invocation import Invocation, command
 
@@ -23,6 +32,8 @@ if TYPE_CHECKING:
 @KEY
 @MESSAGE
 @IF_VERSION
+@WAIT
+@TIMEOUT
 def set_value(
     invocation: Invocation,
     namespace: str,
@@ -32,6 +43,8 @@ def set_value(
     key: str,
     message: str,
     if_version: int | None,
+    wait: str | None,
+    timeout_s: float,
 ) -> None:
     """Set a value, or the whole document.
 
@@ -45,6 +58,7 @@ def set_value(
     anabranch set acme/prod/router /build --string 1.10
     anabranch set acme/prod/prompts /greeting --string @greeting.txt
     anabranch set acme/prod/router "" @router.json
+    anabranch set acme/prod/router /model gpt-4o --wait visible --timeout 60
     """
     parse_pointer(pointer)
     try:
@@ -61,7 +75,7 @@ def set_value(
             author=invocation.author,
             if_version=if_version,
         )
-    tell_committed(invocation, committed)
+        tell_committed(invocation, committed, wait, timeout_s)
 
 
 @command("patch")
@@ -70,8 +84,17 @@ def set_value(
 @KEY
 @MESSAGE
 @IF_VERSION
+@WAIT
+@TIMEOUT
 def patch(
-    invocation: Invocation, namespace: str, file: str, key: str, message: str, if_version: int | None
+    invocation: Invocation,
+    namespace: str,
+    file: str,
+    key: str,
+    message: str,
+    if_version: int | None,
+    wait: str | None,
+    timeout_s: float,
 ) -> None:
     """Apply a JSON Patch (RFC 6902), as a whole or not at all.
 
@@ -90,7 +113,7 @@ def patch(
             author=invocation.author,
             if_version=if_version,
         )
-    tell_committed(invocation, committed)
+        tell_committed(invocation, committed, wait, timeout_s)
 
 
 @command("delete")
@@ -99,32 +122,71 @@ def patch(
 @KEY
 @MESSAGE
 @IF_VERSION
+@WAIT
+@TIMEOUT
 def delete(
-    invocation: Invocation, namespace: str, pointer: str, key: str, message: str, if_version: int | None
+    invocation: Invocation,
+    namespace: str,
+    pointer: str,
+    key: str,
+    message: str,
+    if_version: int | None,
+    wait: str | None,
+    timeout_s: float,
 ) -> None:
     """Delete a document, or a value in it. Its history stays."""
     with invocation.open() as client:
         committed = client.delete(
             namespace, pointer, key=key, message=message, author=invocation.author, if_version=if_version
         )
-    tell_committed(invocation, committed)
+        tell_committed(invocation, committed, wait, timeout_s)
 
 
-def tell_committed(invocation: Invocation, committed: "Committed") -> None:
-    """Acknowledge a write: ``ok``, the change's dot, the documents it changed."""
+def tell_committed(
+    invocation: Invocation, committed: "Committed", wait: str | None = None, timeout_s: float = 0.0
+) -> None:
+    """Acknowledge a write: ``ok``, the change's dot, the documents it changed; then, if asked, wait.
+
+    What a wait for it ends with is told after the write itself, which is durable whatever that is.
+    """
     documents = [str(document) for document in committed.documents]
     quarantined = [str(document) for document in committed.quarantined]
+    facts: dict[str, object] = {"dot": committed.dot, "documents": documents, "quarantined": quarantined}
     if invocation.json:
-        terminal.write_json({"dot": committed.dot, "documents": documents, "quarantined": quarantined})
-    elif documents:
+        _tell_json(facts, committed, wait, timeout_s)
+        return
+    if documents:
         terminal.write(f"{terminal.painted('ok', 'green')} {committed.dot} {' '.join(documents)}")
     else:
         terminal.write(f"{terminal.painted('ok', 'green')} unchanged: it was so already")
-    if quarantined and not invocation.json:
+    if quarantined or wait is not None:
         terminal.flush()
+    if quarantined:
         terminal.say(
             f"{' '.join(quarantined)} stays quarantined: readers get the last valid version meanwhile"
         )
+    if wait is not None:
+        reached = committed.wait(wait, timeout_s)
+        where = "" if reached.hub_seq is None else f" at @{reached.hub_seq}"
+        terminal.write(f"{terminal.painted('ok', 'green')} {reached.level}{where}")
+
+
+def _tell_json(facts: dict[str, object], committed: "Committed", wait: str | None, timeout_s: float) -> None:
+    if wait is None:
+        terminal.write_json(facts)
+        return
+    try:
+        reached = committed.wait(wait, timeout_s)
+    except AnabranchError:
+        terminal.write_json({**facts, "acknowledged": None})
+        raise
+    acknowledged = {
+        "dot": str(reached.dot),
+        "level": reached.level,
+        "outcome": str(reached.fate),
+        "hub_seq": reached.hub_seq,
+    }
+    terminal.write_json({**facts, "acknowledged": acknowledged})
 
 
 COMMANDS = {"set": set_value, "patch": patch, "delete": delete}

@@ -6,6 +6,7 @@ keeps what stood before, `looking` lists; `file` is the only module that knows s
 and `schema/` hold the SQL.
 """
 
+from anabranch.replica.acknowledgements import Acknowledged
 from anabranch.replica.commit import Read
 from anabranch.replica.facts import (
     Edit,
@@ -25,6 +26,7 @@ from anabranch.replica.log import LogState
 from anabranch.replica.store import Replica
 
 __all__ = [
+    "Acknowledged",
     "Edit",
     "Facts",
     "Fate",

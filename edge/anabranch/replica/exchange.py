@@ -6,6 +6,7 @@ from anabranch_sync.ids import DocumentId, Incarnation, LocalSeq
 from anabranch_sync.outbox import PUSH_CHANGES_MAX, next_push
 from anabranch_sync.standing import Partial, Standing
 
+from anabranch.replica.acknowledgements import rename
 from anabranch.replica.file import Connection
 from anabranch.replica.log import log_state
 from anabranch.replica.queries import SQL
@@ -48,6 +49,13 @@ def pending(connection: Connection, after: LocalSeq, rot: Rot) -> list[Entry]:
     return list(next_push([entry(at.incarnation, columns, rot) for columns in rows]))
 
 
+def newest(connection: Connection, rot: Rot) -> Entry | None:
+    """The last change of the outbox. Raises ReplicaCorrupt."""
+    at = position(connection)
+    row = connection.execute(SQL["outbox_between"], (at.last_local, at.last_local)).fetchone()
+    return None if row is None else entry(at.incarnation, row, rot)
+
+
 def store_part(connection: Connection, batch: bytes, total: int, offset: int, piece: bytes) -> None:
     """Append one piece of an inbound batch. Raises ProtocolViolation for a gap."""
     known = connection.execute(SQL["parts_end"]).fetchone()
@@ -84,6 +92,7 @@ def adopt(connection: Connection, incarnation: Incarnation, shelf: Shelf, rot: R
     pairs = connection.execute(SQL["outbox_pairs"]).fetchall()
     connection.execute(SQL["drop_outbox_pairs"])
     connection.executemany(SQL["write_document"], [(row, renumbered[seq]) for row, seq in pairs])
+    rename(connection, at.incarnation, incarnation, list(renumbered.items()))
     connection.execute(SQL["drop_parts"])
     connection.execute(SQL["add_incarnation"], (at.incarnation,))
     connection.execute(SQL["adopted"], (incarnation, CHAIN_START, len(renumbered), chain, at.revision + 1))

@@ -142,6 +142,27 @@ DELETE FROM outbox_documents WHERE document = ? AND local_seq = ?;
 -- acknowledge: the hub has merged up to a mark; a mark never goes back
 UPDATE replica SET push_mark = :mark, push_chain = :chain WHERE push_mark < :mark;
 
+-- note_stored: the other side has it all on disk up to a mark; a mark never goes back
+UPDATE replica SET stored_mark = :mark WHERE stored_mark < :mark;
+
+-- acknowledged: how far own changes have come
+SELECT incarnation, last_local, max(stored_mark, push_mark), push_mark,
+       coalesce((SELECT min(local_seq) - 1 FROM outbox), last_local)
+FROM replica;
+
+-- renamed: the changes of an outbox go on under other dots
+INSERT INTO renamed (incarnation, first_local, changes, new_incarnation, new_first) VALUES (?, ?, ?, ?, ?);
+
+-- renamed_to: where a change went on, if its replica was renamed
+SELECT new_incarnation, new_first + :local_seq - first_local FROM renamed
+WHERE incarnation = :incarnation AND :local_seq BETWEEN first_local AND first_local + changes - 1;
+
+-- decided_as: what became of an own change that left the outbox
+SELECT outcome, hub_seq FROM history WHERE incarnation = ? AND local_seq = ? LIMIT 1;
+
+-- refused_for: why the hub refused an own change
+SELECT reason FROM refused WHERE incarnation = ? AND local_seq = ?;
+
 -- moved: the replica after a pull
 UPDATE replica SET cursor_epoch = ?, cursor_hub_seq = ?, base_epoch = ?, base_hub_seq = ?,
     last_timestamp = ?, digest_count = ?, digest_sum = ?, revision = ?,
@@ -160,7 +181,7 @@ SELECT document, local_seq FROM outbox_documents;
 DELETE FROM outbox_documents;
 
 -- adopted: the replica under a new incarnation
-UPDATE replica SET incarnation = ?, push_mark = 0, push_chain = ?, last_local = ?, last_chain = ?, revision = ?;
+UPDATE replica SET incarnation = ?, push_mark = 0, stored_mark = 0, push_chain = ?, last_local = ?, last_chain = ?, revision = ?;
 
 -- parts: the inbound batch so far
 SELECT batch, total, offset, piece FROM parts ORDER BY offset;

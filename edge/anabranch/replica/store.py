@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from anabranch_sync.acknowledgement import Marks
 from anabranch_sync.change import CHAIN_START, Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.errors import InvalidInput
 from anabranch_sync.ids import (
     DocumentId,
+    Dot,
     HubSeq,
     Incarnation,
     LocalSeq,
@@ -27,7 +29,8 @@ from anabranch_sync.violation import Violation
 from anabranch_sync.witness import Witnessed
 
 from anabranch.errors import DiskFull, ReplicaCorrupt
-from anabranch.replica import exchange, log, looking, past
+from anabranch.replica import acknowledgements, exchange, log, looking, past
+from anabranch.replica.acknowledgements import Acknowledged
 from anabranch.replica.agent_lock import agent_lock, agent_running, agent_says
 from anabranch.replica.apply import apply
 from anabranch.replica.commit import About, Compose, Written, checked, commit
@@ -254,6 +257,10 @@ class Replica:
         mark = {"mark": push_mark, "chain": chain}
         self._file.write(lambda connection: connection.execute(SQL["acknowledge"], mark))
 
+    def note_stored(self, stored_mark: LocalSeq) -> None:
+        """The other side has own changes up to `stored_mark` on disk. Safe to repeat; never goes back."""
+        self._file.write(lambda connection: connection.execute(SQL["note_stored"], {"mark": stored_mark}))
+
     def store_part(self, batch: bytes, total: int, offset: int, piece: bytes) -> None:
         """Make one more piece of an inbound batch durable. Safe to repeat.
 
@@ -360,6 +367,21 @@ class Replica:
         """What `status` tells."""
         with self._file.snapshot() as connection:
             return looking.facts(connection, self._file, self._shelf.heard())
+
+    def marks(self) -> Marks:
+        """How far own changes have come."""
+        with self._file.reading() as connection:
+            return acknowledgements.marks(connection)[1]
+
+    def acknowledged(self, dot: Dot, content_id: bytes) -> Acknowledged | None:
+        """How far an own change has come, whatever its replica is called now; None: it is not here."""
+        with self._file.snapshot() as connection:
+            return acknowledgements.acknowledged(connection, dot, content_id)
+
+    def newest(self) -> Entry | None:
+        """The last change of the outbox; None where nothing waits."""
+        with self._file.snapshot() as connection:
+            return exchange.newest(connection, self._rot)
 
     def log_state(self) -> LogState:
         """What is known of the hub's transparency log. Raises ReplicaCorrupt."""

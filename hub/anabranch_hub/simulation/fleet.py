@@ -192,6 +192,8 @@ class Edge:
                 replica.store_part(batch, total, offset, piece)
             case edge_session.Load(after):
                 self._effects += session.loaded(replica.pending(after))
+            case edge_session.NoteStored(stored_mark):
+                replica.note_stored(stored_mark)
             case edge_session.Acknowledge(push_mark, chain):
                 replica.acknowledge(push_mark, chain)
             case edge_session.Apply(pull, reoffer):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from anabranch_sync.acknowledgement import Marks
 from anabranch_sync.case import Case, Claim, Hand
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, chained, entry
 from anabranch_sync.checkpoint import SignedCheckpoint, origin_of
@@ -112,6 +113,7 @@ class ReplicaState:
     cursor: Cursor = START
     push_mark: int = 0
     chain: bytes = CHAIN_START
+    stored_mark: int = 0
     last_local: int = 0
     timestamp: Timestamp = 0
     confirmed: Documents = field(default_factory=dict)
@@ -214,6 +216,17 @@ class MemoryReplica:
         """The head of the outbox after this mark."""
         return next_push([each for each in self._state.outbox if each.dot.local_seq > after])
 
+    def marks(self) -> Marks:
+        """How far own changes have come."""
+        state = self._state
+        visible = state.outbox[0].dot.local_seq - 1 if state.outbox else state.last_local
+        return Marks(state.last_local, max(state.stored_mark, state.push_mark), state.push_mark, visible)
+
+    def note_stored(self, stored_mark: int) -> None:
+        """The other side has everything up to here on disk."""
+        self._state = replace(self._state, stored_mark=max(stored_mark, self._state.stored_mark))
+        self._sync()
+
     def acknowledge(self, push_mark: int, chain: bytes) -> None:
         """The hub has committed up to here."""
         self._state = replace(self._state, push_mark=push_mark, chain=chain)
@@ -293,6 +306,7 @@ class MemoryReplica:
             last_local=len(outbox),
             push_mark=0,
             chain=CHAIN_START,
+            stored_mark=0,
             partial=None,
         )
         self._sync()

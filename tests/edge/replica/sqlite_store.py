@@ -36,6 +36,8 @@ class SqliteStore:
         self.standing = replica.standing
         self.pending = replica.pending
         self.acknowledge = replica.acknowledge
+        self.marks = replica.marks
+        self.note_stored = replica.note_stored
         self.store_part = replica.store_part
         self.adopt = replica.adopt
         self.reset = replica.reset

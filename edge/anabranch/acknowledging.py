@@ -1,0 +1,75 @@
+"""Waiting until a write has come as far as its author needs: stored, merged, or visible.
+
+A wait never makes the write less durable and needs no agent in this process: it looks at the replica,
+which whoever exchanges with the hub keeps up to date.
+"""
+
+import time
+from typing import Protocol
+
+from anabranch_sync.acknowledgement import Level
+from anabranch_sync.ids import Dot
+
+from anabranch.errors import ChangeLost, ChangeRefused, NotAcknowledged
+from anabranch.replica import Acknowledged, Fate, Link, Replica
+
+# How often a wait looks: some tens of microseconds each time, and a person does not notice it.
+LOOK_PAUSE_S = 0.02
+# An exchange takes three round trips; on a link with 2 s each, and an agent that just backed off, as much.
+WAIT_S = 30.0
+
+
+class Acknowledgeable(Protocol):
+    """What tells how far one change has come."""
+
+    def wait(self, level: Level, timeout_s: float) -> Acknowledged: ...
+
+
+class Receipt:
+    """One own change of a replica, by its identity and its content, so that it is found under any dot."""
+
+    def __init__(self, replica: Replica, dot: Dot, content_id: bytes) -> None:
+        self._replica = replica
+        self._dot = dot
+        self._content_id = content_id
+
+    def wait(self, level: Level, timeout_s: float) -> Acknowledged:
+        """Return once the change has come so far. Raises NotAcknowledged, ChangeRefused, ChangeLost."""
+        end_s = time.monotonic() + timeout_s
+        while True:
+            now = self._replica.acknowledged(self._dot, self._content_id)
+            if now is None:
+                raise ChangeLost(str(self._dot))
+            if now.fate is Fate.REFUSED:
+                raise ChangeRefused(str(now.dot), now.reason)
+            if now.reaches(level):
+                return now
+            if time.monotonic() >= end_s:
+                raise NotAcknowledged(str(now.dot), level, timeout_s, now.level, _way_out(self._replica))
+            time.sleep(min(LOOK_PAUSE_S, max(0.0, end_s - time.monotonic())))
+
+
+class Everything:
+    """All that was written here so far: what a write that changed nothing waits for, as it may wait too."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+
+    def wait(self, level: Level, timeout_s: float) -> Acknowledged:
+        """Return once the last own change has come so far. Raises as `Receipt.wait`."""
+        newest = self._replica.newest()
+        if newest is None:
+            return Acknowledged(Dot(0, 0), Level.VISIBLE, Fate.MERGED)
+        return Receipt(self._replica, newest.dot, newest.content_id).wait(level, timeout_s)
+
+
+def _way_out(replica: Replica) -> str:
+    if not replica.agent_running():
+        return "no agent is running: start `anabranch agent`, or run `anabranch sync`"
+    match replica.link().link:
+        case Link.UP | None:
+            return "an agent is running: `anabranch status` tells what is on its way"
+        case Link.DOWN:
+            return "the agent cannot reach the hub: it goes on trying, `anabranch sync` tells why"
+        case Link.DENIED | Link.DISTRUSTED:
+            return "the hub and this edge do not agree to speak: `anabranch sync` tells why"

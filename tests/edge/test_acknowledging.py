@@ -1,0 +1,131 @@
+"""Waiting for a write: how far it has come, what ends the wait, and under which dot it is found."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from anabranch.client import Client
+from anabranch.errors import ChangeLost, ChangeRefused, NotAcknowledged
+from anabranch.replica import Fate, Replica
+from anabranch_hub.simulation.memory import MemoryHub
+from anabranch_sync.scope import Scope
+
+from tests.contracts.replica import NOW_MS, SCOPE, Exchange
+from tests.edge.replica.sqlite_store import SqliteStore, create
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    with Client(create(tmp_path / "replica.db")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def edge(client: Client) -> Exchange:
+    return Exchange(SqliteStore(client.replica), MemoryHub(SCOPE, lambda: NOW_MS))
+
+
+def test_a_write_is_waited_for_level_by_level(client: Client, edge: Exchange) -> None:
+    # given
+    committed = client.set("acme/prod/router", "/limit", 1)
+
+    # then it is durable here only, which the error says, and how to go on
+    with pytest.raises(NotAcknowledged, match="start `anabranch agent`, or run `anabranch sync`") as caught:
+        committed.wait("stored", timeout_s=0)
+    assert (caught.value.exit_code, caught.value.reached) == (6, None)
+
+    # when its bytes are at the hub, when it is decided, when it is in a pull
+    client.replica.note_stored(1)
+    assert committed.wait("stored", timeout_s=0).fate is Fate.PENDING
+    with pytest.raises(NotAcknowledged, match="is stored, not merged"):
+        committed.wait("merged", timeout_s=0)
+    edge.push()
+    edge.acknowledge()
+    assert committed.wait("merged", timeout_s=0).fate is Fate.SENT
+    with pytest.raises(NotAcknowledged, match="is merged, not visible"):
+        committed.wait("visible", timeout_s=0)
+    edge.replica.apply(edge.pull())
+
+    # then it is visible, and its position known
+    visible = committed.wait("visible", timeout_s=0)
+    assert (visible.fate, visible.hub_seq) == (Fate.MERGED, 1)
+
+
+def test_a_wait_sees_what_another_process_exchanges(client: Client, edge: Exchange) -> None:
+    # given a wait under way in a thread of its own
+    committed = client.set("acme/prod/router", "/limit", 1)
+    reached = []
+    waiting = Thread(target=lambda: reached.append(committed.wait("visible")))
+    waiting.start()
+
+    # when an agent, with the file opened for itself, exchanges
+    with Replica.open(client.replica.path) as other:
+        apart = Exchange.__new__(Exchange)
+        apart.replica, apart.hub, apart.incarnation = SqliteStore(other), edge.hub, edge.incarnation
+        apart.exchange()
+    waiting.join()
+
+    # then
+    assert [each.fate for each in reached] == [Fate.MERGED]
+
+
+def test_a_change_is_found_after_its_replica_was_renamed_twice(client: Client, edge: Exchange) -> None:
+    # given one change that is visible and two that wait
+    first = client.set("acme/prod/router", "/limit", 1)
+    edge.exchange()
+    second, third = (client.set("acme/prod/router", f"/{name}", 1) for name in "ab")
+
+    # when the replica goes on under two other incarnations, and then exchanges
+    for _ in range(2):
+        edge.incarnation = edge.hub.open_replica(0).incarnation
+        edge.replica.adopt(edge.incarnation)
+    with pytest.raises(NotAcknowledged):
+        second.wait("stored", timeout_s=0)
+    edge.exchange()
+
+    # then each is found under its last dot
+    reached = [each.wait("visible", timeout_s=0) for each in (first, second, third)]
+    assert [each.hub_seq for each in reached] == [1, 2, 3]
+    assert [each.dot.local_seq for each in reached] == [1, 1, 2]
+    assert reached[1].dot.incarnation == edge.incarnation
+
+
+def test_a_change_that_the_hub_refuses_ends_the_wait(client: Client) -> None:
+    # given a hub that does not let this edge write there any more
+    edge = Exchange(SqliteStore(client.replica), MemoryHub(Scope(("acme/test",)), lambda: NOW_MS))
+    committed = client.set("acme/prod/router", "/limit", 1)
+
+    # when
+    edge.push()
+    edge.acknowledge()
+    edge.replica.apply(edge.pull())
+
+    # then
+    with pytest.raises(ChangeRefused, match="anabranch conflicts"):
+        committed.wait("merged")
+
+
+def test_a_write_that_changes_nothing_waits_for_what_was_before_it(client: Client, edge: Exchange) -> None:
+    client.set("acme/prod/router", "/limit", 1)
+    again = client.set("acme/prod/router", "/limit", 1)
+
+    with pytest.raises(NotAcknowledged):
+        again.wait("merged", timeout_s=0)
+    edge.exchange()
+
+    assert again.wait("visible", timeout_s=0).fate is Fate.MERGED
+
+
+def test_a_change_that_an_older_copy_of_the_file_does_not_hold_is_reported_lost(tmp_path: Path) -> None:
+    # given a change, and a copy of the file from before it in which another one was written
+    with Client(create(tmp_path / "replica.db")) as client, Client(create(tmp_path / "older.db")) as older:
+        committed = client.set("acme/prod/router", "/limit", 1)
+        other = older.set("acme/prod/router", "/limit", 2)
+        assert committed.receipt is not None
+        committed.receipt._replica = older.replica  # type: ignore[attr-defined]
+
+        # then
+        assert other.dot == committed.dot
+        with pytest.raises(ChangeLost, match="write it again"):
+            committed.wait("stored", timeout_s=0)
