@@ -2,7 +2,7 @@
 # a minute once and nothing afterwards. Another Python: make test PYTHON=/path/to/python3.12
 # Arguments: make test ARGS='-k clock', make demo ARGS=--json
 
-.PHONY: help demo test lint style types walls generated format bench fuzz power lock protos clean setup
+.PHONY: help demo test lint style types walls generated format bench fuzz soak power lock protos clean setup
 .DEFAULT_GOAL := help
 
 RUN := .venv/bin/python
@@ -60,6 +60,9 @@ fuzz: setup ## 200,000 mutated frames against the decoder
 
 power: setup ## 200,000 power cuts under a working replica (ARGS='--cuts 1000000 --json')
 	@$(RUN) -m tests.edge.replica.power --cuts 200000 $(ARGS)
+
+soak: setup ## live new seeds for as long as told (ARGS='--minutes 30') and note it in docs/trust.md
+	@$(RUN) -m tests.simulation.soak $(ARGS)
 
 lock: ## write build/locks anew after a change of pyproject.toml (ARGS=--upgrade: newest versions)
 	@$(call with_python,build/lock.py $(ARGS))

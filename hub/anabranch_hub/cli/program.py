@@ -37,6 +37,7 @@ _MODULES = {
     "restored": "restoring",
     "migrate": "upkeep",
     "doctor": "upkeep",
+    "simulate": "simulating",
     "demo": "demo",
     "version": "about",
     "completion": "about",

@@ -74,6 +74,12 @@ class Edge:
         self._life = 0
         self._learned = NOTHING_LEARNED
 
+    def is_called(self, name: str, skew_ms: int) -> None:
+        """Before anything has happened: this name, and a clock as wrong as that."""
+        self.name = name
+        self.skew_ms = self._steady_skew_ms = skew_ms
+        self.reading = Reading(name)
+
     def connect(self, *, renew: bool = False) -> None:
         """Begin a session."""
         if not self.online or self._session is not None:

@@ -96,7 +96,8 @@ class Connection:
             damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
             frame = bytes(damaged)
         copies = 2 if chance.random() < faults.duplicate else 1
-        self.happened["frame duplicated"] += copies - 1
+        if copies > 1:
+            self.happened["frame duplicated"] += 1
         for _ in range(copies):
             at_ms = self.clock.now_ms + 1 + chance.randrange(faults.delay_ms_max)
             if faults.late and chance.random() < faults.late:

@@ -1,0 +1,57 @@
+"""`anabranch-hub simulate`: an incident lived again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from anabranch_hub.simulation.memory import MemoryHub
+
+from tests.hub.cli.conftest import run_far
+
+FLEET = 'lasts = "1h"\n[link]\ndrop = 0.05\n[[edge]]\nname = "a"\n[[edge]]\nname = "b"\n'
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> str:
+    file = tmp_path / "fleet.toml"
+    file.write_text(FLEET)
+    return str(file)
+
+
+def test_one_seed_shows_its_timeline_and_gives_the_same_life_again(fleet: str) -> None:
+    first, again = (run_far("simulate", "--topology", fleet, "--seed", "7") for _ in range(2))
+
+    assert first == again
+    assert first.code == 0
+    assert "everything heals" in first.err
+    assert first.out.endswith("all replicas equal, nothing lost, nothing stuck\n")
+
+
+def test_many_seeds_are_counted(fleet: str) -> None:
+    ran = run_far("simulate", "--topology", fleet, "--seeds", "3", "--json")
+
+    counted = json.loads(ran.out)
+    assert (ran.code, counted["seeds"], counted["divergences"]) == (0, 3, 0)
+
+
+def test_a_broken_promise_ends_with_8(fleet: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryHub, "merged", frozenset())
+    monkeypatch.setattr(MemoryHub, "_merge", lambda *_: None)
+
+    ran = run_far("simulate", "--topology", fleet, "--seeds", "1")
+
+    assert ran.code == 8
+    assert "broken: " in ran.out
+
+
+def test_a_file_that_is_no_fleet_is_refused_in_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.toml"
+    file.write_text("[[edge]]\n")
+
+    ran = run_far("simulate", "--topology", str(file))
+
+    assert ran.code == 2
+    assert ran.err.startswith(f"anabranch-hub: {file}: edge 1.name: ")
+    assert len(ran.err.splitlines()) == 1
