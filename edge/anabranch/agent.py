@@ -45,6 +45,7 @@ from anabranch.identity import (
     read_identity,
 )
 from anabranch.link import HubLink
+from anabranch.relay import Relay
 from anabranch.replica import Link, Replica
 from anabranch.supervision import Supervisor, supervised
 
@@ -112,12 +113,15 @@ async def run_agent(
     once: bool = False,
     progress: Callable[[Progress], None] | None = None,
     supervisor: Supervisor = _NOBODY,
+    relay: str = "",
 ) -> AgentOutcome:
     """Keep the replica and its hub equal until SIGTERM or SIGINT; with `once` until nothing is on its way.
 
-    `progress` hears of every step, in the event loop's thread, `supervisor` of the condition. A disk that
-    fails, is full or read-only is waited for, unless `once`. Raises ReplicaError (ReplicaInUse: another
-    agent runs), IdentityUnusable, IdentityForeign; with `once` also HubUnreachable, HubDenied, HubUnverified.
+    `progress` hears of every step, in the event loop's thread, `supervisor` of the condition. `relay`: where
+    to listen (HOST:PORT) for edges that are to be passed on to the hub. A disk that fails, is full or
+    read-only is waited for, unless `once`. Raises ReplicaError (ReplicaInUse: another agent runs),
+    IdentityUnusable, IdentityForeign, NotARelay, ListenRefused; with `once` also HubUnreachable, HubDenied,
+    HubUnverified.
     """
     path = Path(replica_path)
     with _stop_at_signals() as stop:
@@ -127,8 +131,10 @@ async def run_agent(
             return AgentOutcome("stopped", False, 0, 0, 0, 0, 0, 0, 0.0)
         with replica, replica.lock_agent() as tell_condition, ThreadPoolExecutor(1, "replica") as disk:
             identity = read_identity(identity_folder(path), of=f"{replica.tenant}/{replica.edge}")
-            agent = _Agent(replica, identity, disk, hear, stop, supervisor, tell_condition)
-            with supervised(supervisor):
+            async with contextlib.AsyncExitStack() as stack:
+                relaying = await stack.enter_async_context(Relay(identity, relay)) if relay else None
+                agent = _Agent(replica, identity, disk, hear, stop, supervisor, tell_condition, relaying)
+                stack.enter_context(supervised(supervisor))
                 return await agent.run(once=once)
 
 
@@ -168,7 +174,9 @@ class _Agent:
         stop: asyncio.Event,
         supervisor: Supervisor,
         tell_condition: Callable[[str], None],
+        relay: Relay | None,
     ) -> None:
+        self._relay = relay
         self._supervisor = supervisor
         self._tell_condition = tell_condition
         self._condition: Condition | None = None
@@ -255,7 +263,7 @@ class _Agent:
                 self._replica,
                 self._disk,
                 link.exchange(),
-                self._identity.address,
+                self._identity.called,
                 self._clock,
                 self._tell,
                 self._learned,
@@ -292,7 +300,7 @@ class _Agent:
                 if stopping.done():
                     return Ended("stopped", settled=False)
                 if once and not self._patience_ms():
-                    raise HubUnreachable(self._identity.address, self._standstill())
+                    raise HubUnreachable(self._identity.called, self._standstill())
             return running.result()
         finally:
             stopping.cancel()
@@ -316,13 +324,13 @@ class _Agent:
     def _give_up_if_final(self, ended: Ended) -> None:
         """Raise what a person has to hear now instead of another attempt."""
         if ended.denied:
-            raise ended.error or HubDenied(self._identity.address, ended.reason)
+            raise ended.error or HubDenied(self._identity.called, ended.reason)
         if ended.error is not None and not isinstance(ended.error, HubUnreachable):
             raise ended.error
         self._counts.attempts += 1
         refused = self._advanced_s is None and self._counts.attempts >= CONNECT_ATTEMPTS_MAX
         if refused or not self._patience_ms():
-            raise ended.error or HubUnreachable(self._identity.address, ended.reason)
+            raise ended.error or HubUnreachable(self._identity.called, ended.reason)
 
     # The certificate.
 
@@ -343,6 +351,8 @@ class _Agent:
                 folder, self._identity, renewed.chain_pem, renewed.root_pem, renewed.renew_at_ms
             )
             log.info("certificate renewed", extra={"edge": self._identity.edge})
+            if self._relay is not None:
+                await self._relay.renewed(self._identity)
         except (HubUnreachable, OSError) as error:
             self._renewal_not_before_ms = self._clock.now_ms() + RENEWAL_RETRY_MS
             log.warning("certificate not renewed", extra={"edge": self._identity.edge, "reason": str(error)})

@@ -22,6 +22,8 @@
     │   ├── HubDenied           4   revoked, a used token, a certificate that is not the last one
     │   ├── HubUnverified       8   whoever answers there cannot prove to be this edge's hub
     │   └── HubLogRefused       8   its transparency log is not the one that was seen here before
+    ├── NotARelay               4   its certificate does not let it serve others
+    ├── ListenRefused           5   a relay cannot listen there
     ├── IdentityUnusable        7   the edge's key or certificate is missing or damaged
     ├── IdentityForeign         8   the key and certificate beside the replica are another edge's
     └── ReplicaError            1   the file itself; nothing was changed
@@ -59,8 +61,10 @@ __all__ = [
     "IdentityUnusable",
     "Invalid",
     "NotAcknowledged",
+    "ListenRefused",
     "NotAnObject",
     "NotFound",
+    "NotARelay",
     "NothingCached",
     "PatchFailed",
     "PreconditionFailed",
@@ -275,6 +279,30 @@ class HubLogRefused(HubError):
             "`anabranch audit show` has the evidence, show it to the hub's operator",
             reason,
         )
+
+
+class NotARelay(AnabranchError):
+    """This edge's certificate does not let it serve others."""
+
+    exit_code = 4
+
+    def __init__(self, tenant: str, edge: str) -> None:
+        self.tenant = tenant
+        self.edge = edge
+        super().__init__(
+            f"{tenant}/{edge} is not enrolled as a relay: let an operator print a token with "
+            f"`anabranch-hub edge invite {tenant} {edge} --relay`, then run `anabranch init --keep-replica`"
+        )
+
+
+class ListenRefused(AnabranchError):
+    """A relay cannot listen there."""
+
+    exit_code = 5
+
+    def __init__(self, listen: str) -> None:
+        self.listen = listen
+        super().__init__(f"cannot listen on {listen}: it is in use, or not an address of this machine")
 
 
 class IdentityUnusable(AnabranchError):

@@ -37,7 +37,8 @@ _KEY, _KEY_NEXT, _CERTIFICATE, _ROOT, _HUB = "key.pem", "key.pem.next", "cert.pe
 class Identity:
     """What it takes to speak to the hub at `address` (host:port).
 
-    `renew_at_ms` is when to ask for the next certificate, by the hub's clock.
+    `renew_at_ms` is when to ask for the next certificate, by the hub's clock. `via` is the address of a relay
+    of the tenant through which to reach the hub, empty where the hub is called itself.
     """
 
     address: str
@@ -47,6 +48,23 @@ class Identity:
     chain_pem: bytes
     root_pem: bytes
     renew_at_ms: int
+    via: str = ""
+
+    @property
+    def called(self) -> str:
+        """The address that is called."""
+        return self.via or self.address
+
+    @property
+    def serves_as(self) -> tuple[str, ...]:
+        """The names for which this edge's certificate lets it serve others: that of relays, or none."""
+        try:
+            names = (
+                _leaf(self.chain_pem).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            )
+        except x509.ExtensionNotFound:
+            return ()
+        return tuple(names.get_values_for_type(x509.DNSName))
 
     @property
     def not_before_ms(self) -> int:
@@ -88,6 +106,7 @@ def read_identity(folder: Path, *, of: str = "") -> Identity:
         hub = json.loads((folder / _HUB).read_text())
         address, tenant, edge = (str(hub[name]) for name in ("address", "tenant", "edge"))
         renew_at_ms = int(hub["renew_at_ms"])
+        via = str(hub.get("via", ""))
         reading = _ROOT
         root_pem = (folder / _ROOT).read_bytes()
         _leaf(root_pem)
@@ -104,7 +123,7 @@ def read_identity(folder: Path, *, of: str = "") -> Identity:
         raise IdentityUnusable(str(folder), f"{reading} is damaged") from error
     if of and f"{tenant}/{edge}" != of:
         raise IdentityForeign(str(folder), f"{tenant}/{edge}", of)
-    return Identity(address, tenant, edge, key_pem, chain_pem, root_pem, renew_at_ms)
+    return Identity(address, tenant, edge, key_pem, chain_pem, root_pem, renew_at_ms, via)
 
 
 def write_identity(folder: Path, identity: Identity) -> None:
@@ -114,6 +133,20 @@ def write_identity(folder: Path, identity: Identity) -> None:
     write_private(folder / _ROOT, identity.root_pem)
     write_private(folder / _HUB, _hub_json(identity))
     sync_folder(folder.parent)
+
+
+def go_via(folder: Path, identity: Identity, via: str) -> Identity:
+    """Reach the hub through the relay at `via` from now on; empty: without one. Raises OSError."""
+    changed = replace(identity, via=via)
+    write_private(folder / _HUB, _hub_json(changed))
+    return changed
+
+
+def proof(key_pem: bytes, csr_pem: bytes) -> bytes:
+    """That the holder of this key asks for a certificate with this request."""
+    key = load_pem_private_key(key_pem, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey), "a key of another kind than new_key makes"
+    return key.sign(csr_pem, ec.ECDSA(hashes.SHA256()))
 
 
 def next_key(folder: Path) -> bytes:
@@ -187,5 +220,6 @@ def _hub_json(identity: Identity) -> bytes:
         "tenant": identity.tenant,
         "edge": identity.edge,
         "renew_at_ms": identity.renew_at_ms,
+        **({"via": identity.via} if identity.via else {}),
     }
     return json.dumps(told, indent=1).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""gRPC to the hub. The one edge module that imports grpc.
+"""gRPC to the hub. Of the edge's modules only this one and `relay`, which serves, import grpc.
 
 A channel is made for one attempt and closed with it: gRPC's own reconnecting and back-off would hide from
 the agent what its link is like, and a channel's client certificate cannot be changed anyway.
@@ -6,6 +6,7 @@ the agent what its link is like, and a channel's client certificate cannot be ch
 
 import asyncio
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from anabranch_protos.grpc_settings import settle_grpc
+from anabranch_protos.relaying import relay_name
 from anabranch_protos.sync.v1 import methods
 from anabranch_protos.sync.v1.sync_pb2 import (
     EnrollReply,
@@ -24,7 +26,7 @@ from anabranch_protos.sync.v1.sync_pb2 import (
 from anabranch_sync.frame import FRAME_BYTES_MAX
 
 from anabranch.errors import HubAway, HubDenied, HubError, HubUnreachable, HubUnverified
-from anabranch.identity import Identity
+from anabranch.identity import Identity, proof
 
 settle_grpc()
 
@@ -143,11 +145,9 @@ class HubLink:
     """A channel to the hub; use it with `async with`. Nothing connects before the first call."""
 
     def __init__(self, identity: Identity) -> None:
-        self._address = identity.address
-        self._channel = _channel(
-            identity.address,
-            grpc.ssl_channel_credentials(identity.root_pem, identity.key_pem, identity.chain_pem),
-        )
+        self._address = identity.called
+        self._key_pem = identity.key_pem
+        self._channel = channel_of(identity)
 
     async def __aenter__(self) -> Self:
         return self
@@ -168,7 +168,9 @@ class HubLink:
         """Ask for the next certificate with the present one. Raises HubError."""
         call = self._channel.unary_unary(methods.RENEW, RenewRequest.SerializeToString, RenewReply.FromString)
         try:
-            reply = await call(RenewRequest(csr_pem=csr_pem), timeout=CALL_S_MAX)
+            # A relay on the way shows our certificate too: the hub wants to hear this from us.
+            request = RenewRequest(csr_pem=csr_pem, proof=proof(self._key_pem, csr_pem))
+            reply = await call(request, timeout=CALL_S_MAX)
         except aio.AioRpcError as error:
             raise _ours(self._address, error) from error
         return Renewed(reply.chain_pem, reply.ca_pem, reply.renew_at_ms)
@@ -195,10 +197,18 @@ async def enroll(address: str, root_pem: bytes, secret: bytes, csr_pem: bytes) -
     )
 
 
-def _channel(address: str, credentials: Any) -> aio.Channel:
+def channel_of(identity: Identity, *, more: Sequence[tuple[str, Any]] = ()) -> aio.Channel:
+    """A channel to the hub of `identity`, or to the relay through which it is to be reached."""
+    credentials = grpc.ssl_channel_credentials(identity.root_pem, identity.key_pem, identity.chain_pem)
+    if identity.via:
+        more = (*more, ("grpc.ssl_target_name_override", relay_name(identity.tenant)))
+    return _channel(identity.called, credentials, more)
+
+
+def _channel(address: str, credentials: Any, more: Sequence[tuple[str, Any]] = ()) -> aio.Channel:
     # A proxy meant for web pages has no business here; who needs one for this says so in `grpc_proxy`.
     proxied = ("grpc.enable_http_proxy", int("grpc_proxy" in os.environ))
-    return aio.secure_channel(address, credentials, options=[*_OPTIONS, proxied])
+    return aio.secure_channel(address, credentials, options=[*_OPTIONS, proxied, *more])
 
 
 def _is_mute(status: grpc.StatusCode, details: str | None) -> bool:
@@ -224,6 +234,10 @@ def _translated(address: str, status: grpc.StatusCode, details: str) -> HubError
                     why = f"its certificate is not valid at {here}, the time on this machine: is that right?"
                 return HubUnverified(address, why)
             return HubUnverified(address, f"no TLS as a hub speaks it ({details.rsplit(':', 1)[-1].strip()})")
+        case grpc.StatusCode.UNAVAILABLE if "Hostname Verification Check failed" in details:
+            return HubUnverified(
+                address, "its certificate is for another name, or for no relay of this tenant"
+            )
         case grpc.StatusCode.ABORTED:
             return HubAway(address, details)
         case grpc.StatusCode.UNIMPLEMENTED:

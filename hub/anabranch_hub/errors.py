@@ -33,6 +33,7 @@
     ├── RequestRefused                    the peer's fault; the peer is told why
     │   ├── TokenRefused              4   invite the edge again
     │   ├── EdgeRevoked               4   invite it under a new name
+    │   ├── RelayRefused              4   invite the relay as one, or go round it
     │   ├── CertificateUnknown        4   enrol again with a new token
     │   ├── OperatorRevoked           4   invite the operator under a new name
     │   ├── TenantDenied              4   ask with a certificate of that tenant
@@ -416,6 +417,17 @@ class EdgeRevoked(RequestRefused):
         super().__init__(
             f"edge {edge} of tenant {tenant} is revoked: invite it under a new name to let it back"
         )
+
+
+class RelayRefused(RequestRefused):
+    """An edge passes others on and may not, or not these. Those behind it are not at fault."""
+
+    exit_code = 4
+
+    def __init__(self, relay: str, reason: str) -> None:
+        self.relay = relay
+        self.reason = reason
+        super().__init__(f"the relay {relay} is refused: {reason}")
 
 
 class CertificateUnknown(RequestRefused):

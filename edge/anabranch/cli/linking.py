@@ -112,7 +112,13 @@ def sync(invocation: Invocation) -> None:
 
 
 @command("agent")
-def agent(invocation: Invocation) -> None:
+@click.option(
+    "--relay",
+    metavar="HOST:PORT",
+    default="",
+    help="Pass other edges of this site on to the hub too: listen for them here.",
+)
+def agent(invocation: Invocation, relay: str) -> None:
     """Stay in touch with the hub until SIGTERM or Ctrl-C.
 
     One agent runs on a replica. It tells what it does on standard error, with --json as JSON lines, and
@@ -123,9 +129,9 @@ def agent(invocation: Invocation) -> None:
     from anabranch.supervision import supervisor_of
 
     _log_to_standard_error(invocation)
-    outcome = asyncio.run(
-        run_agent(invocation.replica, progress=_log_step, supervisor=supervisor_of(os.environ))
-    )
+    supervisor = supervisor_of(os.environ)
+    agent = run_agent(invocation.replica, progress=_log_step, supervisor=supervisor, relay=relay)
+    outcome = asyncio.run(agent)
     _tell_outcome(invocation, outcome)
 
 

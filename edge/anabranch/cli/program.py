@@ -29,6 +29,7 @@ _MODULES = {
     "sync": "linking",
     "agent": "linking",
     "courier": "courier",
+    "relay": "relaying",
     "watch": "reading",
     "conflicts": "conflicts",
     "audit": "audit",

@@ -69,7 +69,8 @@ async def enrol(
     """
     key_hash = _key_hash(csr_pem)
     invitation = await store.invitation(secret_hash, clock.now_ms(), key_hash=key_hash)
-    chain_pem = await authority.sign_edge(csr_pem, invitation.tenant, invitation.edge)
+    relay = (await store.edge(invitation.tenant, invitation.edge)).relay
+    chain_pem = await authority.sign_edge(csr_pem, invitation.tenant, invitation.edge, relay=relay)
     ca_pem = await authority.root_pem()
     peer = _peer_of_chain(chain_pem)
     await store.redeem(secret_hash, clock.now_ms(), key_hash=key_hash)
@@ -112,7 +113,8 @@ async def renew(store: Store, authority: Authority, clock: Clock, peer: Peer, cs
 
     Raises EdgeRevoked, CertificateRequestRefused, StoreUnavailable, VaultUnavailable.
     """
-    chain_pem = await authority.sign_edge(csr_pem, peer.tenant, peer.edge)
+    relay = (await store.edge(peer.tenant, peer.edge)).relay
+    chain_pem = await authority.sign_edge(csr_pem, peer.tenant, peer.edge, relay=relay)
     ca_pem = await authority.root_pem()
     new = _peer_of_chain(chain_pem)
     await store.renewed(peer.tenant, peer.edge, new.serial, new.not_after_ms)

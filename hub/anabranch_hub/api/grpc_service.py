@@ -19,6 +19,7 @@ from anabranch_protos.grpc_settings import settle_grpc
 from anabranch_protos.invitation import SECRET_BYTES, hash_secret
 from anabranch_protos.operator.v1 import methods as operator_methods
 from anabranch_protos.operator.v1 import operator_pb2 as pb
+from anabranch_protos.relaying import BEHIND, STREAMS_PER_RELAY_MAX
 from anabranch_protos.sync.v1 import methods
 from anabranch_protos.sync.v1.sync_pb2 import (
     EnrollReply,
@@ -29,16 +30,20 @@ from anabranch_protos.sync.v1.sync_pb2 import (
 )
 from anabranch_sync.errors import InvalidInput
 from anabranch_sync.frame import FRAME_BYTES_MAX
+from cryptography import x509
 from google.protobuf.message import Message
 
 from anabranch_hub.api import enrolment
 from anabranch_hub.api.exchange import STOPPING, Clock, Exchange, Finished, Interruption
 from anabranch_hub.api.ledger_calls import LedgerCalls, check_operator_standing
+from anabranch_hub.api.relayed import check_proof, peer_behind
 from anabranch_hub.api.streams import RESTORED, Streams
 from anabranch_hub.errors import (
+    CertificateUnknown,
     EdgeRevoked,
     HubError,
     PortInUse,
+    RelayRefused,
     RequestRefused,
     TokenRefused,
     Unreachable,
@@ -62,8 +67,9 @@ MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 16
 ENROL_BYTES_MAX = REQUEST_BYTES_MAX + 1024
 # An honest call's headers are under 400 bytes.
 METADATA_BYTES_MAX = 4 * 1024
-# An exchange and its ghost, and a renewal beside each.
-STREAMS_PER_CONNECTION_MAX = 4
+# Of a relay and all behind it. An edge by itself has an exchange and its ghost, and a renewal beside each;
+# what it has more than that ends its own streams (streams.STREAMS_PER_EDGE_MAX) or waits for itself.
+STREAMS_PER_CONNECTION_MAX = STREAMS_PER_RELAY_MAX + 4
 # The target is 10,000 idle edges in 2 GB; over this one process says no, and a balancer finds another.
 EXCHANGES_MAX = 20_000
 # A token has 256 bits: not against guessing, only against keeping Vault busy.
@@ -136,7 +142,7 @@ async def serve_grpc(
     credentials = await authority.server_credentials(certified)
     root_pem = await authority.root_pem()
     streams = Streams()
-    service = _Service(store, authority, streams)
+    service = _Service(store, authority, streams, x509.load_pem_x509_certificate(root_pem))
     main = aio.server(options=_MAIN_OPTIONS, maximum_concurrent_rpcs=EXCHANGES_MAX)
     main.add_generic_rpc_handlers(tuple(_handlers(service.main_methods())))
     enrolling = aio.server(options=_ENROLMENT_OPTIONS, maximum_concurrent_rpcs=ENROLMENTS_AT_ONCE_MAX)
@@ -160,8 +166,9 @@ async def serve_grpc(
 class _Service:
     """The methods, between gRPC's words and ours."""
 
-    def __init__(self, store: Store, authority: Authority, streams: Streams) -> None:
+    def __init__(self, store: Store, authority: Authority, streams: Streams, root: x509.Certificate) -> None:
         self._store = store
+        self._root = root
         self._authority = authority
         self._streams = streams
         self._clock = Clock()
@@ -224,6 +231,7 @@ class _Service:
                 extra={
                     "tenant": peer.tenant,
                     "edge": peer.edge,
+                    "via": " ".join(peer.via),
                     "incarnation": stream.incarnation,
                     "lasted_ms": self._clock.now_ms() - began_ms,
                     "reason": finished.reason,
@@ -238,6 +246,10 @@ class _Service:
     async def renew(self, request: RenewRequest, context: aio.ServicerContext) -> RenewReply:
         """A new certificate for the one shown."""
         peer = await self._peer(context)
+        try:
+            check_proof(peer, request.csr_pem, request.proof)
+        except CertificateUnknown as error:
+            await self._refuse(context, error)
         renewing = enrolment.renew(self._store, self._authority, self._clock, peer, request.csr_pem)
         return RenewReply(**asdict(await self._answered(context, renewing)))
 
@@ -309,8 +321,12 @@ class _Service:
 
         async def known() -> Peer:
             peer = peer_of(context.auth_context())
-            await enrolment.check_standing(self._store, peer)
-            return peer
+            metadata = context.invocation_metadata() or ()
+            passed = [bytes(value) for key, value in metadata if key == BEHIND]
+            if not passed:
+                await enrolment.check_standing(self._store, peer)
+                return peer
+            return await peer_behind(self._store, peer, passed, self._root, self._clock.now_ms())
 
         return await self._answered(context, known())
 
@@ -324,6 +340,10 @@ class _Service:
 
     async def _refuse(self, context: aio.ServicerContext, error: HubError) -> None:
         match error:
+            case RelayRefused():
+                # Not those behind it: they are told to come back, and by another way.
+                log.warning("relay refused", extra={"relay": error.relay, "reason": error.reason})
+                await context.abort(grpc.StatusCode.ABORTED, str(error))
             case RequestRefused():
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
             case Unreachable():

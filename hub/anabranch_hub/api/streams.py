@@ -15,6 +15,7 @@ STREAMS_PER_EDGE_MAX = 2
 
 # The edge comes back at once, to be greeted in the epoch that has begun.
 RESTORED = Interruption("stopping", "the hub was restored from a backup: another epoch has begun")
+CUT_OFF = Interruption("away", "a relay on the way was shut out: take another way")
 SUPERSEDED = Interruption("superseded", "a newer stream of this edge took over")
 
 
@@ -66,9 +67,13 @@ class Streams:
                 stream.notice(hub_seq)
 
     def end(self, tenant: str, edge: str, interruption: Interruption) -> None:
-        """End the streams of one edge."""
+        """End the streams of one edge; those that come through it must find another way."""
         for stream in self._of(tenant, edge):
             stream.interrupt(interruption)
+        for streams in self._by_tenant.get(tenant, {}).values():
+            for stream in streams:
+                if edge in stream.peer.via:
+                    stream.interrupt(CUT_OFF)
 
     def end_tenant(self, tenant: str, interruption: Interruption) -> None:
         """End the streams of one tenant."""

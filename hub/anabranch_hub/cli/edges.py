@@ -38,12 +38,16 @@ def edge() -> None:
 @click.option(
     "--ttl", default=TTL_DEFAULT, show_default=True, help="How long the token is good: 90s, 15m, 2h, 1d."
 )
-async def invite(invocation: Invocation, tenant: str, edge: str, prefixes: tuple[str, ...], ttl: str) -> None:
+@click.option("--relay", is_flag=True, help="It may also pass other edges of the tenant on to this hub.")
+async def invite(
+    invocation: Invocation, tenant: str, edge: str, prefixes: tuple[str, ...], ttl: str, relay: bool
+) -> None:
     """Print a token that lets one edge in, once. It is shown this one time: the hub keeps only its hash.
 
     \b
     anabranch-hub edge invite acme store-17 --scope acme/prod > token
     anabranch init --hub HUB:7443 --token @token         on the edge
+    anabranch-hub edge invite acme store-hub --relay     for a machine that serves others of its site
     """
     ttl_s = seconds(ttl)
     check_tenant(tenant)
@@ -51,13 +55,15 @@ async def invite(invocation: Invocation, tenant: str, edge: str, prefixes: tuple
     covered = _scope(prefixes or (tenant,))
     made = made_token(invocation, ttl_s)
     async with reach.store(invocation) as store:
-        await store.invite(tenant, edge, covered, made.token.secret_hash, made.expires_ms, invocation.author)
+        secret_hash, author = made.token.secret_hash, invocation.author
+        await store.invite(tenant, edge, covered, secret_hash, made.expires_ms, author, relay=relay)
     if invocation.json:
         terminal.write_json(
             {
                 "tenant": tenant,
                 "edge": edge,
                 "scope": list(covered),
+                "relay": relay,
                 "token": made.token.render(),
                 "expires_ms": made.expires_ms,
                 "hub": made.hub,
@@ -84,7 +90,7 @@ async def list_edges(invocation: Invocation, tenant: str) -> None:
     rows = [
         (
             each.name,
-            str(each.status),
+            f"{each.status}, relay" if each.relay else str(each.status),
             str(each.cursor.hub_seq),
             terminal.moment(each.seen_ms),
             terminal.moment(each.not_after_ms)[:10],
@@ -118,6 +124,7 @@ def _edge(each: Edge) -> dict[str, object]:
         "tenant": each.tenant,
         "edge": each.name,
         "status": str(each.status),
+        "relay": each.relay,
         "scope": list(each.scope.prefixes),
         "certificate_serial": each.certificate_serial,
         "not_after_ms": each.not_after_ms,

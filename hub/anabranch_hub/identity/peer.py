@@ -5,7 +5,7 @@ whether this very certificate still stands for it.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anabranch_sync.errors import InvalidName
 from anabranch_sync.ids import check_edge, check_operator, check_tenant
@@ -20,12 +20,17 @@ CERTIFICATE_PROPERTY = "x509_pem_cert"
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An edge, and the certificate it showed. Times are in milliseconds since 1970."""
+    """An edge, and the certificate it showed. Times are in milliseconds since 1970.
+
+    `via` are the relays between it and the hub, its own first; they passed `certificate` (DER) on.
+    """
 
     tenant: str
     edge: str
     serial: str
     not_after_ms: int
+    via: tuple[str, ...] = ()
+    certificate: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

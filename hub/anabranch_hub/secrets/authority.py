@@ -8,8 +8,8 @@
       └── operator certificates    the same, of people who look after one tenant
                                    spiffe://anabranch/tenant/<tenant>/operator/<operator>
 
-Every tenant has two roles of its own in Vault, one for each kind, which sign no id but that kind's and that
-tenant's: even a hub that mistook one for another could not issue the wrong id through them.
+Every tenant has a role of its own in Vault for each kind (edges that are relays have theirs), which signs no
+id but that kind's and that tenant's: even a hub that mistook one for another could not issue the wrong id.
 
 Certificates are valid from before 1970. A device without a clock battery wakes in 1970, and a certificate
 that starts later would lock it out of the very hub that could tell it the time.
@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from anabranch_protos.relaying import relay_name
 from anabranch_sync.ids import check_edge, check_operator, check_tenant
 from anabranch_sync.parcel import COURIER_ID
 from cryptography import x509
@@ -141,18 +142,21 @@ class Authority:
         chain = await self._vault.sign_csr(PKI, COURIER_ROLE, wanted)
         return ServerCredentials(_key_pem(key), _without_root(chain))
 
-    async def sign_edge(self, csr_pem: bytes, tenant: str, edge: str, ttl_s: int = EDGE_TTL_S) -> bytes:
+    async def sign_edge(
+        self, csr_pem: bytes, tenant: str, edge: str, ttl_s: int = EDGE_TTL_S, *, relay: bool = False
+    ) -> bytes:
         """Certify that the request's key is `edge` of `tenant`; the chain in PEM.
+
+        A relay's certificate is also a server's, for the one name of the tenant's relays.
 
         Name and alternative names in the request are ignored: the invitation says who it is. Raises
         CertificateRequestRefused; tenant and edge are checked again, since they become an identity.
         """
         check_tenant(tenant)
         check_edge(edge)
-        everyone = spiffe_id(tenant, "*")
-        return await self._sign_client(
-            csr_pem, f"edge-{tenant}", everyone, spiffe_id(tenant, edge), ttl_s, EDGE_TTL_S_MAX
-        )
+        everyone, named = spiffe_id(tenant, "*"), spiffe_id(tenant, edge)
+        role, serves = (f"relay-{tenant}", relay_name(tenant)) if relay else (f"edge-{tenant}", "")
+        return await self._sign_client(csr_pem, role, everyone, named, ttl_s, EDGE_TTL_S_MAX, serves=serves)
 
     async def sign_operator(
         self, csr_pem: bytes, tenant: str, operator: str, ttl_s: int = OPERATOR_TTL_S
@@ -173,9 +177,19 @@ class Authority:
         await self._vault.revoke(PKI, ":".join(digits[at : at + 2] for at in range(0, len(digits), 2)))
 
     async def _sign_client(
-        self, csr_pem: bytes, role: str, allowed: str, named: str, ttl_s: int, ttl_s_max: int
+        self,
+        csr_pem: bytes,
+        role: str,
+        allowed: str,
+        named: str,
+        ttl_s: int,
+        ttl_s_max: int,
+        serves: str = "",
     ) -> bytes:
-        """Sign for the id `named`, through a role that signs for `allowed` only."""
+        """Sign for the id `named`, through a role that signs for `allowed` only.
+
+        `serves`: a DNS name that it may serve under too.
+        """
         checked_request(csr_pem)
         await self._fresh_role(
             role,
@@ -183,7 +197,9 @@ class Authority:
                 "allowed_uri_sans": [allowed],
                 "allow_ip_sans": False,
                 "allow_localhost": False,
-                "server_flag": False,
+                "allowed_domains": [serves] if serves else [],
+                "allow_bare_domains": bool(serves),
+                "server_flag": bool(serves),
                 "client_flag": True,
                 "max_ttl": f"{ttl_s_max}s",
             },
@@ -191,6 +207,7 @@ class Authority:
         request = {
             "csr": csr_pem.decode("ascii"),
             "uri_sans": named,
+            "alt_names": serves,
             "ttl": f"{min(ttl_s, ttl_s_max)}s",
         }
         return _without_root(await self._vault.sign_csr(PKI, role, request))

@@ -29,8 +29,13 @@ async def invite(
     token_hash: bytes,
     expires_ms: int,
     invited_by: str,
+    *,
+    relay: bool,
 ) -> None:
-    """Keep an invitation. Raises InvalidName, TenantUnknown, EdgeRevoked."""
+    """Keep an invitation; from now on the edge is a relay or it is none.
+
+    Raises InvalidName, TenantUnknown, EdgeRevoked.
+    """
     checked = list(scope(prefixes).prefixes)
     check_edge(edge)
     check_author(invited_by)
@@ -38,6 +43,7 @@ async def invite(
         await session.run("add_edge", edge=edge, prefixes=checked)
         if (await _edge(session, tenant, edge)).status is EdgeStatus.REVOKED:
             raise EdgeRevoked(tenant, edge)
+        await session.run("set_relay", edge=edge, relay=relay)
         await session.run(
             "add_invitation",
             token_hash=token_hash,
@@ -48,6 +54,8 @@ async def invite(
             invited_by=invited_by,
         )
         data: Data = {"author": invited_by, "scope": [*checked], "expires_ms": expires_ms}
+        if relay:
+            data["relay"] = True
         await _audit(session, tenant, EventKind.EDGE_INVITED, edge, data)
 
 
@@ -206,4 +214,5 @@ def _edge_of(tenant: str, row: Mapping[str, Any]) -> Edge:
         row["push_mark"],
         Cursor(row["cursor_epoch"], row["cursor_seq"]),
         row["seen_ms"],
+        row["relay"],
     )

@@ -40,7 +40,8 @@ class EdgeStatus(StrEnum):
 class Edge:
     """An edge and what is known of its latest replica (`incarnation` 0: none yet, `seen_ms` 0: never).
 
-    `next_serial` is that of a renewed certificate which the edge has not shown yet; empty: none.
+    `next_serial` is that of a renewed certificate which the edge has not shown yet; empty: none. `relay`: it
+    may pass others on.
     """
 
     tenant: str
@@ -54,6 +55,7 @@ class Edge:
     push_mark: LocalSeq
     cursor: Cursor
     seen_ms: int
+    relay: bool
 
 
 @dataclass(frozen=True, slots=True)

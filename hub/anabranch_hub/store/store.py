@@ -126,9 +126,12 @@ class Store:
         token_hash: bytes,
         expires_ms: int,
         invited_by: str,
+        *,
+        relay: bool = False,
     ) -> None:
-        """Keep an invitation to write below `prefixes`. Raises EdgeRevoked."""
-        await edges.invite(self._pool, tenant, edge, prefixes, token_hash, expires_ms, invited_by)
+        """Keep an invitation to write below `prefixes`, and to pass others on or not. Raises EdgeRevoked."""
+        pool = self._pool
+        await edges.invite(pool, tenant, edge, prefixes, token_hash, expires_ms, invited_by, relay=relay)
 
     async def invitation(
         self, token_hash: bytes, now_ms: int, *, key_hash: bytes | None = None

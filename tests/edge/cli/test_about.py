@@ -10,7 +10,8 @@ from tests.edge.cli.conftest import Anabranch
 
 COMMANDS = [
     "init", "get", "set", "patch", "delete", "list", "import", "export", "log", "diff", "rollback",
-    "status", "sync", "agent", "courier", "watch", "conflicts", "audit", "doctor", "version", "completion",
+    "status", "sync", "agent", "courier", "relay", "watch", "conflicts", "audit",
+    "doctor", "version", "completion",
 ]  # fmt: skip
 
 

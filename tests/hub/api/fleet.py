@@ -54,12 +54,19 @@ async def new_tenant(store: Store) -> str:
 
 
 async def invited(
-    hub: Hub, tenant: str, edge: str, *, prefixes: tuple[str, ...] = SCOPE, life_ms: int = 60_000
+    hub: Hub,
+    tenant: str,
+    edge: str,
+    *,
+    prefixes: tuple[str, ...] = SCOPE,
+    life_ms: int = 60_000,
+    relay: bool = False,
 ) -> InvitationToken:
     """A token for `edge`."""
     root = x509.load_pem_x509_certificate(await hub.authority.root_pem())
     token = new_token(root.public_bytes(Encoding.DER), hub.server.enrolment_port)
-    await hub.store.invite(tenant, edge, prefixes, token.secret_hash, now_ms() + life_ms, "ops")
+    until_ms = now_ms() + life_ms
+    await hub.store.invite(tenant, edge, prefixes, token.secret_hash, until_ms, "ops", relay=relay)
     return token
 
 
@@ -72,9 +79,11 @@ class Fleet:
     folder: Path
     agents: dict[Path, "asyncio.Task[AgentOutcome]"] = field(default_factory=dict)
 
-    async def enrol(self, edge: str, *, prefixes: tuple[str, ...] = SCOPE, address: str = "") -> Path:
+    async def enrol(
+        self, edge: str, *, prefixes: tuple[str, ...] = SCOPE, address: str = "", relay: bool = False
+    ) -> Path:
         """A new edge, which calls the hub at `address`."""
-        token = await invited(self.hub, self.tenant, edge, prefixes=prefixes)
+        token = await invited(self.hub, self.tenant, edge, prefixes=prefixes, relay=relay)
         replica = self.folder / f"{edge}.db"
         await initialise(replica, address or self.hub.address, token.render())
         return replica

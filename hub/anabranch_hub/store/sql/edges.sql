@@ -8,6 +8,10 @@ VALUES (%(token_hash)b, %(tenant)s, %(edge)s, %(prefixes)s, %(expires_ms)s, %(in
 INSERT INTO {tenant}.edges (name, status, prefixes) VALUES (%(edge)s, 'invited', %(prefixes)s)
 ON CONFLICT DO NOTHING
 
+-- name: set_relay
+-- Let an edge pass others on, or not.
+UPDATE {tenant}.edges SET relay = %(relay)s WHERE name = %(edge)s
+
 -- name: use_invitation
 -- Use a token up, for one key; no row where that was not possible.
 UPDATE {hub}.invitations SET used_at = coalesce(used_at, now()), used_by = %(key_hash)b
@@ -57,7 +61,7 @@ DELETE FROM {hub}.invitations WHERE tenant = %(tenant)s AND edge = %(edge)s AND 
 
 -- name: edges
 -- Edges with their latest replica; one of them, or all where no name is given.
-SELECT e.name, e.status, e.prefixes, e.certificate_serial, e.next_serial, e.not_after_ms,
+SELECT e.name, e.status, e.prefixes, e.relay, e.certificate_serial, e.next_serial, e.not_after_ms,
     coalesce(r.incarnation, 0) AS incarnation, coalesce(r.push_mark, 0) AS push_mark,
     coalesce(r.cursor_epoch, 0) AS cursor_epoch, coalesce(r.cursor_seq, 0) AS cursor_seq,
     coalesce((extract(epoch FROM r.seen_at) * 1000)::bigint, 0) AS seen_ms

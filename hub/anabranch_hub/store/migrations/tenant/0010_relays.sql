@@ -7,3 +7,6 @@ CREATE TABLE parcels (
     hello bytea NOT NULL,
     lease bigint NOT NULL
 );
+
+-- Whether an edge may pass others on.
+ALTER TABLE edges ADD COLUMN relay boolean NOT NULL DEFAULT false;

