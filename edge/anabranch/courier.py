@@ -193,8 +193,8 @@ class _Taking:
                 replica.store_part(batch, total, offset, piece)
             case Acknowledge(push_mark, chain):
                 replica.acknowledge(push_mark, chain)
-            case Apply(pull):
-                digest = replica.apply(pull, now_ms)
+            case Apply(pull, reoffer):
+                digest = replica.apply(pull, now_ms, reoffer)
                 self._documents, self._applied = len(pull.documents), True
                 return session.applied(digest)
             case Adopt(incarnation):
@@ -202,8 +202,8 @@ class _Taking:
                 return session.adopted(replica.standing())
             case Reset():
                 replica.reset()
-            case Witness(witnessed, hub_seq):
-                replica.witness(witnessed, hub_seq, now_ms)
+            case Witness(witnessed, hub_seq, epoch, broken):
+                replica.witness(witnessed, hub_seq, now_ms, epoch=epoch, broken=broken)
             case Distrust(reason, checkpoint):
                 replica.distrust(reason, checkpoint, now_ms)
             case Close():

@@ -137,20 +137,18 @@ def admitted(letter: Letter, standing: Standing, asked: Container[bytes]) -> Seq
     """
     welcome, *pieces = messages_of(letter)
     assert isinstance(welcome, Welcome), "messages_of has looked"
-    if welcome.incarnation < standing.incarnation:
-        return []  # it answers what this replica was before it went on under another incarnation
+    if welcome.incarnation < standing.incarnation or welcome.epoch < standing.epoch:
+        return []  # it answers what this replica was under another incarnation, or before the hub's restore
     if welcome.incarnation > standing.incarnation and letter.answers not in asked:
-        raise ParcelStray(
-            "it gives a new incarnation to another copy of this replica: was this one restored?"
-        )
-    # A cursor that was reset is of no epoch; what was acknowledged still is.
-    same_epoch = standing.cursor.epoch in (START.epoch, welcome.epoch)
-    if welcome.incarnation == standing.incarnation and same_epoch and welcome.push_mark < standing.push_mark:
-        # An older answer: what it says of our changes is known, and its pull may still be new.
-        welcome = replace(welcome, push_mark=standing.push_mark, chain=standing.chain)
-        if not pieces:
-            return []
+        raise ParcelStray("it gives a new incarnation to another copy of this replica")
     is_new = not (letter.upto.epoch == standing.cursor.epoch and letter.upto <= standing.cursor)
+    if welcome.incarnation == standing.incarnation and standing.epoch in (START.epoch, welcome.epoch):
+        # An older answer: what it says of our changes, and of where the hub stands, is known here already.
+        if not is_new and welcome.push_mark <= standing.push_mark:
+            return []
+        if welcome.push_mark < standing.push_mark:
+            welcome = replace(welcome, push_mark=standing.push_mark, chain=standing.chain)
+        welcome = replace(welcome, hub_seq=max(welcome.hub_seq, standing.cursor.hub_seq))
     if is_new and pieces:
         _check_place(letter, pieces[0], standing)
     stream = Stream()

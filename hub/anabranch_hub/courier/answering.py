@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
+from anabranch_sync.change import CHAIN_START
 from anabranch_sync.courier import letters_from_hub
-from anabranch_sync.hub_session import Close, Draw, HubEffect, HubSession, Open, Recall, Send, Spool
+from anabranch_sync.errors import ParcelStray
+from anabranch_sync.hub_session import Close, Draw, HubEffect, HubSession, Open, Recall, Send, Spool, WentBack
 from anabranch_sync.ids import START
 from anabranch_sync.messages import Batch, Chunk, Stored, Welcome
 from anabranch_sync.packing import unseal
@@ -23,6 +25,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from anabranch_hub.api.exchange import HINT_RESTORED
 from anabranch_hub.courier.taking import hello_of
 from anabranch_hub.errors import NothingToAnswer
 from anabranch_hub.store import Parcel, Store
@@ -69,7 +72,8 @@ class _Answering:
     async def run(self, now_ms: int, bytes_max: int) -> list[Letter]:
         parcel, session = self._parcel, self._session
         hello = hello_of(parcel)
-        hello = replace(hello, incarnation=parcel.lease or hello.incarnation)
+        if parcel.lease:
+            hello = replace(hello, incarnation=parcel.lease, push_mark=0, chain=CHAIN_START)
         session.start(now_ms)
         queue = deque(session.received(self._from_edge.frame(hello), now_ms))
         while queue:
@@ -112,6 +116,8 @@ class _Answering:
                 await store.spool(tenant, incarnation, batch, sealed)
             case Send(frame):
                 return self._sent(frame, now_ms)
+            case WentBack(reason):
+                raise ParcelStray(f"{reason}; {HINT_RESTORED}")
             case Close(reason):
                 raise AssertionError(f"a session with nobody at the other end was closed: {reason}")
         return ()

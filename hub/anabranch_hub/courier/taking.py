@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from anabranch_sync import frame
 from anabranch_sync.change import Entry
 from anabranch_sync.courier import check_in_order, is_older, messages_of
-from anabranch_sync.errors import ParcelDamaged, ParcelForeign
-from anabranch_sync.hub_session import Accused, Close, Decide, HubEffect, HubSession, Open
+from anabranch_sync.errors import ParcelDamaged, ParcelForeign, ParcelStray
+from anabranch_sync.hub_session import Accused, Close, Decide, HubEffect, HubSession, Open, WentBack
 from anabranch_sync.ids import LocalSeq
 from anabranch_sync.messages import Hello, decode_message
 from anabranch_sync.parcel import COURIER_ID, Letter, opened, uris_of
 from cryptography import x509
 
 from anabranch_hub.api.enrolment import check_standing
+from anabranch_hub.api.exchange import HINT_RESTORED
 from anabranch_hub.errors import Fenced
 from anabranch_hub.identity.peer import peer_of_certificate
 from anabranch_hub.store import Parcel, Store
@@ -110,6 +111,8 @@ class _Taking:
                 return await self._decide(entries, chain)
             case Accused(reason):
                 self._accused = reason
+            case WentBack(reason):
+                raise ParcelStray(f"{reason}; {HINT_RESTORED}")
             case Close(reason) if not self._lease:
                 raise ParcelDamaged(reason)
         return ()
