@@ -1,0 +1,1 @@
+"""What earlier releases left behind, against this one. Their recordings are frozen: see `record`."""
