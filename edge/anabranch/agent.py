@@ -45,6 +45,7 @@ from anabranch.identity import (
     read_identity,
 )
 from anabranch.link import HubLink
+from anabranch.polling import HELD, LinkMode, Polling
 from anabranch.relay import Relay
 from anabranch.replica import Link, Replica
 from anabranch.supervision import Supervisor, supervised
@@ -111,17 +112,18 @@ async def run_agent(
     replica_path: str | Path,
     *,
     once: bool = False,
+    mode: LinkMode = HELD,
     progress: Callable[[Progress], None] | None = None,
     supervisor: Supervisor = _NOBODY,
     relay: str = "",
 ) -> AgentOutcome:
     """Keep the replica and its hub equal until SIGTERM or SIGINT; with `once` until nothing is on its way.
 
-    `progress` hears of every step, in the event loop's thread, `supervisor` of the condition. `relay`: where
-    to listen (HOST:PORT) for edges that are to be passed on to the hub. A disk that fails, is full or
-    read-only is waited for, unless `once`. Raises ReplicaError (ReplicaInUse: another agent runs),
-    IdentityUnusable, IdentityForeign, NotARelay, ListenRefused; with `once` also HubUnreachable, HubDenied,
-    HubUnverified.
+    `progress` hears of every step, in the event loop's thread, `supervisor` of the condition. `mode`: how it
+    keeps in touch. `relay`: where to listen (HOST:PORT) for edges that are to be passed on. A disk that
+    fails, is full or read-only is waited for, unless `once`. Raises ReplicaError (ReplicaInUse: another agent
+    runs), IdentityUnusable, IdentityForeign, NotARelay, ListenRefused; with `once` also HubUnreachable,
+    HubDenied, HubUnverified.
     """
     path = Path(replica_path)
     with _stop_at_signals() as stop:
@@ -133,7 +135,9 @@ async def run_agent(
             identity = read_identity(identity_folder(path), of=f"{replica.tenant}/{replica.edge}")
             async with contextlib.AsyncExitStack() as stack:
                 relaying = await stack.enter_async_context(Relay(identity, relay)) if relay else None
-                agent = _Agent(replica, identity, disk, hear, stop, supervisor, tell_condition, relaying)
+                agent = _Agent(
+                    replica, identity, disk, hear, stop, supervisor, tell_condition, relaying, mode
+                )
                 stack.enter_context(supervised(supervisor))
                 return await agent.run(once=once)
 
@@ -175,6 +179,7 @@ class _Agent:
         supervisor: Supervisor,
         tell_condition: Callable[[str], None],
         relay: Relay | None,
+        mode: LinkMode,
     ) -> None:
         self._relay = relay
         self._supervisor = supervisor
@@ -186,6 +191,10 @@ class _Agent:
         self._progress = progress
         self._stop = stop
         self._clock = Clock()
+        self._mode = mode
+        self._polling = (
+            Polling(replica, disk, self._clock.now_ms, stop, mode.poll_ms) if mode.poll_ms else None
+        )
         self._clock_offset_ms = replica.link().clock_offset_ms or 0
         self._renewal_not_before_ms = 0
         self._counts = Counts()
@@ -210,6 +219,11 @@ class _Agent:
             before = replace(self._counts)
             ended = await self._attempt(renew=renew, once=once)
             self._log(ended, before)
+            if self._polling is not None and ended.settled and not once:
+                attempt, renew = 0, False
+                ended = await self._polled(self._polling)
+                if ended.error is None:
+                    continue
             await self._note_down(_link_after(ended))
             self._judge(ended.error, _link_after(ended))
             if self._stop.is_set() or (once and ended.settled):
@@ -234,6 +248,15 @@ class _Agent:
             await self._pause(ended.reason, pause_ms)
         return self._outcome("stopped", settled=False)
 
+    async def _polled(self, polling: Polling) -> Ended:
+        """The time until another exchange is due, however it ends."""
+        try:
+            reason = await polling.until_news(self._connect, self._renewal_due_ms())
+        except ReplicaError as error:
+            return Ended(str(error), settled=False, error=error)
+        log.debug("exchange due", extra={"edge": self._identity.edge, "reason": reason})
+        return Ended(reason, settled=True)
+
     async def _attempt(self, *, renew: bool, once: bool) -> Ended:
         """One connection from its beginning to its end, however it ends."""
         try:
@@ -254,11 +277,14 @@ class _Agent:
             log.exception("exchange failed", extra={"edge": self._identity.edge})
             return Ended(f"unexpected {type(error).__name__}", settled=False)
 
+    def _connect(self) -> HubLink:
+        return HubLink(self._identity, metered=self._mode.metered)
+
     async def _exchange(self, *, renew: bool, once: bool) -> Ended:
         """Connect and exchange. Raises HubError, ReplicaError."""
         if self._renewal_due_ms() <= self._clock.now_ms():
             await self._renew_certificate()
-        async with HubLink(self._identity) as link:
+        async with self._connect() as link:
             exchange = Exchange(
                 self._replica,
                 self._disk,
@@ -272,7 +298,7 @@ class _Agent:
             try:
                 return await exchange.run(
                     renew=renew,
-                    until_settled=once,
+                    until_settled=once or self._polling is not None,
                     until_ms=max(self._renewal_due_ms(), self._clock.now_ms() + 1),
                 )
             except HubAway:
@@ -347,9 +373,9 @@ class _Agent:
         try:
             async with HubLink(self._identity) as link:
                 renewed = await link.renew(certificate_request(next_key(folder)))
-            self._identity = put_renewed(
-                folder, self._identity, renewed.chain_pem, renewed.root_pem, renewed.renew_at_ms
-            )
+                self._identity = put_renewed(
+                    folder, self._identity, renewed.chain_pem, renewed.root_pem, renewed.renew_at_ms
+                )
             log.info("certificate renewed", extra={"edge": self._identity.edge})
             if self._relay is not None:
                 await self._relay.renewed(self._identity)

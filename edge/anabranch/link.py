@@ -40,6 +40,8 @@ METADATA_BYTES_MAX = 4 * 1024
 # answer may have to wait for a chunk of 8 KiB before it: 28 s on a 2.4 kbit/s link.
 PING_MS = 40_000
 PONG_MS_MAX = 32_000
+# On a link that is paid for by the byte: still within the five minutes after which networks forget a flow.
+PING_METERED_MS = 240_000
 # 5 KB of handshake on a 2.4 kbit/s link, and a hub that is busy.
 CALL_S_MAX = 60.0
 # gRPC allows a connection this long to stand, and 20 s by itself; the handshake is part of it.
@@ -59,11 +61,13 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.http2.ping_timeout_ms", PONG_MS_MAX),  # counts as well, and is a minute
     ("grpc.min_reconnect_backoff_ms", CONNECT_MS_MAX),
     ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.client_idle_timeout_ms", 2**31 - 1),  # a connection without a call costs nothing; a new one 6 KB
     ("grpc.http2.bdp_probe", 0),  # pings with every burst of data would cost more than they find out here
     ("grpc.enable_retries", 0),
     ("grpc.service_config_disable_resolution", 1),  # no TXT look-ups before each connection
     ("grpc.use_local_subchannel_pool", 1),  # else a new channel inherits the back-off of the one before
 ]
+_METERED = [("grpc.keepalive_time_ms", PING_METERED_MS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +148,10 @@ class FrameStream:
 class HubLink:
     """A channel to the hub; use it with `async with`. Nothing connects before the first call."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, *, metered: bool = False) -> None:
         self._address = identity.called
         self._key_pem = identity.key_pem
-        self._channel = channel_of(identity)
+        self._channel = channel_of(identity, more=_METERED if metered else ())
 
     async def __aenter__(self) -> Self:
         return self
@@ -163,6 +167,17 @@ class HubLink:
             methods.EXCHANGE, ExchangeFrame.SerializeToString, ExchangeFrame.FromString
         )
         return FrameStream(self._address, start())
+
+    async def check_in(self, frame: bytes) -> bytes:
+        """Ask whether anything is new; the frame of the answer. Raises HubError."""
+        call = self._channel.unary_unary(
+            methods.CHECK_IN, ExchangeFrame.SerializeToString, ExchangeFrame.FromString
+        )
+        try:
+            reply = await call(ExchangeFrame(frame=frame), timeout=CALL_S_MAX)
+        except aio.AioRpcError as error:
+            raise _ours(self._address, error) from error
+        return bytes(reply.frame)
 
     async def renew(self, csr_pem: bytes) -> Renewed:
         """Ask for the next certificate with the present one. Raises HubError."""
@@ -208,7 +223,8 @@ def channel_of(identity: Identity, *, more: Sequence[tuple[str, Any]] = ()) -> a
 def _channel(address: str, credentials: Any, more: Sequence[tuple[str, Any]] = ()) -> aio.Channel:
     # A proxy meant for web pages has no business here; who needs one for this says so in `grpc_proxy`.
     proxied = ("grpc.enable_http_proxy", int("grpc_proxy" in os.environ))
-    return aio.secure_channel(address, credentials, options=[*_OPTIONS, proxied, *more])
+    options = dict([*_OPTIONS, proxied, *more])  # what comes later stands
+    return aio.secure_channel(address, credentials, options=[*options.items()])
 
 
 def _is_mute(status: grpc.StatusCode, details: str | None) -> bool:

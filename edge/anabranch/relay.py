@@ -12,7 +12,7 @@ stream of its own, so that one which stalls, floods or lies ends for itself.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
 from anabranch_protos.grpc_settings import settle_grpc
@@ -92,10 +92,12 @@ class Relay:
         backoff = [("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX)]
         self._channel = channel_of(identity, more=backoff)
         self._server = aio.server(options=_OPTIONS, maximum_concurrent_rpcs=STREAMS_PER_RELAY_MAX)
-        # Frames are passed on as the bytes they are, and so are renewals.
+        # All is passed on as the bytes it is.
         by_name = {
             methods.EXCHANGE: grpc.stream_stream_rpc_method_handler(self._exchange),
-            methods.RENEW: grpc.unary_unary_rpc_method_handler(self._renew),
+            # A child proves to the hub that it asks for its certificate itself.
+            methods.RENEW: grpc.unary_unary_rpc_method_handler(self._passing(methods.RENEW)),
+            methods.CHECK_IN: grpc.unary_unary_rpc_method_handler(self._passing(methods.CHECK_IN)),
         }
         _, service, _ = methods.EXCHANGE.split("/")
         named = {path.rpartition("/")[2]: each for path, each in by_name.items()}
@@ -138,16 +140,20 @@ class Relay:
             log.info("child's stream ended", extra=facts)
         await self._end(context, await call.code(), str(await call.details() or ""))
 
-    async def _renew(self, request: bytes, context: Any) -> bytes:
-        """The next certificate of a child, which proves to the hub that it asks itself."""
-        behind = await self._behind(context)
-        call = self._channel.unary_unary(methods.RENEW)
-        try:
-            reply: bytes = await call(request, metadata=_passed(behind), timeout=CALL_S_MAX)
-        except aio.AioRpcError as error:
-            await self._end(context, error.code(), str(error.details() or ""))
-            raise  # not reached: it was not OK, so the call has ended
-        return reply
+    def _passing(self, method: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        """The handler of a unary method that passes a child's question and its answer on."""
+
+        async def passed_on(request: bytes, context: Any) -> bytes:
+            behind = await self._behind(context)
+            call = self._channel.unary_unary(method)
+            try:
+                reply: bytes = await call(request, metadata=_passed(behind), timeout=CALL_S_MAX)
+            except aio.AioRpcError as error:
+                await self._end(context, error.code(), str(error.details() or ""))
+                raise  # not reached: it was not OK, so the call has ended
+            return reply
+
+        return passed_on
 
     async def _behind(self, context: Any) -> list[bytes]:
         """The certificates to pass on, the child's first. Ends the call where it may not come this way."""

@@ -28,6 +28,8 @@ from anabranch_sync.messages import (
     PROTOCOL_MIN,
     WENT_BACK_RETRY_MS,
     Batch,
+    CheckedIn,
+    CheckIn,
     Chunk,
     Control,
     Hello,
@@ -315,7 +317,17 @@ class EdgeSession:
                 return self._piece(message.offset, message.piece)
             case Logged() if self.phase is Phase.OPEN:
                 return self._logged(message)
-            case Hello() | Visible() | Stored() | Merged() | Batch() | Chunk() | Logged():
+            case (
+                Hello()
+                | Visible()
+                | Stored()
+                | Merged()
+                | Batch()
+                | Chunk()
+                | Logged()
+                | CheckIn()
+                | CheckedIn()
+            ):
                 raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
 
     def _welcomed(self, welcome: Welcome) -> list[EdgeEffect]:

@@ -28,6 +28,8 @@ from anabranch_sync.messages import (
     PROTOCOL_MIN,
     WENT_BACK_RETRY_MS,
     Batch,
+    CheckedIn,
+    CheckIn,
     Chunk,
     Control,
     Hello,
@@ -323,6 +325,8 @@ class HubSession:
                 | Visible()
                 | SlowDown()
                 | Logged()
+                | CheckIn()
+                | CheckedIn()
             ):
                 raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
 

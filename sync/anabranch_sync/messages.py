@@ -15,7 +15,8 @@
 
 A body is a msgpack list of fields; trailing fields that have their default are left out, so fields
 are only ever added at the end. What a newer peer adds is kept in `unknown` and skipped, as are
-messages of unknown type. Types 8 to 11 are kept for Result, Range, SnapshotOffer and Credit: results
+messages of unknown type. Types 16 and 17 travel alone, outside any stream
+(`check_in`). Types 8 to 11 are kept for Result, Range, SnapshotOffer and Credit: results
 travel inside a pull, the planner, repair and budgets come later, their facts are in Hello and
 Welcome already.
 """
@@ -205,7 +206,40 @@ class Logged:
     unknown: tuple[Any, ...] = ()
 
 
-Message: TypeAlias = Hello | Welcome | Batch | Chunk | Stored | Merged | Visible | SlowDown | Control | Logged
+@dataclass(frozen=True, slots=True)
+class CheckIn:
+    """Outside any stream: is there anything new for a replica that stands here? See `check_in`."""
+
+    incarnation: int
+    cursor: Cursor
+    push_mark: int
+    digest: ScopeDigest
+    unknown: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedIn:
+    """The answer. `equal` 1: nothing is new up to `hub_seq`, and the replica is proved equal; 0: exchange."""
+
+    hub_seq: int
+    equal: int
+    unknown: tuple[Any, ...] = ()
+
+
+Message: TypeAlias = (
+    Hello
+    | Welcome
+    | Batch
+    | Chunk
+    | Stored
+    | Merged
+    | Visible
+    | SlowDown
+    | Control
+    | Logged
+    | CheckIn
+    | CheckedIn
+)
 
 _KINDS: dict[type[Message], int] = {
     Hello: 1,
@@ -218,6 +252,8 @@ _KINDS: dict[type[Message], int] = {
     SlowDown: 12,
     Control: 13,
     Logged: 14,
+    CheckIn: 16,
+    CheckedIn: 17,
 }
 _TYPES = {kind: message for message, kind in _KINDS.items()}
 

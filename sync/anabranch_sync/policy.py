@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 KEYWORD = "x-anabranch-merge"
 SCHEMA_NAMESPACE = "system/schemas"
 
+# How pressing changes of a schema's documents are, at the root of its JSON Schema: 0 urgent (a kill switch, a
+# revocation, a safety limit), 1 configuration, 2 bulk, 3 telemetry.
+PRIORITY_KEYWORD = "x-anabranch-priority"
+URGENT = 0
+PRIORITY_DEFAULT = 1
+PRIORITY_MAX = 3
+
 # The characters of namespaces (`ids`), and those with which fnmatch stands for others.
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?!\[\]-]+(/[A-Za-z0-9_.*?!\[\]-]+)*")
 
@@ -153,6 +160,7 @@ class _Schema:
     root: _Branch
     # The schema document itself: what it demands is compiled where somebody asks for a verdict.
     document: dict[str, Json]
+    priority: int
 
     def constraints(self) -> "Constraints":
         """What the schema demands, compiled. Raises InvalidValue."""
@@ -182,6 +190,11 @@ class Policies:
         """Which schema, in which version, judges this document: ``name@version``, or empty."""
         schema = self._schema(document.namespace)
         return "" if schema is None else f"{schema.name}@{schema.version}"
+
+    def priority(self, document: DocumentId) -> int:
+        """How pressing changes of this document are: 0, urgent, to 3."""
+        schema = self._schema(document.namespace)
+        return PRIORITY_DEFAULT if schema is None else schema.priority
 
     def violations(self, document: DocumentId, content: Mapping[str, Json] | None) -> tuple[Violation, ...]:
         """What the schema in force finds wrong with `content`; nothing is wrong with a deletion.
@@ -273,7 +286,12 @@ def _parse_schema(name: str, version: int, content: Json) -> _Schema:
             raise InvalidValue(f"/namespaces/{index}", reason)
     if not isinstance(schema, dict) or not isinstance(content, dict):
         raise InvalidValue("/schema", "a schema document needs a JSON Schema object")
-    return _Schema(name, version, tuple(str(n) for n in namespaces), _parse_branch(schema, ()), content)
+    priority = schema.get(PRIORITY_KEYWORD, PRIORITY_DEFAULT)
+    if type(priority) is not int or not URGENT <= priority <= PRIORITY_MAX:
+        reason = f"a priority is {URGENT} (urgent) to {PRIORITY_MAX}, not {priority!r}"
+        raise InvalidValue(render_pointer(("schema", PRIORITY_KEYWORD)), reason)
+    patterns = tuple(str(n) for n in namespaces)
+    return _Schema(name, version, patterns, _parse_branch(schema, ()), content, priority)
 
 
 def _parse_branch(schema: Mapping[str, Json], path: Path) -> _Branch:

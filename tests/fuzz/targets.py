@@ -22,6 +22,8 @@ from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
 from anabranch_sync.messages import (
     Batch,
+    CheckedIn,
+    CheckIn,
     Chunk,
     Control,
     Hello,
@@ -299,4 +301,6 @@ def _messages() -> list[Message]:
         SlowDown(30_000, 2),
         Control("fence", "another history"),
         Logged(b"checkpoint", b"hashes" * 9, b"key"),
+        CheckIn(3, cursor, 12, ScopeDigest(2, 77)),
+        CheckedIn(40, 1),
     ]  # fmt: skip

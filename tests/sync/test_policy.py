@@ -12,6 +12,9 @@ from anabranch_sync.path import Path
 from anabranch_sync.policy import (
     KEYWORD,
     LATEST,
+    PRIORITY_DEFAULT,
+    PRIORITY_KEYWORD,
+    URGENT,
     Policies,
     Policy,
     Rule,
@@ -254,6 +257,21 @@ def test_a_schema_document_with_an_unknown_policy_is_refused() -> None:
         check_schema_document(
             SCHEMA, {"namespaces": ["*"], "schema": {"properties": {"a": {KEYWORD: "newest"}}}}
         )
+
+
+def test_a_schema_says_how_pressing_its_documents_are() -> None:
+    schema: Json = {"namespaces": ["acme/prod/*"], "schema": {PRIORITY_KEYWORD: URGENT}}
+
+    policies = policies_from([(SCHEMA, 1, schema)])
+
+    assert policies.priority(document_id("acme/prod/router")) == URGENT
+    assert policies.priority(document_id("acme/test/router")) == PRIORITY_DEFAULT
+
+
+@pytest.mark.parametrize("priority", [-1, 4, True, "urgent", 1.0])
+def test_a_schema_document_with_an_unknown_priority_is_refused(priority: Json) -> None:
+    with pytest.raises(InvalidValue, match="a priority is 0"):
+        check_schema_document(SCHEMA, {"namespaces": ["*"], "schema": {PRIORITY_KEYWORD: priority}})
 
 
 def test_a_document_elsewhere_is_no_schema() -> None:

@@ -13,6 +13,7 @@ import click
 from anabranch.cli import terminal
 from anabranch.cli.failure import UnusableInput
 from anabranch.cli.given import read_text
+from anabranch.cli.interval import Interval
 from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import ReplicaInUse
 
@@ -118,19 +119,36 @@ def sync(invocation: Invocation) -> None:
     default="",
     help="Pass other edges of this site on to the hub too: listen for them here.",
 )
-def agent(invocation: Invocation, relay: str) -> None:
+@click.option(
+    "--poll",
+    "poll_ms",
+    type=Interval(),
+    default=0,
+    metavar="TIME",
+    help="Look in at this interval, as in 5m or 1h, instead of holding a connection.",
+)
+@click.option("--metered", is_flag=True, help="The link costs money by the byte: keep it awake less often.")
+def agent(invocation: Invocation, relay: str, poll_ms: int, metered: bool) -> None:
     """Stay in touch with the hub until SIGTERM or Ctrl-C.
 
     One agent runs on a replica. It tells what it does on standard error, with --json as JSON lines, and
     its condition to systemd (Type=notify, WatchdogSec). A disk that fails, is full or read-only is waited
     for. Exits with 0 when stopped, 7 without a replica or identity, 8 when one of them is damaged.
+
+    With --poll what is written here waits for the next look, except in urgent documents (those whose
+    schema says x-anabranch-priority: 0), which go at once.
+
+    \b
+    anabranch agent
+    anabranch agent --poll 1h --metered
     """
     from anabranch.agent import run_agent
+    from anabranch.polling import LinkMode
     from anabranch.supervision import supervisor_of
 
     _log_to_standard_error(invocation)
-    supervisor = supervisor_of(os.environ)
-    agent = run_agent(invocation.replica, progress=_log_step, supervisor=supervisor, relay=relay)
+    supervisor, mode = supervisor_of(os.environ), LinkMode(poll_ms, metered)
+    agent = run_agent(invocation.replica, mode=mode, progress=_log_step, supervisor=supervisor, relay=relay)
     outcome = asyncio.run(agent)
     _tell_outcome(invocation, outcome)
 

@@ -244,6 +244,12 @@ class Replica:
         with self._file.snapshot() as connection:
             return exchange.standing(connection, self._rot)
 
+    def is_urgent_unsent(self) -> bool:
+        """Whether a change to an urgent document has not reached the hub."""
+        policies = self._shelf.policies()
+        with self._file.snapshot() as connection:
+            return exchange.is_urgent_unsent(connection, policies)
+
     def pending(self, after: LocalSeq) -> list[Entry]:
         """The changes of the outbox after `after`, as many as one push may carry, oldest first."""
         with self._file.snapshot() as connection:

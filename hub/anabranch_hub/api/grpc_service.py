@@ -28,7 +28,8 @@ from anabranch_protos.sync.v1.sync_pb2 import (
     RenewReply,
     RenewRequest,
 )
-from anabranch_sync.errors import InvalidInput
+from anabranch_sync.check_in import read_question
+from anabranch_sync.errors import InvalidInput, WireError
 from anabranch_sync.frame import FRAME_BYTES_MAX
 from cryptography import x509
 from google.protobuf.message import Message
@@ -180,6 +181,9 @@ class _Service:
             methods.EXCHANGE: grpc.stream_stream_rpc_method_handler(
                 self.exchange, _frame_of, ExchangeFrame.SerializeToString
             ),
+            methods.CHECK_IN: grpc.unary_unary_rpc_method_handler(
+                self.check_in, _frame_of, ExchangeFrame.SerializeToString
+            ),
             methods.RENEW: grpc.unary_unary_rpc_method_handler(
                 self.renew, RenewRequest.FromString, RenewReply.SerializeToString
             ),
@@ -242,6 +246,17 @@ class _Service:
             await context.abort(_STATUS_OF_ORDER[finished.interruption.order], finished.interruption.reason)
         if not finished.by_edge:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, finished.reason)
+
+    async def check_in(self, frame: bytes, context: aio.ServicerContext) -> ExchangeFrame:
+        """Whether there is anything new for an edge that holds no exchange."""
+        peer = await self._peer(context)
+        try:
+            question = read_question(frame)
+        except WireError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise  # not reached: aborting ends the call
+        checking = self._store.check_in(peer.tenant, peer.edge, question)
+        return ExchangeFrame(frame=await self._answered(context, checking))
 
     async def renew(self, request: RenewRequest, context: aio.ServicerContext) -> RenewReply:
         """A new certificate for the one shown."""

@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 
 from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.change import decode
+from anabranch_sync.check_in import answered
 from anabranch_sync.columns import decode_document
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.explanation import REVIEWS_SHOWN_MAX
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.live import Quarantined
+from anabranch_sync.messages import CheckIn
 from anabranch_sync.pull import (
     Decided,
     Notice,
@@ -78,6 +80,32 @@ async def pull(
         digest = await digests.at(session, tenant, scope, upto)
     size_bytes = sum(len(state) for state in lacking.states.values())
     return await _apart(size_bytes, partial(_composed, lacking, after, upto, digest, scope, whole=whole))
+
+
+async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, asked: CheckIn) -> bytes:
+    """The answer to a check-in, as a frame. Raises Fenced."""
+    async with pool.undoing(tenant) as session:
+        async with session.pipeline():
+            await session.begin(snapshot=True)
+            row = await session.row("pulling_replica", incarnation=asked.incarnation, edge=edge)
+        if row is None:
+            raise Fenced(edge, asked.incarnation, "it was never leased to this edge")
+        at, scope = Cursor(row["epoch"], row["hub_seq"]), Scope(tuple(row["prefixes"]))
+        concerns = await session.row(
+            "concerns",
+            incarnation=asked.incarnation,
+            after=asked.cursor.hub_seq,
+            prefixes=reading_prefixes(scope),
+        )
+        assert concerns is not None, "EXISTS always answers"
+        return answered(
+            asked,
+            epoch=at.epoch,
+            hub_seq=at.hub_seq,
+            push_mark=row["push_mark"],
+            concerned=concerns["anything"],
+            digest=await digests.at(session, tenant, scope, at),
+        )
 
 
 async def digest(pool: Pool, digests: ScopeDigests, tenant: str, scope: Scope) -> tuple[Cursor, ScopeDigest]:

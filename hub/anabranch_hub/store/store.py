@@ -9,10 +9,12 @@ from contextlib import AbstractAsyncContextManager
 
 from anabranch_sync.audit_event import Event, EventKind
 from anabranch_sync.change import Entry
+from anabranch_sync.check_in import read_answer
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation
 from anabranch_sync.merkle import TreeHead
+from anabranch_sync.messages import CheckIn
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.pull import Pull
 from anabranch_sync.reference import AtVersion, Moment, Reference
@@ -268,6 +270,13 @@ class Store:
         return await pulls.pull(
             *(self._pool, self._digests, tenant, edge, incarnation, after), always=always, replaced=replaced
         )
+
+    async def check_in(self, tenant: str, edge: str, asked: CheckIn) -> bytes:
+        """The answer to a check-in, as a frame; one that finds the replica equal is noted. Raises Fenced."""
+        answer = await pulls.check_in(self._pool, self._digests, tenant, edge, asked)
+        if read_answer(answer).equal:
+            await transfers.seen(self._pool, tenant, asked.incarnation, asked.cursor)
+        return answer
 
     async def seen(self, tenant: str, incarnation: Incarnation, cursor: Cursor) -> None:
         """A replica has applied everything up to `cursor`."""

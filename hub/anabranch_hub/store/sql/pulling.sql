@@ -1,8 +1,21 @@
 -- name: pulling_replica
 -- Where the tenant stands, and what this replica may see.
-SELECT s.epoch, s.hub_seq, s.schemas_seq, e.prefixes, e.status = 'revoked' AS revoked
+SELECT s.epoch, s.hub_seq, s.schemas_seq, e.prefixes, r.push_mark, e.status = 'revoked' AS revoked
 FROM {tenant}.replicas r, {tenant}.edges e, {tenant}.tenant_state s
 WHERE r.incarnation = %(incarnation)s AND r.edge = %(edge)s AND e.name = r.edge
+
+-- name: concerns
+-- Whether a pull would find anything (`changed_documents`, `own_changes`, `own_merges`), reading none of it.
+SELECT EXISTS (
+        SELECT FROM {tenant}.documents WHERE hub_seq > %(after)s AND EXISTS (
+            SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/')
+        )
+    )
+    OR EXISTS (SELECT FROM {tenant}.changes WHERE incarnation = %(incarnation)s AND hub_seq > %(after)s)
+    OR EXISTS (
+        SELECT FROM {tenant}.merges
+        WHERE %(incarnation)s = ANY(actors) AND (hub_seq > %(after)s OR reviewed_seq > %(after)s)
+    ) AS anything
 
 -- name: changed_documents
 -- Documents below the prefixes that changed after a position; of those in quarantine also what is live, and why.

@@ -3,3 +3,4 @@
 EXCHANGE = "/anabranch.sync.v1.Sync/Exchange"
 ENROLL = "/anabranch.sync.v1.Sync/Enroll"
 RENEW = "/anabranch.sync.v1.Sync/Renew"
+CHECK_IN = "/anabranch.sync.v1.Sync/CheckIn"

@@ -1,0 +1,103 @@
+"""Looking in now and then instead of holding an exchange: `anabranch agent --poll 1h`.
+
+Between two exchanges the agent asks at intervals whether anything is new (`check_in`), and begins an exchange
+only when something is, or when something was written here since the last look. What is written to an urgent
+document goes at once; all else waits for the next look, an interval and a tenth at most.
+
+The connection stays open between two looks, and carries nothing meanwhile: a look is some 300 bytes then, and
+6 KB of certificates where the network has forgotten the connection and another is made.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from anabranch_sync.check_in import asked, read_answer
+from anabranch_sync.errors import WireError
+
+from anabranch.errors import HubError
+from anabranch.link import HubLink
+from anabranch.replica import Link, Replica
+
+# How often to look whether something urgent was written: it costs some microseconds.
+LOOK_S = 0.5
+# Edges that were started together must not knock together for ever: each interval is up to so much longer
+# or shorter than it was asked to be.
+JITTER = 0.1
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMode:
+    """How an agent keeps in touch: it holds an exchange, or looks in each `poll_ms`.
+
+    `metered`: the link is paid by the byte and kept awake less often.
+    """
+
+    poll_ms: int = 0
+    metered: bool = False
+
+
+HELD = LinkMode()
+
+
+class Polling:
+    """The time between two exchanges. `now_ms` is steady."""
+
+    def __init__(
+        self, replica: Replica, disk: Executor, now_ms: Callable[[], int], stop: asyncio.Event, every_ms: int
+    ) -> None:
+        self._replica = replica
+        self._disk = disk
+        self._now_ms = now_ms
+        self._stop = stop
+        self._every_ms = every_ms
+
+    async def until_news(self, connect: Callable[[], HubLink], until_ms: int) -> str:
+        """Wait until an exchange is due, and say why. `until_ms` is when the certificate needs one."""
+        async with connect() as link:
+            while True:
+                interval_ms = int(self._every_ms * random.uniform(1 - JITTER, 1 + JITTER))
+                if await self._urgent_within(interval_ms):
+                    return "something urgent was written"
+                if self._stop.is_set():
+                    return "stopped"
+                if self._now_ms() >= until_ms:
+                    return "the certificate is due for renewal"
+                if reason := await self._news(link):
+                    return reason
+
+    async def _urgent_within(self, wait_ms: int) -> bool:
+        """Wait so long, or until stopped; True as soon as something urgent waits in the outbox."""
+        end_ms, seen = self._now_ms() + wait_ms, -1
+        while not self._stop.is_set() and self._now_ms() < end_ms:
+            view = self._replica.look()
+            if view != seen and await self._on_disk(self._replica.is_urgent_unsent):
+                return True
+            seen = view
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(LOOK_S, (end_ms - self._now_ms()) / 1000)):
+                    await self._stop.wait()
+        return False
+
+    async def _news(self, link: HubLink) -> str:
+        """Why an exchange is due now; empty: the hub has shown that both are equal."""
+        standing = await self._on_disk(self._replica.standing)
+        if standing.last_local > standing.push_mark:
+            return "something was written"
+        try:
+            answer = read_answer(await link.check_in(asked(standing)))
+        except (HubError, WireError) as error:
+            return str(error)  # the exchange that follows meets it again, and knows how to wait
+        if not answer.equal:
+            return "the hub has news"
+        await self._on_disk(lambda: self._replica.heard(link=Link.UP, now_ms=self._now_ms()))
+        return ""
+
+    async def _on_disk(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work)

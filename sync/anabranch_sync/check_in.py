@@ -1,0 +1,68 @@
+"""The cheapest "anything new?": one question and one answer, for an edge that only looks in now and then.
+
+::
+
+    edge                                                   hub
+     CheckIn  where I stand, the digest of what I have  ->
+               <-  Checked  where you stand with me: news, or proof that there is none
+
+An exchange follows where there is something to fetch, something to send, or where the digests differ: then
+it finds out why. Neither side changes anything by a check-in alone.
+"""
+
+from anabranch_sync import frame
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.errors import ProtocolViolation
+from anabranch_sync.frame import Frame
+from anabranch_sync.ids import HubSeq, LocalSeq
+from anabranch_sync.messages import CheckedIn, CheckIn, decode_message, encode_message
+from anabranch_sync.standing import Standing
+
+# A check-in is the only frame of its call.
+_ONLY = 1
+
+
+def asked(standing: Standing) -> bytes:
+    """The frame with which a replica that stands so asks."""
+    return _framed(CheckIn(standing.incarnation, standing.cursor, standing.push_mark, standing.digest))
+
+
+def read_question(raw: bytes) -> CheckIn:
+    """What an edge asks. Raises CorruptFrame, FrameTooLarge, ProtocolViolation."""
+    incoming = frame.decode(raw)
+    message = decode_message(incoming.kind, incoming.body)
+    if not isinstance(message, CheckIn):
+        raise ProtocolViolation("no check-in")
+    return message
+
+
+def answered(
+    asked: CheckIn,
+    *,
+    epoch: int,
+    hub_seq: HubSeq,
+    push_mark: LocalSeq,
+    concerned: bool,
+    digest: ScopeDigest,
+) -> bytes:
+    """The hub's answer. `concerned`: something that concerns the replica was decided after its cursor.
+
+    `push_mark` and `digest` are those of the replica and its scope at the hub.
+    """
+    is_news = concerned or asked.cursor.epoch != epoch or asked.cursor.hub_seq > hub_seq
+    is_equal = not is_news and (asked.push_mark, asked.digest) == (push_mark, digest)
+    return _framed(CheckedIn(hub_seq, int(is_equal)))
+
+
+def read_answer(raw: bytes) -> CheckedIn:
+    """What the hub answered. Raises CorruptFrame, FrameTooLarge, ProtocolViolation."""
+    incoming = frame.decode(raw)
+    message = decode_message(incoming.kind, incoming.body)
+    if not isinstance(message, CheckedIn):
+        raise ProtocolViolation("no answer to a check-in")
+    return message
+
+
+def _framed(message: CheckIn | CheckedIn) -> bytes:
+    kind, body = encode_message(message)
+    return frame.encode(Frame(kind, _ONLY, body))
