@@ -25,7 +25,7 @@ help: ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: setup ## a real hub and five edges on links that break: offline edits, merge, proof
-	@.venv/bin/anabranch-hub demo $(ARGS)
+	@.venv/bin/anabranch-hub demo --power-rig "'$(CURDIR)/$(RUN)' -m tests.edge.replica.lose_power" $(ARGS)
 
 test: setup ## every test
 	@$(RUN) -m pytest $(ARGS)

@@ -1,7 +1,8 @@
 """A loopback proxy that counts what an edge and its hub say to each other, with TLS and without.
 
-It holds nothing back and changes nothing. Counted is TCP payload; what TLS adds is taken off by reading
-the headers of its records, which are not encrypted (RFC 8446, 5.1 and 5.2)::
+It holds nothing back and changes nothing, but may be told to break connections after so many bytes. Counted
+is TCP payload; what TLS adds is taken off by reading the headers of its records, which are not encrypted
+(RFC 8446, 5.1 and 5.2)::
 
     type u8 | version u16 | length u16 | ciphertext = plaintext + type u8 + tag 16
 
@@ -12,6 +13,9 @@ HTTP/2. `check_against_known` holds that against a connection whose plaintext is
 """
 
 import asyncio
+import socket
+import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -72,14 +76,22 @@ class Records:
     """One direction of one connection, taken apart into TLS records as it comes."""
 
     handshake_records: int
-    payload_bytes: int = 0
     total_bytes: int = 0
     _header: bytearray = field(default_factory=bytearray)
     _left: int = 0
     _sealed: int = 0
+    _whole_bytes: int = 0
+
+    @property
+    def payload_bytes(self) -> int:
+        """What is not TLS; of a record that is under way, or that a break left incomplete, what has come."""
+        if not self._left or self._header[0] != _APPLICATION or self._sealed < self.handshake_records:
+            return self._whole_bytes
+        length = int.from_bytes(self._header[3:], "big")
+        return self._whole_bytes + min(length - self._left, length - _SEALING_BYTES)
 
     def add(self, chunk: bytes) -> None:
-        """Count the next bytes. A record counts as payload once it is whole."""
+        """Count the next bytes."""
         self.total_bytes += len(chunk)
         view = memoryview(chunk)
         while view:
@@ -101,8 +113,15 @@ class Records:
         if self._header[0] == _APPLICATION:
             self._sealed += 1
             if self._sealed > self.handshake_records:
-                self.payload_bytes += length - _SEALING_BYTES
+                self._whole_bytes += length - _SEALING_BYTES
         self._header.clear()
+
+
+@dataclass(slots=True)
+class Allowance:
+    """How many bytes one connection may still carry, both ways together."""
+
+    left: float
 
 
 class CountingLink:
@@ -114,6 +133,8 @@ class CountingLink:
         self._directions: list[tuple[Records, Records]] = []
         self._server: asyncio.Server | None = None
         self._ends: set[asyncio.Transport] = set()
+        self._break_after: Callable[[], float] | None = None
+        self.breaks = 0
         self.last_byte_s = 0.0
         self.first_byte_s: float | None = None
 
@@ -152,6 +173,14 @@ class CountingLink:
         assert self.first_byte_s is not None, "something passed"
         return self.first_byte_s
 
+    def break_after(self, draw: Callable[[], float] | None) -> None:
+        """Break each connection made from now on after as many bytes as `draw` says, both ways together."""
+        self._break_after = draw
+
+    def allowance(self) -> "Allowance":
+        """How much a connection that begins now may carry."""
+        return Allowance(float("inf") if self._break_after is None else max(1.0, self._break_after()))
+
     async def quiet(self, for_s: float) -> None:
         """Wait until nothing has passed for so long."""
         loop = asyncio.get_running_loop()
@@ -187,6 +216,7 @@ class _End(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other: _End | None = None
         self.records: Records | None = None
+        self.allowance: Allowance | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport), "TCP"
@@ -197,9 +227,29 @@ class _End(asyncio.Protocol):
         assert self.other is not None, "reading begins when both ends stand"
         assert self.other.transport is not None, "reading begins when both ends stand"
         assert self.records is not None, "reading begins when both ends stand"
+        assert self.allowance is not None, "reading begins when both ends stand"
+        if self.allowance.left <= 0:
+            return  # broken already; what comes after the break goes nowhere
+        if len(data) > self.allowance.left:
+            data = data[: int(self.allowance.left)]
+        self.allowance.left -= len(data)
         self.records.add(data)
         self.link.passed()
         self.other.transport.write(data)
+        if self.allowance.left < 1:
+            self.allowance.left = 0
+            self.link.breaks += 1
+            self._break()
+
+    def _break(self) -> None:
+        """Neither side gets a farewell, as from a middlebox that forgot the connection."""
+        assert self.transport is not None, "connected before"
+        assert self.other is not None, "reading begins when both ends stand"
+        assert self.other.transport is not None, "reading begins when both ends stand"
+        for transport in (self.transport, self.other.transport):
+            linger = struct.pack("ii", 1, 0)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            transport.abort()
 
     def eof_received(self) -> bool:
         if self.other is not None and self.other.transport is not None:
@@ -235,5 +285,6 @@ class _EdgeEnd(_End):
             self.transport.abort()
             return
         self.records, hub_end.records = self.link.joined()
+        self.allowance = hub_end.allowance = self.link.allowance()
         self.other, hub_end.other = hub_end, self
         self.transport.resume_reading()

@@ -70,9 +70,9 @@ class Edge:
                 return int(line.split()[1]) * 1024
         raise PhaseStuck(f"the kernel does not tell {name} of {self.name}")
 
-    async def until(self, holds: Callable[[Facts], bool], what: str) -> float:
+    async def until(self, holds: Callable[[Facts], bool], what: str, within_s: float = PHASE_S_MAX) -> float:
         """Watch the replica until its facts are so; the moment (time.monotonic)."""
-        deadline_s = time.monotonic() + PHASE_S_MAX
+        deadline_s = time.monotonic() + within_s
         with Replica.open(self.replica) as replica:
             view = -1
             while True:
@@ -81,13 +81,15 @@ class Edge:
                     if holds(replica.facts()):
                         return time.monotonic()
                 if time.monotonic() > deadline_s:
-                    raise PhaseStuck(f"{self.name}: {what}: not after {PHASE_S_MAX:.0f} s")
+                    raise PhaseStuck(f"{self.name}: {what}: not after {within_s:.0f} s")
                 await asyncio.sleep(LOOK_S)
 
-    async def until_settled(self, hub_seq: int) -> float:
+    async def until_settled(self, hub_seq: int, within_s: float = PHASE_S_MAX) -> float:
         """Until the edge is where the hub is and has nothing left to send; the moment."""
         return await self.until(
-            lambda facts: facts.cursor.hub_seq >= hub_seq and not facts.outbox, f"position {hub_seq}"
+            lambda facts: facts.cursor.hub_seq >= hub_seq and not facts.outbox,
+            f"position {hub_seq}",
+            within_s,
         )
 
 

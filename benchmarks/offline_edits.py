@@ -21,7 +21,7 @@ async def spread(fleet: Fleet, writer: Edge, reader: Edge, sizes: Sizes, hub_seq
 async def one_field(fleet: Fleet, writer: Edge, reader: Edge, sizes: Sizes, hub_seq: int) -> Figures:
     """One field overwritten again and again, otherwise the same."""
     count = sizes.overwrites
-    await run_program("overwrite", str(writer.replica), PREFIX, str(count))
+    await run_program("overwrite", str(writer.replica), PREFIX, str(count), "1")
     return await _brought_home(fleet, "one_field", writer, reader, hub_seq + count)
 
 

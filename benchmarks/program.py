@@ -3,7 +3,7 @@
 ::
 
     python -m benchmarks.program edits REPLICA PREFIX COUNT DOCUMENTS SEED    field edits over many documents
-    python -m benchmarks.program overwrite REPLICA PREFIX COUNT               one field again and again
+    python -m benchmarks.program overwrite REPLICA PREFIX COUNT FIELDS        the same fields again and again
     python -m benchmarks.program live WRITER READER PREFIX COUNT              write on one, read on the other
     python -m benchmarks.program reads REPLICA PREFIX COUNT DOCUMENTS SEED    warm reads, in microseconds
     python -m benchmarks.program commits REPLICA PREFIX ROUNDS EACH SEED      our commits and SQLite's in turn
@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -42,8 +43,8 @@ def main(words: Sequence[str]) -> object:
     match verb, arguments:
         case "edits", [replica, prefix, count, documents, seed]:
             return edits(Path(replica), prefix, int(count), int(documents), int(seed))
-        case "overwrite", [replica, prefix, count]:
-            return overwrite(Path(replica), prefix, int(count))
+        case "overwrite", [replica, prefix, count, fields]:
+            return overwrite(Path(replica), prefix, int(count), int(fields))
         case "live", [writer, reader, prefix, count]:
             return live(Path(writer), Path(reader), prefix, int(count))
         case "reads", [replica, prefix, count, documents, seed]:
@@ -62,11 +63,12 @@ def edits(replica: Path, prefix: str, count: int, documents: int, seed: int) -> 
         return {"edits": count, "seconds": time.monotonic() - began_s}
 
 
-def overwrite(replica: Path, prefix: str, count: int) -> object:
-    """One field, `count` times."""
+def overwrite(replica: Path, prefix: str, count: int, fields: int) -> object:
+    """`count` changes of the first `fields` numbers, in turn."""
     with anabranch.open(replica) as client:
-        address, pointer, _ = next(_numbers(client, prefix))
+        places = list(islice(_numbers(client, prefix), fields))
         for value in range(count):
+            address, pointer, _ = places[value % fields]
             client.set(address.namespace, pointer, value, key=address.key)
         return {"edits": count}
 

@@ -31,15 +31,15 @@ def test_records_count_the_same_however_they_are_cut(cuts: list[int], payloads: 
     assert counted.total_bytes == len(stream)
 
 
-def test_an_unfinished_record_is_no_payload_yet() -> None:
-    # given all of a record but its last byte
+def test_a_record_that_a_break_left_unfinished_counts_as_far_as_it_came() -> None:
+    # given a record whose last half never comes
     counted = Records(handshake_records=0)
     stream = record(APPLICATION, 117)
 
-    # when it comes
-    counted.add(stream[:-1])
+    # when its first half has come, without and then with what follows
+    counted.add(stream[:55])
 
-    # then it counts only once it is whole
-    assert counted.payload_bytes == 0
-    counted.add(stream[-1:])
+    # then what has come is counted, and the tag never is
+    assert counted.payload_bytes == 50
+    counted.add(stream[55:])
     assert counted.payload_bytes == 100

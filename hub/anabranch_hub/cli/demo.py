@@ -1,5 +1,6 @@
 """The command `demo`: the whole house at work on a real catalogue, over links that break."""
 
+import shlex
 from importlib import import_module
 
 import click
@@ -30,15 +31,27 @@ DOCUMENTS = 1_500
     help="How many documents of the catalogue to import; 2,377 and more are all there are.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Repeat the edits and cuts of another run.")
-async def demo(invocation: Invocation, edges: int, documents: int, seed: int | None) -> None:
+@click.option(
+    "--power-rig",
+    metavar="COMMAND",
+    default="",
+    help="Writes to a replica on a modelled disk and cuts its power; `make demo` gives the one of the tests.",
+)
+async def demo(invocation: Invocation, edges: int, documents: int, seed: int | None, power_rig: str) -> None:
     """Run a real hub and real edges: offline edits, cut links, a kill; then prove that all agree.
 
-    At the end a losing value is restored through the ledger, and the log is verified from a file.
-    Exits non-zero when anything diverged, an acknowledged write is missing, or tampering goes unseen.
+    A losing value is restored through the ledger; a device comes back with an old disk, another is cloned,
+    a third loses power, and the hub comes back from a backup. The log is verified from a file. Exits
+    non-zero when anything diverged, an acknowledged write is missing, or tampering goes unseen.
     """
     run = import_module("anabranch_hub.demo.run").run
     proved = await run(
-        edges=edges, documents=documents, seed=seed, data_dir=invocation.data_dir, as_json=invocation.json
+        edges=edges,
+        documents=documents,
+        seed=seed,
+        data_dir=invocation.data_dir,
+        power_rig=shlex.split(power_rig),
+        as_json=invocation.json,
     )
     if not proved:
         raise click.exceptions.Exit(1)

@@ -61,10 +61,10 @@ class Hub:
     log_reader: asyncio.Task[None]
 
 
-async def start_hub(data_dir: Path) -> Hub:
+async def start_hub(data_dir: Path, listen: str = "127.0.0.1:0", *options: str) -> Hub:
     """A hub with its own Postgres and OpenBao, serving. Raises DemoFailed."""
-    words = (program("anabranch-hub"), "serve", "--data-dir", str(data_dir), "--listen", "127.0.0.1:0")
-    process = await _spawn(*words, "--enrol-port", "0", "--health", "off", "--json", stdin=DEVNULL)
+    words = (program("anabranch-hub"), "serve", "--data-dir", str(data_dir), "--listen", listen)
+    process = await _spawn(*words, "--enrol-port", "0", "--health", "off", "--json", *options, stdin=DEVNULL)
     assert process.stdout is not None, "started with a pipe"
     assert process.stderr is not None, "started with a pipe"
     try:

@@ -5,6 +5,8 @@ from typing import Any
 
 from anabranch_sync.value import Json
 
+from anabranch_hub.demo.mishaps import Mishaps
+
 # A log has no width of its own; the table needs this to stay one line a row.
 LOG_COLUMNS = 120
 
@@ -71,6 +73,7 @@ class Report:
     examples: list[dict[str, Any]]
     fleet: list[EdgeReport]
     restored: Restored
+    mishaps: Mishaps
     audit: Audit
 
     @property
@@ -80,6 +83,7 @@ class Report:
         return (
             self.converged
             and self.restored.stands_on == self.edges
+            and self.mishaps.offered_again >= self.mishaps.hub_went_back > 0
             and audit.verified == audit.leaves
             and audit.tampering_detected
         )
@@ -139,6 +143,7 @@ def print_report(report: Report) -> None:
         f"restored from the ledger: row {restored.ledger}, {restored.document} {restored.path}: "
         f"{restored.value} instead of {restored.instead_of}, on {restored.stands_on} of {report.edges} edges"
     )
+    console.print(_told(report.mishaps))
     found = "every one" if audit.tampering_detected else "NOT every one"
     console.print(
         f"log verified offline: {audit.verified:,} of {audit.leaves:,} leaves lead to the signed root; of "
@@ -151,6 +156,19 @@ def print_report(report: Report) -> None:
         f"{report.conflicts} conflicts in the ledger, "
         f"{report.lost_acknowledged_writes} acknowledged writes lost, "
         f"{report.cuts} cuts survived, {report.seconds:.0f} s"
+    )
+
+
+def _told(mishaps: Mishaps) -> str:
+    power = "no power was cut (no rig was given)"
+    if mishaps.power_cuts:
+        power = (
+            f"power cut in the middle of writes, {mishaps.acknowledged_before_power_cuts} acknowledged before"
+        )
+    return (
+        f"mishaps survived: {mishaps.restored} came back with an old disk; {mishaps.cloned} was cloned, "
+        f"and both went on; {power}; the hub came back from a backup {mishaps.hub_went_back} changes old, "
+        f"of which its edges offered {mishaps.offered_again} again"
     )
 
 
