@@ -13,7 +13,9 @@ import pytest
 from tests.hub.servers.processes import descendants, wait_until_gone
 
 PATIENCE_S = 400.0
-DEMO = (sys.executable, "-m", "anabranch_hub", "demo", "--edges", "3", "--documents", "60", "--seed", "7")
+RIG = f"'{sys.executable}' -m tests.edge.replica.lose_power"
+FEW = ("--edges", "3", "--documents", "60", "--seed", "7", "--power-rig", RIG)
+DEMO = (sys.executable, "-m", "anabranch_hub", "demo", *FEW)
 
 
 @pytest.mark.timeout(600)
@@ -37,6 +39,11 @@ def test_the_demo_converges_and_loses_nothing() -> None:
     assert report["edits_together"] == 8
     assert report["restored"]["stands_on"] == 3
     assert report["restored"]["value"] != report["restored"]["instead_of"]
+    mishaps = report["mishaps"]
+    assert mishaps["power_cuts"] == 1
+    assert mishaps["acknowledged_before_power_cuts"] > 0
+    assert mishaps["offered_again"] >= mishaps["hub_went_back"] > 0
+    assert mishaps["restored"] != mishaps["cloned"]
     assert report["audit"]["verified"] == report["audit"]["leaves"] > report["conflicts"]
     assert report["audit"]["tampering_detected"] is True
     assert report["audit"]["tamperings"] >= 9

@@ -167,8 +167,8 @@ def _told(mishaps: Mishaps) -> str:
         )
     return (
         f"mishaps survived: {mishaps.restored} came back with an old disk; {mishaps.cloned} was cloned, "
-        f"and both went on; {power}; the hub came back from a backup {mishaps.hub_went_back} changes old, "
-        f"of which its edges offered {mishaps.offered_again} again"
+        f"and both went on; {power}; the hub came back from a backup, with "
+        f"{mishaps.hub_went_back} changes lost, and its edges brought them back in {mishaps.offered_again}"
     )
 
 
