@@ -21,6 +21,7 @@ from anabranch_sync.edge_session import (
     EdgeEffect,
     EdgeSession,
     Load,
+    Report,
     Reset,
     Send,
     StorePart,
@@ -202,6 +203,8 @@ class _Taking:
                 return session.adopted(replica.standing())
             case Reset():
                 replica.reset()
+            case Report(incident):
+                replica.equality.report(incident, now_ms)
             case Witness(witnessed, hub_seq, epoch, broken):
                 replica.witness(witnessed, hub_seq, now_ms, epoch=epoch, broken=broken)
             case Distrust(reason, checkpoint):

@@ -26,9 +26,11 @@ from anabranch_sync.edge_session import (
     Load,
     NoteStored,
     Phase,
+    Report,
     Reset,
     Send,
     StorePart,
+    Survey,
     Witness,
 )
 from anabranch_sync.errors import AnabranchError
@@ -211,7 +213,10 @@ class Exchange:
             if session.clock_offset_ms is not None and not self._is_connected:
                 self._is_connected = True
                 self._tell(Connected(self._address, session.clock_offset_ms))
+            was_open = session.phase is Phase.OPEN
             await self._carry_out(session, effects)
+            if not was_open:
+                await self._mend(session)
         await self._look(session)
         await self._note(session)
         return True
@@ -244,6 +249,12 @@ class Exchange:
             self._seen_view = view
             self._written_s = -SYNC_S_MAX
             await self._carry_out(session, session.offered())
+            await self._mend(session)
+
+    async def _mend(self, session: EdgeSession) -> None:
+        """Ask for what some read found damaged."""
+        if session.phase is Phase.OPEN and await self._on_disk(self._replica.equality.is_damaged):
+            await self._carry_out(session, session.damaged())
 
     async def _note(self, session: EdgeSession) -> None:
         """Tell, and write down for `status`, that the hub is there and has nothing newer."""
@@ -255,7 +266,10 @@ class Exchange:
         self._noted_s = now_s
         await self._on_disk(
             lambda: self._replica.heard(
-                link=Link.UP, now_ms=self._clock.now_ms(), clock_offset_ms=session.clock_offset_ms
+                link=Link.UP,
+                now_ms=self._clock.now_ms(),
+                clock_offset_ms=session.clock_offset_ms,
+                proved=session.proved,
             )
         )
         if not self._settled:
@@ -298,9 +312,21 @@ class Exchange:
                 standing = await self._on_disk(replica.standing)
                 self._count_from(standing)
                 return session.adopted(standing)
-            case Reset(reason):
-                log.error("documents differ from the hub's", extra={"edge": replica.edge, "reason": reason})
+            case Reset():
                 await self._on_disk(replica.reset)
+            case Survey():
+                return session.surveyed(await self._on_disk(replica.equality.survey))
+            case Report(incident):
+                log.error(
+                    "documents differ from the hub's",
+                    extra={
+                        "edge": replica.edge,
+                        "kind": str(incident.kind),
+                        "remedy": str(incident.remedy),
+                        "documents": incident.count,
+                    },
+                )
+                await self._on_disk(lambda: replica.equality.report(incident, self._clock.now_ms()))
             case Witness(witnessed, hub_seq, epoch, broken):
                 now_ms = self._clock.now_ms()
                 await self._on_disk(

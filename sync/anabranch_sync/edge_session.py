@@ -16,26 +16,31 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TypeAlias
 
+from anabranch_sync.asking import Asking
 from anabranch_sync.change import CHAIN_START, Entry, chained
 from anabranch_sync.columns import encode_entries
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.epochs import Epochs, unpacked_ended, went_back
 from anabranch_sync.errors import EvidenceError, InvalidProof, LogRefused, ProtocolViolation, WireError
 from anabranch_sync.ids import Cursor, HubSeq
+from anabranch_sync.incident import IncidentKind, Remedy, incident
 from anabranch_sync.messages import (
     DISTRUST,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
+    REPAIR_PROTOCOL,
     WENT_BACK_RETRY_MS,
     Batch,
     CheckedIn,
     CheckIn,
     Chunk,
     Control,
+    Equal,
     Hello,
     Logged,
     Merged,
     Message,
+    Range,
     SlowDown,
     Stored,
     Visible,
@@ -47,6 +52,9 @@ from anabranch_sync.packing import seal, unseal
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import decode_pull
 from anabranch_sync.reoffer import Reoffer
+from anabranch_sync.repairing import Report as Report
+from anabranch_sync.repairing import Survey as Survey
+from anabranch_sync.repairing import Surveyed
 from anabranch_sync.standing import Standing
 from anabranch_sync.stream import Send as Send
 from anabranch_sync.stream import Stream
@@ -140,8 +148,28 @@ class Close:
 
 
 EdgeEffect: TypeAlias = (
-    Send | StorePart | Load | NoteStored | Acknowledge | Apply | Adopt | Reset | Witness | Distrust | Close
+    Send
+    | StorePart
+    | Load
+    | NoteStored
+    | Acknowledge
+    | Apply
+    | Adopt
+    | Reset
+    | Survey
+    | Report
+    | Witness
+    | Distrust
+    | Close
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """At `at_ms` by the hub's clock, the documents here were equal to the hub's at `cursor`."""
+
+    cursor: Cursor
+    at_ms: int
 
 
 class Phase(Enum):
@@ -168,6 +196,7 @@ class EdgeSession:
         self.phase = Phase.GREETING
         self.clock_offset_ms: int | None = None
         self.protocol = PROTOCOL_MIN
+        self.proved: Proved | None = None
         self._standing = standing
         self._scope = scope_fingerprint
         self._renew = renew or standing.incarnation == 0
@@ -183,6 +212,8 @@ class EdgeSession:
         self._reoffer: Reoffer | None = None
         self._heard_ms = 0
         self._visible_mark = 0
+        self._repairing = Asking()
+        self._is_compared = True  # what is to be compared before a pull comes
 
     # What the shell asks.
 
@@ -200,6 +231,8 @@ class EdgeSession:
         return (
             self.phase is Phase.OPEN
             and not (self._loading or self._more or self._in_flight or self._receiving or self._applying)
+            and self._is_compared
+            and not self._repairing.is_under_way
             and self._welcome is not None
             and self.cursor >= Cursor(self._welcome.epoch, self._welcome.hub_seq)
             and self._standing.push_mark <= self._visible_mark
@@ -214,7 +247,9 @@ class EdgeSession:
     @property
     def wake_ms(self) -> int | None:
         """When to call `woken` if nothing arrives before; None while nothing is awaited."""
-        awaiting = self.phase in (Phase.GREETING, Phase.LEASING) or self._in_flight or self._receiving
+        comparing = not self._is_compared or self._repairing.is_under_way
+        under_way = self._in_flight or self._receiving or comparing
+        awaiting = self.phase in (Phase.GREETING, Phase.LEASING) or under_way
         return self._heard_ms + SILENCE_MS_MAX if awaiting else None
 
     # What the shell tells.
@@ -281,16 +316,33 @@ class EdgeSession:
         pull, self._applying = self._applying, None
         here = replace(self._standing, cursor=pull.upto, digest=digest, partial=None, epoch=pull.upto.epoch)
         self._standing = here
-        if digest != pull.digest:
-            reason = f"digest {digest} here, {pull.digest} at the hub, at {pull.upto.hub_seq}"
-            return [Reset(reason), *self._close(f"documents differ from the hub's: {reason}")]
+        offered, self._reoffer = self._reoffer, None
         for run in pull.runs:
             self._visible_mark = max(self._visible_mark, run.first_local + run.count - 1)
-        seen = self._send(Visible(pull.upto))
-        if self._reoffer is None:
-            return [seen]
-        self._reoffer = None
-        return [seen, *self._load()]
+        if digest != pull.digest:
+            reason = f"digest {digest} here, {pull.digest} at the hub, at {pull.upto.hub_seq}"
+            repairs = self._repairing.begun(applied=True) if self.protocol >= REPAIR_PROTOCOL else None
+            effects = self._repair(repairs, reason)
+        else:
+            self._repairing.proved(pull)
+            self._prove()
+            effects = [self._send(Visible(pull.upto))]
+        return effects if offered is None or self.phase is Phase.CLOSED else [*effects, *self._load()]
+
+    def surveyed(self, surveyed: Surveyed) -> list[EdgeEffect]:
+        """The store's answer to `Survey`."""
+        if self.phase is Phase.CLOSED:
+            return []
+        try:
+            return self._repair(self._repairing.surveyed(surveyed, self.cursor))
+        except WireError as error:
+            return self._close(str(error))
+
+    def damaged(self) -> list[EdgeEffect]:
+        """Some read has met bytes that are not those that were written: the hub has what they were."""
+        if self.phase is not Phase.OPEN or self.protocol < REPAIR_PROTOCOL:
+            return []
+        return self._repair(self._repairing.damaged())
 
     # What the hub says.
 
@@ -317,8 +369,17 @@ class EdgeSession:
                 return self._piece(message.offset, message.piece)
             case Logged() if self.phase is Phase.OPEN:
                 return self._logged(message)
+            case Equal() if self.phase is Phase.OPEN:
+                self._prove()
+                return []
+            case Range() if self.phase is Phase.OPEN and self._repairing.is_under_way:
+                return self._repair(self._repairing.answered(message, self.cursor))
+            case Range() if self.phase is Phase.OPEN:
+                return self._repair(self._repairing.begun(applied=False, answer=message))
             case (
-                Hello()
+                Equal()
+                | Range()
+                | Hello()
                 | Visible()
                 | Stored()
                 | Merged()
@@ -348,6 +409,8 @@ class EdgeSession:
             lost = f"the hub lost what it once told: {reason}"
             return [*effects, *self._close(lost, retry_after_ms=WENT_BACK_RETRY_MS)]
         self._reoffer = _reoffer(self._standing.epoch, welcome)
+        is_level = self.cursor == Cursor(welcome.epoch, welcome.hub_seq)
+        self._is_compared = not is_level or self.protocol < REPAIR_PROTOCOL
         if welcome.incarnation != self._standing.incarnation:
             self.phase = Phase.LEASING
             return [*effects, Adopt(welcome.incarnation)]
@@ -431,6 +494,22 @@ class EdgeSession:
         return [Apply(pull, self._reoffer)]
 
     # What this side does.
+
+    def _prove(self) -> None:
+        self._is_compared = True
+        self.proved = Proved(self.cursor, self._heard_ms + (self.clock_offset_ms or 0))
+
+    def _repair(
+        self,
+        steps: Sequence[Range | Survey | Report] | None,
+        reason: str = "what differs is too much to name",
+    ) -> list[EdgeEffect]:
+        if steps is None:
+            report = Report(incident(IncidentKind.DIVERGED, Remedy.RESET, self.cursor.hub_seq))
+            closing = self._close(f"documents differ from the hub's: {reason}")
+            return [report, Reset(reason), *closing]
+        self._is_compared = True
+        return [self._send(each) if isinstance(each, Range) else each for each in steps]
 
     def _push(self, entries: Sequence[Entry]) -> list[EdgeEffect]:
         welcome = self._greeted

@@ -17,25 +17,30 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
+from anabranch_sync.answering import Answering
 from anabranch_sync.change import Entry
 from anabranch_sync.columns import decode_entries
+from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.epochs import packed_ended, went_back
 from anabranch_sync.errors import ProtocolViolation, WireError
-from anabranch_sync.ids import START, Cursor
+from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.messages import (
     DISTRUST,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
+    REPAIR_PROTOCOL,
     WENT_BACK_RETRY_MS,
     Batch,
     CheckedIn,
     CheckIn,
     Chunk,
     Control,
+    Equal,
     Hello,
     Logged,
     Merged,
     Message,
+    Range,
     SlowDown,
     Stored,
     Visible,
@@ -46,6 +51,9 @@ from anabranch_sync.pacing import Pacing
 from anabranch_sync.packing import seal, unseal
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import encode_pull
+from anabranch_sync.repairing import Report as Report
+from anabranch_sync.repairing import Survey as Survey
+from anabranch_sync.repairing import Surveyed
 from anabranch_sync.stream import Send as Send
 from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import BATCH_ID_BYTES, Receiving, Sending, batch_id
@@ -78,11 +86,18 @@ class Decide:
 class Draw:
     """Compute what the replica lacks after this cursor; report `drawn`.
 
-    `always`: also when nothing in its scope changed, so that its cursor comes up to the hub's.
+    `always`: also when nothing in its scope changed, so that its cursor comes up to the hub's. `replaced`
+    are documents that travel whole.
     """
 
     after: Cursor
     always: bool
+    replaced: frozenset[DocumentId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Find where the tenant stands and the digest of the replica's scope there; report `compared`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +117,7 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The replica has applied everything up to here."""
+    """The replica has applied everything up to here, and is proved equal: the digests were compared."""
 
     cursor: Cursor
 
@@ -136,7 +151,21 @@ class Close:
 
 
 HubEffect: TypeAlias = (
-    Open | Send | StorePart | Decide | Draw | Spool | Recall | Seen | Present | Accused | WentBack | Close
+    Open
+    | Send
+    | StorePart
+    | Decide
+    | Draw
+    | Compare
+    | Survey
+    | Report
+    | Spool
+    | Recall
+    | Seen
+    | Present
+    | Accused
+    | WentBack
+    | Close
 )
 
 
@@ -165,6 +194,7 @@ class HubSession:
         self._drawn_to = -1  # the position up to which the replica's scope was looked through
         self._sending: Sending | None = None
         self._awaiting_visible = False
+        self._repairing = Answering()
         self._receiving: Receiving | None = None
         self._deciding = False
         self._heard_ms = 0
@@ -176,7 +206,8 @@ class HubSession:
         """When to call `woken` if nothing arrives before; None while nothing is awaited."""
         if self.phase is Phase.CLOSED:
             return None
-        awaiting = self.phase is Phase.GREETING or self._sending or self._receiving or self._awaiting_visible
+        under_way = self._sending or self._receiving or self._awaiting_visible or self._repairing.is_under_way
+        awaiting = self.phase is Phase.GREETING or under_way
         return self._heard_ms + SILENCE_MS_MAX if awaiting else None
 
     # What the shell tells.
@@ -239,7 +270,25 @@ class HubSession:
         if hello.partial and hello.incarnation == opening.incarnation:
             self._drawing = True
             return [*effects, Recall(hello.partial)]
-        return effects + self._draw()
+        return effects + self._first()
+
+    def compared(self, cursor: Cursor, digest: ScopeDigest) -> list[HubEffect]:
+        """The store's answer to `Compare`."""
+        self._drawing = False
+        assert self._hello is not None, "compared without Hello"
+        if self.phase is not Phase.OPEN:
+            return []
+        if cursor != self._cursor:  # the tenant went on meanwhile: the pull compares
+            self._hub_seq = max(self._hub_seq, cursor.hub_seq)
+            return self._draw()
+        self._drawn_to = cursor.hub_seq
+        if digest != self._hello.digest:
+            return self._repair(self._repairing.begun())
+        return [self._send(Equal()), Seen(cursor), *self.notified(self._hub_seq)]
+
+    def surveyed(self, surveyed: Surveyed) -> list[HubEffect]:
+        """The store's answer to `Survey`."""
+        return self._repair(self._repairing.surveyed(surveyed)) if self.phase is Phase.OPEN else []
 
     def recalled(self, sealed: bytes | None) -> list[HubEffect]:
         """The store's answer to `Recall`: the spooled pull, if it is still there."""
@@ -248,7 +297,7 @@ class HubSession:
         if self.phase is not Phase.OPEN:
             return []
         if sealed is None or batch_id(sealed) != self._hello.partial:
-            return self._draw()
+            return self._first()
         return self._begin(sealed, self._hello.partial_bytes)
 
     def drawn(self, pull: Pull | None) -> list[HubEffect]:
@@ -291,7 +340,7 @@ class HubSession:
     def notified(self, hub_seq: int) -> list[HubEffect]:
         """The tenant's order has come to `hub_seq`."""
         self._hub_seq = max(self._hub_seq, hub_seq)
-        if self.phase is not Phase.OPEN or self._hub_seq <= self._drawn_to:
+        if self.phase is not Phase.OPEN or (self._hub_seq <= self._drawn_to and not self._repairing.wanted):
             return []
         return self._draw()
 
@@ -312,6 +361,8 @@ class HubSession:
                 ]
             case Visible() if self._awaiting_visible:
                 return self._seen(message.cursor)
+            case Range() if self.phase is Phase.OPEN and self.protocol >= REPAIR_PROTOCOL:
+                return self._ranged(message)
             case Control(order=order, reason=reason):
                 accused: list[HubEffect] = [Accused(reason)] if order == DISTRUST else []
                 return accused + self._close(f"{order}: {reason}")
@@ -327,6 +378,8 @@ class HubSession:
                 | Logged()
                 | CheckIn()
                 | CheckedIn()
+                | Range()
+                | Equal()
             ):
                 raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
 
@@ -368,6 +421,16 @@ class HubSession:
         return [Decide(entries, receiving.chain)]
 
     def _seen(self, cursor: Cursor) -> list[HubEffect]:
+        self._applied(cursor)
+        return [Seen(cursor), *self._present(), *self.notified(self._hub_seq)]
+
+    def _ranged(self, asked: Range) -> list[HubEffect]:
+        if asked.applied and self._awaiting_visible:
+            self._applied(asked.cursor)
+        steps = self._repairing.asked(asked, self._cursor)
+        return [*self._repair(steps), *self.notified(self._hub_seq)]
+
+    def _applied(self, cursor: Cursor) -> None:
         if cursor < self._cursor or cursor.hub_seq > self._hub_seq:
             raise ProtocolViolation(
                 f"replica says {cursor}, it was sent between {self._cursor} and {self._hub_seq}"
@@ -375,7 +438,6 @@ class HubSession:
         self._awaiting_visible = False
         self._sending = None
         self._cursor = cursor
-        return [Seen(cursor), *self._present(), *self.notified(self._hub_seq)]
 
     # What this side does.
 
@@ -386,18 +448,30 @@ class HubSession:
         self._presented_ms = self._heard_ms
         return [Present(self._mark)]
 
+    def _first(self) -> list[HubEffect]:
+        """Compare where there is nothing to draw, and draw where there is."""
+        is_level = self._cursor != START and self._cursor.hub_seq == self._hub_seq
+        if not is_level or self.protocol < REPAIR_PROTOCOL:
+            return self._draw()
+        self._drawing = True
+        return [Compare()]
+
+    def _repair(self, steps: Sequence[Range | Survey | Report]) -> list[HubEffect]:
+        return [self._send(each) if isinstance(each, Range) else each for each in steps]
+
     def _draw(self) -> list[HubEffect]:
         """Start a pull, unless one is on its way: then the next begins when it has been seen."""
         assert self._opening is not None, "draw before open"
-        if self._drawing or self._awaiting_visible:
+        if self._drawing or self._awaiting_visible or self._repairing.is_under_way:
             return []
         first = self._drawn_to < 0
         self._drawing = True
         self._drawn_to = self._hub_seq
-        if self._cursor != START and self._cursor.hub_seq >= self._hub_seq:
+        replaced = self._repairing.taken()
+        if self._cursor != START and self._cursor.hub_seq >= self._hub_seq and not replaced:
             self._drawing = False
             return []
-        return [Draw(self._cursor, always=first)]
+        return [Draw(self._cursor, always=first, replaced=replaced)]
 
     def _begin(self, sealed: bytes, offset: int) -> list[HubEffect]:
         self._sending = Sending(sealed, offset=offset)

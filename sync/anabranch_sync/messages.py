@@ -16,8 +16,8 @@
 A body is a msgpack list of fields; trailing fields that have their default are left out, so fields
 are only ever added at the end. What a newer peer adds is kept in `unknown` and skipped, as are
 messages of unknown type. Types 16 and 17 travel alone, outside any stream
-(`check_in`). Types 8 to 11 are kept for Result, Range, SnapshotOffer and Credit: results
-travel inside a pull, the planner, repair and budgets come later, their facts are in Hello and
+(`check_in`). Types 8, 10 and 11 are kept for Result, SnapshotOffer and Credit: results
+travel inside a pull, the planner and budgets come later, their facts are in Hello and
 Welcome already.
 """
 
@@ -38,6 +38,9 @@ from anabranch_sync.value import INT_MAX, INT_MIN
 # other; whoever speaks it is sent none of the later ones.
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 2
+
+# From here on both sides compare digests where nothing else is to be said, and repair by ranges.
+REPAIR_PROTOCOL = 2
 
 # A pull or push travels as pieces between these sizes, at first of this one: see `pacing`.
 CHUNK_BYTES_MIN = 2 * 1024
@@ -197,6 +200,31 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Range:
+    """A step of a range repair (`repairing`). From the edge it asks, or names what is to travel whole.
+
+    `cursor` is where its sender stands. `applied`: the edge has applied the pull that was under way, and
+    is not equal. `asked` are ranges, `answers` what the hub has in each; `documents` are addresses, and
+    `hashes` of addresses stand for documents that the edge may not have.
+    """
+
+    cursor: Cursor
+    applied: int = 0
+    asked: tuple[str, ...] = ()
+    answers: bytes = b""
+    documents: tuple[str, ...] = ()
+    hashes: bytes = b""
+    unknown: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """The hub stands where the edge does, and the digest in its Hello is the hub's own."""
+
+    unknown: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Logged:
     """The log has come to another checkpoint since this stream began. The fields are those of Welcome."""
 
@@ -239,6 +267,8 @@ Message: TypeAlias = (
     | Logged
     | CheckIn
     | CheckedIn
+    | Range
+    | Equal
 )
 
 _KINDS: dict[type[Message], int] = {
@@ -249,11 +279,13 @@ _KINDS: dict[type[Message], int] = {
     Stored: 5,
     Merged: 6,
     Visible: 7,
+    Range: 9,
     SlowDown: 12,
     Control: 13,
     Logged: 14,
     CheckIn: 16,
     CheckedIn: 17,
+    Equal: 18,
 }
 _TYPES = {kind: message for message, kind in _KINDS.items()}
 

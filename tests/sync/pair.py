@@ -6,6 +6,7 @@ from anabranch_hub.simulation.memory import Fenced, MemoryHub, MemoryReplica, Re
 from anabranch_sync import edge_session, hub_session
 from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.hub_session import HubSession
+from anabranch_sync.incident import Incident
 from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
 from anabranch_sync.scope import scope
 
@@ -42,6 +43,8 @@ class Pair:
         self.closed: edge_session.Close | None = None
         self.hub_closed = ""
         self.accusations: list[str] = []
+        self.incidents: list[Incident] = []
+        self.hub_incidents: list[Incident] = []
         self.frames = {"up": 0, "down": 0}
         self.sent_bytes = {"up": 0, "down": 0}
         self._lose = lose
@@ -50,13 +53,20 @@ class Pair:
 
     def run(self) -> "Pair":
         """Carry frames until nothing is on its way."""
-        while self._on_the_way:
-            direction, frame = self._on_the_way.pop(0)
-            if direction == "up":
-                self._at_hub(self.far.received(frame, self.now_ms))
-            else:
-                self._at_edge(self.edge.received(frame, self.now_ms))
+        while self.step():
+            pass
         return self
+
+    def step(self) -> bool:
+        """Carry one frame; False: there is none."""
+        if not self._on_the_way:
+            return False
+        direction, frame = self._on_the_way.pop(0)
+        if direction == "up":
+            self._at_hub(self.far.received(frame, self.now_ms))
+        else:
+            self._at_edge(self.edge.received(frame, self.now_ms))
+        return True
 
     def offered(self) -> "Pair":
         """The edge wrote something."""
@@ -65,7 +75,16 @@ class Pair:
 
     def notified(self) -> "Pair":
         """The hub decided something elsewhere."""
+        self.notice()
+        return self.run()
+
+    def notice(self) -> None:
+        """Tell the hub's end, and carry nothing yet."""
         self._at_hub(self.far.notified(self.hub.hub_seq))
+
+    def damaged(self) -> "Pair":
+        """A read has met damage."""
+        self._at_edge(self.edge.damaged())
         return self.run()
 
     def _put(self, direction: str, frame: bytes) -> None:
@@ -95,6 +114,10 @@ class Pair:
                     queue += self.edge.adopted(self.replica.standing())
                 case edge_session.Reset():
                     self.replica.reset()
+                case edge_session.Survey():
+                    queue += self.edge.surveyed(self.replica.survey())
+                case edge_session.Report(incident):
+                    self.incidents.append(incident)
                 case edge_session.Witness(witnessed, hub_seq, epoch, broken):
                     self.replica.witness(witnessed, hub_seq, epoch=epoch, broken=broken)
                 case edge_session.Distrust(reason, checkpoint):
@@ -120,8 +143,16 @@ class Pair:
                     return self.far.decided(self.hub.decide(entries, chain))
                 except Fenced:
                     return self.far.fenced("another history")
-            case hub_session.Draw(after, always):
-                return self.far.drawn(self.hub.pull(self.far.incarnation, after, always=always))
+            case hub_session.Draw(after, always, replaced):
+                return self.far.drawn(
+                    self.hub.pull(self.far.incarnation, after, always=always, replaced=replaced)
+                )
+            case hub_session.Compare():
+                return self.far.compared(*self.hub.compared())
+            case hub_session.Survey():
+                return self.far.surveyed(self.hub.survey())
+            case hub_session.Report(incident):
+                self.hub_incidents.append(incident)
             case hub_session.Spool(batch, sealed):
                 self.hub.spool(self.far.incarnation, batch, sealed)
             case hub_session.Recall(batch):

@@ -81,7 +81,8 @@ class _Application:
     rows: dict[DocumentId, int] = field(default_factory=dict)
     # Confirmed registers and the digest of their content, as they are before and, once folded, after.
     confirmed: dict[DocumentId, tuple[Document, int]] = field(default_factory=dict)
-    # Documents to be replaced whose bytes are not those that were written.
+    # Those whose bytes are not what was written. Unless the pull replaces them, they stay as they are, so
+    # that nobody is served them; then the digests differ, and the repair asks for them.
     damaged: set[DocumentId] = field(default_factory=set)
 
     def run(self) -> ScopeDigest:
@@ -107,6 +108,7 @@ class _Application:
             put_offers(self.connection, offered, self.reoffer, self.rows, self.now_ms, self.rot)
         self._show(stale, seen)
         self._move(total)
+        self._heal()
         return total
 
     def _decided(self, positions: dict[LocalSeq, HubSeq], results: dict[LocalSeq, Result]) -> list[Entry]:
@@ -148,10 +150,15 @@ class _Application:
         try:
             return confirmed_body(self.connection, document, self.rows[document], self.rot)
         except ReplicaCorrupt:
-            if document not in self.pull.replaced:
-                raise
             self.damaged.add(document)
+            if document not in self.pull.replaced:
+                self.connection.execute(SQL["note_damage"], (self.rows[document],))
             return EMPTY, 0
+
+    @property
+    def unreadable(self) -> set[DocumentId]:
+        """Those that are damaged after this pull too."""
+        return self.damaged - self.pull.replaced
 
     def _seen(self, document: DocumentId) -> int:
         """The digest of the content readers see; -1 when that cannot be read any more."""
@@ -190,6 +197,8 @@ class _Application:
             self.connection.execute(SQL["drop_confirmed"])
             self.connection.execute(SQL["drop_steps"])
         for document, state in changed.items():
+            if document in self.unreadable:
+                continue
             row = self.rows[document]
             before, after = self.confirmed[document], digest(document, rebuild(state.registers))
             self.confirmed[document] = (state, after)
@@ -249,6 +258,8 @@ class _Application:
         outbox = Outbox(self.connection, self.at.incarnation, self.rot, self.shelf.decoded)
         policies: Policies | None = None
         for document in stale:
+            if document in self.unreadable:
+                continue
             if policies is None and _is_judged(document):
                 policies = self.shelf.policies_in(self.connection)
             row = self.rows[document]
@@ -305,6 +316,12 @@ class _Application:
             self.connection.execute(SQL["notice"], (notice.ledger, pack_notice(notice)))
         self.connection.execute(SQL["trim_history"], (HISTORY_ROWS_MAX,))
         self.connection.execute(SQL["trim_notices"], (NOTICES_MAX,))
+
+    def _heal(self) -> None:
+        if self.pull.whole:
+            self.connection.execute(SQL["heal_all"])
+        for document in self.pull.replaced:
+            self.connection.execute(SQL["heal"], (self.rows[document],))
 
     def _note(self, document: DocumentId, *columns: object) -> None:
         self.connection.execute(SQL["remember"], (self.rows[document], *columns))

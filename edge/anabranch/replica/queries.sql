@@ -195,8 +195,9 @@ INSERT INTO parts (offset, batch, total, piece) VALUES (?, ?, ?, ?);
 -- drop_parts: applied, or another batch begins
 DELETE FROM parts;
 
--- heard: what the agent knows of the link
-UPDATE replica SET link = ?, heard_ms = coalesce(?, heard_ms), clock_offset_ms = coalesce(?, clock_offset_ms);
+-- heard: what the agent knows of the link, and when the documents were proved equal to the hub's
+UPDATE replica SET link = ?, heard_ms = coalesce(?, heard_ms), clock_offset_ms = coalesce(?, clock_offset_ms),
+    proved_ms = coalesce(?, proved_ms), proved_hub_seq = coalesce(?, proved_hub_seq);
 
 -- refuse: keep an own change that the hub refused
 INSERT INTO refused (incarnation, local_seq, reason, decided_ms, body) VALUES (?, ?, ?, ?, ?);
@@ -325,3 +326,35 @@ DELETE FROM outbox_documents WHERE local_seq > ?;
 
 -- written_after: when the changes after one were written
 SELECT local_seq, written_ms FROM outbox WHERE local_seq > ?;
+
+-- proved: when and where the documents were last proved equal to the hub's
+SELECT proved_ms, proved_hub_seq FROM replica;
+
+-- survey: what is confirmed, and what shows that it is what was written
+SELECT d.document, d.namespace, d.key, c.digest, c.checksum, c.body, g.document IS NOT NULL
+FROM documents d LEFT JOIN confirmed c USING (document) LEFT JOIN damaged g USING (document)
+WHERE c.document IS NOT NULL OR g.document IS NOT NULL;
+
+-- note_damage: some read has met it
+INSERT OR IGNORE INTO damaged (document) VALUES (?);
+
+-- heal: the hub has sent it whole
+DELETE FROM damaged WHERE document = ?;
+
+-- heal_all: the hub has sent everything
+DELETE FROM damaged;
+
+-- damaged_count: how many documents are known to be damaged
+SELECT count(*) FROM damaged;
+
+-- report: keep an incident
+INSERT INTO incidents (at_ms, kind, remedy, hub_seq, count, documents) VALUES (?, ?, ?, ?, ?, ?);
+
+-- trim_incidents: keep the newest
+DELETE FROM incidents WHERE id <= (SELECT max(id) FROM incidents) - ?;
+
+-- incidents: oldest first
+SELECT at_ms, kind, remedy, hub_seq, count, documents FROM incidents ORDER BY id;
+
+-- incidents_count: how many are kept
+SELECT count(*) FROM incidents;

@@ -8,6 +8,7 @@ from pathlib import Path
 from anabranch_sync.acknowledgement import Marks
 from anabranch_sync.change import CHAIN_START, Entry
 from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.edge_session import Proved
 from anabranch_sync.errors import InvalidInput
 from anabranch_sync.ids import (
     DocumentId,
@@ -35,6 +36,7 @@ from anabranch.replica.agent_lock import agent_lock, agent_running, agent_says
 from anabranch.replica.apply import apply
 from anabranch.replica.commit import About, Compose, Written, checked, commit
 from anabranch.replica.creation import creating
+from anabranch.replica.equality import Equality
 from anabranch.replica.facts import (
     Edit,
     Facts,
@@ -76,6 +78,7 @@ class Replica:
         self._file = file
         self._rot = Rot(file.path)
         self._shelf = Shelf(file, self._rot)
+        self.equality = Equality(file)
 
     @classmethod
     def create(
@@ -166,7 +169,11 @@ class Replica:
 
     def read(self, document: DocumentId) -> Visible | None:
         """The document as it stands, the outbox merged into it. Raises ReplicaCorrupt."""
-        return self._shelf.held(document).visible
+        try:
+            return self._shelf.held(document).visible
+        except ReplicaCorrupt:
+            self.equality.note_damage(document)
+            raise
 
     def head(self, document: DocumentId) -> Visible | None:
         """All that has merged and waits here, also where that is invalid and readers do not see it."""
@@ -337,10 +344,21 @@ class Replica:
         with self._file.reading() as connection:
             return hub_restores(connection)
 
-    def heard(self, *, link: Link, now_ms: int, clock_offset_ms: int | None = None) -> None:
-        """Note the state of the link. `Link.UP`: at `now_ms` the hub had nothing newer than this replica."""
+    def heard(
+        self,
+        *,
+        link: Link,
+        now_ms: int,
+        clock_offset_ms: int | None = None,
+        proved: Proved | None = None,
+    ) -> None:
+        """Note the state of the link. `Link.UP`: at `now_ms` the hub had nothing newer than this replica.
+
+        `proved`: and the documents were proved equal.
+        """
         heard_ms = now_ms if Link(link) is Link.UP else None
-        note = (str(Link(link)), heard_ms, clock_offset_ms)
+        proof = (None, None) if proved is None else (proved.at_ms, proved.cursor.hub_seq)
+        note = (str(Link(link)), heard_ms, clock_offset_ms, *proof)
         self._file.write(lambda connection: connection.execute(SQL["heard"], note))
 
     def lock_agent(self) -> AbstractContextManager[Callable[[str], None]]:
@@ -446,4 +464,7 @@ class Replica:
     def verify(self) -> list[ReplicaCorrupt]:
         """Read every byte that can be checked; returns what is damaged."""
         with self._file.snapshot() as connection:
-            return looking.verify(connection, self._shelf.policies_in(connection), self._rot)
+            found = looking.verify(connection, self._shelf.policies_in(connection), self._rot)
+        for document in self.equality.survey().damaged:
+            self.equality.note_damage(document)
+        return found

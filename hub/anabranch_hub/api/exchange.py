@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from anabranch_sync.hub_session import (
     Accused,
     Close,
+    Compare,
     Decide,
     Draw,
     HubEffect,
@@ -29,15 +30,19 @@ from anabranch_sync.hub_session import (
     Phase,
     Present,
     Recall,
+    Report,
     Seen,
     Send,
     Spool,
     StorePart,
+    Survey,
     WentBack,
 )
+from anabranch_sync.scope import Scope
 
 from anabranch_hub.errors import Fenced, RequestRefused, StoreUnavailable
 from anabranch_hub.identity.peer import Peer
+from anabranch_hub.store.records import Told
 
 if TYPE_CHECKING:
     from anabranch_hub.api.streams import Streams
@@ -53,6 +58,9 @@ FAREWELL_S_MAX = 2.0
 INLINE_DOCUMENTS_MAX = 20
 
 HINT_RESTORED = "if a backup was restored, run `anabranch-hub restored`"
+
+# Before the edge has said who it is.
+NOWHERE = Scope(())
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +141,7 @@ class Exchange:
         self._stirred = asyncio.Event()
         self._hub_seq = 0
         self._frames_owed = 0
+        self._scope = NOWHERE
         self._interruption: Interruption | None = None
         self._running: asyncio.Timeout | None = None
         self._reason = ""
@@ -236,7 +245,14 @@ class Exchange:
             case Send(frame):
                 await self._send(frame)
             case Open(hello):
-                opening = await store.open_replica(tenant, edge, hello.incarnation, hello.checkpoint)
+                told = Told(
+                    self._clock.now_ms() - hello.now_ms,
+                    hello.disk_free_bytes,
+                    hello.oldest_unsent_ms,
+                    session.protocol,
+                )
+                opening = await store.open_replica(tenant, edge, hello.incarnation, hello.checkpoint, told)
+                self._scope = opening.scope
                 self._streams.opened(self, opening.incarnation)
                 return session.opened(opening, self._clock.now_ms())
             case Decide(entries, chain):
@@ -244,8 +260,8 @@ class Exchange:
                 answer = await store.decide(tenant, edge, entries, chain)
                 self._streams.moved(tenant, answer.hub_seq)
                 return session.decided(answer)
-            case Draw(after, always):
-                pull = await store.pull(tenant, edge, incarnation, after, always=always)
+            case Draw(after, always, replaced):
+                pull = await store.pull(tenant, edge, incarnation, after, always=always, replaced=replaced)
                 if pull is None:
                     return session.drawn(None)
                 self.carried.documents_down += len(pull.documents)
@@ -258,16 +274,25 @@ class Exchange:
                 await _to_its_end(store.spool(tenant, incarnation, batch, sealed))
             case Recall(batch):
                 return session.recalled(await store.spooled(tenant, incarnation, batch))
+            case Compare():
+                return session.compared(*await store.digest(tenant, self._scope))
+            case Survey():
+                surveyed = await store.survey(tenant, self._scope)
+                return await _to_its_end(asyncio.to_thread(session.surveyed, surveyed))
+            case Report(incident):
+                told_of = {"tenant": tenant, "edge": edge, "kind": incident.kind, "documents": incident.count}
+                log.error("an edge differed", extra=told_of)
+                await store.report(tenant, edge, incident)
             case Seen(cursor):
                 await _to_its_end(store.seen(tenant, incarnation, cursor))
             case Present(mark):
                 return session.presented(await store.presented(tenant, mark))
             case Accused(reason):
-                told = {"tenant": tenant, "edge": edge, "reason": reason}
-                log.error(f"an edge has seen another log: {HINT_RESTORED}", extra=told)
+                facts = {"tenant": tenant, "edge": edge, "reason": reason}
+                log.error(f"an edge has seen another log: {HINT_RESTORED}", extra=facts)
             case WentBack(reason):
-                told = {"tenant": tenant, "edge": edge, "reason": reason}
-                log.error(f"the hub lost what it once told an edge: {HINT_RESTORED}", extra=told)
+                facts = {"tenant": tenant, "edge": edge, "reason": reason}
+                log.error(f"the hub lost what it once told an edge: {HINT_RESTORED}", extra=facts)
             case Close(reason):
                 self._reason = reason
         return ()

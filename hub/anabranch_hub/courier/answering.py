@@ -15,7 +15,7 @@ from anabranch_sync.courier import letters_from_hub
 from anabranch_sync.errors import ParcelStray
 from anabranch_sync.hub_session import Close, Draw, HubEffect, HubSession, Open, Recall, Send, Spool, WentBack
 from anabranch_sync.ids import START
-from anabranch_sync.messages import Batch, Chunk, Stored, Welcome
+from anabranch_sync.messages import PROTOCOL_MIN, Batch, Chunk, Stored, Welcome
 from anabranch_sync.packing import unseal
 from anabranch_sync.parcel import EXPORT_BYTES, Letter, encode_letter, signed_bytes, wrapped
 from anabranch_sync.pull_body import decode_pull
@@ -74,6 +74,8 @@ class _Answering:
         hello = hello_of(parcel)
         if parcel.lease:
             hello = replace(hello, incarnation=parcel.lease, push_mark=0, chain=CHAIN_START)
+        # A file is answered once, so nothing that takes rounds is begun: where documents differ, all come.
+        hello = replace(hello, protocol_max=PROTOCOL_MIN)
         session.start(now_ms)
         queue = deque(session.received(self._from_edge.frame(hello), now_ms))
         while queue:

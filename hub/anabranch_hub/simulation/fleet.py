@@ -13,13 +13,14 @@ from unittest.mock import patch
 
 from anabranch_sync import backoff, edge_session, hub_session, merge, packing
 from anabranch_sync.change import Entry
-from anabranch_sync.document import Object, rebuild
+from anabranch_sync.document import EMPTY, Document, Object, rebuild
 from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.errors import Invalid
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.leaf_ancestry import EDITS_MAX
 from anabranch_sync.pacing import NOTHING_LEARNED
+from anabranch_sync.register import Register
 from anabranch_sync.scope import scope
 
 from anabranch_hub.simulation.disk import UNHARMED, DiskFailure, Medium
@@ -108,6 +109,12 @@ class Edge:
         """When the session wants to be woken, in true time."""
         wake_ms = None if self._session is None else self._session.wake_ms
         return None if wake_ms is None else wake_ms - self._steady_skew_ms
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether the digests were compared where it stands."""
+        session = self._session
+        return session is not None and session.proved is not None and session.proved.cursor == session.cursor
 
     @property
     def settled(self) -> bool:
@@ -211,7 +218,16 @@ class Edge:
                 replica.adopt(incarnation)
                 self._effects += session.adopted(replica.standing())
             case edge_session.Reset(reason):
-                raise Violation(Promise.CONVERGED, f"{self.name} diverged: {reason}")
+                if not self._fleet.altered:
+                    raise Violation(Promise.CONVERGED, f"{self.name} diverged: {reason}")
+                replica.reset()
+            case edge_session.Survey():
+                self._effects += session.surveyed(replica.survey())
+            case edge_session.Report(incident):
+                if not self._fleet.altered:
+                    raise Violation(Promise.CONVERGED, f"{self.name} diverged: {incident}")
+                self._fleet.repaired += 1
+                self._fleet.note(f"{self.name} differs in {incident.count} documents: {incident.remedy}")
             case edge_session.Witness(witnessed, hub_seq, epoch, broken):
                 self._fleet.continued += replica.standing().witnessed is not None
                 replica.witness(witnessed, hub_seq, epoch=epoch, broken=broken)
@@ -286,8 +302,14 @@ class HubShell:
                 self._fleet.rounds += 1
                 self._fleet.fan_out()
                 return session.decided(answer)
-            case hub_session.Draw(after, always):
-                return session.drawn(hub.pull(session.incarnation, after, always=always))
+            case hub_session.Draw(after, always, replaced):
+                return session.drawn(hub.pull(session.incarnation, after, always=always, replaced=replaced))
+            case hub_session.Compare():
+                return session.compared(*hub.compared())
+            case hub_session.Survey():
+                return session.surveyed(hub.survey())
+            case hub_session.Report():
+                pass  # the edge notes it too
             case hub_session.Spool(batch, sealed):
                 hub.spool(session.incarnation, batch, sealed)
             case hub_session.Recall(batch):
@@ -332,6 +354,8 @@ class Fleet:
         self.refusals = 0
         self.quarantines = 0
         self._author = Author(self.chance, large=self.life.large)
+        self.altered = False  # somewhere a document became another by itself
+        self.repaired = 0
         self._acknowledged: dict[bytes, str] = {}
         self.hub_restores = HubRestores()
         self._read: dict[str, ReplicaState] = {}
@@ -371,6 +395,8 @@ class Fleet:
         for edge in self.edges:
             edge.online, edge.silenced, edge.revoked = True, "", False
             edge.replica.medium.is_full = False
+            if self.altered:
+                edge.hang_up()  # where nothing else is to be said, a handshake tells
             edge.connect()
         self._settle()
         self._check()
@@ -443,6 +469,9 @@ class Fleet:
 
     def _plan(self) -> None:
         life, chance = self.life, self.chance
+        rot = random.Random(f"{self.seed}: rot")
+        for _ in range(rot.choice((0, 0, 0, 0, 0, 1, 3))):
+            self.clock.after(rot.randrange(life.busy_ms), partial(self._alter, rot))
         for _ in range(life.writes):
             self._at_some_time(self._write_at_edges)
             if chance.random() < 0.3:
@@ -630,6 +659,24 @@ class Fleet:
 
     def _while_retried_ms(self) -> int:
         return self.chance.randrange(min(self.life.busy_ms, RETRIED_MS_MAX))
+
+    def _alter(self, rot: random.Random) -> None:
+        """A confirmed document is another one, or gone, and nothing says so."""
+        edge = rot.choice(self.edges)
+        documents = [document for document in DOCUMENTS if document in edge.replica.confirmed]
+        if not documents:
+            return
+        document = rot.choice(documents)
+        state = edge.replica.confirmed[document]
+        plain = {
+            slot: each for slot, each in state.registers.items() if slot.path == ("plain",) and each.live
+        }
+        registers = {slot: Register("rotten", each.stamps) for slot, each in plain.items()}
+        self.altered = True
+        self.note(f"{document} rots at {edge.name}")
+        edge.replica.alter(
+            document, Document({**state.registers, **registers}, state.version) if plain else EMPTY
+        )
 
     def _jump_clock(self, edge: Edge) -> None:
         self.happened["clock jump"] += 1

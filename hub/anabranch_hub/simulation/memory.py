@@ -40,6 +40,7 @@ from anabranch_sync.pull import (
 )
 from anabranch_sync.register import DELETED, Operand, Slot, json_of
 from anabranch_sync.reoffer import Offers, Reoffer, in_front, offers
+from anabranch_sync.repairing import Surveyed
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial, Standing
 from anabranch_sync.witness import Presented, Witnessed, needed, presented
@@ -91,6 +92,12 @@ def content_of(state: Document) -> Object | None:
 _CONTENTS: dict[int, tuple[Document, Object | None]] = {}
 
 
+def surveyed(documents: Documents, scope: Scope) -> Surveyed:
+    """The digest of each live one of `documents`."""
+    digests = {each: _document_digest(each, state) for each, state in documents.items() if scope.reads(each)}
+    return Surveyed({document: digest for document, digest in digests.items() if digest})
+
+
 def _document_digest(document: DocumentId, state: Document) -> int:
     """Documents are immutable, so the digest of one is computed once: a third of the run time."""
     known = _DIGESTS.get(id(state))
@@ -138,6 +145,7 @@ class MemoryReplica:
         self.disk = state
         self.medium = medium
         self._state = state
+        self._damaged: tuple[DocumentId, ...] = ()  # what some read could not read
 
     def crash(self) -> None:
         """Power is gone: only the disk is left."""
@@ -163,6 +171,16 @@ class MemoryReplica:
         )
         self._sync()
         return new
+
+    def alter(self, document: DocumentId, state: Document) -> None:
+        """Nobody wrote this, and nothing tells: what is confirmed is another document, or none (EMPTY)."""
+        confirmed = _without_absent({**self._state.confirmed, document: state})
+        self._state = replace(self._state, confirmed=confirmed)
+        self.disk = replace(self.disk, confirmed=confirmed)
+
+    def rot(self, document: DocumentId) -> None:
+        """The bytes of a document are not those that were written, and some read has told."""
+        self._damaged = (*self._damaged, document)
 
     @property
     def state(self) -> ReplicaState:
@@ -264,6 +282,7 @@ class MemoryReplica:
         )
         if reoffer is not None:
             self._offer(state, pull, reoffer)
+        self._damaged = tuple(each for each in self._damaged if each not in pull.replaced and not pull.whole)
         self._sync()
         return scope_digest(self._state.confirmed, state.scope)
 
@@ -321,6 +340,12 @@ class MemoryReplica:
         """The hub's log is not the one that was seen."""
         self._state = replace(self._state, distrusted=(*self._state.distrusted, (reason, checkpoint)))
         self._sync()
+
+    def survey(self) -> Surveyed:
+        """The digests of the live documents."""
+        found = surveyed(self._state.confirmed, self._state.scope)
+        digests = {each: digest for each, digest in found.digests.items() if each not in self._damaged}
+        return Surveyed(digests, self._damaged)
 
     def reset(self) -> None:
         """Forget the cursor: the next pull is whole."""
@@ -603,6 +628,14 @@ class MemoryHub:
             {document: aside for document, aside in self.quarantined.items() if document in documents},
             frozenset() if whole else replaced,
         )
+
+    def compared(self) -> tuple[Cursor, ScopeDigest]:
+        """Where it stands, and what equals that."""
+        return Cursor(self.epoch, self.hub_seq), scope_digest(self.documents, self.scope)
+
+    def survey(self) -> Surveyed:
+        """The digests of the live documents."""
+        return surveyed(self.documents, self.scope)
 
     def store_upload(self, incarnation: int, batch: bytes, total: int, offset: int, piece: bytes) -> None:
         """Keep a piece of a push."""

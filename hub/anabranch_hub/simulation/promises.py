@@ -21,14 +21,19 @@ class Holder(Protocol):
     name: str
     replica: MemoryReplica
 
+    @property
+    def is_proved(self) -> bool: ...
+
 
 def check_converged(hub: MemoryHub, edges: Iterable[Holder]) -> None:
-    """Every replica has what the hub has, byte for byte, and shows it."""
+    """Every replica has what the hub has, byte for byte, shows it, and has heard that it is so."""
     wanted = scope_digest(hub.documents, hub.scope)
     heads = {each: digest(each, rebuild(state.registers)) for each, state in hub.documents.items()}
     for edge in edges:
         if scope_digest(edge.replica.confirmed, hub.scope) != wanted:
             raise Violation(Promise.CONVERGED, f"{edge.name} differs from the hub")
+        if not edge.is_proved:
+            raise Violation(Promise.CONVERGED, f"{edge.name} was not proved equal")
         for document, state in hub.documents.items():
             here = edge.replica.visible(document)
             if digest(document, rebuild(here.registers)) != heads[document]:

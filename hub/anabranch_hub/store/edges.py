@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 from anabranch_sync.audit_event import Event, EventKind
 from anabranch_sync.change import CHAIN_START
 from anabranch_sync.ids import Cursor, Incarnation, check_author, check_edge
+from anabranch_sync.incident import Incident, IncidentKind, Remedy
 from anabranch_sync.opening import Opening
 from anabranch_sync.scope import Scope, scope
 from anabranch_sync.value import Json
@@ -15,10 +16,23 @@ from anabranch_hub.store import auditing
 from anabranch_hub.store.log_reading import presented
 from anabranch_hub.store.news import CHANNEL, revoked_payload
 from anabranch_hub.store.pool import Pool, Session
-from anabranch_hub.store.records import Edge, EdgeStatus, Enrolment, Invitation, ended_of
+from anabranch_hub.store.records import (
+    Edge,
+    EdgeIncident,
+    EdgeStatus,
+    Enrolment,
+    Invitation,
+    Proof,
+    Told,
+    address,
+    ended_of,
+)
 from anabranch_hub.store.transfers import arrived
 
 Data: TypeAlias = dict[str, Json]
+
+# A disk that goes bad reports for months; what an edge did years ago explains nothing of today.
+INCIDENTS_OF_EDGE_MAX = 200
 
 
 async def invite(
@@ -141,10 +155,12 @@ async def revoke(pool: Pool, tenant: str, name: str, author: str) -> None:
         await session.run("notify", channel=CHANNEL, payload=revoked_payload(tenant, name))
 
 
-async def open_replica(pool: Pool, tenant: str, name: str, incarnation: Incarnation, mark: bytes) -> Opening:
+async def open_replica(
+    pool: Pool, tenant: str, name: str, incarnation: Incarnation, mark: bytes, told: Told | None
+) -> Opening:
     """Where a replica's exchange begins; incarnation 0 leases a new one.
 
-    `mark` tells what the edge has seen of the log.
+    `mark` tells what the edge has seen of the log; `told` is what it says of itself, and is kept.
 
     Raises EdgeUnknown, EdgeRevoked; Fenced for an incarnation that is not this edge's.
     """
@@ -155,6 +171,15 @@ async def open_replica(pool: Pool, tenant: str, name: str, incarnation: Incarnat
         row = await session.row("open_replica", incarnation=leased, edge=name)
         if row is None:
             raise Fenced(name, leased, "it was never leased to this edge")
+        if told is not None:
+            await session.run(
+                "tell_report",
+                edge=name,
+                clock_offset_ms=told.clock_offset_ms,
+                disk_free_bytes=told.disk_free_bytes,
+                oldest_unsent_ms=told.oldest_unsent_ms,
+                protocol=told.protocol,
+            )
         return Opening(
             row["epoch"],
             leased,
@@ -166,6 +191,43 @@ async def open_replica(pool: Pool, tenant: str, name: str, incarnation: Incarnat
             await presented(session, tenant, mark),
             ended_of(row),
         )
+
+
+async def report(pool: Pool, tenant: str, name: str, incident: Incident) -> None:
+    """Keep an incident of an edge, in place of its oldest where there are many."""
+    async with pool.session(tenant) as session:
+        await session.run(
+            "report_incident",
+            edge=name,
+            kind=str(incident.kind),
+            remedy=str(incident.remedy),
+            hub_seq=incident.hub_seq,
+            count=incident.count,
+            documents=[str(document) for document in incident.documents],
+            kept=INCIDENTS_OF_EDGE_MAX - 1,
+        )
+
+
+async def incidents(pool: Pool, tenant: str, name: str | None, limit: int) -> list[EdgeIncident]:
+    """The newest incidents of one edge, or of all, newest first. Raises EdgeUnknown."""
+    async with pool.session(tenant) as session:
+        if name is not None:
+            await _edge(session, tenant, name)
+        rows = await session.rows("incidents", edge=name, limit=limit)
+    return [
+        EdgeIncident(
+            row["edge"],
+            row["at_ms"],
+            Incident(
+                IncidentKind(row["kind"]),
+                Remedy(row["remedy"]),
+                row["hub_seq"],
+                row["count"],
+                tuple(address(each) for each in row["documents"]),
+            ),
+        )
+        for row in rows
+    ]
 
 
 async def _audit(session: Session, tenant: str, kind: EventKind, edge: str, data: Data) -> None:
@@ -215,4 +277,24 @@ def _edge_of(tenant: str, row: Mapping[str, Any]) -> Edge:
         Cursor(row["cursor_epoch"], row["cursor_seq"]),
         row["seen_ms"],
         row["relay"],
+        _proof(row),
+        _told(row),
+    )
+
+
+def _proof(row: Mapping[str, Any]) -> Proof | None:
+    if row["proved_ms"] is None:
+        return None
+    return Proof(row["proved_ms"], Cursor(row["proved_epoch"], row["proved_seq"]))
+
+
+def _told(row: Mapping[str, Any]) -> Told | None:
+    if row["told_ms"] is None:
+        return None
+    return Told(
+        row["clock_offset_ms"],
+        row["disk_free_bytes"],
+        row["oldest_unsent_ms"],
+        row["protocol"],
+        row["told_ms"],
     )

@@ -27,6 +27,7 @@ from anabranch_sync.pull import (
     touched_in_order,
 )
 from anabranch_sync.register import Register, Slot
+from anabranch_sync.repairing import Surveyed
 from anabranch_sync.scope import Scope
 
 from anabranch_hub.errors import EdgeRevoked, Fenced
@@ -117,6 +118,13 @@ async def digest(pool: Pool, digests: ScopeDigests, tenant: str, scope: Scope) -
         assert row is not None, "a tenant has its state from its first migration on"
         cursor = Cursor(row["epoch"], row["hub_seq"])
         return cursor, await digests.at(session, tenant, scope, cursor)
+
+
+async def survey(pool: Pool, tenant: str, scope: Scope) -> Surveyed:
+    """The digest of each live document in `scope`."""
+    async with pool.session(tenant) as session:
+        rows = await session.rows("surveyed", prefixes=reading_prefixes(scope))
+    return Surveyed({address(row["id"]): int.from_bytes(row["digest"], "big") for row in rows})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from anabranch_sync.clock import Timestamp
 from anabranch_sync.document import Object
 from anabranch_sync.epochs import Ended
 from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq, Incarnation, LocalSeq
+from anabranch_sync.incident import Incident
 from anabranch_sync.live import Quarantined
 from anabranch_sync.path import Path
 from anabranch_sync.policy import SCHEMA_NAMESPACE
@@ -37,11 +38,44 @@ class EdgeStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """An edge was proved equal: its digest at `cursor` was this hub's."""
+
+    at_ms: int
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an edge said of itself when it came last, at `told_ms` by the hub's clock.
+
+    `clock_offset_ms` is the hub's clock minus the edge's, `disk_free_bytes` 0: it did not say;
+    `oldest_unsent_ms` is by the edge's clock, 0: all was sent.
+    """
+
+    clock_offset_ms: int
+    disk_free_bytes: int
+    oldest_unsent_ms: int
+    protocol: int
+    told_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeIncident:
+    """An incident of an edge, as the hub noted it."""
+
+    edge: str
+    at_ms: int
+    incident: Incident
+
+
+@dataclass(frozen=True, slots=True)
 class Edge:
     """An edge and what is known of its latest replica (`incarnation` 0: none yet, `seen_ms` 0: never).
 
     `next_serial` is that of a renewed certificate which the edge has not shown yet; empty: none. `relay`: it
-    may pass others on.
+    may pass others on. `proved` None: never;
+    `told` None: it has not come yet.
     """
 
     tenant: str
@@ -56,6 +90,8 @@ class Edge:
     cursor: Cursor
     seen_ms: int
     relay: bool
+    proved: Proof | None
+    told: Told | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,13 @@ from anabranch_sync.check_in import read_answer
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation
+from anabranch_sync.incident import Incident
 from anabranch_sync.merkle import TreeHead
 from anabranch_sync.messages import CheckIn
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.pull import Pull
 from anabranch_sync.reference import AtVersion, Moment, Reference
+from anabranch_sync.repairing import Surveyed
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial
 from anabranch_sync.witness import Presented
@@ -52,6 +54,7 @@ from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import (
     ALL_ROWS,
     Edge,
+    EdgeIncident,
     Edit,
     Enrolment,
     Folded,
@@ -69,6 +72,7 @@ from anabranch_hub.store.records import (
     Retention,
     Stored,
     Tenant,
+    Told,
     Version,
     Written,
 )
@@ -232,14 +236,19 @@ class Store:
     # The exchange.
 
     async def open_replica(
-        self, tenant: str, edge: str, incarnation: Incarnation, mark: bytes = b""
+        self,
+        tenant: str,
+        edge: str,
+        incarnation: Incarnation,
+        mark: bytes = b"",
+        told: Told | None = None,
     ) -> Opening:
         """Where a replica's exchange begins; incarnation 0 leases a new one.
 
-        `mark` tells what the edge has seen of the log.
+        `mark` tells what the edge has seen of the log; what it `told` of itself is kept.
         Raises EdgeUnknown, EdgeRevoked; Fenced for an incarnation that is not this edge's.
         """
-        return await edges.open_replica(self._pool, tenant, edge, incarnation, mark)
+        return await edges.open_replica(self._pool, tenant, edge, incarnation, mark, told)
 
     async def decide(self, tenant: str, edge: str, entries: Sequence[Entry], chain_before: bytes) -> Answer:
         """Merge consecutive changes of one incarnation; safe to repeat.
@@ -279,7 +288,7 @@ class Store:
         return answer
 
     async def seen(self, tenant: str, incarnation: Incarnation, cursor: Cursor) -> None:
-        """A replica has applied everything up to `cursor`."""
+        """A replica has applied everything up to `cursor`, and is proved equal there."""
         await transfers.seen(self._pool, tenant, incarnation, cursor)
 
     async def parcel(self, tenant: str, edge: str) -> Parcel | None:
@@ -486,6 +495,20 @@ class Store:
     async def digest(self, tenant: str, scope: Scope) -> tuple[Cursor, ScopeDigest]:
         """Where the tenant stands, and the digest of a scope there."""
         return await pulls.digest(self._pool, self._digests, tenant, scope)
+
+    async def survey(self, tenant: str, scope: Scope) -> Surveyed:
+        """The digest of each live document of a scope."""
+        return await pulls.survey(self._pool, tenant, scope)
+
+    async def report(self, tenant: str, edge: str, incident: Incident) -> None:
+        """Keep an incident of an edge."""
+        await edges.report(self._pool, tenant, edge, incident)
+
+    async def incidents(
+        self, tenant: str, edge: str | None = None, *, limit: int = 200
+    ) -> list[EdgeIncident]:
+        """The newest incidents of one edge, or of all, newest first. Raises EdgeUnknown."""
+        return await edges.incidents(self._pool, tenant, edge, limit)
 
     # The merge ledger.
 

@@ -64,8 +64,12 @@ DELETE FROM {hub}.invitations WHERE tenant = %(tenant)s AND edge = %(edge)s AND 
 SELECT e.name, e.status, e.prefixes, e.relay, e.certificate_serial, e.next_serial, e.not_after_ms,
     coalesce(r.incarnation, 0) AS incarnation, coalesce(r.push_mark, 0) AS push_mark,
     coalesce(r.cursor_epoch, 0) AS cursor_epoch, coalesce(r.cursor_seq, 0) AS cursor_seq,
-    coalesce((extract(epoch FROM r.seen_at) * 1000)::bigint, 0) AS seen_ms
+    coalesce((extract(epoch FROM r.seen_at) * 1000)::bigint, 0) AS seen_ms,
+    (extract(epoch FROM t.proved_at) * 1000)::bigint AS proved_ms, t.proved_seq, t.proved_epoch,
+    (extract(epoch FROM t.told_at) * 1000)::bigint AS told_ms, t.clock_offset_ms, t.disk_free_bytes,
+    t.oldest_unsent_ms, t.protocol
 FROM {tenant}.edges e
+LEFT JOIN {tenant}.edge_reports t ON t.edge = e.name
 LEFT JOIN LATERAL (
     SELECT * FROM {tenant}.replicas WHERE edge = e.name ORDER BY incarnation DESC LIMIT 1
 ) r ON true
@@ -86,6 +90,35 @@ RETURNING s.epoch, s.hub_seq, r.push_mark, r.chain, e.prefixes,
     ARRAY(SELECT known FROM {tenant}.epochs ORDER BY epoch) AS ended_known
 
 -- name: seen
--- A replica has applied everything up to its cursor.
-UPDATE {tenant}.replicas SET cursor_epoch = %(epoch)s, cursor_seq = %(hub_seq)s, seen_at = now()
-WHERE incarnation = %(incarnation)s
+-- A replica has applied everything up to its cursor, and is proved equal there.
+WITH seen AS (
+    UPDATE {tenant}.replicas SET cursor_epoch = %(epoch)s, cursor_seq = %(hub_seq)s, seen_at = now()
+    WHERE incarnation = %(incarnation)s RETURNING edge
+)
+UPDATE {tenant}.edge_reports r
+SET proved_at = now(), proved_epoch = %(epoch)s, proved_seq = %(hub_seq)s
+FROM seen WHERE r.edge = seen.edge
+
+-- name: tell_report
+-- What an edge says of itself.
+INSERT INTO {tenant}.edge_reports AS r (edge, clock_offset_ms, disk_free_bytes, oldest_unsent_ms, protocol)
+VALUES (%(edge)s, %(clock_offset_ms)s, %(disk_free_bytes)s, %(oldest_unsent_ms)s, %(protocol)s)
+ON CONFLICT (edge) DO UPDATE SET told_at = now(), clock_offset_ms = excluded.clock_offset_ms,
+    disk_free_bytes = excluded.disk_free_bytes, oldest_unsent_ms = excluded.oldest_unsent_ms,
+    protocol = excluded.protocol
+
+-- name: report_incident
+-- Keep an incident, and of each edge the newest.
+WITH old AS (
+    DELETE FROM {tenant}.incidents WHERE id IN (
+        SELECT id FROM {tenant}.incidents WHERE edge = %(edge)s ORDER BY id DESC OFFSET %(kept)s
+    )
+)
+INSERT INTO {tenant}.incidents (edge, kind, remedy, hub_seq, count, documents)
+VALUES (%(edge)s, %(kind)s, %(remedy)s, %(hub_seq)s, %(count)s, %(documents)s)
+
+-- name: incidents
+-- The incidents of an edge, or of all, newest first.
+SELECT edge, (extract(epoch FROM at) * 1000)::bigint AS at_ms, kind, remedy, hub_seq, count, documents
+FROM {tenant}.incidents WHERE %(edge)s::text IS NULL OR edge = %(edge)s::text
+ORDER BY id DESC LIMIT %(limit)s

@@ -52,6 +52,12 @@ SELECT digest FROM {tenant}.documents
 WHERE digest IS NOT NULL
     AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
 
+-- name: surveyed
+-- The live documents below the prefixes with their digests.
+SELECT id, digest FROM {tenant}.documents
+WHERE digest IS NOT NULL
+    AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+
 -- name: digest_steps
 -- How the digests below the prefixes changed between two positions.
 SELECT digest_before, digest_after FROM {tenant}.versions
