@@ -75,22 +75,7 @@ class Relay:
         self._streams: Counter[bytes] = Counter()
 
     async def __aenter__(self) -> Self:
-        await self._start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stop()
-
-    async def renewed(self, identity: Identity) -> None:
-        """Serve under the next certificate; children come back by themselves. Raises ListenRefused."""
-        await self._stop()
-        self._identity = identity
-        await self._start()
-
-    async def _start(self) -> None:
-        identity = self._identity
-        backoff = [("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX)]
-        self._channel = channel_of(identity, more=backoff)
+        self._channel = _upward(self._identity)
         self._server = aio.server(options=_OPTIONS, maximum_concurrent_rpcs=STREAMS_PER_RELAY_MAX)
         # All is passed on as the bytes it is.
         by_name = {
@@ -102,8 +87,10 @@ class Relay:
         _, service, _ = methods.EXCHANGE.split("/")
         named = {path.rpartition("/")[2]: each for path, each in by_name.items()}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, named),))
-        pair = (identity.key_pem, identity.chain_pem)
-        credentials = grpc.ssl_server_credentials([pair], identity.root_pem, require_client_auth=True)
+        # Asked for at each handshake: a renewed certificate needs no other port.
+        credentials = grpc.dynamic_ssl_server_credentials(
+            _shown(self._identity), lambda: _shown(self._identity), require_client_authentication=True
+        )
         try:
             bound = self._server.add_secure_port(self._listen, credentials)
         except RuntimeError:
@@ -112,11 +99,18 @@ class Relay:
             await self._channel.close()
             raise ListenRefused(self._listen)
         await self._server.start()
-        log.info("relay serves", extra={"edge": identity.edge, "listen": self._listen})
+        log.info("relay serves", extra={"edge": self._identity.edge, "listen": self._listen})
+        return self
 
-    async def _stop(self) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._server.stop(STOP_S_MAX)
         await self._channel.close()
+
+    async def renewed(self, identity: Identity) -> None:
+        """Serve and call under the next certificate; children whose streams end by that come back."""
+        self._identity = identity
+        before, self._channel = self._channel, _upward(identity)
+        await before.close()
 
     async def _exchange(self, _: object, context: Any) -> None:
         """One stream of a child, for as long as both sides hold it."""
@@ -187,6 +181,16 @@ class Relay:
                 # Not UNAVAILABLE, which is also what a link that breaks looks like to an edge.
                 reason = f"the relay {self._identity.edge} does not reach its hub; it is tried again"
                 await context.abort(grpc.StatusCode.ABORTED, reason)
+
+
+def _upward(identity: Identity) -> aio.Channel:
+    return channel_of(identity, more=[("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX)])
+
+
+def _shown(identity: Identity) -> Any:
+    """What is shown to children, and the root that theirs must lead to."""
+    pair = (identity.key_pem, identity.chain_pem)
+    return grpc.ssl_server_certificate_configuration([pair], identity.root_pem)
 
 
 async def _carry_up(context: Any, call: Any) -> None:
