@@ -173,14 +173,12 @@ class Relay:
         match status:
             case grpc.StatusCode.OK:
                 return
-            case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.FAILED_PRECONDITION:
-                await context.abort(status, details)  # the hub means the child
-            case grpc.StatusCode.ABORTED:
-                await context.abort(status, details)
-            case _:
+            case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.DEADLINE_EXCEEDED | grpc.StatusCode.CANCELLED:
                 # Not UNAVAILABLE, which is also what a link that breaks looks like to an edge.
                 reason = f"the relay {self._identity.edge} does not reach its hub; it is tried again"
                 await context.abort(grpc.StatusCode.ABORTED, reason)
+            case _:
+                await context.abort(status, details)  # the hub means the child
 
 
 def _upward(identity: Identity) -> aio.Channel:

@@ -10,6 +10,7 @@ from anabranch.agent import Waiting, run_agent
 from anabranch.errors import HubDenied, HubUnverified, NotARelay
 from anabranch.identity import certificate_request, go_via, identity_folder, new_key, next_key, put_renewed
 from anabranch.link import HubLink, channel_of
+from anabranch.polling import LinkMode
 from anabranch.relay import Relay
 from anabranch_hub.api.streams import EdgeName
 from anabranch_protos.relaying import BEHIND
@@ -151,6 +152,26 @@ async def test_a_child_renews_its_certificate_through_a_relay_and_a_relay_cannot
     assert identity_of(one).via == at
     async with Relay(identity_of(near), at):
         await once(one)
+
+
+async def test_a_child_looks_in_through_a_relay(fleet: Fleet) -> None:
+    # given
+    near, one, two = await fleet.enrol("near", relay=True), await fleet.enrol("one"), await fleet.enrol("two")
+    at = free_address()
+    go(one, at)
+    write(two, {"limit": 10})
+
+    # when
+    async with Relay(identity_of(near), at):
+        polling = asyncio.create_task(run_agent(one, mode=LinkMode(poll_ms=20)))
+        await fleet.comes_together(one)
+        await once(two)
+        await comes(lambda: read(one) == {"limit": 10})
+        polling.cancel()
+        await asyncio.gather(polling, return_exceptions=True)
+
+    # then
+    assert not facts_of(one).outbox
 
 
 async def test_only_a_relay_of_the_tenant_is_believed_to_be_one(fleet: Fleet) -> None:
