@@ -57,7 +57,7 @@ def main() -> int:
     found = 0
     for hunt in () if arguments.no_planted else hunt_all(arguments.jobs):
         found += hunt.seed is not None
-        shown = "NOT FOUND" if hunt.seed is None else f"found by {hunt.reason}"
+        shown = f"NOT FOUND {hunt.reason}" if hunt.seed is None else f"found by {hunt.reason}"
         sys.stderr.write(f"planted: {hunt.bug}: {shown}\n")
     planted = 0 if arguments.no_planted else len(BUGS)
     if arguments.json:

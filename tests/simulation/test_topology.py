@@ -18,14 +18,18 @@ ONE = '[[edge]]\nname = "store-7"\n'
 
 def test_what_is_planned_happens_when_it_is_planned() -> None:
     planned = 'offline = [["2h", "3h"]]\npower_cuts = ["4h"]\ncloned = ["5h"]\nrestored = [["1h", "6h"]]\n'
-    topology = parse_topology("fleet.toml", f'lasts = "1d"\nhub = {{crashes = ["7h"]}}\n{ONE}{planned}')
+    topology = parse_topology(
+        "fleet.toml", f'lasts = "1d"\nhub = {{crashes = ["7h"], restored = [["7h", "8h"]]}}\n{ONE}{planned}'
+    )
 
     incident = Incident(topology, 3)
     incident.run()
 
-    told = [line for line in incident.timeline if re.search("offline|power|cloned|restored|dies", line)]
+    told = [
+        line for line in incident.timeline if re.search("offline|power|cloned|restored|dies|epoch 2", line)
+    ]
     hours = [int(line.split()[0]) // HOUR_MS for line in told]
-    assert hours == [2, 4, 5, 6, 7]
+    assert hours == [2, 4, 5, 6, 7, 8]
 
 
 def test_json_says_the_same_as_toml() -> None:

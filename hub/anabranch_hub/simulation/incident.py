@@ -21,6 +21,9 @@ class Incident(Fleet):
             self._at_some_time(self._write_at_hub)
         for at_ms in self._topology.hub_crashes:
             self.clock.after(at_ms, self.crash_hub)
+        for kept_ms, at_ms in self._topology.hub_restored:
+            self.clock.after(kept_ms, lambda: self.hub_restores.back_up(self.hub))
+            self.clock.after(at_ms, self._restore_hub)
         for edge, plan in zip(list(self.edges), self._topology.edges, strict=True):
             self._plan_edge(edge, plan)
 

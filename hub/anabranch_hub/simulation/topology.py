@@ -10,6 +10,7 @@
     [disk]                                    # how often, of an edge's transactions: power, error, full
     [hub]
     crashes = ["26h"]
+    restored = [["1h", "30h"]]                # to its backup of then, when
     [hub.disk]
 
     [[edge]]
@@ -91,6 +92,7 @@ class Topology:
     disk: Harm
     hub_disk: Harm
     hub_crashes: tuple[int, ...]
+    hub_restored: tuple[Span, ...]
     edges: tuple[EdgePlan, ...]
 
     @property
@@ -136,6 +138,7 @@ class _Table:
             Harm(**self._table("disk").rates(Harm)),
             Harm(**hub._table("disk").rates(Harm)),
             hub.moments("crashes", lasts_ms),
+            hub.spans("restored", lasts_ms, lasts_ms),
             tuple(each.edge(lasts_ms) for each in self._tables("edge")),
         )
         hub.end()
