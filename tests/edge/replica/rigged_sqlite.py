@@ -7,7 +7,7 @@ VFS) tells a `Recorder` and asks a `Faults` before each operation. Shared memory
 import itertools
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +22,7 @@ MEMORY = Path("/dev/shm")
 _NAMES = itertools.count()
 _CODES = {
     name: number
-    for name, number in apsw.mapping_extended_result_codes.items()
+    for name, number in {**apsw.mapping_extended_result_codes, **apsw.mapping_result_codes}.items()
     if isinstance(name, str) and isinstance(number, int)
 }
 _CODE_NAMES = {number: name for name, number in _CODES.items()}
@@ -197,11 +197,18 @@ def rigged_sqlite(
     name = f"rig{next(_NAMES)}"
     vfs = _Vfs(name, recorder or Recorder(), faults or Faults())
 
+    def write_back(connection: apsw.Connection, _: str, pages: int) -> int:
+        # As SQLite does after a commit, and like it without a word if it fails; apsw would raise.
+        if pages >= checkpoint_pages:
+            with suppress(apsw.Error):
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return 0
+
     def connect(path: Path) -> sqlite3.Connection:
         with _translated():
             opened = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=name)
             opened.set_busy_timeout(1_000)
-            opened.execute(f"PRAGMA wal_autocheckpoint={checkpoint_pages}")
+            opened.set_wal_hook(write_back)
         return cast("sqlite3.Connection", _Connection(opened, synchronous))
 
     with mock.patch("anabranch.replica.file.connect", connect):

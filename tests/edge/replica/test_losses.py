@@ -13,7 +13,7 @@ from tests.edge.replica.sqlite_store import create, write
 from tests.edge.replica.workload import DOCUMENTS
 
 FLIPS = 2_000
-SECONDS_MAX = 25.0
+SECONDS_MAX = 20.0
 
 
 @pytest.fixture

@@ -125,6 +125,10 @@ class Work:
     def open_again(self) -> None:
         """A clean stop: SQLite writes the WAL back and removes it."""
         self.replica.close()
+        self.revive()
+
+    def revive(self) -> None:
+        """Open the file anew."""
         self.replica = Replica.open(self.path)
         self._exchange.replica = SqliteStore(self.replica)
 
