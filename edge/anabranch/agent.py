@@ -23,7 +23,7 @@ from anabranch_sync.errors import AnabranchError
 from anabranch_sync.messages import CHUNK_BYTES_MIN
 from anabranch_sync.pacing import NOTHING_LEARNED
 
-from anabranch.condition import Condition, clock_condition, condition, condition_after, is_read_only
+from anabranch.condition import Condition, clock_condition, condition, condition_after
 from anabranch.errors import (
     DiskFull,
     HubAway,
@@ -153,7 +153,11 @@ async def _opened(
     """The replica, as soon as its disk gives it; None when stopped before that. Raises ReplicaError."""
     while True:
         try:
-            return Replica.open(path)
+            replica = Replica.open(path)
+            if once or not replica.is_read_only():
+                return replica
+            replica.close()
+            raise ReplicaUnwritable(str(path), "its disk is read-only", "reading goes on")
         except (DiskFull, StorageFailed, ReplicaUnwritable) as error:
             if once:
                 raise
@@ -429,7 +433,7 @@ class _Agent:
         told = None if error is None else condition_after(error)
         now = told or condition(
             loss=self._replica.loss,
-            is_read_only=is_read_only(self._replica.path),
+            is_read_only=self._replica.is_read_only(),
             has_reserve=self._replica.has_reserve(),
             clock=clock_condition(self._identity, time.time()),
             link=link,

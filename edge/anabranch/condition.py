@@ -3,11 +3,9 @@
 Whatever it is, reading goes on from what is on disk; the word names what a person should see to first.
 """
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anabranch_sync.errors import AnabranchError
@@ -148,11 +146,3 @@ def clock_condition(identity: "Identity | None", now_s: float) -> Condition | No
         f"the certificate ended before {here}: if the clock is right, get an invitation and run "
         "anabranch init --keep-replica",
     )
-
-
-def is_read_only(replica: Path) -> bool:
-    """Whether the disk of this replica, or its file, takes no writes."""
-    try:
-        return bool(os.statvfs(replica).f_flag & os.ST_RDONLY) or not os.access(replica, os.W_OK)
-    except OSError:
-        return False

@@ -63,11 +63,11 @@ def _show(invocation: Invocation, now: "Status", identity: "Identity | None", se
 
 def _condition(client: "Client", now: "Status", identity: "Identity | None") -> "Condition":
     """What can be seen from here, or what the agent that runs has met, whichever is worse."""
-    from anabranch.condition import clock_condition, condition, condition_told, is_read_only, worse
+    from anabranch.condition import clock_condition, condition, condition_told, worse
 
     seen = condition(
         loss=client.replica.loss,
-        is_read_only=is_read_only(client.replica.path),
+        is_read_only=client.replica.is_read_only(),
         has_reserve=now.reserve,
         clock=clock_condition(identity, time.time()),
         link=now.link if now.agent_running or now.state == "FRESH" else None,

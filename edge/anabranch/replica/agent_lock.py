@@ -44,7 +44,10 @@ def agent_lock(replica: Path) -> Iterator[Callable[[str], None]]:
 
 def agent_running(replica: Path) -> bool:
     """Whether some process is the agent of this replica now."""
-    descriptor = _opened(replica)
+    try:
+        descriptor = os.open(f"{replica}.agent.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # no agent was ever here, or it cannot be known
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False

@@ -32,6 +32,7 @@ from anabranch.errors import (
 from anabranch.replica import marks
 from anabranch.replica.marks import Loss, Marks
 from anabranch.replica.queries import SQL
+from anabranch.replica.read_only import ReadableCopy, is_read_only
 
 Connection: TypeAlias = sqlite3.Connection
 T = TypeVar("T")
@@ -71,6 +72,7 @@ class ReplicaFile:
         self._ballast = f"{path}.ballast"
         self.was_unclean = False
         self.loss: Loss | None = None
+        self._copy: ReadableCopy | None = None
         self._files: tuple[tuple[int, int] | None, ...] = ()
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -101,6 +103,7 @@ class ReplicaFile:
     def _transact(self, work: Callable[[Connection], T]) -> T:
         with self.translated():
             assert not self._closed, "the replica is closed"
+            self._refuse_if_read_only()
             connection = self._writer = self._usable(self._writer)
             connection.execute("BEGIN IMMEDIATE")
             self.check_files()
@@ -116,6 +119,12 @@ class ReplicaFile:
             if self._open_lock is not None and reached is not None:
                 marks.note(self._open_lock, reached)
             return done
+
+    def _refuse_if_read_only(self) -> None:
+        if self._copy is not None:
+            raise ReplicaUnwritable(
+                str(self.path), "its disk is read-only", "mount it for writing, open again"
+            )
 
     def look_for_losses(self) -> None:
         """Compare what is here with what was noted as acknowledged: `loss` says what is missing."""
@@ -176,6 +185,12 @@ class ReplicaFile:
         """Connect, and check the whole file after an unclean stop. Raises ReplicaError."""
         if not self.path.is_file():
             raise ReplicaMissing(str(self.path), f"there is no such file{self._gone()}")
+        if is_read_only(self.path):
+            self._copy = ReadableCopy(self.path)
+            with self.translated():
+                self.reader = connected(self._copy.path)
+            self.quick_check()
+            return
         if (size_bytes := self.path.stat().st_size) < _FILE_BYTES_MIN:
             raise ReplicaCorrupt(str(self.path), f"{size_bytes} bytes are no database{self._gone()}")
         self.was_unclean = self._hold_open()
@@ -226,6 +241,8 @@ class ReplicaFile:
         if self._open_lock is not None:
             os.close(self._open_lock)
             self._open_lock = None
+        if self._copy is not None:
+            self._copy.close()
 
     # The reserve for a full disk.
 
@@ -277,7 +294,12 @@ class ReplicaFile:
         """`connection`, or a new one for one that does not exist or has met an I/O error."""
         if connection is not None and connection not in self._suspect:
             return connection
-        fresh = connected(self.path)
+        try:
+            fresh = connected(self.path)
+        except (sqlite3.Error, ReplicaUnwritable):
+            if connection is None or connection is not self.reader:
+                raise
+            return connection  # on a disk that went read-only under us the old one still reads
         self._files = ()
         if connection is not None:
             self._suspect = self._suspect - {connection}
@@ -311,6 +333,8 @@ class ReplicaFile:
 
     def _ours(self, error: sqlite3.Error, code: int) -> ReplicaError:
         path = str(self.path)
+        if code in _FULL_CODES and is_read_only(self.path):
+            return ReplicaUnwritable(path, "its disk is read-only", "mount it for writing; reading goes on")
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         primary = code & 0xFF
         if code in _FULL_CODES:

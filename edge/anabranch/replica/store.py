@@ -55,6 +55,7 @@ from anabranch.replica.log import LogState
 from anabranch.replica.marks import Loss
 from anabranch.replica.parcels import Parcels
 from anabranch.replica.queries import SQL
+from anabranch.replica.read_only import is_read_only
 from anabranch.replica.reoffer import HubRestored, hub_restores
 from anabranch.replica.rows import NO_DIGEST, Rot
 from anabranch.replica.schema import prepare
@@ -382,6 +383,10 @@ class Replica:
     def check_there(self) -> None:
         """Raises ReplicaMissing when the file was removed or replaced while it was open."""
         self._file.check_files()
+
+    def is_read_only(self) -> bool:
+        """Whether its disk takes no writes now."""
+        return is_read_only(self.path)
 
     def has_reserve(self) -> bool:
         """Whether the room kept for deletes on a full disk is there."""

@@ -15,7 +15,7 @@ from tests.edge.replica.workload import DOCUMENTS, OTHERS, view
 
 # As many cuts as fit; `python -m tests.edge.replica.power` makes more.
 CUTS = 20_000
-SECONDS_MAX = 40.0
+SECONDS_MAX = 35.0
 # A small change fills six pages of the WAL, and each is written back into the file once.
 WEAR_BYTES_MAX = 64 * 1024
 
