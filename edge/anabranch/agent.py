@@ -422,7 +422,7 @@ class _Agent:
 
     async def _note_down(self, link: Link) -> None:
         """Write down for `status` that the link is down, or the hub says no."""
-        note = partial(self._replica.heard, link=link, now_ms=self._clock.now_ms())
+        note = partial(self._replica.heard, link=link, now_ms=self._clock.wall_ms())
         with contextlib.suppress(ReplicaError):  # a full disk: `status` finds the age by itself
             if self._replica.link().link is link:
                 return

@@ -122,6 +122,11 @@ class Clock:
     def now_ms(self) -> int:
         return (self._began_ns + time.monotonic_ns()) // 1_000_000
 
+    @staticmethod
+    def wall_ms() -> int:
+        """What the machine's clock says now, set right or not: for notes that others compare with theirs."""
+        return time.time_ns() // 1_000_000
+
 
 class Exchange:
     """One stream. `tell` hears of each step. Bytes are those of frames, without HTTP/2 and TLS."""
@@ -267,7 +272,7 @@ class Exchange:
         await self._on_disk(
             lambda: self._replica.heard(
                 link=Link.UP,
-                now_ms=self._clock.now_ms(),
+                now_ms=self._clock.wall_ms(),
                 clock_offset_ms=session.clock_offset_ms,
                 proved=session.proved,
             )
@@ -299,7 +304,7 @@ class Exchange:
                 await self._on_disk(lambda: replica.acknowledge(push_mark, chain))
                 self._tell_pushed(push_mark)
             case Apply(pull, reoffer):
-                digest = await self._on_disk(lambda: replica.apply(pull, self._clock.now_ms(), reoffer))
+                digest = await self._on_disk(lambda: replica.apply(pull, self._clock.wall_ms(), reoffer))
                 if reoffer is not None:
                     told = {"edge": replica.edge, "epoch": reoffer.present, "known": reoffer.known}
                     log.warning("the hub was restored: it is offered what it may lack", extra=told)
@@ -326,9 +331,9 @@ class Exchange:
                         "documents": incident.count,
                     },
                 )
-                await self._on_disk(lambda: replica.equality.report(incident, self._clock.now_ms()))
+                await self._on_disk(lambda: replica.equality.report(incident, self._clock.wall_ms()))
             case Witness(witnessed, hub_seq, epoch, broken):
-                now_ms = self._clock.now_ms()
+                now_ms = self._clock.wall_ms()
                 await self._on_disk(
                     lambda: replica.witness(witnessed, hub_seq, now_ms, epoch=epoch, broken=broken)
                 )
@@ -337,7 +342,7 @@ class Exchange:
                     log.warning("the hub was restored: its log begins anew", extra=told)
             case Distrust(reason, checkpoint):
                 self._refused = HubLogRefused(self._address, reason)
-                await self._on_disk(lambda: replica.distrust(reason, checkpoint, self._clock.now_ms()))
+                await self._on_disk(lambda: replica.distrust(reason, checkpoint, self._clock.wall_ms()))
             case Close():
                 self._close = effect
         return ()
