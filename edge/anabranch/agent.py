@@ -22,6 +22,7 @@ from anabranch_sync.backoff import delay_ms, next_attempt
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.messages import CHUNK_BYTES_MIN
 from anabranch_sync.pacing import NOTHING_LEARNED
+from anabranch_sync.plan import Plan
 
 from anabranch.condition import Condition, clock_condition, condition, condition_after
 from anabranch.errors import (
@@ -81,7 +82,10 @@ Progress: TypeAlias = Step | Waiting
 
 @dataclass(frozen=True, slots=True)
 class AgentOutcome:
-    """What an agent has done until it ended. Bytes are those of frames, without HTTP/2 and TLS."""
+    """What an agent has done until it ended. Bytes are those of frames, without HTTP/2 and TLS.
+
+    `plan` is how the hub last meant to bring what was missing, `plan_bytes` about how much that was.
+    """
 
     reason: str
     settled: bool
@@ -92,6 +96,8 @@ class AgentOutcome:
     bytes_up: int
     bytes_down: int
     seconds: float
+    plan: str = ""
+    plan_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -105,6 +111,7 @@ class Counts:
     conflicts: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
+    plan: Plan | None = None
     advanced: bool = False
 
 
@@ -394,6 +401,8 @@ class _Agent:
             case Connected():
                 self._clock_offset_ms = step.clock_offset_ms
                 self._counts.exchanges += 1
+                if step.plan is not None and step.plan.size_bytes:
+                    self._counts.plan = step.plan
                 if self._advanced_s is None:
                     # Once only: a hub that takes every connection and breaks it brings nothing forward.
                     self._advanced_s = time.monotonic()
@@ -469,6 +478,8 @@ class _Agent:
             counts.bytes_up,
             counts.bytes_down,
             time.monotonic() - self._began_s,
+            counts.plan.means if counts.plan else "",
+            counts.plan.size_bytes if counts.plan else 0,
         )
 
 

@@ -31,6 +31,7 @@
         ├── ReplicaExists       5   `create` never overwrites
         ├── ReplicaTooNew           written by a newer anabranch
         ├── ReplicaCorrupt      8   damaged bytes: found, never repaired silently
+        ├── StagedPartDamaged       a part of a snapshot, before it was used: it is fetched again
         ├── ReplicaInUse            another agent runs on this file
         ├── ReplicaBusy             another process has been writing for too long
         ├── ReplicaUnwritable       permissions, or a read-only disk
@@ -76,6 +77,7 @@ __all__ = [
     "ReplicaMissing",
     "ReplicaTooNew",
     "ReplicaUnwritable",
+    "StagedPartDamaged",
     "StateUnknown",
     "StorageFailed",
     "VersionMismatch",
@@ -370,6 +372,16 @@ class ReplicaCorrupt(ReplicaError):
 
     exit_code = 8
     way_out = "move the file aside, enrol again with `anabranch init` and let the hub fill it"
+
+
+class StagedPartDamaged(ReplicaError):
+    """A part of a snapshot that waited for the others is not what came. `name` is the part's."""
+
+    way_out = "nothing was changed; the part was dropped and is fetched again"
+
+    def __init__(self, path: str, name: bytes) -> None:
+        self.name = name
+        super().__init__(path, f"the bytes of part {name.hex()[:16]} of a snapshot are not those that came")
 
 
 class ReplicaInUse(ReplicaError):

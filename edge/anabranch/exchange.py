@@ -23,18 +23,21 @@ from anabranch_sync.edge_session import (
     Distrust,
     EdgeEffect,
     EdgeSession,
+    Keep,
     Load,
     NoteStored,
     Phase,
     Report,
     Reset,
     Send,
+    Stage,
     StorePart,
     Survey,
     Witness,
 )
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.pacing import Pacing
+from anabranch_sync.plan import Plan
 from anabranch_sync.standing import Standing
 
 from anabranch.errors import HubError, HubLogRefused
@@ -62,10 +65,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The hub has let this edge in. `clock_offset_ms` is its clock minus ours."""
+    """The hub has let this edge in. `clock_offset_ms` is its clock minus ours, `plan` how we catch up."""
 
     address: str
     clock_offset_ms: int
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +221,7 @@ class Exchange:
             effects = session.received(frame, now_ms)
             if session.clock_offset_ms is not None and not self._is_connected:
                 self._is_connected = True
-                self._tell(Connected(self._address, session.clock_offset_ms))
+                self._tell(Connected(self._address, session.clock_offset_ms, session.plan))
             was_open = session.phase is Phase.OPEN
             await self._carry_out(session, effects)
             if not was_open:
@@ -310,8 +314,14 @@ class Exchange:
                     log.warning("the hub was restored: it is offered what it may lack", extra=told)
                 # A notice that comes again, as its row was reviewed, is no other conflict.
                 conflicts = sum(pull.whole or each.hub_seq > pull.after.hub_seq for each in pull.notices)
-                self._tell(Applied(len(pull.documents), conflicts))
+                documents = pull.digest.count if pull.parts else len(pull.documents)
+                self._tell(Applied(documents, conflicts))
                 return session.applied(digest)
+            case Stage(names):
+                await self._on_disk(lambda: replica.stage(names))
+            case Keep(name, sealed):
+                await self._on_disk(lambda: replica.keep(name, sealed))
+                self._tell(Pulled(len(sealed), len(sealed)))
             case Adopt(incarnation):
                 await self._on_disk(lambda: replica.adopt(incarnation))
                 standing = await self._on_disk(replica.standing)

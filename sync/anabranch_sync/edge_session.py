@@ -11,6 +11,7 @@ that no acknowledgement leaves before what it acknowledges is on disk. After `Lo
 attempt is a new session over whatever the store then holds. Nothing here is remembered elsewhere.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -40,15 +41,19 @@ from anabranch_sync.messages import (
     Logged,
     Merged,
     Message,
+    Parts,
     Range,
     SlowDown,
+    SnapshotOffer,
     Stored,
     Visible,
     Welcome,
 )
+from anabranch_sync.offering import Gathering
 from anabranch_sync.outbox import Continuity, is_continued, next_push
 from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
 from anabranch_sync.packing import seal, unseal
+from anabranch_sync.plan import Means, Plan
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import decode_pull
 from anabranch_sync.reoffer import Reoffer
@@ -95,6 +100,21 @@ class Apply:
 
     pull: Pull
     reoffer: Reoffer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A snapshot of these parts is on its way: those that are kept and not among them are of no use."""
+
+    names: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Make a part of the snapshot durable, in place of the pieces in which it came."""
+
+    name: bytes
+    sealed: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +174,8 @@ EdgeEffect: TypeAlias = (
     | NoteStored
     | Acknowledge
     | Apply
+    | Stage
+    | Keep
     | Adopt
     | Reset
     | Survey
@@ -197,6 +219,7 @@ class EdgeSession:
         self.clock_offset_ms: int | None = None
         self.protocol = PROTOCOL_MIN
         self.proved: Proved | None = None
+        self.plan: Plan | None = None
         self._standing = standing
         self._scope = scope_fingerprint
         self._renew = renew or standing.incarnation == 0
@@ -205,6 +228,7 @@ class EdgeSession:
         self._sending: Sending | None = None
         self._in_flight: Sequence[Entry] = ()
         self._receiving: Receiving | None = None
+        self._gathering: Gathering | None = None
         self._applying: Pull | None = None
         self._loading = False
         self._more = False
@@ -233,6 +257,7 @@ class EdgeSession:
             and not (self._loading or self._more or self._in_flight or self._receiving or self._applying)
             and self._is_compared
             and not self._repairing.is_under_way
+            and self._gathering is None
             and self._welcome is not None
             and self.cursor >= Cursor(self._welcome.epoch, self._welcome.hub_seq)
             and self._standing.push_mark <= self._visible_mark
@@ -248,7 +273,7 @@ class EdgeSession:
     def wake_ms(self) -> int | None:
         """When to call `woken` if nothing arrives before; None while nothing is awaited."""
         comparing = not self._is_compared or self._repairing.is_under_way
-        under_way = self._in_flight or self._receiving or comparing
+        under_way = self._in_flight or self._receiving or self._gathering or comparing
         awaiting = self.phase in (Phase.GREETING, Phase.LEASING) or under_way
         return self._heard_ms + SILENCE_MS_MAX if awaiting else None
 
@@ -315,7 +340,7 @@ class EdgeSession:
         assert self._applying is not None, "applied without Apply"
         pull, self._applying = self._applying, None
         here = replace(self._standing, cursor=pull.upto, digest=digest, partial=None, epoch=pull.upto.epoch)
-        self._standing = here
+        self._standing = replace(here, staged=())
         offered, self._reoffer = self._reoffer, None
         for run in pull.runs:
             self._visible_mark = max(self._visible_mark, run.first_local + run.count - 1)
@@ -362,8 +387,12 @@ class EdgeSession:
                 return [NoteStored(self._sending.last)] if self._sending.is_stored else [*pieces]
             case Merged() if self._in_flight:
                 return self._merged(message)
+            case SnapshotOffer() if self.phase is Phase.OPEN and self._receiving is None:
+                self._gathering = Gathering(message, self._standing.staged, self._standing.partial)
+                return [Stage(self._gathering.names), self._send(self._gathering.message)]
             case Batch() if self.phase is Phase.OPEN and self._receiving is None:
-                self._receiving = Receiving(message, self._standing.partial)
+                name = self._gathering.begun(message) if message.part and self._gathering else b""
+                self._receiving = Receiving(message, self._standing.partial, name)
                 return self._piece(message.offset, message.piece)
             case Chunk() if self._receiving is not None:
                 return self._piece(message.offset, message.piece)
@@ -388,6 +417,8 @@ class EdgeSession:
                 | Logged()
                 | CheckIn()
                 | CheckedIn()
+                | Parts()
+                | SnapshotOffer()
             ):
                 raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
 
@@ -398,6 +429,8 @@ class EdgeSession:
             return self._close(f"protocol {welcome.protocol} is unknown here: update this edge", denied=True)
         self.clock_offset_ms = welcome.clock_offset_ms
         self.protocol = welcome.protocol
+        with contextlib.suppress(ValueError):  # what a newer hub plans has no name here
+            self.plan = Plan(Means(welcome.plan), welcome.plan_bytes) if welcome.plan else None
         try:
             effects = self._witness(welcome, welcome.hub_seq, welcome.epoch)
         except EvidenceError as error:
@@ -482,16 +515,31 @@ class EdgeSession:
             stored = StorePart(receiving.batch, receiving.total, offset, piece)
             return [stored, *map(self._send, receiving.acknowledgement())]
         self._receiving = None
+        if receiving.name:
+            return self._keep(receiving)
         pull = decode_pull(unseal(receiving.sealed()))
         if pull.upto.epoch != self._greeted.epoch:
             raise ProtocolViolation(f"a pull of epoch {pull.upto.epoch} in epoch {self._greeted.epoch}")
         if pull.after != self.cursor and not pull.whole:
             raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {self.cursor}")
+        if not set(self._standing.staged).issuperset(pull.parts):
+            raise ProtocolViolation("a pull names parts of a snapshot that are not here")
+        if pull.whole:  # also one that closes the offer of an earlier stream, and is resumed here
+            self._gathering = None
         if any(run.first_local + run.count - 1 > self._standing.push_mark for run in pull.runs):
             # The hub acknowledges before it names positions, so a clone of this replica wrote these.
             return self._close("the hub decided changes under our incarnation that are not ours", renew=True)
         self._applying = pull
         return [Apply(pull, self._reoffer)]
+
+    def _keep(self, receiving: Receiving) -> list[EdgeEffect]:
+        """A part is here; that it is on disk asks for the next."""
+        assert self._gathering is not None, "a part of an offer"
+        sealed = receiving.sealed()
+        self._gathering.kept()
+        staged = (*self._standing.staged, receiving.name)
+        self._standing = replace(self._standing, partial=None, staged=staged)
+        return [Keep(receiving.name, sealed), self._send(Stored(receiving.total))]
 
     # What this side does.
 

@@ -4,9 +4,10 @@
 
     GREETING --Hello--> OPENING --opened--> OPEN --> CLOSED
 
-The shell carries out effects in their order; `Open`, `Decide`, `Draw`, `Recall` and `Present` report
-back (`opened`, `decided` or `fenced`, `drawn`, `recalled`, `presented`). Who the edge is comes from its
-certificate and never from a message: the shell binds tenant and edge to every effect by itself.
+The shell carries out effects in their order; `Open`, `Decide`, `Draw`, `Recall`, `Fetch` and `Present`
+report back (`opened`, `decided` or `fenced`, `drawn`, `recalled`, `fetched`, `presented`). Who the edge
+is comes from its certificate and never from a message: the shell binds tenant and edge to every effect
+by itself.
 
 One pull is on its way at a time. What is decided meanwhile is folded into the next one, so a slow
 link gets fewer and larger pulls instead of a growing queue.
@@ -40,12 +41,15 @@ from anabranch_sync.messages import (
     Logged,
     Merged,
     Message,
+    Parts,
     Range,
     SlowDown,
+    SnapshotOffer,
     Stored,
     Visible,
     Welcome,
 )
+from anabranch_sync.offering import Offering
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.pacing import Pacing
 from anabranch_sync.packing import seal, unseal
@@ -54,6 +58,7 @@ from anabranch_sync.pull_body import encode_pull
 from anabranch_sync.repairing import Report as Report
 from anabranch_sync.repairing import Survey as Survey
 from anabranch_sync.repairing import Surveyed
+from anabranch_sync.snapshot import Offer
 from anabranch_sync.stream import Send as Send
 from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import BATCH_ID_BYTES, Receiving, Sending, batch_id
@@ -116,6 +121,13 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """Find a part of a snapshot; report `fetched`."""
+
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """The replica has applied everything up to here, and is proved equal: the digests were compared."""
 
@@ -161,6 +173,7 @@ HubEffect: TypeAlias = (
     | Report
     | Spool
     | Recall
+    | Fetch
     | Seen
     | Present
     | Accused
@@ -193,6 +206,7 @@ class HubSession:
         self._drawing = False
         self._drawn_to = -1  # the position up to which the replica's scope was looked through
         self._sending: Sending | None = None
+        self._offering: Offering | None = None
         self._awaiting_visible = False
         self._repairing = Answering()
         self._receiving: Receiving | None = None
@@ -261,6 +275,8 @@ class HubSession:
             consistency=b"".join(log.consistency) if log else b"",
             log_key=log.public_key if log else b"",
             ended=packed_ended(opening.ended) if is_older else (),
+            plan=opening.plan.means.value if opening.plan else "",
+            plan_bytes=opening.plan.size_bytes if opening.plan else 0,
         )
         effects: list[HubEffect] = [self._send(welcome)]
         if reason := _beyond(hello, opening):
@@ -300,16 +316,40 @@ class HubSession:
             return self._first()
         return self._begin(sealed, self._hello.partial_bytes)
 
-    def drawn(self, pull: Pull | None) -> list[HubEffect]:
-        """The store's answer to `Draw`: what the replica lacks, or nothing."""
+    def drawn(self, pull: Pull | Offer | None) -> list[HubEffect]:
+        """The store's answer to `Draw`: what the replica lacks, a snapshot that has it, or nothing."""
         self._drawing = False
         if self.phase is not Phase.OPEN:
             return []
         if pull is None:
             return self.notified(self._hub_seq)
+        if isinstance(pull, Offer):
+            self._drawn_to = pull.snapshot.upto.hub_seq
+            self._hub_seq = max(self._hub_seq, self._drawn_to)
+            self._offering, self._awaiting_visible = Offering(pull), True
+            return [self._send(self._offering.message)]
         # The store may be further than the last notice said.
         self._hub_seq = self._drawn_to = max(self._hub_seq, pull.upto.hub_seq)
         return self._begin(seal(encode_pull(pull)), 0)
+
+    def fetched(self, sealed: bytes | None) -> list[HubEffect]:
+        """The store's answer to `Fetch`: the part, if the snapshot is still kept."""
+        offering = self._offering
+        assert offering is not None, "fetched without Fetch"
+        if self.phase is not Phase.OPEN:
+            return []
+        if sealed is None:  # another snapshot took its place; parts that are in both do not travel again
+            self._offering, self._awaiting_visible = None, False
+            return self._draw()
+        assert offering.next is not None, "fetched without Fetch"
+        number, part = offering.next
+        self._sending = Sending(
+            sealed,
+            offset=offering.offset,
+            part=number,
+            name=part.name,
+        )
+        return [self._send(piece) for piece in self._sending.pieces(self._stream.pacing)]
 
     def decided(self, answer: Answer) -> list[HubEffect]:
         """The store's answer to `Decide`: committed."""
@@ -356,9 +396,14 @@ class HubSession:
             case Chunk() if self._receiving is not None:
                 return self._piece(message.offset, message.piece)
             case Stored() if self._sending is not None:
-                return [
-                    self._send(piece) for piece in self._sending.stored(message.offset, self._stream.pacing)
-                ]
+                pieces = self._sending.stored(message.offset, self._stream.pacing)
+                if self._offering is not None and self._sending.is_stored:
+                    self._offering.stored()
+                    return self._next_part(self._offering)
+                return [self._send(piece) for piece in pieces]
+            case Parts() if self._offering is not None:
+                self._offering.asked(message)
+                return self._next_part(self._offering)
             case Visible() if self._awaiting_visible:
                 return self._seen(message.cursor)
             case Range() if self.phase is Phase.OPEN and self.protocol >= REPAIR_PROTOCOL:
@@ -380,6 +425,8 @@ class HubSession:
                 | CheckedIn()
                 | Range()
                 | Equal()
+                | SnapshotOffer()
+                | Parts()
             ):
                 raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
 
@@ -472,6 +519,14 @@ class HubSession:
             self._drawing = False
             return []
         return [Draw(self._cursor, always=first, replaced=replaced)]
+
+    def _next_part(self, offering: Offering) -> list[HubEffect]:
+        """The next part that was asked for, and after all of them the pull that swaps them in."""
+        self._sending = None
+        if offering.next is not None:
+            return [Fetch(offering.next[1].name)]
+        self._offering = None
+        return self._begin(seal(encode_pull(offering.closing)), 0)
 
     def _begin(self, sealed: bytes, offset: int) -> list[HubEffect]:
         self._sending = Sending(sealed, offset=offset)

@@ -11,13 +11,16 @@
                <-  Batch Chunk*   (a pull)
      Stored*                                    ->
      Visible   applied up to this cursor        ->
+               <-  SnapshotOffer   from protocol 2 on, in place of a large pull
+     Parts     which of them are not here yet   ->
+               <-  Batch Chunk*    (a part, then the next; last a pull that closes it)
+     Stored*                                    ->
                <-  SlowDown | Control | Logged | Batch ...
 
 A body is a msgpack list of fields; trailing fields that have their default are left out, so fields
 are only ever added at the end. What a newer peer adds is kept in `unknown` and skipped, as are
-messages of unknown type. Types 16 and 17 travel alone, outside any stream
-(`check_in`). Types 8, 10 and 11 are kept for Result, SnapshotOffer and Credit: results
-travel inside a pull, the planner and budgets come later, their facts are in Hello and
+messages of unknown type. Types 16 and 17 travel alone, outside any stream (`check_in`). Types 8 and 11 are
+kept for Result and Credit: results travel inside a pull, budgets come later, their facts are in Hello and
 Welcome already.
 """
 
@@ -131,7 +134,7 @@ class Batch:
 
     `batch` identifies the sealed bytes (their hash), `total` counts them; both are empty where the
     first piece is all of them. A push names the `last` local_seq it holds and the `chain` of the
-    incarnation before its first change.
+    incarnation before its first change. A part of a snapshot says which of the offer's it is, from 1 on.
     """
 
     batch: bytes
@@ -141,6 +144,7 @@ class Batch:
     last: int = 0
     chain: bytes = b""
     priority: int = 1
+    part: int = 0
     unknown: tuple[Any, ...] = ()
 
 
@@ -254,6 +258,29 @@ class CheckedIn:
     unknown: tuple[Any, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotOffer:
+    """The scope at `upto` is these parts, by name (sha256 of their sealed bytes, one after the other)."""
+
+    upto: Cursor
+    digest: ScopeDigest
+    names: bytes
+    sizes: tuple[int, ...]
+    unknown: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of the offer that the edge lacks, from 1 on, in the order in which it wants them.
+
+    Of the first one `offset` bytes are on disk.
+    """
+
+    wanted: tuple[int, ...] = ()
+    offset: int = 0
+    unknown: tuple[Any, ...] = ()
+
+
 Message: TypeAlias = (
     Hello
     | Welcome
@@ -269,6 +296,8 @@ Message: TypeAlias = (
     | CheckedIn
     | Range
     | Equal
+    | SnapshotOffer
+    | Parts
 )
 
 _KINDS: dict[type[Message], int] = {
@@ -286,6 +315,8 @@ _KINDS: dict[type[Message], int] = {
     CheckIn: 16,
     CheckedIn: 17,
     Equal: 18,
+    SnapshotOffer: 10,
+    Parts: 15,
 }
 _TYPES = {kind: message for message, kind in _KINDS.items()}
 

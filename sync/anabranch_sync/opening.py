@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from anabranch_sync.epochs import Ended, Epochs
 from anabranch_sync.ids import HubSeq, Incarnation, LocalSeq
+from anabranch_sync.plan import Plan
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial
 from anabranch_sync.witness import Presented
@@ -17,6 +18,7 @@ class Opening:
     it, `hub_seq` where the tenant stands. `upload` is a push of which only a head has arrived. `log` is
     the newest signed checkpoint, unless it is the one that the edge's mark stands for, or there is none.
     `ended` are the epochs before this one.
+    `plan` is how the replica will catch up, as far as that is known.
     """
 
     epoch: int
@@ -28,6 +30,7 @@ class Opening:
     upload: Partial | None = None
     log: Presented | None = None
     ended: tuple[Ended, ...] = ()
+    plan: Plan | None = None
 
     @property
     def epochs(self) -> Epochs:

@@ -78,6 +78,7 @@ class Pull:
     touches, by themselves or by own changes, whose head is invalid; all others it touches are not.
     `replaced` are documents that travel whole, whatever the replica holds of them: absent from
     `documents`, the hub has none.
+    `parts` names those of a snapshot, which a whole pull has in place of documents.
     """
 
     after: Cursor
@@ -91,6 +92,7 @@ class Pull:
     whole: bool = False
     quarantined: Mapping[DocumentId, Quarantined] = field(default_factory=dict)
     replaced: frozenset[DocumentId] = frozenset()
+    parts: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The bytes of a pull (`pull.Pull`), before they are sealed and cut into chunks."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgpack
@@ -19,7 +20,9 @@ from anabranch_sync.value import check, ordered
 from anabranch_sync.violation import Violation
 
 # The last fields of most pulls, which are then left out.
-_NOTHING_MORE: tuple[object, ...] = ([], [], None, [], [], False, 0, [], [])
+_NOTHING_MORE: tuple[object, ...] = ([], [], None, [], [], False, 0, [], [], b"")
+# The sha256 of a part of a snapshot.
+_NAME_BYTES = 32
 
 
 def encode_pull(pull: Pull) -> bytes:
@@ -37,8 +40,9 @@ def encode_pull(pull: Pull) -> bytes:
         [[result.local_seq, str(result.outcome), result.reason] for result in pull.results],
         pull.whole,
         pull.upto.epoch - pull.after.epoch,
-        [_packed_quarantined(*each) for each in sorted(pull.quarantined.items(), key=lambda each: each[0])],
+        pack_quarantined(pull.quarantined),
         [[document.namespace, document.key] for document in sorted(pull.replaced)],
+        b"".join(pull.parts),
     ]
     body: bytes = msgpack.packb(trimmed(row, _NOTHING_MORE))
     return body
@@ -48,8 +52,8 @@ def decode_pull(body: bytes) -> Pull:
     """The pull of `encode_pull`'s bytes. Raises CorruptFrame."""
     raw = unpack(body)
     try:
-        epoch, hub_seq, step, count, total, *rest = completed(raw, 14, _NOTHING_MORE)
-        runs, versions, documents, notices, results, whole, epochs, quarantined, replaced = rest
+        epoch, hub_seq, step, count, total, *rest = completed(raw, 15, _NOTHING_MORE)
+        runs, versions, documents, notices, results, whole, epochs, quarantined, replaced, parts = rest
         after, upto = Cursor(epoch, hub_seq), Cursor(epoch + epochs, hub_seq + step)
         for cursor in (after, upto):
             check_facts(0, cursor, "", "", 0)
@@ -64,11 +68,32 @@ def decode_pull(body: bytes) -> Pull:
             tuple(unpacked_notice(notice) for notice in notices),
             tuple(_natural(version) for version in versions),
             whole is True,
-            _unpacked_quarantine(quarantined),
+            unpack_quarantined(quarantined),
             frozenset(unpacked_address(namespace, key) for namespace, key in replaced),
+            split_names(parts),
         )
     except MALFORMED as error:
         raise CorruptFrame(f"malformed pull: {error}") from error
+
+
+def split_names(joined: Any) -> tuple[bytes, ...]:
+    """The names of parts, one after the other. Raises ValueError."""
+    if type(joined) is not bytes or len(joined) % _NAME_BYTES:
+        raise ValueError("names of parts are of 32 bytes each")
+    return tuple(joined[start : start + _NAME_BYTES] for start in range(0, len(joined), _NAME_BYTES))
+
+
+def pack_quarantined(quarantined: Mapping[DocumentId, Quarantined]) -> list[object]:
+    """Quarantined documents as a msgpack-able table."""
+    return [_packed_quarantined(*each) for each in sorted(quarantined.items(), key=lambda each: each[0])]
+
+
+def unpack_quarantined(raw: Any) -> dict[DocumentId, Quarantined]:
+    """The documents of `pack_quarantined`'s table. Raises one of MALFORMED."""
+    found = dict(_unpacked_quarantined(each) for each in raw)
+    if type(raw) is not list or len(found) != len(raw):
+        raise ValueError("quarantined documents are a list, each once")
+    return found
 
 
 def _packed_quarantined(document: DocumentId, quarantined: Quarantined) -> list[object]:
@@ -79,13 +104,6 @@ def _packed_quarantined(document: DocumentId, quarantined: Quarantined) -> list[
         ordered(quarantined.live),
         [[each.place, each.rule, each.reason, each.passes] for each in quarantined.violations],
     ]
-
-
-def _unpacked_quarantine(raw: Any) -> dict[DocumentId, Quarantined]:
-    found = dict(_unpacked_quarantined(each) for each in raw)
-    if type(raw) is not list or len(found) != len(raw):
-        raise ValueError("quarantined documents are a list, each once")
-    return found
 
 
 def _unpacked_quarantined(raw: Any) -> tuple[DocumentId, Quarantined]:

@@ -5,11 +5,12 @@ beyond what the receiver has acknowledged as stored; the receiver makes each pie
 and acknowledges several small ones together, so a link that breaks every few kilobytes still gets
 somewhere. How large pieces and window are, the link has taught (`pacing`).
 A batch of a single piece is never stored in parts: its effect is its acknowledgement. It travels
-without its name and length, which follow from it.
+without its name and length, which follow from it. A part of a snapshot has its own name, its sha256, of
+which the batch's is the head.
 """
 
 from dataclasses import dataclass, replace
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge, ProtocolViolation
 from anabranch_sync.messages import BATCH_BYTES_MAX, CHUNK_BYTES_MAX, WINDOW_BYTES, Batch, Chunk, Stored
@@ -51,8 +52,11 @@ class Sending:
         chain: bytes = b"",
         chunk_bytes_max: int = CHUNK_BYTES_MAX,
         window_bytes_max: int = WINDOW_BYTES,
+        part: int = 0,
+        name: bytes = b"",
     ) -> None:
-        self.batch = batch_id(sealed)
+        self.batch = name[:BATCH_ID_BYTES] or batch_id(sealed)
+        self.part = part
         self.last = last
         self._sealed = sealed
         self._chain = chain
@@ -81,10 +85,11 @@ class Sending:
             if self._begun:
                 messages.append(Chunk(self._sent, piece))
             elif len(piece) == self.total:
-                messages.append(Batch(b"", 0, 0, piece, self.last, self._chain))
+                messages.append(Batch(b"", 0, 0, piece, self.last, self._chain, part=self.part))
                 self._begun = True
             else:
-                messages.append(Batch(self.batch, self.total, self._sent, piece, self.last, self._chain))
+                first = Batch(self.batch, self.total, self._sent, piece, self.last, self._chain)
+                messages.append(replace(first, part=self.part))
                 self._begun = True
             self._sent += len(piece)
         return messages
@@ -100,11 +105,14 @@ class Sending:
 
 
 class Receiving:
-    """The receiver's half. Raises CorruptFrame, FrameTooLarge and ProtocolViolation."""
+    """The receiver's half; `name` is that of the part it must be. Raises CorruptFrame, FrameTooLarge and
+    ProtocolViolation.
+    """
 
-    def __init__(self, first: Batch, partial: Partial | None) -> None:
+    def __init__(self, first: Batch, partial: Partial | None, name: bytes = b"") -> None:
         if not first.batch:
-            first = replace(first, batch=batch_id(first.piece), total=len(first.piece))
+            batch = name[:BATCH_ID_BYTES] or batch_id(first.piece)
+            first = replace(first, batch=batch, total=len(first.piece))
         if first.total > BATCH_BYTES_MAX or first.total < 1:
             raise FrameTooLarge("batch", first.total, BATCH_BYTES_MAX)
         if len(first.batch) != BATCH_ID_BYTES:
@@ -113,6 +121,7 @@ class Receiving:
         self.total = first.total
         self.last = first.last
         self.chain = first.chain
+        self.name = name
         known = b""
         if partial is not None and partial.batch == first.batch and partial.total == first.total:
             known = partial.received[: first.offset]
@@ -147,6 +156,6 @@ class Receiving:
     def sealed(self) -> bytes:
         """The whole batch, verified against its name."""
         sealed = bytes(self._received)
-        if batch_id(sealed) != self.batch:
+        if sha256(sealed).digest() != self.name if self.name else batch_id(sealed) != self.batch:
             raise CorruptFrame("batch does not match its hash")
         return sealed

@@ -23,6 +23,7 @@ from anabranch_sync.pull import Pull
 from anabranch_sync.register import Register, Slot, Stamp
 from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.scope import Scope
+from anabranch_sync.snapshot import SLICE_BYTES_MAX, Offer, Part
 from anabranch_sync.standing import Standing
 from anabranch_sync.value import same
 from anabranch_sync.witness import Witnessed
@@ -34,6 +35,7 @@ ROUTER = DocumentId("acme/prod/router", "config")
 LIMITS = DocumentId("acme/prod/limits", "config")
 SCHEMA = DocumentId("system/schemas", "router")
 NOW_MS = 1_750_000_000_000
+UNION: Object = {"x-anabranch-merge": "union"}
 
 
 class ReplicaStore(Protocol):
@@ -48,6 +50,8 @@ class ReplicaStore(Protocol):
     def acknowledge(self, push_mark: int, chain: bytes) -> None: ...
     def store_part(self, batch: bytes, total: int, offset: int, piece: bytes) -> None: ...
     def apply(self, pull: Pull, reoffer: Reoffer | None = None) -> ScopeDigest: ...
+    def stage(self, names: Sequence[bytes]) -> None: ...
+    def keep(self, name: bytes, sealed: bytes) -> None: ...
     def adopt(self, incarnation: int) -> None: ...
     def reset(self) -> None: ...
     def witness(self, witnessed: Witnessed, hub_seq: int, *, epoch: int = 0, broken: str = "") -> None: ...
@@ -92,6 +96,20 @@ class Exchange:
         pull = self.hub.pull(self.incarnation, cursor, always=True, replaced=replaced)
         assert pull is not None, "always"
         return pull
+
+    def offer(self) -> Offer:
+        """The snapshot the hub would offer now, each document in a part of its own."""
+        self.hub.offers, self.hub.cut_bytes = lambda: True, SLICE_BYTES_MAX
+        offer = self.hub.draw(self.incarnation, self.replica.standing().cursor, always=True)
+        assert isinstance(offer, Offer)
+        return offer
+
+    def fetch(self, *parts: Part) -> None:
+        """Let these parts arrive."""
+        for part in parts:
+            sealed = self.hub.part(part.name)
+            assert sealed is not None, "a part of the last offer"
+            self.replica.keep(part.name, sealed)
 
     def exchange(self) -> None:
         """All of it, once."""
@@ -480,6 +498,64 @@ class ReplicaContract(ReplicaSuite):
         assert edge.replica.standing().partial is None
 
     # Identity.
+
+    # Snapshots.
+
+    def test_a_snapshot_is_swapped_in_at_once_and_what_waits_stays_on_top(self, edge: Exchange) -> None:
+        edge.hub.write(ROUTER, {"a": 1})
+        edge.hub.write(LIMITS, {"b": 1})
+        edge.exchange()
+        merged = edge.replica.commit(ROUTER, {"a": 1, "mine": 1}, now_ms=NOW_MS)
+        edge.push()
+        edge.hub.write(LIMITS, {"b": 2})
+        waiting = edge.replica.commit(ROUTER, {"a": 1, "mine": 2}, now_ms=NOW_MS)
+        assert merged is not None
+        assert waiting is not None
+        offer = edge.offer()
+
+        edge.fetch(*offer.snapshot.parts)
+
+        assert edge.replica.content(LIMITS) == {"b": 1}
+        assert len(offer.snapshot.parts) == 2
+        assert edge.replica.apply(offer.closing) == offer.snapshot.digest
+        assert edge.replica.content(LIMITS) == {"b": 2}
+        assert edge.replica.content(ROUTER) == {"a": 1, "mine": 2}
+        standing = edge.replica.standing()
+        assert (standing.cursor, standing.staged) == (offer.snapshot.upto, ())
+        assert [each.body for each in edge.replica.pending(standing.push_mark)] == [waiting.body]
+
+    def test_parts_survive_a_kill_and_those_of_no_later_offer_go(self, edge: Exchange) -> None:
+        edge.hub.write(ROUTER, {"a": 1})
+        edge.hub.write(LIMITS, {"b": 1})
+        edge.fetch(*edge.offer().snapshot.parts)
+        edge.hub.write(LIMITS, {"b": 2})
+        later = edge.offer().snapshot
+        edge.replica = self.again(edge.replica)
+        names = {part.name for part in later.parts}
+        kept = set(edge.replica.standing().staged) & names
+
+        edge.replica.stage(tuple(names))
+
+        assert len(kept) == 1
+        assert set(self.again(edge.replica).standing().staged) == kept
+
+    def test_what_a_snapshot_does_not_hold_is_gone_and_a_schema_in_it_judges(self, edge: Exchange) -> None:
+        edge.hub.write(ROUTER, {"a": 1})
+        edge.exchange()
+        edge.hub.write(ROUTER, None)
+        edge.hub.write(LIMITS, {"ids": [1]})
+        edge.hub.write(SCHEMA, {"namespaces": ["acme/*"], "schema": {"properties": {"ids": UNION}}})
+        offer = edge.offer()
+        edge.fetch(*offer.snapshot.parts)
+
+        assert edge.replica.apply(offer.closing) == offer.snapshot.digest
+
+        assert edge.replica.content(ROUTER) is None
+        edge.replica.commit(LIMITS, {"ids": [1, 2]}, now_ms=NOW_MS)
+        edge.hub.write(LIMITS, {"ids": [1, 3]})
+        edge.exchange()
+        edge.exchange()
+        assert edge.replica.content(LIMITS) == {"ids": [1, 2, 3]}
 
     def test_under_a_new_incarnation_every_waiting_change_gets_a_new_dot_and_keeps_its_bytes(
         self, edge: Exchange

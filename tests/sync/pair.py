@@ -109,6 +109,10 @@ class Pair:
                     self.replica.acknowledge(push_mark, chain)
                 case edge_session.Apply(pull, reoffer):
                     queue += self.edge.applied(self.replica.apply(pull, reoffer))
+                case edge_session.Stage(names):
+                    self.replica.stage(names)
+                case edge_session.Keep(name, sealed):
+                    self.replica.keep(name, sealed)
                 case edge_session.Adopt(incarnation):
                     self.replica.adopt(incarnation)
                     queue += self.edge.adopted(self.replica.standing())
@@ -144,15 +148,18 @@ class Pair:
                 except Fenced:
                     return self.far.fenced("another history")
             case hub_session.Draw(after, always, replaced):
-                return self.far.drawn(
-                    self.hub.pull(self.far.incarnation, after, always=always, replaced=replaced)
+                drawn = self.hub.draw(
+                    self.far.incarnation, after, always=always, replaced=replaced, protocol=self.far.protocol
                 )
+                return self.far.drawn(drawn)
             case hub_session.Compare():
                 return self.far.compared(*self.hub.compared())
             case hub_session.Survey():
                 return self.far.surveyed(self.hub.survey())
             case hub_session.Report(incident):
                 self.hub_incidents.append(incident)
+            case hub_session.Fetch(name):
+                return self.far.fetched(self.hub.part(name))
             case hub_session.Spool(batch, sealed):
                 self.hub.spool(self.far.incarnation, batch, sealed)
             case hub_session.Recall(batch):

@@ -22,7 +22,9 @@ from anabranch_sync.messages import (
     Logged,
     Merged,
     Message,
+    Parts,
     SlowDown,
+    SnapshotOffer,
     Stored,
     Visible,
     Welcome,
@@ -74,7 +76,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         scope=st.lists(names, max_size=2).map(tuple),
         unknown=st.just(()),
     ),
-    st.builds(Batch, blobs, naturals, naturals, blobs, naturals, blobs, naturals, st.just(())),
+    st.builds(Batch, blobs, naturals, naturals, blobs, naturals, blobs, naturals, naturals, st.just(())),
     st.builds(Chunk, naturals, blobs, st.just(())),
     st.builds(Stored, naturals, st.just(())),
     st.builds(Merged, naturals, blobs, st.just(())),
@@ -82,6 +84,8 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(SlowDown, naturals, naturals, st.just(())),
     st.builds(Control, names, names, st.just(())),
     st.builds(Logged, blobs, blobs, blobs, st.just(())),
+    st.builds(SnapshotOffer, cursors, digests, blobs, st.lists(naturals, max_size=3).map(tuple), st.just(())),
+    st.builds(Parts, st.lists(naturals, max_size=3).map(tuple), naturals, st.just(())),
 )
 frames = st.builds(Frame, st.integers(0, 255), naturals, st.binary(max_size=600))
 

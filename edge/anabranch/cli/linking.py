@@ -18,6 +18,8 @@ from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import ReplicaInUse
 
 if TYPE_CHECKING:
+    from anabranch_sync.plan import Plan
+
     from anabranch.agent import AgentOutcome, Progress
 
 TOKEN_VARIABLE = "ANABRANCH_TOKEN"
@@ -186,7 +188,7 @@ def _words(step: "Progress") -> str:
 
     match step:
         case Connected():
-            return f"connected to {step.address}"
+            return f"connected to {step.address}{_planned(step.plan)}"
         case Pushed():
             return f"sent {step.changes:,} of {terminal.count(step.total, 'change')}"
         case Pulled():
@@ -199,6 +201,11 @@ def _words(step: "Progress") -> str:
             return f"{step.reason}; again in {terminal.duration(step.delay_ms / 1000)}"
 
 
+def _planned(plan: "Plan | None") -> str:
+    """How much is to come, where the hub says so."""
+    return f": {plan.means}, about {terminal.size(plan.size_bytes)}" if plan and plan.size_bytes else ""
+
+
 def _tell_outcome(invocation: Invocation, outcome: "AgentOutcome") -> None:
     if invocation.json:
         terminal.write_json(asdict(outcome))
@@ -209,6 +216,7 @@ def _tell_outcome(invocation: Invocation, outcome: "AgentOutcome") -> None:
         f"{terminal.count(outcome.conflicts, 'conflict')}; "
         f"{terminal.size(outcome.bytes_up)} up, {terminal.size(outcome.bytes_down)} down, "
         f"{outcome.seconds:.1f} s"
+        + (f" ({outcome.plan}, about {terminal.size(outcome.plan_bytes)})" if outcome.plan_bytes else "")
     )
 
 

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from anabranch_sync.change import Entry
-from anabranch_sync.clock import wall_ms
+from anabranch_sync.clock import Timestamp, wall_ms
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, digest, rebuild
 from anabranch_sync.errors import ProtocolViolation
@@ -13,6 +13,7 @@ from anabranch_sync.ids import DocumentId, HubSeq, LocalSeq
 from anabranch_sync.live import Served
 from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies
 from anabranch_sync.pull import Outcome, Pull, Result, fold, touched
+from anabranch_sync.register import Stamp
 from anabranch_sync.reoffer import Offers, Reoffer
 from anabranch_sync.scope import Scope
 
@@ -38,6 +39,7 @@ from anabranch.replica.rows import (
 from anabranch.replica.serving import aside, put_quarantined, serving
 from anabranch.replica.shelf import Shelf
 from anabranch.replica.show import Outbox, note_shown, show
+from anabranch.replica.staging import taken
 
 # The hub keeps every row; a replica keeps what a person may still look for on the spot.
 HISTORY_ROWS_MAX = 20_000
@@ -84,6 +86,8 @@ class _Application:
     # Those whose bytes are not what was written. Unless the pull replaces them, they stay as they are, so
     # that nobody is served them; then the digests differ, and the repair asks for them.
     damaged: set[DocumentId] = field(default_factory=set)
+    # The greatest timestamp that came.
+    latest: Timestamp = 0
 
     def run(self) -> ScopeDigest:
         pull = self.pull
@@ -101,7 +105,11 @@ class _Application:
         self._set_aside(touched(decided, pull))
         before = {document: state for document, (state, _) in self.confirmed.items()}
         offered = self._to_offer()
-        total = self._confirm(fold(before, self.at.incarnation, placed, pull))
+        if pull.parts:
+            total = self._swap_in()
+            stale = sorted(self.rows, key=_is_judged)
+        else:
+            total = self._confirm(fold(before, self.at.incarnation, placed, pull))
         self._remember(decided, positions, results, self._counted(decided, results, before))
         self._take_out(decided)
         if self.reoffer is not None:
@@ -176,7 +184,10 @@ class _Application:
     def _to_offer(self) -> Offers:
         if self.reoffer is None:
             return Offers()
-        return to_offer(self.connection, self.pull.documents, self.reoffer, self.scope, self.rot)
+        documents = dict(self.pull.documents)
+        for name in self.pull.parts:  # a hub is restored so seldom that this may take the memory it takes
+            documents.update(taken(self.connection, name, self.rot).documents)
+        return to_offer(self.connection, documents, self.reoffer, self.scope, self.rot)
 
     def _set_aside(self, named: Iterable[DocumentId]) -> None:
         """Take over the hub's word on what is quarantined; what it does not say so of is released."""
@@ -190,12 +201,30 @@ class _Application:
             else:
                 put_quarantined(self.connection, document, row, quarantined)
 
+    def _swap_in(self) -> ScopeDigest:
+        """Confirm the documents of a snapshot, those of one part in memory at a time."""
+        total = self._cleared()
+        for name in self.pull.parts:
+            cut = taken(self.connection, name, self.rot)
+            part = replace(self.pull, documents=cut.documents)
+            for document, state in fold({}, self.at.incarnation, (), part).items():
+                row = self.rows[document] = row_of(self.connection, document)
+                after = digest(document, rebuild(state.registers))
+                total = total.replaced(0, after)
+                put_confirmed(self.connection, document, row, state, after)
+                self._receive(document, state)
+            for document, quarantined in cut.quarantined.items():
+                put_quarantined(self.connection, document, self.rows[document], quarantined)
+        return total
+
+    def _cleared(self) -> ScopeDigest:
+        """Confirm nothing any more; returns the digest of that."""
+        self.connection.execute(SQL["drop_confirmed"])
+        self.connection.execute(SQL["drop_steps"])
+        return ScopeDigest()
+
     def _confirm(self, changed: dict[DocumentId, Document]) -> ScopeDigest:
-        total = self.at.digest
-        if self.pull.whole:
-            total = ScopeDigest()
-            self.connection.execute(SQL["drop_confirmed"])
-            self.connection.execute(SQL["drop_steps"])
+        total = self._cleared() if self.pull.whole else self.at.digest
         for document, state in changed.items():
             if document in self.unreadable:
                 continue
@@ -263,7 +292,10 @@ class _Application:
             if policies is None and _is_judged(document):
                 policies = self.shelf.policies_in(self.connection)
             row = self.rows[document]
-            confirmed, after = self.confirmed[document]
+            if self.pull.parts:  # too many to have been kept in memory
+                confirmed, after = confirmed_body(self.connection, document, row, self.rot)
+            else:
+                confirmed, after = self.confirmed[document]
             waiting = outbox.of(document, row)
             judging = policies or NO_POLICIES
             state = show(self.connection, document, row, confirmed, waiting, judging)
@@ -279,7 +311,7 @@ class _Application:
                 state,
                 len(waiting),
                 self.at.revision + 1,
-                content=after != seen[document],
+                content=after != seen.get(document, 0),
                 aside=instead,
                 served=which,
             )
@@ -307,11 +339,7 @@ class _Application:
                 refusal = (incarnation, local_seq, result.reason, self.now_ms, each.body)
                 self.connection.execute(SQL["refuse"], refusal)
         for document, state in self.pull.documents.items():
-            stamps = (register.stamp for register in state.registers.values())
-            stamp = max(stamps, key=lambda each: each.hub_seq, default=None)
-            if stamp is not None and stamp.actor != incarnation:
-                facts = (wall_ms(stamp.timestamp), "", "", Fate.RECEIVED)
-                self._note(document, state.version, stamp.hub_seq, stamp.actor, None, *facts)
+            self._receive(document, state)
         for notice in self.pull.notices:
             self.connection.execute(SQL["notice"], (notice.ledger, pack_notice(notice)))
         self.connection.execute(SQL["trim_history"], (HISTORY_ROWS_MAX,))
@@ -323,28 +351,34 @@ class _Application:
         for document in self.pull.replaced:
             self.connection.execute(SQL["heal"], (self.rows[document],))
 
+    def _receive(self, document: DocumentId, state: Document) -> None:
+        """Keep who wrote last, where it was another, and how far clocks have come."""
+        last = max((each.stamp for each in state.registers.values()), key=_by_position, default=None)
+        if last is not None and last.actor != self.at.incarnation:
+            facts = (wall_ms(last.timestamp), "", "", Fate.RECEIVED)
+            self._note(document, state.version, last.hub_seq, last.actor, None, *facts)
+        timestamps = (each.stamp.timestamp for each in state.registers.values())
+        self.latest = max(self.latest, *timestamps, 0)
+
     def _note(self, document: DocumentId, *columns: object) -> None:
         self.connection.execute(SQL["remember"], (self.rows[document], *columns))
 
     def _move(self, total: ScopeDigest) -> None:
         pull, at = self.pull, self.at
-        seen = max(
-            (
-                register.stamp.timestamp
-                for state in pull.documents.values()
-                for register in state.registers.values()
-            ),
-            default=0,
-        )
         upto = (pull.upto.epoch, pull.upto.hub_seq)
         self.connection.execute(SQL["drop_parts"])
+        self.connection.execute(SQL["drop_all_staged"])
         self.connection.execute(
             SQL["moved"],
             (
-                *(*upto, *upto, max(at.last_timestamp, seen), total.count, digest_bytes(total.sum)),
+                *(*upto, *upto, max(at.last_timestamp, self.latest), total.count, digest_bytes(total.sum)),
                 *(at.revision + 1, self.now_ms, self.now_ms),
             ),
         )
+
+
+def _by_position(stamp: Stamp) -> HubSeq:
+    return stamp.hub_seq
 
 
 def _is_judged(document: DocumentId) -> bool:

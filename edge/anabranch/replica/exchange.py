@@ -15,6 +15,7 @@ from anabranch.replica.rows import Rot, confirmed_body, entry, position, shown
 from anabranch.replica.serving import aside
 from anabranch.replica.shelf import Shelf
 from anabranch.replica.show import Outbox, note_shown, show
+from anabranch.replica.staging import staged
 
 
 def standing(connection: Connection, rot: Rot) -> Standing:
@@ -37,6 +38,7 @@ def standing(connection: Connection, rot: Rot) -> Standing:
         known.seen.witnessed if known.seen else None,
         at.base.epoch,
         known.seen.epoch if known.seen else 0,
+        staged(connection),
     )
 
 

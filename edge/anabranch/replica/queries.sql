@@ -358,3 +358,18 @@ SELECT at_ms, kind, remedy, hub_seq, count, documents FROM incidents ORDER BY id
 
 -- incidents_count: how many are kept
 SELECT count(*) FROM incidents;
+
+-- staged: the parts of a snapshot that are here
+SELECT name FROM staged ORDER BY rowid;
+
+-- staged_body: one of them
+SELECT body FROM staged WHERE name = ?;
+
+-- keep_staged: one more of them
+INSERT OR REPLACE INTO staged (name, body) VALUES (?, ?);
+
+-- drop_staged: one that is of no use any more
+DELETE FROM staged WHERE name = ?;
+
+-- drop_all_staged: they are swapped in, or something newer was applied
+DELETE FROM staged;

@@ -1,7 +1,7 @@
 """The replica: one durable copy of a scope, in one SQLite file."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -29,8 +29,8 @@ from anabranch_sync.standing import Standing
 from anabranch_sync.violation import Violation
 from anabranch_sync.witness import Witnessed
 
-from anabranch.errors import DiskFull, ReplicaCorrupt
-from anabranch.replica import acknowledgements, exchange, log, looking, past
+from anabranch.errors import DiskFull, ReplicaCorrupt, StagedPartDamaged
+from anabranch.replica import acknowledgements, exchange, log, looking, past, staging
 from anabranch.replica.acknowledgements import Acknowledged
 from anabranch.replica.agent_lock import agent_lock, agent_running, agent_says
 from anabranch.replica.apply import apply
@@ -287,12 +287,26 @@ class Replica:
 
         self._file.write(work)
 
+    def stage(self, names: Collection[bytes]) -> None:
+        """Keep of the parts that are here only those of this snapshot."""
+        self._file.write(lambda connection: staging.stage(connection, names))
+
+    def keep(self, name: bytes, sealed: bytes) -> None:
+        """Make a part of a snapshot durable, in place of its pieces. Safe to repeat."""
+
+        def work(connection: Connection) -> None:
+            self._file.require_room()
+            staging.keep(connection, name, sealed)
+
+        self._file.write(work)
+
     def apply(self, pull: Pull, now_ms: int, reoffer: Reoffer | None = None) -> ScopeDigest:
         """Apply `pull`: documents, outbox and cursor move in one transaction.
 
         With `reoffer`, what the restored hub lacks goes into the outbox in that transaction.
         Returns the digest of the confirmed documents. Raises ProtocolViolation when the pull starts
-        elsewhere than at the cursor, so that one that comes twice changes nothing.
+        elsewhere than at the cursor, so that one that comes twice changes nothing; StagedPartDamaged when
+        a part of its snapshot is not what had come: then that part is dropped, and comes again.
         """
 
         def work(connection: Connection) -> ScopeDigest:
@@ -302,6 +316,10 @@ class Replica:
         self._shelf.forget_policies()
         try:
             return self._file.write(work)
+        except StagedPartDamaged as damaged:
+            name = damaged.name
+            self._file.write(lambda connection: connection.execute(SQL["drop_staged"], (name,)))
+            raise
         finally:
             self._shelf.forget_policies()
 

@@ -15,7 +15,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from anabranch_sync.hub_session import (
@@ -24,6 +24,7 @@ from anabranch_sync.hub_session import (
     Compare,
     Decide,
     Draw,
+    Fetch,
     HubEffect,
     HubSession,
     Open,
@@ -38,6 +39,8 @@ from anabranch_sync.hub_session import (
     Survey,
     WentBack,
 )
+from anabranch_sync.plan import SNAPSHOT_PROTOCOL
+from anabranch_sync.pull import Pull
 from anabranch_sync.scope import Scope
 
 from anabranch_hub.errors import Fenced, RequestRefused, StoreUnavailable
@@ -254,6 +257,9 @@ class Exchange:
                 opening = await store.open_replica(tenant, edge, hello.incarnation, hello.checkpoint, told)
                 self._scope = opening.scope
                 self._streams.opened(self, opening.incarnation)
+                if session.protocol >= SNAPSHOT_PROTOCOL:
+                    plan = await store.plan(tenant, edge, opening.incarnation, hello.cursor)
+                    opening = replace(opening, plan=plan)
                 return session.opened(opening, self._clock.now_ms())
             case Decide(entries, chain):
                 self.carried.changes_up += len(entries)
@@ -261,9 +267,10 @@ class Exchange:
                 self._streams.moved(tenant, answer.hub_seq)
                 return session.decided(answer)
             case Draw(after, always, replaced):
-                pull = await store.pull(tenant, edge, incarnation, after, always=always, replaced=replaced)
-                if pull is None:
-                    return session.drawn(None)
+                at = (tenant, edge, incarnation, after)
+                pull = await store.draw(*at, always=always, replaced=replaced, protocol=session.protocol)
+                if not isinstance(pull, Pull):
+                    return session.drawn(pull)
                 self.carried.documents_down += len(pull.documents)
                 if len(pull.documents) <= INLINE_DOCUMENTS_MAX:
                     return session.drawn(pull)
@@ -283,6 +290,8 @@ class Exchange:
                 told_of = {"tenant": tenant, "edge": edge, "kind": incident.kind, "documents": incident.count}
                 log.error("an edge differed", extra=told_of)
                 await store.report(tenant, edge, incident)
+            case Fetch(name):
+                return session.fetched(await store.part(tenant, name))
             case Seen(cursor):
                 await _to_its_end(store.seen(tenant, incarnation, cursor))
             case Present(mark):

@@ -22,6 +22,7 @@ from anabranch_sync.leaf_ancestry import EDITS_MAX
 from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.register import Register
 from anabranch_sync.scope import scope
+from anabranch_sync.snapshot import SLICE_BYTES_MAX
 
 from anabranch_hub.simulation.disk import UNHARMED, DiskFailure, Medium
 from anabranch_hub.simulation.hub_restores import HubRestores
@@ -212,6 +213,11 @@ class Edge:
             case edge_session.Apply(pull, reoffer):
                 self._fleet.rounds += 1
                 self._effects += session.applied(replica.apply(pull, reoffer))
+            case edge_session.Stage(names):
+                replica.stage(names)
+            case edge_session.Keep(name, sealed):
+                replica.keep(name, sealed)
+                self._fleet.parts += 1
             case edge_session.Adopt(incarnation):
                 self._fleet.note(f"{self.name} adopts incarnation {incarnation}")
                 self._fleet.fences += 1
@@ -303,13 +309,18 @@ class HubShell:
                 self._fleet.fan_out()
                 return session.decided(answer)
             case hub_session.Draw(after, always, replaced):
-                return session.drawn(hub.pull(session.incarnation, after, always=always, replaced=replaced))
+                drawn = hub.draw(
+                    session.incarnation, after, always=always, replaced=replaced, protocol=session.protocol
+                )
+                return session.drawn(drawn)
             case hub_session.Compare():
                 return session.compared(*hub.compared())
             case hub_session.Survey():
                 return session.surveyed(hub.survey())
             case hub_session.Report():
                 pass  # the edge notes it too
+            case hub_session.Fetch(name):
+                return session.fetched(hub.part(name))
             case hub_session.Spool(batch, sealed):
                 hub.spool(session.incarnation, batch, sealed)
             case hub_session.Recall(batch):
@@ -356,11 +367,13 @@ class Fleet:
         self._author = Author(self.chance, large=self.life.large)
         self.altered = False  # somewhere a document became another by itself
         self.repaired = 0
+        self.parts = 0
         self._acknowledged: dict[bytes, str] = {}
         self.hub_restores = HubRestores()
         self._read: dict[str, ReplicaState] = {}
         self.edges = [self._new_edge(f"edge{number}") for number in range(self.life.edges)]
         self._backups: list[tuple[Edge, ReplicaState]] = []
+        self._cut_and_trim(random.Random(f"{seed}: snapshots"))
 
     def run(self) -> "Fleet":
         """Live, heal, check. Raises Violation.
@@ -502,6 +515,14 @@ class Fleet:
 
     def _at_some_edge(self, event: Callable[[Edge], None]) -> None:
         event(self.chance.choice(self.edges))
+
+    def _cut_and_trim(self, chance: random.Random) -> None:
+        """How often a delta gives way to a snapshot, in how many parts, and when the hub forgets its log."""
+        share = chance.choice((0, 0.2, 1))
+        self.hub.offers = lambda: chance.random() < share
+        self.hub.cut_bytes = chance.choice((1, SLICE_BYTES_MAX))
+        for _ in range(chance.choice((0, 1, 5))):
+            self.clock.after(chance.randrange(self.life.busy_ms), self.hub.trim)
 
     def _at_some_time(self, event: Callable[[], None]) -> None:
         self.clock.after(self.chance.randrange(self.life.busy_ms), event)

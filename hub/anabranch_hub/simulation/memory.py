@@ -22,6 +22,7 @@ from anabranch_sync.ids import HUB_INCARNATION, START, Cursor, DocumentId, Dot
 from anabranch_sync.live import Quarantined, Served, check_written, judged, served
 from anabranch_sync.merge import decide
 from anabranch_sync.merkle import Frontier, Subtree, TreeHead, frontier_at, leaf_hash
+from anabranch_sync.messages import PROTOCOL_MAX
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.outbox import next_push
 from anabranch_sync.policy import SCHEMA_NAMESPACE, Policies, policies_from
@@ -42,6 +43,7 @@ from anabranch_sync.register import DELETED, Operand, Slot, json_of
 from anabranch_sync.reoffer import Offers, Reoffer, in_front, offers
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.scope import Scope
+from anabranch_sync.snapshot import Cutter, Offer, Part, Slice, Snapshot, name_of, open_slice, seal_slice
 from anabranch_sync.standing import Partial, Standing
 from anabranch_sync.witness import Presented, Witnessed, needed, presented
 
@@ -136,6 +138,7 @@ class ReplicaState:
     reoffered: tuple[Offers, ...] = ()
     incarnations: frozenset[int] = frozenset()
     quarantined: Mapping[DocumentId, Quarantined] = field(default_factory=dict)
+    staged: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 class MemoryReplica:
@@ -228,6 +231,7 @@ class MemoryReplica:
             witnessed=state.witnessed,
             epoch=state.epoch,
             log_epoch=state.log_epoch,
+            staged=tuple(state.staged),
         )
 
     def pending(self, after: int) -> Sequence[Entry]:
@@ -258,9 +262,24 @@ class MemoryReplica:
         self._state = replace(self._state, partial=Partial(batch, total, head + piece))
         self._sync()
 
+    def stage(self, names: Sequence[bytes]) -> None:
+        """Drop the parts that are not of this snapshot."""
+        staged = {name: sealed for name, sealed in self._state.staged.items() if name in names}
+        self._state = replace(self._state, staged=staged)
+        self._sync()
+
+    def keep(self, name: bytes, sealed: bytes) -> None:
+        """Keep a part, in place of its pieces."""
+        assert name_of(sealed) == name, "a part is kept under its name"
+        self._state = replace(self._state, staged={**self._state.staged, name: sealed}, partial=None)
+        self._sync()
+
     def apply(self, pull: Pull, reoffer: Reoffer | None = None) -> ScopeDigest:
         """Documents, outbox, what is offered again, and cursor in one step."""
         state = self._state
+        for cut in [open_slice(state.staged[name]) for name in pull.parts]:
+            documents = {**pull.documents, **cut.documents}
+            pull = replace(pull, documents=documents, quarantined={**pull.quarantined, **cut.quarantined})
         named = {run.first_local + offset for run in pull.runs for offset in range(run.count)}
         own = [each for each in state.outbox if each.dot.local_seq in named]
         changed = fold(state.confirmed, state.incarnation, own, pull)
@@ -277,6 +296,7 @@ class MemoryReplica:
             epoch=pull.upto.epoch,
             timestamp=max(state.timestamp, seen),
             partial=None,
+            staged={},
             notices=(*state.notices, *pull.notices),
             results=(*state.results, *pull.results),
         )
@@ -439,6 +459,11 @@ class MemoryHub:
         self.log: list[tuple[int, Entry, Outcome]] = []
         self.ledger: list[tuple[int, Conflict]] = []
         self.tree = MemoryLog()
+        self.trimmed_seq = 0
+        # Whether a pull that could be a delta travels as a snapshot, and how large each document counts.
+        self.offers: Callable[[], bool] = lambda: False
+        self.cut_bytes = 1_000
+        self._parts: dict[bytes, bytes] = {}
         self._now_ms = now_ms
         self._marks: dict[int, _Mark] = {HUB_INCARNATION: _Mark()}
         self._merged: set[bytes] = set()
@@ -580,6 +605,40 @@ class MemoryHub:
         self.tree.append(own.body)
         self._merge(own, timestamp)
 
+    def draw(
+        self,
+        incarnation: int,
+        after: Cursor,
+        *,
+        always: bool,
+        replaced: frozenset[DocumentId] = frozenset(),
+        protocol: int = PROTOCOL_MAX,
+    ) -> Pull | Offer | None:
+        """What the replica lacks; a snapshot where that is everything, or `offers` says so."""
+        pull = self.pull(incarnation, after, always=always, replaced=replaced)
+        if pull is None or protocol < 2 or not (pull.whole or self.offers()):
+            return pull
+        cutter, slices = Cutter(), list[Slice | None]()
+        for document, state in sorted(self.documents.items()):
+            if self.scope.reads(document):
+                slices.append(cutter.add(document, state, self.cut_bytes, self.quarantined.get(document)))
+        parts = [seal_slice(cut) for cut in [*slices, cutter.rest()] if cut is not None]
+        self._parts = {name_of(sealed): sealed for sealed in parts}
+        named = tuple(Part(name, len(sealed)) for name, sealed in self._parts.items())
+        names = tuple(self._parts)
+        closing = replace(
+            pull, documents={}, versions=(), whole=True, quarantined={}, replaced=frozenset(), parts=names
+        )
+        return Offer(Snapshot(pull.upto, pull.digest, named), closing)
+
+    def part(self, name: bytes) -> bytes | None:
+        """A part of the last snapshot."""
+        return self._parts.get(name)
+
+    def trim(self) -> None:
+        """Forget of the log what only a delta needs: of changes everything but what became of them."""
+        self.trimmed_seq = self.hub_seq
+
     def pull(
         self,
         incarnation: int,
@@ -589,20 +648,20 @@ class MemoryHub:
         replaced: frozenset[DocumentId] = frozenset(),
     ) -> Pull | None:
         """What the replica lacks, and these documents whole."""
-        whole = after.epoch != self.epoch
-        start = 0 if whole else after.hub_seq
+        start = after.hub_seq if after.epoch == self.epoch else 0
         own = [
             Decided(hub_seq, each.dot.local_seq, each.change, outcome)
             for hub_seq, each, outcome in self.log
             if hub_seq > start and each.dot.incarnation == incarnation
         ]
+        whole = after.epoch != self.epoch or any(each.hub_seq <= self.trimmed_seq for each in own)
         merged = [each.change for each in own if each.outcome is Outcome.MERGED]
         touched = {document for each in own for document in each.change.documents}
         documents = {
             document: state
             for document, state in self.documents.items()
             if self.scope.reads(document)
-            and (state.hub_seq > start or document in touched or document in replaced)
+            and (whole or state.hub_seq > start or document in touched or document in replaced)
         }
         notices = tuple(
             _notice(hub_seq, conflict, incarnation)
@@ -612,10 +671,10 @@ class MemoryHub:
         if not (documents or own or notices or always or whole or replaced):
             return None
         return Pull(
-            Cursor(after.epoch, after.hub_seq) if not whole else START,
+            after if after.epoch == self.epoch else START,
             Cursor(self.epoch, self.hub_seq),
             scope_digest(self.documents, self.scope),
-            difference(documents, start, incarnation, () if whole else own, replaced),
+            documents if whole else difference(documents, start, incarnation, own, replaced),
             tuple(Run(each.local_seq, each.hub_seq, 1) for each in own),
             tuple(
                 Result(each.local_seq, each.outcome, "") for each in own if each.outcome is not Outcome.MERGED

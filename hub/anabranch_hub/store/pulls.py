@@ -26,9 +26,9 @@ from anabranch_sync.pull import (
     difference,
     touched_in_order,
 )
-from anabranch_sync.register import Register, Slot
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.scope import Scope
+from anabranch_sync.snapshot import Snapshot
 
 from anabranch_hub.errors import EdgeRevoked, Fenced
 from anabranch_hub.store.ledger import recorded_candidates, restored_value
@@ -41,6 +41,51 @@ from anabranch_hub.store.scope_digests import ScopeDigests, reading_prefixes
 INLINE_BYTES_MAX = 16 * 1024
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pulling:
+    """A replica that pulls, at the moment of the session's snapshot.
+
+    `after` is its cursor, `start` the position from which something may be new to it: 0 for a cursor that
+    says nothing here. `whole`: it must be told everything. `changed_bytes` bounds what its delta is made
+    of; a snapshot older than `not_before` would leave it where it is.
+    """
+
+    incarnation: Incarnation
+    scope: Scope
+    after: Cursor
+    upto: Cursor
+    start: HubSeq
+    whole: bool
+    changed_bytes: int
+    not_before: HubSeq
+
+
+async def begun(session: Session, tenant: str, edge: str, incarnation: Incarnation, after: Cursor) -> Pulling:
+    """Open a transaction that reads at one moment, and find the replica. Raises EdgeRevoked, Fenced."""
+    async with session.pipeline():
+        await session.begin(snapshot=True)
+        row = await session.row(
+            "pulling_replica", incarnation=incarnation, edge=edge, epoch=after.epoch, after=after.hub_seq
+        )
+    if row is None:
+        raise Fenced(edge, incarnation, "it was never leased to this edge")
+    if row["revoked"]:
+        raise EdgeRevoked(tenant, edge)
+    upto = Cursor(row["epoch"], row["hub_seq"])
+    # A cursor of another epoch says nothing here, nor one beyond what this hub has decided.
+    strange = after.epoch != upto.epoch or after.hub_seq > upto.hub_seq
+    return Pulling(
+        incarnation,
+        Scope(tuple(row["prefixes"])),
+        after,
+        upto,
+        0 if strange else after.hub_seq,
+        strange or row["forgotten"],
+        row["bytes"],
+        row["trimmed_seq"],
+    )
 
 
 async def pull(
@@ -60,27 +105,49 @@ async def pull(
     Raises EdgeRevoked, Fenced.
     """
     async with pool.undoing(tenant) as session:
-        async with session.pipeline():
-            await session.begin(snapshot=True)
-            row = await session.row("pulling_replica", incarnation=incarnation, edge=edge)
-        if row is None:
-            raise Fenced(edge, incarnation, "it was never leased to this edge")
-        if row["revoked"]:
-            raise EdgeRevoked(tenant, edge)
-        upto = Cursor(row["epoch"], row["hub_seq"])
-        if after == upto and not replaced:
-            return None
-        # A cursor of another epoch says nothing here, nor one beyond what this hub has decided.
-        whole = after.epoch != upto.epoch or after.hub_seq > upto.hub_seq
-        scope = Scope(tuple(row["prefixes"]))
-        if whole:
-            replaced = frozenset()  # all of them are
-        lacking = await _lacking(session, incarnation, scope, 0 if whole else after.hub_seq, replaced)
-        if not (lacking.concerns or always or replaced or after.epoch != upto.epoch):
-            return None
-        digest = await digests.at(session, tenant, scope, upto)
+        pulling = await begun(session, tenant, edge, incarnation, after)
+        return await drawn(session, digests, tenant, pulling, always=always, replaced=replaced)
+
+
+async def drawn(
+    session: Session,
+    digests: ScopeDigests,
+    tenant: str,
+    pulling: Pulling,
+    *,
+    always: bool,
+    replaced: frozenset[DocumentId] = frozenset(),
+) -> Pull | None:
+    """The pull of a replica that was found by `begun`."""
+    after, upto = pulling.after, pulling.upto
+    if after == upto and not replaced:
+        return None
+    if pulling.whole:
+        replaced = frozenset()  # all of them are
+    lacking = await _lacking(session, pulling, replaced)
+    if not (lacking.concerns or always or replaced or after.epoch != upto.epoch):
+        return None
+    digest = await digests.at(session, tenant, pulling.scope, upto)
     size_bytes = sum(len(state) for state in lacking.states.values())
-    return await _apart(size_bytes, partial(_composed, lacking, after, upto, digest, scope, whole=whole))
+    return await _apart(size_bytes, partial(_composed, lacking, pulling, digest))
+
+
+async def closing(session: Session, pulling: Pulling, snapshot: Snapshot) -> Pull:
+    """The pull that swaps a snapshot in: what became of own changes that are in it."""
+    upto = snapshot.upto
+    own = await _outcomes(session, pulling, upto.hub_seq)
+    merges = await session.rows("own_merges", **_own(pulling), reviews=REVIEWS_SHOWN_MAX)
+    return Pull(
+        pulling.after,
+        upto,
+        snapshot.digest,
+        {},
+        tuple(_runs(own)),
+        tuple(_results(own)),
+        tuple(_notice(row, pulling.incarnation) for row in merges if row["hub_seq"] <= upto.hub_seq),
+        whole=True,
+        parts=tuple(part.name for part in snapshot.parts),
+    )
 
 
 async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, asked: CheckIn) -> bytes:
@@ -88,7 +155,14 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
     async with pool.undoing(tenant) as session:
         async with session.pipeline():
             await session.begin(snapshot=True)
-            row = await session.row("pulling_replica", incarnation=asked.incarnation, edge=edge)
+            at = asked.cursor
+            row = await session.row(
+                "pulling_replica",
+                incarnation=asked.incarnation,
+                edge=edge,
+                epoch=at.epoch,
+                after=at.hub_seq,
+            )
         if row is None:
             raise Fenced(edge, asked.incarnation, "it was never leased to this edge")
         at, scope = Cursor(row["epoch"], row["hub_seq"]), Scope(tuple(row["prefixes"]))
@@ -128,17 +202,26 @@ async def survey(pool: Pool, tenant: str, scope: Scope) -> Surveyed:
 
 
 @dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What became of an own change."""
+
+    hub_seq: HubSeq
+    local_seq: LocalSeq
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Lacking:
     """What was read for a pull: documents by address, still packed, and rows of the ledger.
 
-    `states` are those that changed and those that `own` mentions, `aside` those of them in quarantine;
-    `concerns`: there is anything new.
+    `own` are changes whose values the replica knows, none for a whole pull. `states` are the documents that
+    changed and those that `own` mentions, `aside` those of them in quarantine; `concerns`: there is anything
+    new.
     """
 
-    incarnation: Incarnation
-    after: HubSeq
     own: Sequence[Decided]
-    reasons: Mapping[LocalSeq, str]
+    outcomes: Sequence[_Outcome]
     merges: Sequence[Mapping[str, Any]]
     states: Mapping[str, bytes]
     aside: Mapping[DocumentId, Quarantined]
@@ -146,33 +229,46 @@ class _Lacking:
     replaced: frozenset[DocumentId]
 
 
-async def _lacking(
-    session: Session,
-    incarnation: Incarnation,
-    scope: Scope,
-    after: HubSeq,
-    replaced: frozenset[DocumentId],
-) -> _Lacking:
+async def _lacking(session: Session, pulling: Pulling, replaced: frozenset[DocumentId]) -> _Lacking:
+    own = _own(pulling)
+    since = 0 if pulling.whole else pulling.start
     async with session.pipeline():
-        changed = await session.run("changed_documents", after=after, prefixes=reading_prefixes(scope))
-        own = await session.run("own_changes", incarnation=incarnation, after=after)
-        conflicts = await session.run(
-            "own_merges", incarnation=incarnation, after=after, reviews=REVIEWS_SHOWN_MAX
+        changed = await session.run(
+            "changed_documents", after=since, prefixes=reading_prefixes(pulling.scope)
         )
+        if pulling.whole:  # bodies may be gone, and are of no use
+            decided = await session.run("own_outcomes", **own, upto=pulling.upto.hub_seq)
+        else:
+            decided = await session.run("own_changes", **own)
+        conflicts = await session.run("own_merges", **own, reviews=REVIEWS_SHOWN_MAX)
         stand = await changed.fetchall()
-        rows = await own.fetchall()
+        rows = await decided.fetchall()
         merges = await conflicts.fetchall()
     concerns = bool(stand or rows or merges)
     read = {row["id"] for row in stand}
-    decided = await _apart(sum(len(row["body"]) for row in rows), partial(_decided, rows))
-    mentioned = touched_in_order(each.change for each in decided)
+    known: list[Decided] = []
+    if not pulling.whole:
+        known = await _apart(sum(len(row["body"]) for row in rows), partial(_decided, rows))
+    mentioned = touched_in_order(each.change for each in known)
     wanted = dict.fromkeys(map(str, (*mentioned, *sorted(replaced))))
     if unread := [each for each in wanted if each not in read]:
         stand += await session.rows("deciding_documents", ids=unread)
-    reasons = {row["local_seq"]: row["reason"] for row in rows}
     states = {row["id"]: row["state"] for row in stand}
     aside = {address(row["id"]): stored_aside(row).quarantined for row in stand if row["violations"]}
-    return _Lacking(incarnation, after, decided, reasons, merges, states, aside, concerns, replaced)
+    outcomes = [_outcome(row) for row in rows]
+    return _Lacking(known, outcomes, merges, states, aside, concerns, replaced)
+
+
+def _own(pulling: Pulling) -> dict[str, Any]:
+    return {"incarnation": pulling.incarnation, "after": pulling.start}
+
+
+async def _outcomes(session: Session, pulling: Pulling, upto: HubSeq) -> list[_Outcome]:
+    return [_outcome(row) for row in await session.rows("own_outcomes", **_own(pulling), upto=upto)]
+
+
+def _outcome(row: Mapping[str, Any]) -> _Outcome:
+    return _Outcome(row["hub_seq"], row["local_seq"], Outcome(row["outcome"]), row["reason"])
 
 
 async def _apart(size_bytes: int, unpack: Callable[[], T]) -> T:
@@ -187,45 +283,38 @@ def _decided(rows: Sequence[Mapping[str, Any]]) -> list[Decided]:
     ]
 
 
-def _composed(
-    lacking: _Lacking, after: Cursor, upto: Cursor, digest: ScopeDigest, scope: Scope, *, whole: bool
-) -> Pull:
-    own, incarnation = lacking.own, lacking.incarnation
+def _composed(lacking: _Lacking, pulling: Pulling, digest: ScopeDigest) -> Pull:
+    own, incarnation = lacking.own, pulling.incarnation
     states = {address(each): decode_document(state) for each, state in lacking.states.items()}
-    visible = {document: state for document, state in states.items() if scope.reads(document)}
+    visible = {document: state for document, state in states.items() if pulling.scope.reads(document)}
     merged = [each.change for each in own if each.outcome is Outcome.MERGED]
-    documents = difference(visible, lacking.after, incarnation, own, lacking.replaced)
+    documents: Mapping[DocumentId, Document] = visible
+    if not pulling.whole:
+        documents = difference(visible, pulling.start, incarnation, own, lacking.replaced)
     return Pull(
-        after,
-        upto,
+        pulling.after,
+        pulling.upto,
         digest,
-        _completed(visible, documents) if whole else documents,
-        tuple(_runs(own)),
-        tuple(
-            Result(each.local_seq, each.outcome, lacking.reasons[each.local_seq])
-            for each in own
-            if each.outcome is not Outcome.MERGED
-        ),
+        documents,
+        tuple(_runs(lacking.outcomes)),
+        tuple(_results(lacking.outcomes)),
         tuple(_notice(row, incarnation) for row in lacking.merges),
         tuple(states.get(document, EMPTY).version for document in touched_in_order(merged)),
-        whole,
+        pulling.whole,
         {document: lacking.aside[document] for document in lacking.aside.keys() & visible.keys()},
         lacking.replaced,
     )
 
 
-def _completed(
-    visible: Mapping[DocumentId, Document], documents: Mapping[DocumentId, Document]
-) -> dict[DocumentId, Document]:
-    """The documents of a whole pull: whoever starts from nothing may have dropped its own changes."""
-    completed = {}
-    for document, state in visible.items():
-        sent: Mapping[Slot, Register] = documents[document].registers if document in documents else {}
-        completed[document] = Document({**sent, **state.registers}, state.version)
-    return completed
+def _results(own: Sequence[_Outcome]) -> list[Result]:
+    return [
+        Result(each.local_seq, each.outcome, each.reason)
+        for each in own
+        if each.outcome is not Outcome.MERGED
+    ]
 
 
-def _runs(own: Sequence[Decided]) -> list[Run]:
+def _runs(own: Sequence[_Outcome]) -> list[Run]:
     runs: list[Run] = []
     for each in own:
         last = runs[-1] if runs else None

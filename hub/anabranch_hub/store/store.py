@@ -17,10 +17,12 @@ from anabranch_sync.incident import Incident
 from anabranch_sync.merkle import TreeHead
 from anabranch_sync.messages import CheckIn
 from anabranch_sync.opening import Answer, Opening
+from anabranch_sync.plan import Plan
 from anabranch_sync.pull import Pull
 from anabranch_sync.reference import AtVersion, Moment, Reference
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.scope import Scope
+from anabranch_sync.snapshot import Offer
 from anabranch_sync.standing import Partial
 from anabranch_sync.witness import Presented
 
@@ -44,6 +46,7 @@ from anabranch_hub.store import (
     reviews,
     transfers,
 )
+from anabranch_hub.store.catching_up import CatchingUp
 from anabranch_hub.store.deciding import Decider
 from anabranch_hub.store.lanes import Lanes
 from anabranch_hub.store.log_reading import Log, StoredCheckpoint
@@ -77,6 +80,7 @@ from anabranch_hub.store.records import (
     Written,
 )
 from anabranch_hub.store.scope_digests import ScopeDigests
+from anabranch_hub.store.snapshots import Snapshots
 
 
 class Store:
@@ -90,6 +94,8 @@ class Store:
         self._pool = pool
         self._lanes = Lanes(Decider(pool).decide)
         self._digests = ScopeDigests()
+        self._snapshots = Snapshots(pool, self._digests)
+        self._catching_up = CatchingUp(pool, self._digests, self._snapshots)
 
     @classmethod
     async def connect(cls, dsn: str) -> "Store":
@@ -286,6 +292,33 @@ class Store:
         if read_answer(answer).equal:
             await transfers.seen(self._pool, tenant, asked.incarnation, asked.cursor)
         return answer
+
+    async def plan(self, tenant: str, edge: str, incarnation: Incarnation, after: Cursor) -> Plan:
+        """How a replica at `after` will catch up, and about how many bytes that takes on the link."""
+        return await self._catching_up.plan(tenant, edge, incarnation, after)
+
+    async def draw(
+        self,
+        tenant: str,
+        edge: str,
+        incarnation: Incarnation,
+        after: Cursor,
+        *,
+        always: bool = False,
+        replaced: frozenset[DocumentId] = frozenset(),
+        protocol: int,
+    ) -> Pull | Offer | None:
+        """What a replica lacks, as a pull or as a snapshot, whichever is cheaper; None as of `pull`.
+
+        Raises EdgeRevoked, Fenced.
+        """
+        return await self._catching_up.draw(
+            tenant, edge, incarnation, after, always=always, replaced=replaced, protocol=protocol
+        )
+
+    async def part(self, tenant: str, name: bytes) -> bytes | None:
+        """A part of a snapshot by its name, if it is still kept."""
+        return await self._snapshots.part(tenant, name)
 
     async def seen(self, tenant: str, incarnation: Incarnation, cursor: Cursor) -> None:
         """A replica has applied everything up to `cursor`, and is proved equal there."""

@@ -1,7 +1,15 @@
 -- name: pulling_replica
--- Where the tenant stands, and what this replica may see.
-SELECT s.epoch, s.hub_seq, s.schemas_seq, e.prefixes, r.push_mark, e.status = 'revoked' AS revoked
-FROM {tenant}.replicas r, {tenant}.edges e, {tenant}.tenant_state s
+-- Where the tenant stands, what this replica may see, what all documents that changed after its cursor take, and
+-- whether changes of its own of which it knows no outcome were trimmed.
+SELECT s.epoch, s.hub_seq, s.schemas_seq, s.trimmed_seq, e.prefixes, r.push_mark,
+    e.status = 'revoked' AS revoked,
+    (SELECT coalesce(sum(octet_length(state)), 0)::bigint FROM {tenant}.documents WHERE hub_seq > c.after) AS bytes,
+    EXISTS (
+        SELECT FROM {tenant}.changes WHERE incarnation = r.incarnation AND body IS NULL
+            AND hub_seq > c.after AND hub_seq <= s.trimmed_seq
+    ) AS forgotten
+FROM {tenant}.replicas r, {tenant}.edges e, {tenant}.tenant_state s,
+    LATERAL (SELECT CASE WHEN s.epoch = %(epoch)s AND s.hub_seq >= %(after)s THEN %(after)s ELSE 0 END AS after) c
 WHERE r.incarnation = %(incarnation)s AND r.edge = %(edge)s AND e.name = r.edge
 
 -- name: concerns
@@ -28,6 +36,12 @@ WHERE hub_seq > %(after)s
 -- A replica's changes that were decided after a position.
 SELECT hub_seq, local_seq, body, outcome, reason FROM {tenant}.changes
 WHERE incarnation = %(incarnation)s AND hub_seq > %(after)s
+ORDER BY hub_seq
+
+-- name: own_outcomes
+-- What became of a replica's changes that were decided between two positions.
+SELECT hub_seq, local_seq, outcome, reason FROM {tenant}.changes
+WHERE incarnation = %(incarnation)s AND hub_seq > %(after)s AND hub_seq <= %(upto)s
 ORDER BY hub_seq
 
 -- name: own_merges

@@ -1,0 +1,97 @@
+"""How a replica catches up: by what changed since it was here, or by a snapshot, whichever costs less.
+
+What a delta costs is known from the sizes of the documents that changed, by index. Only where that is more
+than a snapshot could be worth is the whole scope looked at.
+"""
+
+from dataclasses import dataclass
+
+from anabranch_sync.ids import Cursor, DocumentId, Incarnation
+from anabranch_sync.plan import (
+    SNAPSHOT_BYTES_MIN,
+    SNAPSHOT_PROTOCOL,
+    Means,
+    Plan,
+    Prices,
+    cheapest,
+    link_bytes,
+)
+from anabranch_sync.pull import Pull
+from anabranch_sync.snapshot import Offer
+
+from anabranch_hub.store import pulls
+from anabranch_hub.store.pool import Pool, Session
+from anabranch_hub.store.pulls import Pulling
+from anabranch_hub.store.scope_digests import ScopeDigests, reading_prefixes
+from anabranch_hub.store.snapshots import Snapshots, Wanted
+
+# Of documents as they are stored. As one pull they must stay under packing.RAW_BYTES_MAX, 32 MiB.
+DELTA_BYTES_MAX = 24 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CatchingUp:
+    """The planner of one hub process."""
+
+    pool: Pool
+    digests: ScopeDigests
+    snapshots: Snapshots
+
+    async def plan(self, tenant: str, edge: str, incarnation: Incarnation, after: Cursor) -> Plan:
+        """What `draw` would do now for a replica that knows snapshots. Raises EdgeRevoked, Fenced."""
+        async with self.pool.undoing(tenant) as session:
+            pulling = await pulls.begun(session, tenant, edge, incarnation, after)
+            return await self._plan(session, tenant, pulling)
+
+    async def draw(
+        self,
+        tenant: str,
+        edge: str,
+        incarnation: Incarnation,
+        after: Cursor,
+        *,
+        always: bool,
+        replaced: frozenset[DocumentId],
+        protocol: int,
+    ) -> Pull | Offer | None:
+        """What the replica lacks, as a pull or as a snapshot; None: nothing that concerns it has happened.
+
+        `always`: also when only the tenant's position has moved. `replaced` travel whole, in either.
+        Raises EdgeRevoked, Fenced.
+        """
+        async with self.pool.undoing(tenant) as session:
+            pulling = await pulls.begun(session, tenant, edge, incarnation, after)
+            heavy = link_bytes(pulling.changed_bytes) >= SNAPSHOT_BYTES_MIN
+            if protocol < SNAPSHOT_PROTOCOL or not heavy:
+                return await pulls.drawn(
+                    session, self.digests, tenant, pulling, always=always, replaced=replaced
+                )
+            plan = await self._plan(session, tenant, pulling)
+            if plan.means is not Means.SNAPSHOT:
+                return await pulls.drawn(
+                    session, self.digests, tenant, pulling, always=always, replaced=replaced
+                )
+        snapshot = await self.snapshots.snapshot(self._wanted(tenant, pulling))
+        async with self.pool.session(tenant) as session:
+            return Offer(snapshot, await pulls.closing(session, pulling, snapshot))
+
+    async def _plan(self, session: Session, tenant: str, pulling: Pulling) -> Plan:
+        changed = await _changed(session, pulling, pulling.start)
+        if link_bytes(changed) < SNAPSHOT_BYTES_MIN:
+            return cheapest(Prices(link_bytes(changed), None))
+        total = await _changed(session, pulling, 0)
+        kept = await self.snapshots.kept(session, self._wanted(tenant, pulling))
+        snapshot = kept.size_bytes if kept else link_bytes(total)
+        delta = snapshot * changed // total if changed <= DELTA_BYTES_MAX else None
+        return cheapest(Prices(delta, snapshot))
+
+    @staticmethod
+    def _wanted(tenant: str, pulling: Pulling) -> Wanted:
+        beyond = pulling.after.hub_seq + 1 if pulling.after.epoch == pulling.upto.epoch else 0
+        return Wanted(tenant, pulling.scope, pulling.upto.epoch, max(beyond, pulling.not_before))
+
+
+async def _changed(session: Session, pulling: Pulling, after: int) -> int:
+    row = await session.row("changed_bytes", after=after, prefixes=reading_prefixes(pulling.scope))
+    assert row is not None, "a sum is always a row"
+    return int(row["bytes"])

@@ -1,0 +1,146 @@
+"""Snapshots on Postgres: cut once, shared, collected; and what is trimmed is missed by nobody."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from unittest.mock import patch
+
+import pytest
+from anabranch_hub.store import Edit, Store, catching_up, snapshots
+from anabranch_sync import plan, snapshot
+from anabranch_sync.ids import START, document_id
+from anabranch_sync.plan import Means
+from anabranch_sync.pull import Pull
+from anabranch_sync.snapshot import Offer, open_slice
+
+from tests.hub.store.conftest import Query
+from tests.hub.store.replica import Replica, enrolled
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def small_limits() -> Iterator[None]:
+    """A snapshot is worth it from a few documents on, and has several parts."""
+    with (
+        patch.object(plan, "SNAPSHOT_BYTES_MIN", 100),
+        patch.object(catching_up, "SNAPSHOT_BYTES_MIN", 100),
+        patch.object(snapshot, "SLICE_BYTES_MIN", 1_000),
+        patch.object(snapshot, "SLICE_BYTES_MAX", 2_000),
+        patch.object(snapshot, "_CUTS_ONE_OF", 4),
+    ):
+        yield
+
+
+async def fill(store: Store, tenant: str, *, count: int = 60, value: int = 0) -> None:
+    edits = [Edit(document_id("acme/prod", f"k{n}"), {"n": n, "v": value}) for n in range(count)]
+    await store.write(tenant, edits, author="op", message="")
+
+
+async def caught_up(store: Store, replica: Replica) -> Pull | Offer | None:
+    """Let the replica catch up in the way the hub finds best."""
+    at = (replica.tenant, replica.edge, replica.incarnation, replica.cursor)
+    drawn = await store.draw(*at, always=True, protocol=2)
+    if isinstance(drawn, Offer):
+        closing = drawn.closing
+        for part in drawn.snapshot.parts:
+            sealed = await store.part(replica.tenant, part.name)
+            assert sealed is not None
+            cut = open_slice(sealed)
+            closing = replace(
+                closing,
+                documents={**closing.documents, **cut.documents},
+                quarantined={**closing.quarantined, **cut.quarantined},
+            )
+        replica.apply(closing)
+    elif drawn is not None:
+        replica.apply(drawn)
+    await store.seen(replica.tenant, replica.incarnation, replica.cursor)
+    return drawn
+
+
+async def test_a_new_replica_gets_a_snapshot_that_all_of_its_scope_share(
+    store: Store, tenant: str, query: Query
+) -> None:
+    await fill(store, tenant)
+    first, second = await enrolled(store, tenant, "e1"), await enrolled(store, tenant, "e2")
+    planned = await store.plan(tenant, "e1", first.incarnation, START)
+
+    offers = await asyncio.gather(caught_up(store, first), caught_up(store, second))
+
+    assert planned.means is Means.SNAPSHOT
+    one, other = offers
+    assert isinstance(one, Offer)
+    assert isinstance(other, Offer)
+    assert one.snapshot == other.snapshot
+    assert len(one.snapshot.parts) > 1
+    assert query("SELECT count(*) FROM snapshots") == [(1,)]
+    assert first.contents == second.contents
+    known = await store.plan(tenant, "e1", first.incarnation, START)
+    assert known.size_bytes == one.snapshot.size_bytes
+
+
+async def test_a_protocol_that_knows_no_snapshots_gets_a_whole_pull(store: Store, tenant: str) -> None:
+    await fill(store, tenant)
+    replica = await enrolled(store, tenant, "e1")
+
+    drawn = await store.draw(tenant, "e1", replica.incarnation, START, always=True, protocol=1)
+
+    assert isinstance(drawn, Pull)
+    assert drawn.whole
+
+
+async def test_a_few_changes_are_a_delta_and_many_a_snapshot(store: Store, tenant: str) -> None:
+    await fill(store, tenant)
+    replica = await enrolled(store, tenant, "e1")
+    await caught_up(store, replica)
+    await store.write(tenant, [Edit(document_id("acme/prod", "k1"), {"n": 1})], author="op", message="")
+    few = await store.plan(tenant, "e1", replica.incarnation, replica.cursor)
+    delta = await caught_up(store, replica)
+    await fill(store, tenant, value=1)
+    many = await store.plan(tenant, "e1", replica.incarnation, replica.cursor)
+
+    drawn = await caught_up(store, replica)
+
+    assert (few.means, many.means) == (Means.DELTA, Means.SNAPSHOT)
+    assert isinstance(delta, Pull)
+    assert isinstance(drawn, Offer)
+    assert len(replica.contents) == 60
+
+
+async def test_a_scope_beyond_what_one_pull_may_hold_travels_in_parts(store: Store, tenant: str) -> None:
+    await fill(store, tenant, count=50)
+    replica = await enrolled(store, tenant, "e1")
+    await caught_up(store, replica)
+    await fill(store, tenant, count=30, value=2)
+    with patch.object(catching_up, "DELTA_BYTES_MAX", 500):
+        drawn = await caught_up(store, replica)
+
+    assert isinstance(drawn, Offer)
+
+
+async def test_old_snapshots_go_and_with_them_parts_that_no_other_has(
+    store: Store, tenant: str, query: Query
+) -> None:
+    replica = await enrolled(store, tenant, "e1")
+    with patch.object(snapshots, "_MAKING_S_MAX", -1):
+        for value in range(4):
+            await fill(store, tenant, value=value)
+            await caught_up(store, replica)
+
+    assert query("SELECT count(*) FROM snapshots") == [(2,)]
+    used = "SELECT count(DISTINCT name) FROM snapshots, unnest(names) AS name"
+    assert query("SELECT count(*) FROM snapshot_parts") == query(used)
+
+
+async def test_parts_that_are_lost_are_cut_again(store: Store, tenant: str, query: Query) -> None:
+    await fill(store, tenant)
+    replica = await enrolled(store, tenant, "e1")
+    offer = await store.draw(tenant, "e1", replica.incarnation, START, always=True, protocol=2)
+    assert isinstance(offer, Offer)
+    query("DELETE FROM snapshot_parts RETURNING 1")
+
+    lost = await store.part(tenant, offer.snapshot.parts[0].name)
+
+    assert lost is None
+    assert isinstance(await caught_up(store, replica), Offer)
