@@ -492,10 +492,10 @@ def _link_after(ended: Ended) -> Link:
 
 def _pause_ms(ended: Ended, attempt: int) -> int:
     """How long to wait before the next attempt. What the hub asks for is spread by as much again."""
-    if ended.denied:
-        return int(DENIED_RETRY_MS * (1 + random.random()))
     if ended.retry_after_ms:
         return int(ended.retry_after_ms * (1 + random.random()))
+    if ended.denied:
+        return int(DENIED_RETRY_MS * (1 + random.random()))
     return delay_ms(attempt, random.random())
 
 

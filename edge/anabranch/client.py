@@ -187,6 +187,7 @@ class Client:
             wal_bytes=facts.wal_bytes,
             reserve=facts.reserve,
             marks=self.replica.marks(),
+            hub_restores=self.replica.hub_restores(),
         )
 
     # Writing.

@@ -11,7 +11,7 @@ from anabranch_sync.version import Patch, patches
 from anabranch_sync.violation import Violation
 
 from anabranch.acknowledging import WAIT_S, Acknowledgeable
-from anabranch.replica import Acknowledged, Heard, Link, LogState
+from anabranch.replica import Acknowledged, Heard, HubRestored, Link, LogState
 
 # An agent hears from its hub at least every 4 minutes (pings on metered links are no further apart);
 # a minute more forgives a slow link before a reading is called stale.
@@ -146,6 +146,7 @@ class Status:
     wal_bytes: int
     reserve: bool
     marks: Marks
+    hub_restores: tuple[HubRestored, ...]
 
 
 def log_reading(state: LogState, hub_seq: HubSeq, now_s: float) -> LogReading:

@@ -158,7 +158,8 @@ class Distrust:
 class Close:
     """End the stream. `renew`: the next session must ask for a new incarnation, and may at once.
 
-    `denied`: the hub will not have this edge; trying again is of no use until someone acts.
+    `denied`: the hub will not have this edge; trying again is of no use until someone acts. Where
+    `retry_after_ms` says so, that may be soon.
     """
 
     reason: str
@@ -440,7 +441,7 @@ class EdgeSession:
         here = Cursor(welcome.epoch, welcome.hub_seq)
         if reason := went_back(self.cursor, mark, here, welcome.push_mark):
             lost = f"the hub lost what it once told: {reason}"
-            return [*effects, *self._close(lost, retry_after_ms=WENT_BACK_RETRY_MS)]
+            return [*effects, *self._close(lost, denied=True, retry_after_ms=WENT_BACK_RETRY_MS)]
         self._reoffer = _reoffer(self._standing.epoch, welcome)
         is_level = self.cursor == Cursor(welcome.epoch, welcome.hub_seq)
         self._is_compared = not is_level or self.protocol < REPAIR_PROTOCOL

@@ -100,6 +100,9 @@ def show(invocation: Invocation) -> None:
         terminal.say("no checkpoint was seen yet: the first one, of the next exchange, pins the log's key")
         return
     terminal.write(f"\n{state.seen.witnessed.checkpoint.note}".rstrip("\n"))
+    for broken in state.breaks:
+        terminal.write(f"\nseen before the hub was restored ({terminal.one_line(broken.reason)}):")
+        terminal.write(_note_of(state.origin, broken.seen).rstrip("\n"))
     for each in state.refusals:
         terminal.write(f"\nshown by the hub and refused ({terminal.one_line(each.reason)}):")
         terminal.write(_note_of(state.origin, each.checkpoint).rstrip("\n"))
@@ -295,6 +298,9 @@ def _state_rows(state: "LogState", hub_seq: int) -> list[tuple[str, str]]:
             ("key", str(key)),
             ("pinned", f"{terminal.time_text(state.seen.pinned_ms)}, fingerprint {key.fingerprint}"),
         ]
+    for broken in state.breaks:
+        when = f"epoch {broken.epoch}, {terminal.time_text(broken.noted_ms)}"
+        rows.append(("restored", f"{terminal.one_line(broken.reason)} ({when})"))
     for each in state.refusals:
         when = f"{terminal.time_text(each.first_ms)} to {terminal.time_text(each.last_ms)}"
         rows.append(
@@ -314,6 +320,16 @@ def _state_facts(state: "LogState") -> dict[str, object]:
         "key": None if seen is None else str(seen.witnessed.key),
         "fingerprint": None if seen is None else seen.witnessed.key.fingerprint,
         "pinned": None if seen is None else terminal.time_text(seen.pinned_ms),
+        "breaks": [
+            {
+                "epoch": each.epoch,
+                "reason": each.reason,
+                "seen": _note_of(state.origin, each.seen),
+                "shown": _note_of(state.origin, each.shown),
+                "noted": terminal.time_text(each.noted_ms),
+            }
+            for each in state.breaks
+        ],
         "refusals": [
             {
                 "reason": each.reason,

@@ -116,6 +116,12 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
         )
     if not now.reserve:
         rows.append(("disk", "full, or nearly: the reserve for deletes is used up"))
+    for each in now.hub_restores[-1:]:
+        row = f"from a backup, at {terminal.time_text(each.noted_ms)}: "
+        row += f"{terminal.count(each.changes, 'change')} offered again"
+        if each.withheld:
+            row += f", {terminal.count(len(each.withheld), 'document')} withheld (status --json names them)"
+        rows.append(("restored", row))
     rows += [("digest", now.digest), ("log", _log_row(now))]
     if identity is not None:
         rows.append(("identity", f"certificate until {terminal.time_text(identity.not_after_ms)}"))

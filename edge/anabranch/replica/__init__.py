@@ -23,6 +23,7 @@ from anabranch.replica.facts import (
     Visible,
 )
 from anabranch.replica.log import LogState
+from anabranch.replica.reoffer import HubRestored
 from anabranch.replica.store import Replica
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Facts",
     "Fate",
     "Heard",
+    "HubRestored",
     "Known",
     "Link",
     "Listed",
