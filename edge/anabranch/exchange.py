@@ -294,6 +294,9 @@ class Exchange:
         """Carry `effect` out and return what the session makes of it. Raises HubError, ReplicaError."""
         replica = self._replica
         match effect:
+            case Send(frame) if session.phase is Phase.CLOSED:
+                with contextlib.suppress(HubError):  # a last word, to a hub that may have hung up by itself
+                    await self._stream.write(frame)
             case Send(frame):
                 await self._stream.write(frame)
                 self.bytes_up += len(frame)

@@ -81,7 +81,7 @@ def test_what_waits_in_the_outbox_and_what_was_acknowledged_but_never_seen_again
     backup = hub.backup()
     replica.commit(ROUTER, {"a": 1}, now_ms=NOW_MS)
     # The acknowledgement arrives, the pull that names its position does not.
-    Pair(replica, hub, lose=lambda way, number: way == "down" and number > 2).run()
+    Pair(replica, hub, lose=lambda way, number: way == "down" and number > 3).run()
     assert replica.disk.push_mark == 1
     replica.commit(ROUTER, {"a": 1, "b": 2}, now_ms=NOW_MS)
 

@@ -80,7 +80,11 @@ async def invite(
 @command("list")
 @TENANT
 async def list_edges(invocation: Invocation, tenant: str) -> None:
-    """List the edges of a tenant: status, scope, how far each has come, when it was last seen."""
+    """List the edges of a tenant: status, scope, how far each has come, when it was last seen.
+
+    An edge that lives twice, because its disk was cloned, is named below with its incarnations: both keep
+    what they write, under numbers of their own. Revoke it and enrol each copy under a name of its own.
+    """
     check_tenant(tenant)
     async with reach.store(invocation) as store:
         edges = await store.edges(tenant)
@@ -102,6 +106,10 @@ async def list_edges(invocation: Invocation, tenant: str) -> None:
         rows, heading=("edge", "status", "cursor", "last seen", "certificate until", "scope")
     ):
         terminal.write(line)
+    for each in edges:
+        if each.twins:
+            known = ", ".join(map(str, (*each.twins, each.incarnation)))
+            terminal.say(f"{each.name} lives more than once, as incarnations {known}: its disk was cloned")
 
 
 @command("revoke")
@@ -129,6 +137,7 @@ def _edge(each: Edge) -> dict[str, object]:
         "certificate_serial": each.certificate_serial,
         "not_after_ms": each.not_after_ms,
         "incarnation": each.incarnation,
+        "twins": list(each.twins),
         "push_mark": each.push_mark,
         "cursor": {"epoch": each.cursor.epoch, "hub_seq": each.cursor.hub_seq},
         "seen_ms": each.seen_ms,

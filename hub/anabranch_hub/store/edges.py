@@ -1,5 +1,6 @@
 """Edges of a tenant: invited by a one-time token, enrolled with a certificate, revoked for good."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -28,6 +29,8 @@ from anabranch_hub.store.records import (
     ended_of,
 )
 from anabranch_hub.store.transfers import arrived
+
+log = logging.getLogger(__name__)
 
 Data: TypeAlias = dict[str, Json]
 
@@ -180,6 +183,9 @@ async def open_replica(
                 oldest_unsent_ms=told.oldest_unsent_ms,
                 protocol=told.protocol,
             )
+        if leased < row["latest"]:
+            known = {"tenant": tenant, "edge": name, "incarnation": leased, "latest": row["latest"]}
+            log.warning("an edge lives twice: it was cloned, or put back to an older image", extra=known)
         return Opening(
             row["epoch"],
             leased,
@@ -279,6 +285,7 @@ def _edge_of(tenant: str, row: Mapping[str, Any]) -> Edge:
         row["relay"],
         _proof(row),
         _told(row),
+        tuple(row["twins"]),
     )
 
 

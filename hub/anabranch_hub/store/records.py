@@ -74,8 +74,8 @@ class Edge:
     """An edge and what is known of its latest replica (`incarnation` 0: none yet, `seen_ms` 0: never).
 
     `next_serial` is that of a renewed certificate which the edge has not shown yet; empty: none. `relay`: it
-    may pass others on. `proved` None: never;
-    `told` None: it has not come yet.
+    may pass others on. `proved` None: never; `told` None: it has not come yet. `twins` are earlier
+    incarnations that were seen after the latest was leased: clones.
     """
 
     tenant: str
@@ -92,6 +92,7 @@ class Edge:
     relay: bool
     proved: Proof | None
     told: Told | None
+    twins: tuple[Incarnation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def test_what_a_restored_hub_lost_comes_back_from_its_edges_and_nothing_is_silen
             assert restore["withheld"] == []
             assert "offered again" in edge("status").out
             assert "was restored" in edge("audit", "show").out
-        assert hub.json("merges", "list", "acme") == []
+        assert hub.json("merges", "list", "--tenant", "acme") == []
         # and it is logged, and the log is signed on from where it is
         assert "hub.restored" in hub.ok("audit", "tail", "acme", "--json")
         assert hub.run("audit", "verify", "acme").code == 0

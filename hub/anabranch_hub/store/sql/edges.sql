@@ -67,7 +67,12 @@ SELECT e.name, e.status, e.prefixes, e.relay, e.certificate_serial, e.next_seria
     coalesce((extract(epoch FROM r.seen_at) * 1000)::bigint, 0) AS seen_ms,
     (extract(epoch FROM t.proved_at) * 1000)::bigint AS proved_ms, t.proved_seq, t.proved_epoch,
     (extract(epoch FROM t.told_at) * 1000)::bigint AS told_ms, t.clock_offset_ms, t.disk_free_bytes,
-    t.oldest_unsent_ms, t.protocol
+    t.oldest_unsent_ms, t.protocol,
+    -- Whoever goes on under a number of before the last lease is another than who asked for that.
+    ARRAY(
+        SELECT incarnation FROM {tenant}.replicas
+        WHERE edge = e.name AND incarnation < r.incarnation AND seen_at > r.leased_at ORDER BY incarnation
+    ) AS twins
 FROM {tenant}.edges e
 LEFT JOIN {tenant}.edge_reports t ON t.edge = e.name
 LEFT JOIN LATERAL (
@@ -86,6 +91,7 @@ UPDATE {tenant}.replicas r SET seen_at = now()
 FROM {tenant}.edges e, {tenant}.tenant_state s
 WHERE r.incarnation = %(incarnation)s AND r.edge = %(edge)s AND e.name = r.edge
 RETURNING s.epoch, s.hub_seq, r.push_mark, r.chain, e.prefixes,
+    (SELECT max(incarnation) FROM {tenant}.replicas WHERE edge = r.edge) AS latest,
     ARRAY(SELECT epoch FROM {tenant}.epochs ORDER BY epoch) AS ended_epochs,
     ARRAY(SELECT known FROM {tenant}.epochs ORDER BY epoch) AS ended_known
 
