@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from anabranch_sync.backoff import delay_ms, next_attempt
+from anabranch_sync.budget import left_bytes
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.messages import CHUNK_BYTES_MIN
 from anabranch_sync.pacing import NOTHING_LEARNED
@@ -36,7 +37,18 @@ from anabranch.errors import (
     ReplicaUnwritable,
     StorageFailed,
 )
-from anabranch.exchange import Applied, Clock, Connected, Ended, Exchange, Pulled, Pushed, Settled, Step
+from anabranch.exchange import (
+    BUDGET_USED_UP,
+    Applied,
+    Clock,
+    Connected,
+    Ended,
+    Exchange,
+    Pulled,
+    Pushed,
+    Settled,
+    Step,
+)
 from anabranch.identity import (
     Identity,
     certificate_request,
@@ -45,7 +57,7 @@ from anabranch.identity import (
     put_renewed,
     read_identity,
 )
-from anabranch.link import HubLink
+from anabranch.link import PING_METERED_MS, PING_MS, HubLink
 from anabranch.polling import HELD, LinkMode, Polling
 from anabranch.relay import Relay
 from anabranch.replica import Link, Replica
@@ -66,6 +78,8 @@ DENIED_RETRY_MS = 5 * 60_000
 RENEWAL_RETRY_MS = 60 * 60_000
 # A disk that is full or away comes back by somebody's hand, or when a card is seated again.
 DISK_RETRY_MS = 5_000
+# While the byte budget is used up, the hub is asked this often whether it has something urgent.
+SAVING_LOOK_MS = 60 * 60_000
 _NOBODY = Supervisor()
 
 
@@ -228,7 +242,10 @@ class _Agent:
             began_ms = self._clock.now_ms()
             self._counts.advanced = False
             before = replace(self._counts)
-            ended = await self._attempt(renew=renew, once=once)
+            urgent = not once and await self._is_saving()
+            if self._stop.is_set():
+                break
+            ended = await self._attempt(renew=renew, once=once, urgent=urgent)
             self._log(ended, before)
             if self._polling is not None and ended.settled and not once:
                 attempt, renew = 0, False
@@ -259,6 +276,28 @@ class _Agent:
             await self._pause(ended.reason, pause_ms)
         return self._outcome("stopped", settled=False)
 
+    def _left_bytes(self) -> int | None:
+        """What the budget leaves now; None without one. Raises ReplicaError."""
+        now = self._replica.traffic(self._clock.now_ms())
+        return left_bytes(now.budget, now.spent)
+
+    async def _is_saving(self) -> bool:
+        """Wait while the budget is used up; True when something has to go all the same."""
+        saving = Polling(self._replica, self._disk, self._clock.now_ms, self._stop, SAVING_LOOK_MS)
+
+        def is_over() -> bool:
+            return self._left_bytes() != 0 or self._renewal_due_ms() <= self._clock.now_ms()
+
+        try:
+            if self._left_bytes() != 0:
+                return False
+            log.info(BUDGET_USED_UP, extra={"edge": self._identity.edge})
+            reason = await saving.until_urgent(self._connect, is_over)
+            log.info("exchange due", extra={"edge": self._identity.edge, "reason": reason})
+            return self._left_bytes() == 0
+        except ReplicaError:
+            return False  # the exchange meets it again, and knows what to say
+
     async def _polled(self, polling: Polling) -> Ended:
         """The time until another exchange is due, however it ends."""
         try:
@@ -268,10 +307,10 @@ class _Agent:
         log.debug("exchange due", extra={"edge": self._identity.edge, "reason": reason})
         return Ended(reason, settled=True)
 
-    async def _attempt(self, *, renew: bool, once: bool) -> Ended:
+    async def _attempt(self, *, renew: bool, once: bool, urgent: bool) -> Ended:
         """One connection from its beginning to its end, however it ends."""
         try:
-            return await self._watched(self._exchange(renew=renew, once=once), once=once)
+            return await self._watched(self._exchange(renew=renew, once=once, urgent=urgent), once=once)
         except HubDenied as error:
             return Ended(error.reason, settled=False, denied=True, error=error)
         except HubUnreachable as error:
@@ -291,7 +330,7 @@ class _Agent:
     def _connect(self) -> HubLink:
         return HubLink(self._identity, metered=self._mode.metered)
 
-    async def _exchange(self, *, renew: bool, once: bool) -> Ended:
+    async def _exchange(self, *, renew: bool, once: bool, urgent: bool) -> Ended:
         """Connect and exchange. Raises HubError, ReplicaError."""
         if self._renewal_due_ms() <= self._clock.now_ms():
             await self._renew_certificate()
@@ -304,19 +343,23 @@ class _Agent:
                 self._clock,
                 self._tell,
                 self._learned,
+                PING_METERED_MS if self._mode.metered else PING_MS,
             )
             away = False
             try:
                 return await exchange.run(
                     renew=renew,
-                    until_settled=once or self._polling is not None,
+                    until_settled=once or urgent or self._polling is not None,
                     until_ms=max(self._renewal_due_ms(), self._clock.now_ms() + 1),
+                    bytes_max=None if once or urgent else self._left_bytes(),
                 )
             except HubAway:
                 away = True
                 raise
             finally:
                 self._learned = exchange.learned
+                with contextlib.suppress(ReplicaError):  # what a failing disk does not count, it does not
+                    await exchange.count()
                 self._counts.bytes_up += exchange.bytes_up
                 self._counts.bytes_down += exchange.bytes_down
                 if exchange.bytes_up >= CHUNK_BYTES_MIN and not away:

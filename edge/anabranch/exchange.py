@@ -15,6 +15,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+from anabranch_sync.budget import CONNECTION_BYTES_DOWN, CONNECTION_BYTES_UP, FRAME_BYTES, PING_BYTES
 from anabranch_sync.edge_session import (
     Acknowledge,
     Adopt,
@@ -57,6 +58,8 @@ SYNC_S_MAX = 0.5
 HEARTBEAT_S = 30.0
 # The hub ends its side within a round trip.
 FINISH_S_MAX = 5.0
+
+BUDGET_USED_UP = "the byte budget is used up"
 
 log = logging.getLogger(__name__)
 
@@ -144,9 +147,13 @@ class Exchange:
         clock: Clock,
         tell: Callable[[Step], None],
         learned: Pacing,
+        ping_ms: int,
     ) -> None:
         self.bytes_up = 0
         self.bytes_down = 0
+        self._began_ms = clock.now_ms()
+        self._frames_up = self._frames_down = 0
+        self._counted = (0, 0)
         self._replica = replica
         self._disk = disk
         self._stream = stream
@@ -154,6 +161,7 @@ class Exchange:
         self._clock = clock
         self._tell = tell
         self._learned = learned
+        self._ping_ms = ping_ms
         self._session: EdgeSession | None = None
         self._stirred = asyncio.Event()
         self._close: Close | None = None
@@ -171,8 +179,27 @@ class Exchange:
         """What is known of the link, now that this exchange was broken off."""
         return self._learned if self._session is None else self._session.broken
 
-    async def run(self, *, renew: bool, until_settled: bool, until_ms: int) -> Ended:
-        """Exchange until either side ends it, until nothing is on its way, or until `until_ms` is over.
+    @property
+    def carried(self) -> tuple[int, int]:
+        """Bytes up and down so far, with an estimate of what the transport adds."""
+        pings = (self._clock.now_ms() - self._began_ms) // self._ping_ms * (PING_BYTES // 2)
+        return (
+            CONNECTION_BYTES_UP + self.bytes_up + FRAME_BYTES * self._frames_up + pings,
+            CONNECTION_BYTES_DOWN + self.bytes_down + FRAME_BYTES * self._frames_down + pings,
+        )
+
+    async def count(self) -> None:
+        """Make durable what was carried since the last time. Raises ReplicaError."""
+        (up, down), (known_up, known_down) = self.carried, self._counted
+        self._counted = (up, down)
+        now_ms = self._clock.now_ms()
+        await self._on_disk(lambda: self._replica.spend(up - known_up, down - known_down, now_ms))
+
+    async def run(
+        self, *, renew: bool, until_settled: bool, until_ms: int, bytes_max: int | None = None
+    ) -> Ended:
+        """Exchange until either side ends it, until nothing is on its way, until `until_ms` is over or
+        `bytes_max` are carried.
 
         Raises HubError, ReplicaError.
         """
@@ -191,6 +218,8 @@ class Exchange:
                         return self._ended("the hub ended the exchange")
                     if self._settled and until_settled:
                         return await self._finished("nothing is on its way")
+                    if bytes_max is not None and sum(self.carried) >= bytes_max:
+                        return self._ended(BUDGET_USED_UP)
                     if session.settled and self._clock.now_ms() >= until_ms:
                         return await self._finished("the certificate is due for renewal")
             return self._ended("")
@@ -218,6 +247,7 @@ class Exchange:
             if frame is None:
                 return False
             self.bytes_down += len(frame)
+            self._frames_down += 1
             effects = session.received(frame, now_ms)
             if session.clock_offset_ms is not None and not self._is_connected:
                 self._is_connected = True
@@ -273,6 +303,7 @@ class Exchange:
         if self._settled and now_s - self._noted_s < HEARTBEAT_S:
             return
         self._noted_s = now_s
+        await self.count()
         await self._on_disk(
             lambda: self._replica.heard(
                 link=Link.UP,
@@ -300,6 +331,7 @@ class Exchange:
             case Send(frame):
                 await self._stream.write(frame)
                 self.bytes_up += len(frame)
+                self._frames_up += 1
             case Load(after):
                 return session.loaded(await self._on_disk(lambda: replica.pending(after)))
             case StorePart(batch, total, offset, piece):

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from anabranch_sync.check_in import asked, read_answer
 from anabranch_sync.errors import WireError
+from anabranch_sync.messages import CheckedIn
 
 from anabranch.errors import HubError
 from anabranch.link import HubLink
@@ -28,6 +29,8 @@ LOOK_S = 0.5
 # Edges that were started together must not knock together for ever: each interval is up to so much longer
 # or shorter than it was asked to be.
 JITTER = 0.1
+# A look over a connection that stands, and its answer.
+LOOK_BYTES_UP, LOOK_BYTES_DOWN = 150, 150
 
 _T = TypeVar("_T")
 
@@ -57,6 +60,19 @@ class Polling:
         self._now_ms = now_ms
         self._stop = stop
         self._every_ms = every_ms
+
+    async def until_urgent(self, connect: Callable[[], HubLink], is_over: Callable[[], bool]) -> str:
+        """Wait until something urgent is here or at the hub, or until `is_over`, and say which."""
+        async with connect() as link:
+            while not self._stop.is_set():
+                if await self._urgent_within(self._every_ms):
+                    return "something urgent was written"
+                if is_over():
+                    return "the byte budget allows it again"
+                with suppress(HubError, WireError):  # it is asked again in an hour
+                    if (await self._asked(link)).urgent:
+                        return "the hub has something urgent"
+        return "stopped"
 
     async def until_news(self, connect: Callable[[], HubLink], until_ms: int) -> str:
         """Wait until an exchange is due, and say why. `until_ms` is when the certificate needs one."""
@@ -91,13 +107,19 @@ class Polling:
         if standing.last_local > standing.push_mark:
             return "something was written"
         try:
-            answer = read_answer(await link.check_in(asked(standing)))
+            answer = await self._asked(link)
         except (HubError, WireError) as error:
             return str(error)  # the exchange that follows meets it again, and knows how to wait
         if not answer.equal:
             return "the hub has news"
         await self._on_disk(lambda: self._replica.heard(link=Link.UP, now_ms=self._now_ms()))
         return ""
+
+    async def _asked(self, link: HubLink) -> CheckedIn:
+        """What the hub says to where this replica stands. Raises HubError, WireError."""
+        standing = await self._on_disk(self._replica.standing)
+        await self._on_disk(lambda: self._replica.spend(LOOK_BYTES_UP, LOOK_BYTES_DOWN, self._now_ms()))
+        return read_answer(await link.check_in(asked(standing)))
 
     async def _on_disk(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work)

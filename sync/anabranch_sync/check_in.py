@@ -44,14 +44,16 @@ def answered(
     push_mark: LocalSeq,
     concerned: bool,
     digest: ScopeDigest,
+    urgent: bool = False,
 ) -> bytes:
-    """The hub's answer. `concerned`: something that concerns the replica was decided after its cursor.
+    """The hub's answer. `concerned`: something that concerns the replica was decided after its cursor, and
+    `urgent`: to an urgent document.
 
     `push_mark` and `digest` are those of the replica and its scope at the hub.
     """
     is_news = concerned or asked.cursor.epoch != epoch or asked.cursor.hub_seq > hub_seq
     is_equal = not is_news and (asked.push_mark, asked.digest) == (push_mark, digest)
-    return _framed(CheckedIn(hub_seq, int(is_equal)))
+    return _framed(CheckedIn(hub_seq, int(is_equal), int(urgent)))
 
 
 def read_answer(raw: bytes) -> CheckedIn:

@@ -251,10 +251,14 @@ class CheckIn:
 
 @dataclass(frozen=True, slots=True)
 class CheckedIn:
-    """The answer. `equal` 1: nothing is new up to `hub_seq`, and the replica is proved equal; 0: exchange."""
+    """The answer. `equal` 1: nothing is new up to `hub_seq`, and the replica is proved equal; 0: exchange.
+
+    `urgent` 1: an urgent document is among what is new.
+    """
 
     hub_seq: int
     equal: int
+    urgent: int = 0
     unknown: tuple[Any, ...] = ()
 
 

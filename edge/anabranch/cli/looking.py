@@ -9,6 +9,7 @@ import click
 
 from anabranch.cli import terminal
 from anabranch.cli.invocation import Invocation, command
+from anabranch.cli.link import told
 from anabranch.errors import IdentityUnusable
 
 if TYPE_CHECKING:
@@ -40,13 +41,16 @@ def status(invocation: Invocation, check: bool) -> None:
     identity = _identity(invocation.replica)
     with invocation.open() as client:
         now = client.status()
+        budget = told(client.replica.traffic(int(time.time() * 1000)))
         seen = _condition(client, now, identity)
-    _show(invocation, now, identity, seen)
+    _show(invocation, now, identity, seen, budget)
     if check and seen.exit_code:
         raise click.exceptions.Exit(seen.exit_code)
 
 
-def _show(invocation: Invocation, now: "Status", identity: "Identity | None", seen: "Condition") -> None:
+def _show(
+    invocation: Invocation, now: "Status", identity: "Identity | None", seen: "Condition", budget: str
+) -> None:
     if invocation.json:
         facts = {name: value for name, value in asdict(now).items() if name != "cursor"}
         facts["cursor"] = {"epoch": now.cursor.epoch, "hub_seq": now.cursor.hub_seq}
@@ -59,6 +63,8 @@ def _show(invocation: Invocation, now: "Status", identity: "Identity | None", se
     terminal.write(f"{now.tenant}/{now.edge}  {state}")
     for line in terminal.columns([("condition", _told(seen)), *_status_rows(now, identity)]):
         terminal.write(f"  {line}")
+    if budget:
+        terminal.write(f"  budget     {budget}")
 
 
 def _condition(client: "Client", now: "Status", identity: "Identity | None") -> "Condition":

@@ -28,6 +28,7 @@ _MODULES = {
     "status": "looking",
     "sync": "linking",
     "agent": "linking",
+    "link": "link",
     "courier": "courier",
     "relay": "relaying",
     "watch": "reading",

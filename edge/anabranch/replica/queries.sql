@@ -373,3 +373,19 @@ DELETE FROM staged WHERE name = ?;
 
 -- drop_all_staged: they are swapped in, or something newer was applied
 DELETE FROM staged;
+
+-- spend: more bytes of a day
+INSERT INTO traffic (day, bytes_up, bytes_down) VALUES (?, ?, ?)
+ON CONFLICT (day) DO UPDATE SET bytes_up = bytes_up + excluded.bytes_up, bytes_down = bytes_down + excluded.bytes_down;
+
+-- trim_traffic: forget the days before
+DELETE FROM traffic WHERE day < ?;
+
+-- traffic: of the days from one to another
+SELECT coalesce(sum(bytes_up), 0), coalesce(sum(bytes_down), 0) FROM traffic WHERE day BETWEEN ? AND ?;
+
+-- budget: what the link may carry in a day and a month
+SELECT budget_day, budget_month FROM replica;
+
+-- set_budget: both
+UPDATE replica SET budget_day = ?, budget_month = ?;

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from anabranch_sync.acknowledgement import Marks
+from anabranch_sync.budget import Budget
 from anabranch_sync.change import CHAIN_START, Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.edge_session import Proved
@@ -31,6 +32,7 @@ from anabranch_sync.witness import Witnessed
 
 from anabranch.errors import DiskFull, ReplicaCorrupt, StagedPartDamaged
 from anabranch.replica import acknowledgements, exchange, log, looking, past, staging
+from anabranch.replica import traffic as carried
 from anabranch.replica.acknowledgements import Acknowledged
 from anabranch.replica.agent_lock import agent_lock, agent_running, agent_says
 from anabranch.replica.apply import apply
@@ -379,6 +381,20 @@ class Replica:
         proof = (None, None) if proved is None else (proved.at_ms, proved.cursor.hub_seq)
         note = (str(Link(link)), heard_ms, clock_offset_ms, *proof)
         self._file.write(lambda connection: connection.execute(SQL["heard"], note))
+
+    def spend(self, bytes_up: int, bytes_down: int, now_ms: int) -> None:
+        """Count bytes that the link has carried."""
+        self._file.write(lambda connection: carried.spend(connection, bytes_up, bytes_down, now_ms))
+
+    def traffic(self, now_ms: int) -> carried.Traffic:
+        """What the link has carried on this day and in this month, and what it may."""
+        with self._file.snapshot() as connection:
+            return carried.traffic(connection, now_ms)
+
+    def set_budget(self, budget: Budget) -> None:
+        """Limit what the link may carry."""
+        limits = (budget.day_bytes, budget.month_bytes)
+        self._file.write(lambda connection: connection.execute(SQL["set_budget"], limits))
 
     def lock_agent(self) -> AbstractContextManager[Callable[[str], None]]:
         """Be this replica's agent for the block; gives what tells how it is. Raises ReplicaInUse."""

@@ -16,6 +16,7 @@ from anabranch_sync.explanation import REVIEWS_SHOWN_MAX
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.live import Quarantined
 from anabranch_sync.messages import CheckIn
+from anabranch_sync.policy import URGENT
 from anabranch_sync.pull import (
     Decided,
     Notice,
@@ -31,6 +32,7 @@ from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Snapshot
 
 from anabranch_hub.errors import EdgeRevoked, Fenced
+from anabranch_hub.store.deciding import read_schemas
 from anabranch_hub.store.ledger import recorded_candidates, restored_value
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.quarantining import stored_aside
@@ -173,6 +175,7 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
             prefixes=reading_prefixes(scope),
         )
         assert concerns is not None, "EXISTS always answers"
+        urgent = concerns["anything"] and await _is_urgent(session, scope, asked.cursor.hub_seq)
         return answered(
             asked,
             epoch=at.epoch,
@@ -180,7 +183,15 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
             push_mark=row["push_mark"],
             concerned=concerns["anything"],
             digest=await digests.at(session, tenant, scope, at),
+            urgent=urgent,
         )
+
+
+async def _is_urgent(session: Session, scope: Scope, after: HubSeq) -> bool:
+    """Whether an urgent document in the scope changed after a position."""
+    policies = (await read_schemas(session, 0)).policies
+    rows = await session.rows("changed_addresses", after=after, prefixes=reading_prefixes(scope))
+    return any(policies.priority(address(row["id"])) == URGENT for row in rows)
 
 
 async def digest(pool: Pool, digests: ScopeDigests, tenant: str, scope: Scope) -> tuple[Cursor, ScopeDigest]:

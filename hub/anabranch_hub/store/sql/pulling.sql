@@ -25,6 +25,12 @@ SELECT EXISTS (
         WHERE %(incarnation)s = ANY(actors) AND (hub_seq > %(after)s OR reviewed_seq > %(after)s)
     ) AS anything
 
+-- name: changed_addresses
+-- Which documents below the prefixes changed after a position.
+SELECT id FROM {tenant}.documents
+WHERE hub_seq > %(after)s
+    AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+
 -- name: changed_documents
 -- Documents below the prefixes that changed after a position; of those in quarantine also what is live, and why.
 SELECT id, state, CASE WHEN violations IS NOT NULL THEN content END AS live, live_version, violations, since

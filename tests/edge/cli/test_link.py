@@ -1,0 +1,52 @@
+"""`anabranch link`: what the link carries, and what it may."""
+
+import time
+
+from anabranch.replica import Replica
+
+from tests.edge.cli.conftest import Anabranch
+
+
+def carry(anabranch: Anabranch, bytes_both_ways: int) -> None:
+    with Replica.open(anabranch.path) as replica:
+        replica.spend(bytes_both_ways // 2, bytes_both_ways // 2, int(time.time() * 1000))
+
+
+def test_a_link_without_a_budget_is_told_how_to_get_one(anabranch: Anabranch) -> None:
+    shown = anabranch("link", "show").out
+
+    assert "none: anabranch link set --budget-month 40MB sets one" in shown
+    assert "\n  budget  " not in anabranch("status").out
+
+
+def test_a_budget_says_what_is_left_and_stays_where_it_is_not_given(anabranch: Anabranch) -> None:
+    # given
+    carry(anabranch, 500_000)
+    # when
+    anabranch("link", "set", "--budget-day", "2MB", "--budget-month", "40MB")
+    facts = anabranch("link", "set", "--budget-day", "none", "--json").json
+    # then
+    assert (facts["budget_day_bytes"], facts["budget_month_bytes"]) == (None, 40_000_000)
+    assert (facts["month_bytes"], facts["left_bytes"]) == (500_000, 39_500_000)
+    assert "39.5 MB left" in anabranch("status").out
+
+
+def test_status_tells_that_a_budget_is_used_up_and_until_when(anabranch: Anabranch) -> None:
+    anabranch("link", "set", "--budget-day", "20kB")
+    carry(anabranch, 20_000)
+
+    assert "used up, only urgent changes go until 2" in anabranch("status").out
+
+
+def test_a_budget_that_would_be_overrun_is_forecast(anabranch: Anabranch) -> None:
+    carry(anabranch, 35_000_000)
+
+    shown = anabranch("link", "set", "--budget-month", "36MB").out
+
+    assert "1.0 MB left" in shown
+    assert "at this rate the month ends at " in shown or time.gmtime().tm_mday > 29
+
+
+def test_a_size_that_is_none_is_refused_with_what_would_do(anabranch: Anabranch) -> None:
+    assert "from 20kB on, as in 500kB, 2MB or none" in anabranch("link", "set", "--budget-day", "2").err
+    assert anabranch("link", "set").code == 2
