@@ -56,6 +56,7 @@ class EventKind(StrEnum):
     LOG_STARTED = "log.started"
     VERSIONS_FOLDED = "versions.folded"
     RETENTION_SET = "retention.set"
+    CHANGES_TRIMMED = "changes.trimmed"
     VALUE_ERASED = "value.erased"
 
 

@@ -31,6 +31,7 @@ _MODULES = {
     "diff": "history",
     "rollback": "rollback",
     "retention": "retention",
+    "trim": "trimming",
     "merges": "merges",
     "audit": "audit",
     "quarantine": "quarantine",

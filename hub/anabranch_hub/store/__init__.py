@@ -39,9 +39,12 @@ from anabranch_hub.store.records import (
     Written,
 )
 from anabranch_hub.store.store import Store
+from anabranch_hub.store.trimming import KEEP_DAYS, Trimmed
 
 __all__ = [
     "ALL_ROWS",
+    "KEEP_DAYS",
+    "Trimmed",
     "Broken",
     "Edge",
     "EdgeIncident",

@@ -45,6 +45,7 @@ from anabranch_hub.store import (
     retention,
     reviews,
     transfers,
+    trimming,
 )
 from anabranch_hub.store.catching_up import CatchingUp
 from anabranch_hub.store.deciding import Decider
@@ -81,6 +82,7 @@ from anabranch_hub.store.records import (
 )
 from anabranch_hub.store.scope_digests import ScopeDigests
 from anabranch_hub.store.snapshots import Snapshots
+from anabranch_hub.store.trimming import Trimmed
 
 
 class Store:
@@ -524,6 +526,30 @@ class Store:
         Without an `author` the hub does it by itself.
         """
         return await retention.fold(self._pool, tenant, now_ms, author=author, dry_run=dry_run)
+
+    async def trim(
+        self,
+        tenant: str,
+        now_ms: int,
+        *,
+        keep_days: int = trimming.KEEP_DAYS,
+        before: HubSeq | None = None,
+        author: str,
+        dry_run: bool = False,
+    ) -> Trimmed:
+        """Trim the change log of what is older than so many days, or was decided before a position.
+
+        Safe to repeat. Raises PositionAhead.
+        """
+        return await trimming.trim(
+            self._pool,
+            tenant,
+            now_ms,
+            keep_days=keep_days,
+            before=before,
+            author=author,
+            dry_run=dry_run,
+        )
 
     async def digest(self, tenant: str, scope: Scope) -> tuple[Cursor, ScopeDigest]:
         """Where the tenant stands, and the digest of a scope there."""

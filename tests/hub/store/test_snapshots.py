@@ -6,11 +6,15 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
+from anabranch_hub.errors import PositionAhead
 from anabranch_hub.store import Edit, Store, catching_up, snapshots
 from anabranch_sync import plan, snapshot
 from anabranch_sync.ids import START, document_id
+from anabranch_sync.packing import seal
 from anabranch_sync.plan import Means
-from anabranch_sync.pull import Pull
+from anabranch_sync.pull import Outcome, Pull
+from anabranch_sync.pull_body import encode_pull
+from anabranch_sync.register import Slot
 from anabranch_sync.snapshot import Offer, open_slice
 
 from tests.hub.store.conftest import Query
@@ -144,3 +148,75 @@ async def test_parts_that_are_lost_are_cut_again(store: Store, tenant: str, quer
 
     assert lost is None
     assert isinstance(await caught_up(store, replica), Offer)
+
+
+async def test_a_replica_away_while_everything_was_trimmed_loses_nothing_it_wrote(
+    store: Store, tenant: str, query: Query
+) -> None:
+    await fill(store, tenant)
+    away, twin = await enrolled(store, tenant, "e1"), await enrolled(store, tenant, "e2")
+    await caught_up(store, away)
+    await caught_up(store, twin)
+    mine = document_id("acme/prod", "mine")
+    away.put(mine, {"pushed": 1})
+    twin.put(mine, {"pushed": 2})
+    await away.push()
+    await twin.push()  # concurrent: the hub keeps both in its ledger
+    away.put(document_id("acme/prod", "later"), {"unsent": 1})
+    await fill(store, tenant, value=9)
+    told = await store.trim(tenant, 2**50, keep_days=0, author="op", dry_run=True)
+    trimmed = await store.trim(tenant, 2**50, keep_days=0, author="op")
+
+    drawn = await caught_up(store, away)
+    pushed, chain = away.outbox[:], away.chain
+    await away.push()
+    again = await store.decide(tenant, "e1", pushed, chain)
+    await caught_up(store, away)
+
+    assert told == trimmed
+    assert trimmed.changes == 4
+    assert query("SELECT count(*) FROM changes WHERE body IS NOT NULL AND hub_seq <= 4") == [(0,)]
+    assert isinstance(drawn, Offer)
+    assert [run.count for run in drawn.closing.runs] == [1]
+    assert len(drawn.closing.notices) == 1
+    assert again.push_mark == away.pushed
+    assert away.outbox == []
+    assert away.read(document_id("acme/prod", "later")) == {"unsent": 1}
+    assert (await store.trim(tenant, 2**50, keep_days=0, author="op")).changes == 1
+
+
+async def test_a_refused_change_stays_whole_and_its_author_still_hears_of_it(
+    store: Store, tenant: str, query: Query
+) -> None:
+    replica = await enrolled(store, tenant, "e1", ("acme/prod",))
+    replica.put(document_id("acme/dev", "not-mine"), {"a": 1})
+    await replica.push()
+    await store.trim(tenant, 2**50, keep_days=0, author="op")
+
+    await caught_up(store, replica)
+
+    assert query("SELECT count(*) FROM changes WHERE body IS NOT NULL") == [(1,)]
+    assert [each.outcome for each in replica.results] == [Outcome.REFUSED]
+
+
+async def test_a_position_that_was_not_decided_yet_is_no_place_to_trim_to(store: Store, tenant: str) -> None:
+    with pytest.raises(PositionAhead):
+        await store.trim(tenant, 2**50, before=99, author="op")
+
+
+async def test_ten_thousand_overwrites_while_away_cost_what_twenty_fields_do(
+    store: Store, tenant: str
+) -> None:
+    writer, away = await enrolled(store, tenant, "e1"), await enrolled(store, tenant, "e2")
+    document = document_id("acme/prod", "busy")
+    writer.record([(document, Slot((f"f{n}",)), 0) for n in range(20)])
+    await writer.push()
+    await caught_up(store, away)
+    for value in range(500):
+        writer.record([(document, Slot((f"f{n}",)), value * 20 + n) for n in range(20)])
+    await writer.push()
+
+    pull = await store.pull(tenant, "e2", away.incarnation, away.cursor)
+
+    assert pull is not None
+    assert len(seal(encode_pull(pull))) < 600
