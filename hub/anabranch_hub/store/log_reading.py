@@ -98,7 +98,8 @@ async def save_checkpoint(pool: Pool, tenant: str, checkpoint: StoredCheckpoint)
 async def check_continues(session: Session, tenant: str, earlier: TreeHead, head: TreeHead) -> None:
     """Raise LogTampered unless the stored hashes lead from the one tree to the other."""
     if earlier.size > head.size:
-        reason = f"it is missing: the log ends at {head.size} leaves, {earlier.size} were signed"
+        sizes = f"the log ends at {head.size} leaves, {earlier.size} were signed"
+        reason = f"it is missing: {sizes} (was a backup restored? say so: anabranch-hub restored)"
         raise LogTampered(tenant, head.size, reason, last=earlier.size - 1)
     try:
         verify_consistency(earlier, head, await consistency(session, tenant, earlier.size, head.size))
