@@ -53,6 +53,10 @@ _FILE_BYTES_MIN = 512
 _FULL_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 
 
+class NoSuchWord(Exception):
+    """A column holds a word that nothing here ever wrote; `ReplicaFile.translated` says in which file."""
+
+
 class ReplicaFile:
     """Two connections to one file: one that writes, one that reads and never waits for the other.
 
@@ -173,6 +177,8 @@ class ReplicaFile:
         """
         try:
             yield
+        except NoSuchWord as error:
+            raise ReplicaCorrupt(str(self.path), f"{str(error)!r} in it was never written") from error
         except UnicodeDecodeError as error:  # sqlite3 decodes text, and messages that quote damaged names
             raise ReplicaCorrupt(str(self.path), "text in it is no text any more") from error
         except sqlite3.Error as error:

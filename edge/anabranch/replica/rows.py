@@ -17,7 +17,7 @@ from anabranch_sync.packing import LEVEL_STORED, seal, unpack, unseal
 from anabranch_sync.pull import Notice
 
 from anabranch.errors import ReplicaCorrupt
-from anabranch.replica.file import Connection
+from anabranch.replica.file import Connection, NoSuchWord
 from anabranch.replica.queries import SQL
 
 # Compared with bytes on our own disk: 64 bits make an accident impossible.
@@ -58,6 +58,7 @@ class Shown:
 
 
 NOT_SHOWN = Shown()
+_SERVED = frozenset(Served)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ def shown(connection: Connection, document: DocumentId) -> Shown:
     if row is None:
         return NOT_SHOWN
     number, revision, version, pending, live, served = row
+    if served not in _SERVED:
+        raise NoSuchWord(served)
     return Shown(number, revision, version, pending, live != 0, Served(served))
 
 

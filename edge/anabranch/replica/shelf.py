@@ -17,7 +17,7 @@ from anabranch_sync.policy import LATEST, NO_POLICIES, SCHEMA_NAMESPACE, Policie
 
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.facts import Heard, Link, Visible
-from anabranch.replica.file import Connection, ReplicaFile
+from anabranch.replica.file import Connection, NoSuchWord, ReplicaFile
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import NOT_SHOWN, Rot, Shown, confirmed_body, position, shown
 from anabranch.replica.serving import Aside, aside
@@ -27,6 +27,7 @@ from anabranch.replica.show import Decoded, visible_state
 # larger than any met, and holds 5,000 documents of 2 KB. Absent documents are bounded by number.
 SHELF_REGISTERS_MAX = 500_000
 SHELF_DOCUMENTS_MAX = 100_000
+_LINKS = frozenset(Link)
 
 
 class Held:
@@ -224,6 +225,8 @@ class Shelf:
                 self._forget()
             # Read first: what changes from here on is looked at again, next time.
             link, heard_ms, applied_ms, offset, revision = connection.execute(SQL["link"]).fetchone()
+            if link is not None and link not in _LINKS:
+                raise NoSuchWord(link)
             with self._keeping:
                 if self._held:
                     changed = connection.execute(SQL["changed"], (self._revision,)).fetchall()

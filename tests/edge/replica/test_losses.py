@@ -1,6 +1,7 @@
 """A file that goes back in time, or away, under its replica: told, whatever SQLite thinks of it."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,14 @@ def test_marks_of_two_incarnations_are_compared_by_what_readers_saw() -> None:
     assert Marks(1, 3, 2, 14).lost_since(noted) == Loss(6, 5)
     assert Marks(2, 5, 0, 21).lost_since(noted) is None
     assert Marks(2, 5, 0, 19).lost_since(noted) == Loss(0, 0)
+
+
+@pytest.mark.parametrize(("table", "column"), [("replica", "link"), ("documents", "served")])
+def test_a_word_that_nothing_here_ever_wrote_is_damage(path: Path, table: str, column: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"UPDATE {table} SET {column} = 'di{{trusted'")
+    connection.commit()
+    connection.close()
+
+    with Replica.open(path) as replica, pytest.raises(ReplicaCorrupt, match="was never written"):
+        replica.read(DOCUMENTS[0])
