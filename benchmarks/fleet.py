@@ -38,10 +38,10 @@ class Edge:
     link: CountingLink
     agent: Process | None = None
 
-    async def start(self) -> None:
+    async def start(self, *options: str) -> None:
         """Start the agent."""
         assert self.agent is None, "runs already"
-        self.agent = await start_agent(self.replica)
+        self.agent = await start_agent(self.replica, *options)
 
     async def stop(self) -> None:
         """Stop the agent as an init system does. Safe to repeat."""

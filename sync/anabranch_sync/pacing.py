@@ -56,8 +56,13 @@ class Pacing:
 
     @property
     def window_bytes(self) -> int:
-        """How much may be on its way unacknowledged: what a break may catch in the buffers of a link."""
-        return min(max(self.between_bytes // 4, WINDOW_BYTES_MIN), WINDOW_BYTES)
+        """How much may be on its way unacknowledged: what a break may catch in the buffers of a link.
+
+        It grows with what has passed: of a link that nothing is known of, a break may catch a quarter of
+        what came before it, and not all that a buffer takes at once.
+        """
+        seen = min(self.between_bytes, self.passed_bytes // (self.breaks + 1))
+        return min(max(seen // 4, WINDOW_BYTES_MIN), WINDOW_BYTES)
 
 
 NOTHING_LEARNED = Pacing()

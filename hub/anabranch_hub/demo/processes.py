@@ -85,13 +85,14 @@ async def stop_hub(hub: Hub) -> None:
     await hub.log_reader
 
 
-async def start_agent(replica: Path) -> Process:
+async def start_agent(replica: Path, *options: str) -> Process:
     """An edge's agent."""
     return await asyncio.create_subprocess_exec(
         program("anabranch"),
         "agent",
         "--replica",
         str(replica),
+        *options,
         stdin=DEVNULL,
         stdout=DEVNULL,
         stderr=DEVNULL,
