@@ -120,7 +120,11 @@ class LogReading:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the replica stands."""
+    """How the replica stands.
+
+    `proved_ms`: when, by the hub's clock, its documents were last proved equal to the hub's, at its
+    position `proved_hub_seq`.
+    """
 
     path: str
     tenant: str
@@ -141,6 +145,10 @@ class Status:
     refused: int
     quarantined: int
     digest: str
+    proved_ms: int | None
+    proved_hub_seq: HubSeq | None
+    incidents: int
+    damaged: int
     log: LogReading
     file_bytes: int
     wal_bytes: int

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 from anabranch_sync.clock import SKEW_FLAG_MS
 from anabranch_sync.errors import AnabranchError
+from anabranch_sync.lateness import EdgeFacts, Lateness, lateness
 
 from anabranch.cli import terminal
 from anabranch.cli.failure import ExitCode
@@ -68,6 +69,9 @@ def doctor(invocation: Invocation, offline: bool, forget_loss: bool) -> None:
         with invocation.open() as client:
             client.replica.forget_loss()
     checks = []
+    why = _why(invocation.replica)
+    if why is not None and not invocation.json:
+        terminal.write(why.sentence)
     for check in _checks(invocation.replica, ask_hub=not offline):
         checks.append(check)
         if not invocation.json:
@@ -78,9 +82,44 @@ def doctor(invocation: Invocation, offline: bool, forget_loss: bool) -> None:
             {"name": each.name, "verdict": str(each.verdict), "found": each.found, "hint": each.hint}
             for each in checks
         ]
-        terminal.write_json({"ok": code == ExitCode.OK, "checks": shown})
+        said = None if why is None else {"reason": why.reason and str(why.reason), "sentence": why.sentence}
+        terminal.write_json({"ok": code == ExitCode.OK, "why": said, "checks": shown})
     if code != ExitCode.OK:
         raise click.exceptions.Exit(code)
+
+
+def _why(replica: Path) -> Lateness | None:
+    """Why this edge is behind, by the same rules as the hub; None where that cannot be read."""
+    from anabranch.client import open as open_client
+    from anabranch.identity import identity_folder, read_identity
+
+    try:
+        with open_client(replica) as client:
+            status = client.status()
+        until_ms = read_identity(identity_folder(replica)).not_after_ms
+    except AnabranchError:
+        return None
+    now_ms = time.time_ns() // 1_000_000
+    return lateness(
+        EdgeFacts(
+            now_ms=now_ms,
+            certificate_until_ms=until_ms,
+            denied=status.link == "denied",
+            distrusted=status.link == "distrusted",
+            agent_running=status.agent_running,
+            heard_ms=None if status.age_s is None else now_ms - int(status.age_s * 1000),
+            disk_free_bytes=shutil.disk_usage(replica.absolute().parent).free,
+            clock_offset_ms=status.clock_offset_ms,
+            unsent=status.unsent,
+            oldest_unsent_ms=(
+                None if status.oldest_unsent_s is None else now_ms - int(status.oldest_unsent_s * 1000)
+            ),
+            refused=status.refused,
+            quarantined=status.quarantined,
+            proved_ms=None if status.proved_ms is None else status.proved_ms - (status.clock_offset_ms or 0),
+            unhealed=status.damaged,
+        )
+    )
 
 
 def exit_code(checks: list[Check]) -> int:

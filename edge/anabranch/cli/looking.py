@@ -1,4 +1,4 @@
-"""The command that tells how the replica stands: `status`."""
+"""The commands that tell how the replica stands: `status`, `incidents`."""
 
 import contextlib
 import time
@@ -128,7 +128,7 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
         if each.withheld:
             row += f", {terminal.count(len(each.withheld), 'document')} withheld (status --json names them)"
         rows.append(("restored", row))
-    rows += [("digest", now.digest), ("log", _log_row(now))]
+    rows += [("digest", now.digest), ("equal", _proof_row(now)), ("log", _log_row(now))]
     if identity is not None:
         rows.append(("identity", f"certificate until {terminal.time_text(identity.not_after_ms)}"))
     return rows
@@ -138,6 +138,52 @@ def _marks_row(marks: "Marks") -> str:
     """How many of the changes written under this incarnation have come how far."""
     names = ("written", "stored", "merged", "visible")
     return ", ".join(f"{getattr(marks, name):,} {name}" for name in names)
+
+
+def _proof_row(now: "Status") -> str:
+    row = "not proved yet"
+    if now.proved_ms is not None and now.proved_hub_seq is not None:
+        row = f"proved at {terminal.time_text(now.proved_ms)}, position {now.proved_hub_seq:,}"
+    if now.damaged:
+        row += f"; {terminal.count(now.damaged, 'document')} damaged, asked for at the next exchange"
+    if now.incidents:
+        row += f"; {terminal.count(now.incidents, 'incident')} (anabranch incidents)"
+    return row
+
+
+@command("incidents")
+def incidents(invocation: Invocation) -> None:
+    """Tell where this replica was not what the hub has, oldest first.
+
+    \b
+    anabranch incidents
+    anabranch incidents --json
+    """
+    with invocation.open() as client:
+        found = client.replica.equality.incidents()
+    if invocation.json:
+        terminal.write_json(
+            [
+                {
+                    "at_ms": each.at_ms,
+                    "kind": str(each.incident.kind),
+                    "remedy": str(each.incident.remedy),
+                    "hub_seq": each.incident.hub_seq,
+                    "count": each.incident.count,
+                    "documents": [str(document) for document in each.incident.documents],
+                }
+                for each in found
+            ]
+        )
+        return
+    for each in found:
+        named = ", ".join(str(document) for document in each.incident.documents)
+        if each.incident.count > len(each.incident.documents) > 0:
+            named += " and others"
+        what = f"{each.incident.kind} at {each.incident.hub_seq:,}, {each.incident.remedy}"
+        terminal.write(f"{terminal.time_text(each.at_ms)}  {what}  {named}".rstrip())
+    if not found:
+        terminal.write("none: whenever it was compared, this replica was what the hub has")
 
 
 def _log_row(now: "Status") -> str:
@@ -166,4 +212,4 @@ def _identity(replica: "Path") -> "Identity | None":
     return None
 
 
-COMMANDS = {"status": status}
+COMMANDS = {"status": status, "incidents": incidents}

@@ -26,6 +26,7 @@ _MODULES = {
     "diff": "past",
     "rollback": "past",
     "status": "looking",
+    "incidents": "looking",
     "sync": "linking",
     "agent": "linking",
     "link": "link",

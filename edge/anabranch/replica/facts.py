@@ -162,6 +162,10 @@ class Facts:
     refused: int
     quarantined: int
     heard: Heard
+    proved_ms: int | None
+    proved_hub_seq: HubSeq | None
+    incidents: int
+    damaged: int
     file_bytes: int
     wal_bytes: int
     reserve: bool

@@ -46,6 +46,7 @@ def facts(connection: Connection, file: ReplicaFile, heard: Heard) -> Facts:
     """What `status` tells."""
     at = position(connection)
     unsent = connection.execute(SQL["oldest_unsent"], (at.push_mark,)).fetchone()
+    proved_ms, proved_hub_seq = connection.execute(SQL["proved"]).fetchone()
     return Facts(
         cursor=at.cursor,
         continuity=Continuity(at.incarnation, at.push_mark, at.push_chain),
@@ -59,6 +60,10 @@ def facts(connection: Connection, file: ReplicaFile, heard: Heard) -> Facts:
         refused=_count(connection, "refused_count"),
         quarantined=_count(connection, "aside_count"),
         heard=heard,
+        proved_ms=proved_ms,
+        proved_hub_seq=proved_hub_seq,
+        incidents=_count(connection, "incidents_count"),
+        damaged=_count(connection, "damaged_count"),
         file_bytes=_size_bytes(file.path),
         wal_bytes=_size_bytes(Path(f"{file.path}-wal")),
         reserve=file.ballast.exists(),

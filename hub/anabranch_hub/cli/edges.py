@@ -1,17 +1,19 @@
-"""Commands on edges: `edge invite`, `edge list`, `edge revoke`."""
+"""Commands on edges: `edge invite`, `edge list`, `edge explain`, `edge incidents`, `edge revoke`."""
 
 import re
+import time
 
 import click
 from anabranch_sync.errors import InvalidName
 from anabranch_sync.ids import OPERATOR_LAYERS, check_edge, check_tenant
+from anabranch_sync.lateness import EdgeFacts, lateness
 from anabranch_sync.scope import SCOPE_PREFIXES_MAX, scope
 
 from anabranch_hub.cli import reach, terminal
 from anabranch_hub.cli.arguments import EDGE, TENANT
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.cli.tokens import made_token, show_token
-from anabranch_hub.store import Edge
+from anabranch_hub.store import Edge, EdgeIncident, EdgeStatus
 
 # Long enough to walk to the machine; a token that is found tomorrow opens nothing.
 TTL_DEFAULT = "15m"
@@ -80,7 +82,7 @@ async def invite(
 @command("list")
 @TENANT
 async def list_edges(invocation: Invocation, tenant: str) -> None:
-    """List the edges of a tenant: status, scope, how far each has come, when it was last seen.
+    """List the edges of a tenant: status, scope, how far each has come, when seen and proved equal.
 
     An edge that lives twice, because its disk was cloned, is named below with its incarnations: both keep
     what they write, under numbers of their own. Revoke it and enrol each copy under a name of its own.
@@ -97,19 +99,118 @@ async def list_edges(invocation: Invocation, tenant: str) -> None:
             f"{each.status}, relay" if each.relay else str(each.status),
             str(each.cursor.hub_seq),
             terminal.moment(each.seen_ms),
+            "never" if each.proved is None else terminal.moment(each.proved.at_ms),
             terminal.moment(each.not_after_ms)[:10],
             " ".join(each.scope.prefixes),
         )
         for each in edges
     ]
     for line in terminal.columns(
-        rows, heading=("edge", "status", "cursor", "last seen", "certificate until", "scope")
+        rows, heading=("edge", "status", "cursor", "last seen", "proved equal", "certificate until", "scope")
     ):
         terminal.write(line)
     for each in edges:
         if each.twins:
             known = ", ".join(map(str, (*each.twins, each.incarnation)))
             terminal.say(f"{each.name} lives more than once, as incarnations {known}: its disk was cloned")
+
+
+@command("explain")
+@TENANT
+@EDGE
+async def explain(invocation: Invocation, tenant: str, edge: str) -> None:
+    """Say in one sentence why an edge is behind, and then what else is known of it.
+
+    \b
+    anabranch-hub edge explain acme store-17
+    anabranch-hub edge explain acme store-17 --json
+    """
+    check_tenant(tenant)
+    check_edge(edge)
+    async with reach.store(invocation) as store:
+        known = await store.edge(tenant, edge)
+        behind = await store.behind(tenant, known)
+        recent = await store.incidents(tenant, edge, limit=1)
+    why = lateness(_facts(known, behind, time.time_ns() // 1_000_000))
+    if invocation.json:
+        reasons = [{"reason": str(reason), "sentence": sentence} for reason, sentence in why.facts]
+        last = _incident(recent[0]) if recent else None
+        said = {"reason": why.reason and str(why.reason), "sentence": why.sentence, "facts": reasons}
+        terminal.write_json({**said, "edge": _edge(known), "last_incident": last})
+        return
+    terminal.write(why.sentence)
+    rows = [("", sentence) for _, sentence in why.facts[1:]]
+    proved = "never" if known.proved is None else terminal.moment(known.proved.at_ms)
+    rows += [("last seen", terminal.moment(known.seen_ms)), ("proved equal", proved)]
+    if recent:
+        rows.append(("last incident", f"{terminal.moment(recent[0].at_ms)} (edge incidents)"))
+    for name, fact in rows:
+        terminal.write(f"  {name + ': ' if name else ''}{fact}")
+
+
+@command("incidents")
+@TENANT
+@click.argument("edge", required=False)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+async def incidents(invocation: Invocation, tenant: str, edge: str | None, limit: int) -> None:
+    """List where edges were not what the hub has, newest first; of one edge, or of all.
+
+    \b
+    anabranch-hub edge incidents acme
+    anabranch-hub edge incidents acme store-17 --json
+    """
+    check_tenant(tenant)
+    if edge is not None:
+        check_edge(edge)
+    async with reach.store(invocation) as store:
+        found = await store.incidents(tenant, edge, limit=limit)
+    if invocation.json:
+        terminal.write_json([_incident(each) for each in found])
+        return
+    rows = [
+        (
+            terminal.moment(each.at_ms),
+            each.edge,
+            str(each.incident.kind),
+            str(each.incident.remedy),
+            str(each.incident.count),
+            " ".join(str(document) for document in each.incident.documents),
+        )
+        for each in found
+    ]
+    for line in terminal.columns(rows, heading=("at", "edge", "kind", "remedy", "documents", "among them")):
+        terminal.write(line)
+
+
+def _facts(known: Edge, behind: int, now_ms: int) -> EdgeFacts:
+    told = known.told
+    # A held stream says nothing while nothing is new: silence means something only where there is.
+    heard_ms = now_ms if known.seen_ms and not behind else known.seen_ms or None
+    # What an edge said of its outbox is over as soon as it was heard again.
+    unsent_ms = told.oldest_unsent_ms if told and told.told_ms == known.seen_ms else 0
+    return EdgeFacts(
+        now_ms=now_ms,
+        revoked=known.status is EdgeStatus.REVOKED,
+        certificate_until_ms=known.not_after_ms or None,
+        heard_ms=heard_ms,
+        disk_free_bytes=(told.disk_free_bytes or None) if told else None,
+        clock_offset_ms=told.clock_offset_ms if told else None,
+        oldest_unsent_ms=(unsent_ms + told.clock_offset_ms) if told and unsent_ms else None,
+        behind=behind,
+        proved_ms=known.proved.at_ms if known.proved else None,
+    )
+
+
+def _incident(each: EdgeIncident) -> dict[str, object]:
+    return {
+        "edge": each.edge,
+        "at_ms": each.at_ms,
+        "kind": str(each.incident.kind),
+        "remedy": str(each.incident.remedy),
+        "hub_seq": each.incident.hub_seq,
+        "count": each.incident.count,
+        "documents": [str(document) for document in each.incident.documents],
+    }
 
 
 @command("revoke")
@@ -141,6 +242,8 @@ def _edge(each: Edge) -> dict[str, object]:
         "push_mark": each.push_mark,
         "cursor": {"epoch": each.cursor.epoch, "hub_seq": each.cursor.hub_seq},
         "seen_ms": each.seen_ms,
+        "proved_ms": each.proved.at_ms if each.proved else None,
+        "proved_hub_seq": each.proved.cursor.hub_seq if each.proved else None,
     }
 
 
@@ -171,6 +274,8 @@ def seconds(ttl: str) -> int:
 
 edge.add_command(invite)
 edge.add_command(list_edges)
+edge.add_command(explain)
+edge.add_command(incidents)
 edge.add_command(revoke)
 
 COMMANDS = {"edge": edge}

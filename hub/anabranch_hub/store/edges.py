@@ -28,6 +28,7 @@ from anabranch_hub.store.records import (
     address,
     ended_of,
 )
+from anabranch_hub.store.scope_digests import reading_prefixes
 from anabranch_hub.store.transfers import arrived
 
 log = logging.getLogger(__name__)
@@ -234,6 +235,17 @@ async def incidents(pool: Pool, tenant: str, name: str | None, limit: int) -> li
         )
         for row in rows
     ]
+
+
+async def behind(pool: Pool, tenant: str, edge: Edge) -> int:
+    """How many documents of an edge's scope changed after what it is known to have."""
+    async with pool.session(tenant) as session:
+        position = await session.row("position")
+        assert position is not None, "a tenant has its state from its first migration on"
+        after = edge.cursor.hub_seq if edge.cursor.epoch == position["epoch"] else 0
+        row = await session.row("changed_since", after=after, prefixes=reading_prefixes(edge.scope))
+        assert row is not None, "a count has one row"
+        return int(row["documents"])
 
 
 async def _audit(session: Session, tenant: str, kind: EventKind, edge: str, data: Data) -> None:

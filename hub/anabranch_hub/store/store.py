@@ -563,6 +563,10 @@ class Store:
         """Keep an incident of an edge."""
         await edges.report(self._pool, tenant, edge, incident)
 
+    async def behind(self, tenant: str, edge: Edge) -> int:
+        """How many documents of an edge's scope changed after what it is known to have."""
+        return await edges.behind(self._pool, tenant, edge)
+
     async def incidents(
         self, tenant: str, edge: str | None = None, *, limit: int = 200
     ) -> list[EdgeIncident]:

