@@ -2,7 +2,7 @@
 # a minute once and nothing afterwards. Another Python: make test PYTHON=/path/to/python3.12
 # Arguments: make test ARGS='-k clock', make demo ARGS=--json
 
-.PHONY: help demo test lint style types walls generated format bench fuzz soak power lock protos clean setup
+.PHONY: help demo test lint style types walls generated format bench fuzz fuzz-coverage soak power lock protos clean setup
 .DEFAULT_GOAL := help
 
 RUN := .venv/bin/python
@@ -22,7 +22,7 @@ exit 1
 endef
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: setup ## a real hub and five edges on links that break: offline edits, merge, proof
 	@.venv/bin/anabranch-hub demo --power-rig "'$(CURDIR)/$(RUN)' -m tests.edge.replica.lose_power" $(ARGS)
@@ -54,6 +54,16 @@ format: setup ## let ruff write the style that lint wants
 
 bench: setup ## measure; prints one JSON object (make -s bench)
 	@$(RUN) -m benchmarks $(ARGS)
+
+# atheris is a wheel for Linux on x86-64 and Python 3.11 alone, and no part of the locks: it gets a folder of its own.
+ATHERIS := .fuzz/atheris-3.0.0
+HAS_ATHERIS := import platform as p, sys; \
+    sys.exit((p.system(), p.machine(), sys.version_info[:2]) != ("Linux", "x86_64", (3, 11)))
+fuzz-coverage: setup ## coverage-guided fuzzing of every decoder; ARGS='--seconds 600' each
+	@$(RUN) -c '$(HAS_ATHERIS)' || { echo "make: atheris 3.0.0 is there for Linux on x86-64 and Python 3.11" \
+	    "alone; make fuzz mutates everywhere" >&2; exit 2; }
+	@test -d $(ATHERIS) || $(RUN) -m pip install --quiet --no-deps --target $(ATHERIS) atheris==3.0.0
+	@PYTHONPATH=$(ATHERIS) $(RUN) -m tests.fuzz.coverage $(ARGS)
 
 fuzz: setup ## 200,000 mutated frames against the decoder
 	@$(RUN) -m tests.fuzz --frames 200000 $(ARGS)

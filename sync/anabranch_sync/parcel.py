@@ -147,7 +147,7 @@ def opened(raw: bytes, root: x509.Certificate, now_ms: int) -> Opened:
         raise ParcelDamaged(f"a certificate is over {CERTIFICATE_BYTES_MAX} bytes")
     try:
         certificates = [x509.load_der_x509_certificate(each) for each in encoded]
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise ParcelDamaged("a certificate in it cannot be read") from error
     signer = certificates[0]
     check_chain(certificates, root, now_ms)

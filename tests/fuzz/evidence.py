@@ -4,7 +4,7 @@ import json
 import random
 
 from anabranch_sync.audit_file import verify_export
-from anabranch_sync.checkpoint import parse_checkpoint
+from anabranch_sync.checkpoint import parse_checkpoint, parse_signed
 from anabranch_sync.packing import read_varint, varint
 from anabranch_sync.signed_note import check_signed, parse_note, parse_verifier_key
 from anabranch_sync.tlog_proof import parse_tlog_proof, verify_tlog_proof
@@ -34,6 +34,7 @@ def take_note(raw: bytes) -> None:
     note = parse_note(raw.decode("utf-8", "replace"))
     parse_checkpoint(note)
     check_signed(note, KEY)
+    parse_signed(raw.decode("utf-8", "replace"))
 
 
 def take_key(raw: bytes) -> None:

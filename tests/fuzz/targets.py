@@ -7,12 +7,14 @@ from unittest.mock import patch
 
 import google_crc32c
 import msgpack
+from anabranch.errors import IdentityUnusable
 from anabranch_sync import change, columns, frame, merge
 from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, unpacked_value
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, rebuild, written
-from anabranch_sync.errors import CorruptFrame, EvidenceError, ParcelError, WireError
+from anabranch_sync.epochs import unpacked_ended
+from anabranch_sync.errors import CorruptFrame, EvidenceError, InvalidInput, ParcelError, WireError
 from anabranch_sync.frame import Frame
 from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.leaf_ancestry import EDITS_MAX, decode_ancestry
@@ -46,7 +48,7 @@ from anabranch_sync.register import DELETED, MEMBER, Ancestry, Edit, Register, S
 from anabranch_sync.value import Json
 from anabranch_sync.violation import Violation
 
-from tests.fuzz import evidence, parcels
+from tests.fuzz import evidence, parcels, words
 from tests.fuzz.mutations import mutated
 from tests.sync.fleet import Fleet
 from tests.sync.steps import DOCUMENTS, drawn
@@ -79,7 +81,7 @@ def targets() -> tuple[Target, ...]:
     table: bytes = msgpack.packb(columns.pack_documents(dict(zip(DOCUMENTS, documents, strict=False))))
     return (
         Target("frame", frames, frame.decode, mutate=_mutated_frame),
-        Target("message", messages, lambda raw: decode_message(raw[0], raw[1:]) if raw else None),
+        Target("message", messages, _take_message),
         Target("change", tuple(each.body for each in entries), change.decode),
         Target("push", pushes, _take_push),
         Target("document", stored, _take_document),
@@ -104,6 +106,11 @@ def targets() -> tuple[Target, ...]:
             (ParcelError,),
             parcels.mutated_parcel,
         ),
+        Target("JSON", words.texts(), words.take_json, (InvalidInput,)),
+        Target("pointer", words.pointers(), words.take_pointer, (InvalidInput,)),
+        Target("reference", words.references(), words.take_reference, (InvalidInput,)),
+        Target("token", words.tokens(), words.take_token, (InvalidInput,)),
+        Target("identity", words.identities(), words.take_identity, (IdentityUnusable,)),
         Target("sealed", tuple(seal(body) for body in pushes + pulls), unseal),
     )
 
@@ -205,6 +212,12 @@ _TYPED = policies_from(
 
 def _moved(neighbour: Id | None, client: int) -> Id | None:
     return None if neighbour is None else Id(client, neighbour.clock % 40)
+
+
+def _take_message(raw: bytes) -> None:
+    message = decode_message(raw[0], raw[1:]) if raw else None
+    if isinstance(message, Welcome):
+        unpacked_ended(message.ended)
 
 
 def _take_push(raw: bytes) -> None:
