@@ -11,10 +11,18 @@ from anabranch.errors import IdentityUnusable
 from anabranch_sync import change, columns, frame, merge
 from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, unpacked_value
+from anabranch_sync.check_in import read_answer, read_question
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, rebuild, written
 from anabranch_sync.epochs import unpacked_ended
-from anabranch_sync.errors import CorruptFrame, EvidenceError, InvalidInput, ParcelError, WireError
+from anabranch_sync.errors import (
+    CorruptFrame,
+    EvidenceError,
+    InvalidInput,
+    ParcelError,
+    ProtocolViolation,
+    WireError,
+)
 from anabranch_sync.frame import Frame
 from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.leaf_ancestry import EDITS_MAX, decode_ancestry
@@ -32,7 +40,10 @@ from anabranch_sync.messages import (
     Logged,
     Merged,
     Message,
+    Parts,
+    Range,
     SlowDown,
+    SnapshotOffer,
     Stored,
     Visible,
     Welcome,
@@ -45,6 +56,8 @@ from anabranch_sync.policy import NO_POLICIES, Policy, Rule, policies_from
 from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run, fold
 from anabranch_sync.pull_body import decode_pull, encode_pull
 from anabranch_sync.register import DELETED, MEMBER, Ancestry, Edit, Register, Slot, Stamp
+from anabranch_sync.repairing import check_asked, unpacked_hashes
+from anabranch_sync.snapshot import Slice, open_slice, seal_slice
 from anabranch_sync.value import Json
 from anabranch_sync.violation import Violation
 
@@ -106,6 +119,8 @@ def targets() -> tuple[Target, ...]:
             (ParcelError,),
             parcels.mutated_parcel,
         ),
+        Target("check-in", frames[-5:-3], _take_check_in),
+        Target("part", (seal_slice(Slice(dict(zip(DOCUMENTS, documents, strict=False)))),), open_slice),
         Target("JSON", words.texts(), words.take_json, (InvalidInput,)),
         Target("pointer", words.pointers(), words.take_pointer, (InvalidInput,)),
         Target("reference", words.references(), words.take_reference, (InvalidInput,)),
@@ -218,6 +233,18 @@ def _take_message(raw: bytes) -> None:
     message = decode_message(raw[0], raw[1:]) if raw else None
     if isinstance(message, Welcome):
         unpacked_ended(message.ended)
+    if isinstance(message, Range):
+        check_asked(message.asked or ("",))
+        unpacked_hashes(message.hashes)
+
+
+def _take_check_in(raw: bytes) -> None:
+    """One of the two reads it, and the other says that it is none."""
+    for read, other in ((read_question, read_answer), (read_answer, read_question)):
+        try:
+            read(raw)
+        except ProtocolViolation:
+            other(raw)
 
 
 def _take_push(raw: bytes) -> None:
@@ -316,4 +343,7 @@ def _messages() -> list[Message]:
         Logged(b"checkpoint", b"hashes" * 9, b"key"),
         CheckIn(3, cursor, 12, ScopeDigest(2, 77)),
         CheckedIn(40, 1),
+        Range(cursor, 1, ("0", "a7"), b"answers" * 4, ("acme/a/config",), b"hash567812"),
+        SnapshotOffer(cursor, ScopeDigest(2, 77), bytes(64), (1_000, 2_000)),
+        Parts((1, 2), 512),
     ]  # fmt: skip
