@@ -110,6 +110,27 @@ def test_a_hub_that_went_back_and_does_not_say_so_exchanges_nothing_with_who_kno
     assert met(replica, restored(hub, backup)).edge.settled
 
 
+def test_a_stream_that_outlived_the_restore_brings_nothing_of_the_next_epoch() -> None:
+    hub = new_hub()
+    replica = new_replica(hub)
+    pair = Pair(replica, hub).run()
+    backup = hub.backup()
+    hub.write(ROUTER, {"a": 1})
+    pair.notified()
+    before = replica.disk
+
+    pair.hub = restored(hub, backup)
+    for number in range(3):
+        pair.hub.write(LIMITS, {"b": number})
+    pair.notified()
+
+    assert pair.closed is not None
+    assert "a pull of epoch 2 in epoch 1" in pair.closed.reason
+    assert (replica.confirmed, replica.disk.cursor) == (before.confirmed, before.cursor)
+    met(replica, pair.hub)
+    assert rebuild(pair.hub.documents[ROUTER].registers) == {"a": 1}
+
+
 def test_hub_and_edge_both_restored_keep_what_either_has() -> None:
     hub = new_hub()
     replica = new_replica(hub)
