@@ -23,10 +23,11 @@ from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import pack_quarantined, unpack_quarantined
 
 NAME_BYTES = 32
-# Of documents as they are stored; as one table they take less. A part is what an edge holds in memory at
-# once while it swaps a snapshot in, and from 1 MiB on compression gains nothing: docs/decisions/0015.
-SLICE_BYTES_MIN = 1024 * 1024
-SLICE_BYTES_MAX = 3 * 1024 * 1024
+# Of documents as they are stored; as one table the catalogue's take two thirds of it, so a part expands to
+# 4 MiB at most, what an edge holds in memory at once while it swaps a snapshot in. The least size is large
+# because what repeats is written once in a part only: docs/decisions/0015.
+SLICE_BYTES_MIN = 5 * 1024 * 1024
+SLICE_BYTES_MAX = 6 * 1024 * 1024
 # Beyond the least size one document of so many ends its slice.
 _CUTS_ONE_OF = 128
 # An offer names all parts in one frame. 2,000 parts hold some 3 GB of documents.

@@ -216,7 +216,7 @@ def _tell_outcome(invocation: Invocation, outcome: "AgentOutcome") -> None:
         f"{terminal.count(outcome.conflicts, 'conflict')}; "
         f"{terminal.size(outcome.bytes_up)} up, {terminal.size(outcome.bytes_down)} down, "
         f"{outcome.seconds:.1f} s"
-        + (f" ({outcome.plan}, about {terminal.size(outcome.plan_bytes)})" if outcome.plan_bytes else "")
+        + (f" (snapshot, about {terminal.size(outcome.plan_bytes)})" if outcome.plan == "snapshot" else "")
     )
 
 
