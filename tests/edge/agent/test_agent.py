@@ -200,7 +200,7 @@ def test_a_hub_whose_log_was_rewritten_is_refused_told_and_remembered(tmp_path: 
         async with scripted_hub(exchange=exchange) as hub:
             path = replica_of(tmp_path, hub.root.identity(hub.address))
             with Replica.open(path) as replica:
-                replica.witness(Witnessed(seen.key.verifier, seen.signed(9)), 30, 1)
+                replica.witness(Witnessed(seen.key.verifier, seen.signed(9)), 30, 1, epoch=1)
             # when, then
             with pytest.raises(HubLogRefused, match="nothing was exchanged") as told:
                 await run_agent(path, once=True)
