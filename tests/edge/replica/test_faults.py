@@ -24,7 +24,7 @@ ERRORS = [
     ("SQLITE_IOERR_TRUNCATE", ("truncate",), StorageFailed),
 ]
 STEPS = 6
-SEEDS = 3
+SEEDS = 2
 
 
 @contextmanager

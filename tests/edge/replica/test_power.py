@@ -15,7 +15,7 @@ from tests.edge.replica.workload import DOCUMENTS, OTHERS, view
 
 # As many cuts as fit; `python -m tests.edge.replica.power` makes more.
 CUTS = 20_000
-SECONDS_MAX = 35.0
+SECONDS_MAX = 30.0
 # A small change fills five pages of the WAL; what is written back into the file is shared by many.
 WEAR_BYTES_MAX = 32 * 1024
 
