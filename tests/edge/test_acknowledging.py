@@ -1,5 +1,6 @@
 """Waiting for a write: how far it has come, what ends the wait, and under which dot it is found."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -129,3 +130,19 @@ def test_a_change_that_an_older_copy_of_the_file_does_not_hold_is_reported_lost(
         assert other.dot == committed.dot
         with pytest.raises(ChangeLost, match="write it again"):
             committed.wait("stored", timeout_s=0)
+
+
+def test_the_program_of_the_guide_runs(
+    client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # given the guide's program that waits, which here has no agent to wait for
+    guide = (Path(__file__).parents[2] / "docs/edge-guide.md").read_text("utf-8")
+    (program,) = (each for each in re.findall(r"```python\n(.*?)```", guide, re.DOTALL) if ".wait(" in each)
+    monkeypatch.setenv("ANABRANCH_REPLICA", str(client.replica.path))
+
+    # when
+    exec(program.replace("timeout_s=20", "timeout_s=0"), {})
+
+    # then the write stands, and the wait says how far it has come
+    assert capsys.readouterr().out == "None\n"
+    assert client.get("acme/prod/limits", "/burst").value == 2.0
