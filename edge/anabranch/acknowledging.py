@@ -8,6 +8,7 @@ import time
 from typing import Protocol
 
 from anabranch_sync.acknowledgement import Level
+from anabranch_sync.change import Entry
 from anabranch_sync.ids import Dot
 
 from anabranch.errors import ChangeLost, ChangeRefused, NotAcknowledged
@@ -28,16 +29,17 @@ class Acknowledgeable(Protocol):
 class Receipt:
     """One own change of a replica, by its identity and its content, so that it is found under any dot."""
 
-    def __init__(self, replica: Replica, dot: Dot, content_id: bytes) -> None:
+    def __init__(self, replica: Replica, entry: Entry) -> None:
         self._replica = replica
-        self._dot = dot
-        self._content_id = content_id
+        self._dot = entry.dot
+        self._content_id = entry.content_id
+        self._epoch = entry.change.base.epoch
 
     def wait(self, level: Level, timeout_s: float) -> Acknowledged:
         """Return once the change has come so far. Raises NotAcknowledged, ChangeRefused, ChangeLost."""
         end_s = time.monotonic() + timeout_s
         while True:
-            now = self._replica.acknowledged(self._dot, self._content_id)
+            now = self._replica.acknowledged(self._dot, self._content_id, self._epoch)
             if now is None:
                 raise ChangeLost(str(self._dot))
             if now.fate is Fate.REFUSED:
@@ -60,7 +62,7 @@ class Everything:
         newest = self._replica.newest()
         if newest is None:
             return Acknowledged(Dot(0, 0), Level.VISIBLE, Fate.MERGED)
-        return Receipt(self._replica, newest.dot, newest.content_id).wait(level, timeout_s)
+        return Receipt(self._replica, newest).wait(level, timeout_s)
 
 
 def _way_out(replica: Replica) -> str:

@@ -376,7 +376,7 @@ class Client:
         if written is None:
             return Committed("", (), receipt=Everything(self.replica))
         new = written.entry
-        receipt = Receipt(self.replica, new.dot, new.content_id)
+        receipt = Receipt(self.replica, new)
         return Committed(str(new.dot), new.change.documents, written.set_aside, receipt)
 
 

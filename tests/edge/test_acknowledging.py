@@ -10,9 +10,10 @@ from anabranch.client import Client
 from anabranch.errors import ChangeLost, ChangeRefused, NotAcknowledged
 from anabranch.replica import Fate, Replica
 from anabranch_hub.simulation.memory import MemoryHub
+from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.scope import Scope
 
-from tests.contracts.replica import NOW_MS, SCOPE, Exchange
+from tests.contracts.replica import LIMITS, NOW_MS, SCOPE, Exchange
 from tests.edge.replica.sqlite_store import SqliteStore, create
 
 
@@ -90,6 +91,33 @@ def test_a_change_is_found_after_its_replica_was_renamed_twice(client: Client, e
     assert [each.hub_seq for each in reached] == [1, 2, 3]
     assert [each.dot.local_seq for each in reached] == [1, 1, 2]
     assert reached[1].dot.incarnation == edge.incarnation
+
+
+def test_a_change_is_found_behind_what_was_offered_to_a_restored_hub(client: Client, edge: Exchange) -> None:
+    # given a change that the hub has lost, and one that waits
+    edge.hub.write(LIMITS, {"a": 1})
+    edge.exchange()
+    backup = edge.hub.backup()
+    client.set("acme/prod/router", "/limit", 1)
+    client.set("acme/prod/limits", "/b", 1)
+    edge.exchange()
+    waiting = client.set("acme/prod/router", "/limit", 2)
+
+    # when the hub comes back from its backup, is offered what it lost, and exchanges
+    past = edge.replica.standing().epoch
+    edge.hub = edge.hub.restored(backup)
+    edge.incarnation = edge.hub.open_replica(0).incarnation
+    edge.replica.adopt(edge.incarnation)
+    edge.replica.apply(edge.pull(), Reoffer(past, edge.hub.epochs.known(past), edge.hub.epoch))
+    later = client.set("acme/prod/router", "/later", True)
+    with pytest.raises(NotAcknowledged):
+        waiting.wait("stored", timeout_s=0)
+    edge.exchange()
+
+    # then both are found where they are now: behind the two offers, and behind that
+    reached = [each.wait("visible", timeout_s=0) for each in (waiting, later)]
+    assert [each.dot.local_seq for each in reached] == [3, 4]
+    assert [each.fate for each in reached] == [Fate.MERGED, Fate.MERGED]
 
 
 def test_a_change_that_the_hub_refuses_ends_the_wait(client: Client) -> None:

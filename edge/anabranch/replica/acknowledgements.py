@@ -37,13 +37,14 @@ def marks(connection: Connection) -> tuple[Incarnation, Marks]:
     return incarnation, Marks(*numbers)
 
 
-def acknowledged(connection: Connection, dot: Dot, content: bytes) -> Acknowledged | None:
+def acknowledged(connection: Connection, dot: Dot, content: bytes, epoch: int) -> Acknowledged | None:
     """How far the change written as `dot` with this content id has come; None: it is not in this file.
 
+    `epoch` is that of what its author had seen: numbers changed where a later one began.
     A file that was put back from an older copy does not hold it, or another one under its dot.
     """
     incarnation, known = marks(connection)
-    dot = _present(connection, dot)
+    dot = _present(connection, dot, epoch)
     decided = connection.execute(SQL["decided_as"], (dot.incarnation, dot.local_seq)).fetchone()
     if decided is None and dot.incarnation == incarnation:
         return _waiting(connection, dot, content, known)
@@ -71,9 +72,13 @@ def rename(
             first, count = place + 1, 0
 
 
-def _present(connection: Connection, dot: Dot) -> Dot:
+def _present(connection: Connection, dot: Dot, epoch: int) -> Dot:
     """The dot a change goes by now. An incarnation is leased once, so this ends."""
     while True:
+        # Under an incarnation numbers shift before its changes go on under another one.
+        for first, count in connection.execute(SQL["shifts"], (dot.incarnation, epoch)).fetchall():
+            if dot.local_seq >= first:
+                dot = Dot(dot.incarnation, dot.local_seq + count)
         key = {"incarnation": dot.incarnation, "local_seq": dot.local_seq}
         renamed = connection.execute(SQL["renamed_to"], key).fetchone()
         if renamed is None:

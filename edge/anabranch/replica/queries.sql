@@ -157,6 +157,12 @@ INSERT INTO renamed (incarnation, first_local, changes, new_incarnation, new_fir
 SELECT new_incarnation, new_first + :local_seq - first_local FROM renamed
 WHERE incarnation = :incarnation AND :local_seq BETWEEN first_local AND first_local + changes - 1;
 
+-- note_shift: changes of an outbox got greater numbers under the same incarnation
+INSERT INTO shifted (epoch, incarnation, first_local, changes) VALUES (?, ?, ?, ?);
+
+-- shifts: of an incarnation, for a change whose author had seen an epoch
+SELECT first_local, changes FROM shifted WHERE incarnation = ? AND epoch > ? ORDER BY epoch;
+
 -- decided_as: what became of an own change that left the outbox
 SELECT outcome, hub_seq FROM history WHERE incarnation = ? AND local_seq = ? LIMIT 1;
 

@@ -83,6 +83,9 @@ def put_offers(
         put_entry(connection, each, chain, time_ms)
         pairs = [(rows[document], last) for document in each.change.documents]
         connection.executemany(SQL["write_document"], pairs)
+    if found.changes:
+        shift = (reoffer.present, at.incarnation, mark + 1, len(found.changes))
+        connection.execute(SQL["note_shift"], shift)
     if last > mark:
         connection.execute(SQL["wrote"], (last, chain, at.last_timestamp, at.revision))
     # Parts of counters from before are the hub's now, up to where it knows them.

@@ -436,10 +436,10 @@ class Replica:
         with self._file.reading() as connection:
             return acknowledgements.marks(connection)[1]
 
-    def acknowledged(self, dot: Dot, content_id: bytes) -> Acknowledged | None:
-        """How far an own change has come, whatever its replica is called now; None: it is not here."""
+    def acknowledged(self, dot: Dot, content_id: bytes, epoch: int) -> Acknowledged | None:
+        """How far an own change, written in `epoch`, has come under whatever dot; None: it is not here."""
         with self._file.snapshot() as connection:
-            return acknowledgements.acknowledged(connection, dot, content_id)
+            return acknowledgements.acknowledged(connection, dot, content_id, epoch)
 
     def newest(self) -> Entry | None:
         """The last change of the outbox; None where nothing waits."""

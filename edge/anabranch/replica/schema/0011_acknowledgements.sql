@@ -11,3 +11,11 @@ CREATE TABLE renamed (
     new_first INTEGER NOT NULL,
     PRIMARY KEY (incarnation, first_local)
 ) WITHOUT ROWID;
+
+-- What was offered again to a restored hub stands in front of what waited: the numbers of that grew.
+CREATE TABLE shifted (
+    epoch INTEGER PRIMARY KEY,          -- the one that began; changes of it are not meant
+    incarnation INTEGER NOT NULL,
+    first_local INTEGER NOT NULL,       -- from this number on
+    changes INTEGER NOT NULL            -- by so many
+);
