@@ -472,19 +472,23 @@ class Fleet:
 
     def _new_edge(self, name: str) -> Edge:
         opening = self.hub.open_replica(0)
-        replica = MemoryReplica(ReplicaState(opening.incarnation, SCOPE), self._new_medium())
+        replica = self.new_replica(ReplicaState(opening.incarnation, SCOPE))
         edge = Edge(name, self, replica, self.chance.choice(SKEWS_MS))
         self.clock.after(self.chance.randrange(1_000), edge.connect)
         return edge
 
-    def _new_medium(self) -> Medium:
+    def new_replica(self, state: ReplicaState) -> MemoryReplica:
+        """A replica that begins with this, on a disk of its own."""
+        return MemoryReplica(state, self.new_medium())
+
+    def new_medium(self) -> Medium:
+        """A disk that fails as this life has it."""
         return Medium(self.chance, lambda: self._harm, self.happened)
 
     def _plan(self) -> None:
         life, chance = self.life, self.chance
-        rot = random.Random(f"{self.seed}: rot")
-        for _ in range(rot.choice((0, 0, 0, 0, 0, 1, 3))):
-            self.clock.after(rot.randrange(life.busy_ms), partial(self._alter, rot))
+        for _ in range(life.rots):
+            self._at_some_time(partial(self._at_some_edge, self._alter))
         for _ in range(life.writes):
             self._at_some_time(self._write_at_edges)
             if chance.random() < 0.3:
@@ -634,7 +638,7 @@ class Fleet:
 
     def clone(self, source: Edge) -> None:
         """A second machine starts with a copy of a disk."""
-        replica = MemoryReplica(source.replica.disk, self._new_medium())
+        replica = self.new_replica(source.replica.disk)
         clone = Edge(f"{source.name}'", self, replica, source.skew_ms)
         self.edges.append(clone)
         self.happened["edge cloned"] += 1
@@ -681,14 +685,17 @@ class Fleet:
     def _while_retried_ms(self) -> int:
         return self.chance.randrange(min(self.life.busy_ms, RETRIED_MS_MAX))
 
-    def _alter(self, rot: random.Random) -> None:
-        """A confirmed document is another one, or gone, and nothing says so."""
-        edge = rot.choice(self.edges)
-        documents = [document for document in DOCUMENTS if document in edge.replica.confirmed]
+    def _alter(self, edge: Edge) -> None:
+        """A confirmed document is another one, or gone, and nothing says so.
+
+        Not a deleted one: without its registers it has the same content, which is all that digests tell.
+        """
+        confirmed = edge.replica.confirmed
+        documents = [each for each in DOCUMENTS if each in confirmed and rebuild(confirmed[each].registers)]
         if not documents:
             return
-        document = rot.choice(documents)
-        state = edge.replica.confirmed[document]
+        document = self.chance.choice(documents)
+        state = confirmed[document]
         plain = {
             slot: each for slot, each in state.registers.items() if slot.path == ("plain",) and each.live
         }

@@ -40,6 +40,7 @@ class Life:
     full_disks: int
     clock_jumps: int
     hub_restores: int
+    rots: int
     harm: Harm
     hub_harm: Harm
 
@@ -104,6 +105,7 @@ def drawn(chance: random.Random) -> Life:
         full_disks=chance.choice((0, 0, 1, 2)),
         clock_jumps=chance.choice((0, 0, 1, 3)),
         hub_restores=chance.choice((0, 0, 0, 1, 2)),
+        rots=chance.choice((0, 0, 0, 0, 0, 1, 3)),
         harm=Harm(some(0.05), some(0.05), some(0.05)),
         hub_harm=Harm(some(0.05), some(0.05), some(0.05)),
     )
