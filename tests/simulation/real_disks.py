@@ -12,7 +12,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -91,6 +91,14 @@ class MirroredReplica(MemoryReplica):
             lambda: self._real.store_part(batch, total, offset, piece),
         )
 
+    def stage(self, names: Sequence[bytes]) -> None:
+        self._both(lambda: super(MirroredReplica, self).stage(names), lambda: self._real.stage(names))
+
+    def keep(self, name: bytes, sealed: bytes) -> None:
+        self._both(
+            lambda: super(MirroredReplica, self).keep(name, sealed), lambda: self._real.keep(name, sealed)
+        )
+
     def apply(self, pull: Pull, reoffer: Reoffer | None = None) -> ScopeDigest:
         return self._both(
             lambda: super(MirroredReplica, self).apply(pull, reoffer),
@@ -141,7 +149,8 @@ class MirroredReplica(MemoryReplica):
             return
         finally:
             self._faults.heal()
-        raise Violation(Promise.KEPT, f"{self._path.name} acknowledged in spite of: {how}")
+        if self._faults.failed:  # otherwise there was nothing to write
+            raise Violation(Promise.KEPT, f"{self._path.name} acknowledged in spite of: {how}")
 
     def _reopen(self) -> None:
         self._real.replica.close()

@@ -12,6 +12,7 @@ from anabranch_hub.simulation.running import live, live_all
 from anabranch_hub.simulation.shrinking import Case, parse_case, shrunk
 
 from tests.simulation.planted import hunt, hunt_all, planted
+from tests.simulation.real_disks import live_really
 
 SEEDS = 5_000
 ROOT = Path(__file__).parents[2]
@@ -99,3 +100,8 @@ def test_a_failing_life_that_was_shrunk_still_fails() -> None:
 
         assert live(case.seed, case.changed).broken
         assert Fleet(case.seed, case.changed).life.edges < Fleet(seed).life.edges
+
+
+@pytest.mark.slow
+def test_lives_on_real_replicas_keep_every_promise_and_stand_as_their_models() -> None:
+    assert [reason for seed in range(40) if (reason := live_really(seed))] == []

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from anabranch_sync.document import EMPTY
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.leaf import is_member, leaf_values
-from anabranch_sync.register import AnyValue, Edit, Register, RegisterValue, Slot, equal
+from anabranch_sync.register import AnyValue, Edit, Increment, Register, RegisterValue, Slot, equal
 
 from anabranch_hub.simulation.memory import MemoryHub, ReplicaState
 from anabranch_hub.simulation.promise import Promise, Violation
@@ -76,6 +76,8 @@ class HubRestores:
         for _, each, _ in hub.log:
             for op in each.change.ops:
                 decided.setdefault((op.document, op.slot), []).append(op.value)
+                if isinstance(op.value, Increment):  # over another number, the same value is said so
+                    decided[op.document, op.slot].append(op.value.wrote)
         for document, state in hub.documents.items():
             for slot, register in state.registers.items():
                 decided.setdefault((document, slot), []).append(register.value)
