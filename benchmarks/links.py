@@ -21,6 +21,7 @@ from pathlib import Path
 from anabranch_hub.demo.catalogue import CatalogueDocument, documents
 from anabranch_hub.demo.processes import DemoFailed
 
+from benchmarks import proving
 from benchmarks.counting import Carried
 from benchmarks.fleet import Edge, Fleet, PhaseStuck, carried_until_quiet, run_program
 from benchmarks.quiet_links import idle_days
@@ -61,7 +62,8 @@ async def run(sizes: Sizes, folder: Path) -> Figures:
         fleet.say("a hub with its own Postgres and OpenBao serves")
         idle = asyncio.create_task(idle_days(fleet, held_s=sizes.held_s, polls=sizes.polls))
         try:
-            figures = await breaking(fleet, sizes)
+            figures = proving.measure(sizes.compared_documents)
+            figures |= await breaking(fleet, sizes)
             figures |= await cut_in_cold_start(fleet, sizes)
             figures |= await catching_up(fleet, sizes)
             figures |= await idle
