@@ -10,7 +10,7 @@ from tests.edge.cli.conftest import Anabranch
 
 COMMANDS = [
     "init", "get", "set", "patch", "delete", "list", "import", "export", "log", "diff", "rollback",
-    "status", "sync", "agent", "courier", "relay", "watch", "conflicts", "audit",
+    "status", "incidents", "sync", "agent", "link", "courier", "relay", "watch", "conflicts", "audit",
     "doctor", "version", "completion",
 ]  # fmt: skip
 
