@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from anabranch_sync.check_in import asked, read_answer
+from anabranch_sync.edge_session import Proved
 from anabranch_sync.errors import WireError
 from anabranch_sync.messages import CheckedIn
 
@@ -112,7 +113,10 @@ class Polling:
             return str(error)  # the exchange that follows meets it again, and knows how to wait
         if not answer.equal:
             return "the hub has news"
-        await self._on_disk(lambda: self._replica.heard(link=Link.UP, now_ms=self._now_ms()))
+        now_ms = self._now_ms()
+        hub_now_ms = now_ms + (self._replica.link().clock_offset_ms or 0)
+        proved = Proved(standing.cursor, hub_now_ms)
+        await self._on_disk(lambda: self._replica.heard(link=Link.UP, now_ms=now_ms, proved=proved))
         return ""
 
     async def _asked(self, link: HubLink) -> CheckedIn:

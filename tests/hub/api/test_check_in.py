@@ -58,6 +58,23 @@ async def test_a_check_in_tells_of_news_in_the_scope_and_of_none_outside_it(flee
     assert (await checked_in(one)).equal == 1
 
 
+async def test_a_look_that_finds_nothing_proves_the_edge_equal_to_its_operators(fleet: Fleet) -> None:
+    # given
+    one = await fleet.enrol("one")
+    await run_agent(one, once=True)
+
+    async def proved_ms() -> int:
+        proved = (await fleet.hub.store.edge(fleet.tenant, "one")).proved
+        return 0 if proved is None else proved.at_ms
+
+    before = await proved_ms()
+    # when
+    answer = await checked_in(one)
+    # then
+    assert answer.equal == 1
+    assert await proved_ms() > before
+
+
 async def test_an_edge_that_polls_fetches_what_is_new_and_sends_what_it_wrote(fleet: Fleet) -> None:
     # given
     one = await fleet.enrol("one")
