@@ -119,7 +119,7 @@ def read_identity(folder: Path, *, of: str = "") -> Identity:
         raise IdentityUnusable(str(folder), f"{Path(error.filename).name} is missing") from error
     except OSError as error:
         raise IdentityUnusable(str(folder), f"{reading}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
         raise IdentityUnusable(str(folder), f"{reading} is damaged") from error
     if of and f"{tenant}/{edge}" != of:
         raise IdentityForeign(str(folder), f"{tenant}/{edge}", of)

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing: ``python -m tests.fuzz.coverage --seconds 60 [--only TARGET]``.
 
-atheris watches which branches of `anabranch_sync` an input takes and keeps what takes new ones in
+atheris watches which branches of the core an input takes and keeps what takes new ones in
 tests/fuzz/corpus; what a target neither decodes nor refuses lands in tests/fuzz/crashers. The tests play both
 again. atheris is a wheel for Linux on x86-64 and Python 3.11 alone, so it is no part of the locks: `make
 fuzz-coverage` puts it into a folder of its own.
@@ -59,7 +59,7 @@ def _run(target: str, seconds: int) -> int:
 def _child(name: str, seconds: int) -> int:
     import atheris
 
-    with atheris.instrument_imports(include=["anabranch_sync"]):
+    with atheris.instrument_imports(include=["anabranch_sync", "anabranch_protos"]):
         from tests.fuzz.targets import targets
     (target,) = (each for each in targets() if each.name == name)
     corpus, crashers = folder(CORPUS, name), folder(CRASHERS, name)
