@@ -108,9 +108,9 @@ def _cursor_before_apply() -> Any:
 def _cursor_gap() -> Any:
     pull = MemoryHub.pull
 
-    def skipping(self: MemoryHub, incarnation: int, after: Cursor, *, always: bool) -> Pull | None:
+    def skipping(self: MemoryHub, incarnation: int, after: Cursor, **settings: Any) -> Pull | None:
         later = Cursor(after.epoch, min(after.hub_seq + 1, self.hub_seq))
-        drawn = pull(self, incarnation, later if after.hub_seq else after, always=always)
+        drawn = pull(self, incarnation, later if after.hub_seq else after, **settings)
         return drawn and replace(drawn, after=after)
 
     return patch.object(MemoryHub, "pull", skipping)
