@@ -323,13 +323,14 @@ _KINDS: dict[type[Message], int] = {
     Parts: 15,
 }
 _TYPES = {kind: message for message, kind in _KINDS.items()}
+_FIELDS = {message: fields(message) for message in _KINDS}
 
 
 def encode_message(message: Message) -> tuple[int, bytes]:
     """The type number and body of `message`."""
     row: list[object] = []
     kept = 0
-    for field in fields(message):
+    for field in _FIELDS[type(message)]:
         value = getattr(message, field.name)
         if field.name == "unknown":
             row += value
@@ -348,7 +349,7 @@ def decode_message(kind: int, body: bytes) -> Message | None:
     if message is None:
         return None
     row = unpack(body)
-    known = [field for field in fields(message) if field.name != "unknown"]
+    known = [field for field in _FIELDS[message] if field.name != "unknown"]
     if type(row) is not list:
         raise CorruptFrame(f"{message.__name__} is not a list of fields")
     values: dict[str, Any] = {}
