@@ -136,7 +136,7 @@ async def run_agent(
     mode: LinkMode = HELD,
     progress: Callable[[Progress], None] | None = None,
     supervisor: Supervisor = _NOBODY,
-    relay: str = "",
+    relay: str | None = None,
 ) -> AgentOutcome:
     """Keep the replica and its hub equal until SIGTERM or SIGINT; with `once` until nothing is on its way.
 
@@ -155,7 +155,9 @@ async def run_agent(
         with replica, replica.lock_agent() as tell_condition, ThreadPoolExecutor(1, "replica") as disk:
             identity = read_identity(identity_folder(path), of=f"{replica.tenant}/{replica.edge}")
             async with contextlib.AsyncExitStack() as stack:
-                relaying = await stack.enter_async_context(Relay(identity, relay)) if relay else None
+                relaying = (
+                    await stack.enter_async_context(Relay(identity, relay)) if relay is not None else None
+                )
                 agent = _Agent(
                     replica, identity, disk, hear, stop, supervisor, tell_condition, relaying, mode
                 )

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import shutil
 import ssl
 from collections.abc import Iterator
@@ -43,6 +44,8 @@ from anabranch.replica import Replica
 # A lost reply is asked for again with the same key, which the hub answers with the same edge.
 ATTEMPTS_MAX = 4
 RETRY_S = 0.5
+# What can be resolved: a name of DNS, an IPv4 address, an IPv6 address with its zone.
+_HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}|[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9_.-]{1,32})?")
 # An empty replica with its WAL, and the identity: 200 KiB; the reserve for a full disk: 128.
 ROOM_BYTES = 512 * 1024
 
@@ -149,9 +152,14 @@ def _enrolment_address(hub: str, invitation: InvitationToken, given: str) -> str
 def split_address(address: str) -> tuple[str, int]:
     """Host and port of ``host:port`` or ``[address]:port``. Raises InvalidName."""
     host, _, port = address.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    if not bare or (":" in bare) != host.startswith("["):
+    bracketed = host.startswith("[") and host.endswith("]")
+    bare = host[1:-1] if bracketed else host
+    if not bare or (":" in bare) != bracketed:
         raise InvalidName("hub", address, "write host:port, an IPv6 address in brackets")
+    if not _HOST.fullmatch(bare):
+        raise InvalidName(
+            "hub", address, "a host is an IP address, or a name of at most 253 of a-z, A-Z, 0-9, . - and _"
+        )
     if not (port.isascii() and port.isdecimal() and 0 < int(port) <= PORT_MAX):
         raise InvalidName("hub", address, f"the port is a number from 1 to {PORT_MAX}")
     return bare, int(port)

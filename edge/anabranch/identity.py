@@ -18,6 +18,7 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from anabranch_protos.relaying import relay_name
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -54,6 +55,11 @@ class Identity:
     def called(self) -> str:
         """The address that is called."""
         return self.via or self.address
+
+    @property
+    def server_name(self) -> str | None:
+        """The name that whoever answers there must have a certificate for, unless it is the host called."""
+        return relay_name(self.tenant) if self.via else None
 
     @property
     def serves_as(self) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from anabranch_protos.grpc_settings import settle_grpc
-from anabranch_protos.relaying import relay_name
 from anabranch_protos.sync.v1 import methods
 from anabranch_protos.sync.v1.sync_pb2 import (
     EnrollReply,
@@ -215,8 +214,8 @@ async def enroll(address: str, root_pem: bytes, secret: bytes, csr_pem: bytes) -
 def channel_of(identity: Identity, *, more: Sequence[tuple[str, Any]] = ()) -> aio.Channel:
     """A channel to the hub of `identity`, or to the relay through which it is to be reached."""
     credentials = grpc.ssl_channel_credentials(identity.root_pem, identity.key_pem, identity.chain_pem)
-    if identity.via:
-        more = (*more, ("grpc.ssl_target_name_override", relay_name(identity.tenant)))
+    if identity.server_name:
+        more = (*more, ("grpc.ssl_target_name_override", identity.server_name))
     return _channel(identity.called, credentials, more)
 
 

@@ -18,9 +18,15 @@ def file_names(target: Path, count: int) -> tuple[Path, ...]:
 
 
 def write_parcels(files: Sequence[Path], parcels: Sequence[bytes]) -> None:
-    """Write each whole, for its owner only. Raises OSError."""
+    """Write each whole, for its owner only. Raises OSError.
+
+    A device or a pipe, as /dev/stdout, is written to: a file in its place would break it for everybody.
+    """
     for file, parcel in zip(files, parcels, strict=True):
-        write_private(file, parcel)
+        if file.exists() and not file.is_file():
+            file.write_bytes(parcel)
+        else:
+            write_private(file.resolve(), parcel)  # a link, as /dev/stdout into a file, stays a link
 
 
 def read_parcel(file: Path) -> bytes:

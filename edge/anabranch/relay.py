@@ -67,9 +67,9 @@ class Relay:
 
     def __init__(self, identity: Identity, listen: str) -> None:
         """Raises InvalidName, and NotARelay where the certificate is none of a relay's."""
+        split_address(listen)
         if relay_name(identity.tenant) not in identity.serves_as:
             raise NotARelay(identity.tenant, identity.edge)
-        split_address(listen)
         self._identity = identity
         self._listen = listen
         self._streams: Counter[bytes] = Counter()

@@ -52,6 +52,8 @@ def export(invocation: Invocation, output: Path, max_bytes: str) -> None:
     """
     from anabranch.courier import export_to_files
 
+    if not output.name:
+        raise click.BadParameter("give the name of a file", param_hint="'-o' / '--output'")
     done = export_to_files(invocation.replica, output, file_bytes(max_bytes))
     if invocation.json:
         files = [str(each) for each in done.files]

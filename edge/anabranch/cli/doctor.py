@@ -275,17 +275,18 @@ def _hub(identity: "Identity", folder: Path) -> Check:
     """Shake hands with the hub as the agent would, and wait for its first words."""
     from anabranch.enrol import split_address
 
-    name = f"hub {identity.address}"
+    name = f"relay {identity.via}" if identity.via else f"hub {identity.address}"
+    meant = "a relay of this edge's hub" if identity.via else "the hub that is meant"
     began_s = time.monotonic()
     try:
         context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.set_alpn_protocols(["h2"])
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-        host, port = split_address(identity.address)
+        host, port = split_address(identity.called)
         with (
             socket.create_connection((host, port), timeout=HUB_S_MAX) as plain,
-            context.wrap_socket(plain, server_hostname=host) as secured,
+            context.wrap_socket(plain, server_hostname=identity.server_name or host) as secured,
         ):
             # A TLS 1.3 server judges our certificate after the handshake: only its first frame tells.
             if not secured.recv(1):
@@ -296,7 +297,7 @@ def _hub(identity: "Identity", folder: Path) -> Check:
         hint = "check the address; if it is right, somebody stands between"
         if error.verify_code in _CERTIFICATE_TIMES:
             hint = "set this machine's clock; if it is right, restart the hub: that renews its certificate"
-        found = f"whoever answers is not the hub that is meant ({error.verify_message})"
+        found = f"whoever answers is not {meant} ({error.verify_message})"
         return Check(name, Verdict.FAIL, found, hint, ExitCode.UNVERIFIED)
     except ssl.SSLError as error:
         if "ALERT" not in (error.reason or ""):  # an alert is TLS's word of a server that refuses us
@@ -307,6 +308,8 @@ def _hub(identity: "Identity", folder: Path) -> Check:
         return Check(name, Verdict.FAIL, f"it does not accept us ({error.reason})", hint, ExitCode.DENIED)
     except OSError as error:
         hint = "check the address and the network; reading and writing here go on meanwhile"
+        if identity.via:
+            hint = "check whether its agent runs; without it: anabranch relay leave"
         return Check(name, Verdict.WARN, f"not reachable ({error.strerror or error})", hint)
 
 

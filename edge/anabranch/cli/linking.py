@@ -118,7 +118,6 @@ def sync(invocation: Invocation) -> None:
 @click.option(
     "--relay",
     metavar="HOST:PORT",
-    default="",
     help="Pass other edges of this site on to the hub too: listen for them here.",
 )
 @click.option(
@@ -130,7 +129,7 @@ def sync(invocation: Invocation) -> None:
     help="Look in at this interval, as in 5m or 1h, instead of holding a connection.",
 )
 @click.option("--metered", is_flag=True, help="The link costs money by the byte: keep it awake less often.")
-def agent(invocation: Invocation, relay: str, poll_ms: int, metered: bool) -> None:
+def agent(invocation: Invocation, relay: str | None, poll_ms: int, metered: bool) -> None:
     """Stay in touch with the hub until SIGTERM or Ctrl-C.
 
     One agent runs on a replica. It tells what it does on standard error, with --json as JSON lines, and

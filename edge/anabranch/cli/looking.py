@@ -56,6 +56,7 @@ def _show(
         facts["cursor"] = {"epoch": now.cursor.epoch, "hub_seq": now.cursor.hub_seq}
         facts["condition"] = {"word": str(seen.word), "sentence": seen.sentence}
         facts["hub"] = None if identity is None else identity.address
+        facts["via"] = identity.via or None if identity else None
         facts["certificate_until"] = None if identity is None else terminal.time_text(identity.not_after_ms)
         terminal.write_json(facts)
         return
@@ -102,7 +103,7 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
     rows = [
         ("replica", f"{now.path}, {terminal.size(size_bytes)}"),
         ("writes", ", ".join(now.prefixes) or "nothing"),
-        ("hub", "not enrolled" if identity is None else identity.address),
+        ("hub", "not enrolled" if identity is None else _way(identity)),
         ("link", f"{heard}, {agent}"),
         ("documents", f"{now.documents:,}"),
         ("outbox", outbox),
@@ -132,6 +133,10 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
     if identity is not None:
         rows.append(("identity", f"certificate until {terminal.time_text(identity.not_after_ms)}"))
     return rows
+
+
+def _way(identity: "Identity") -> str:
+    return f"{identity.address}, through the relay at {identity.via}" if identity.via else identity.address
 
 
 def _marks_row(marks: "Marks") -> str:

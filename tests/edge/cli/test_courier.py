@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,3 +63,38 @@ def test_what_is_no_courier_file_is_refused_by_name(
         assert f"{junk} is refused: it does not begin as a courier file does" in ran.err
     for size in ("1", "1kB", "999MB", "lots"):
         assert store("courier", "export", "-o", str(junk), "--max-bytes", size).code == 2
+
+
+def test_a_pipe_that_is_exported_to_stays_a_pipe(edge: Callable[[str], Anabranch], tmp_path: Path) -> None:
+    # given
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    # when
+    ran = edge("store-pipe").apart("courier", "export", "-o", str(pipe))
+
+    # then
+    assert ran.code == 0
+    assert os.read(reader, 1 << 16)
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_link_that_is_exported_to_stays_a_link(edge: Callable[[str], Anabranch], tmp_path: Path) -> None:
+    # given
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "behind")
+
+    # when
+    ran = edge("store-link").apart("courier", "export", "-o", str(link))
+
+    # then
+    assert ran.code == 0
+    assert link.is_symlink()
+    assert (tmp_path / "behind").read_bytes()
+
+
+def test_a_file_without_a_name_is_refused_as_a_slip(edge: Callable[[str], Anabranch]) -> None:
+    ran = edge("store-nameless").apart("courier", "export", "-o", "")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)

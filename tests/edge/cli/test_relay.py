@@ -71,14 +71,20 @@ def test_an_edge_syncs_through_two_relays_and_without_them_again(
     # when
     with relaying(near, near_at), relaying(far, far_at):
         through = child.apart("sync", "--json").json
-    cut_off = child.apart("sync")
+        examined = child.apart("doctor")
+    cut_off, alone = child.apart("sync"), child.apart("doctor")
     child("set", "acme/prod/router", "/limit", "20")
+    told = child("status", "--json").json
     child("relay", "leave")
     direct = child.apart("sync", "--json").json
 
     # then
     assert (through["settled"], through["changes_pushed"]) == (True, 1)
+    assert f"relay {far_at}  TLSv1.3, both sides verified" in examined.out
     assert cut_off.code == 7
+    assert f"warn  relay {far_at}  not reachable" in alone.out
+    assert "anabranch relay leave" in alone.out
+    assert (told["hub"], told["via"]) == (hub.listen, far_at)
     assert (direct["settled"], direct["changes_pushed"]) == (True, 1)
     listed = {each["edge"]: each["relay"] for each in hub.json("edge", "list", "acme")}
     assert (listed["near"], listed["far"], listed["child"]) == (True, True, False)
@@ -89,4 +95,5 @@ def test_an_edge_that_was_not_invited_as_a_relay_cannot_be_one(edge: Callable[[s
     ran = plain.apart("agent", "--relay", free_address())
     assert (ran.code, ran.err.count("\n")) == (4, 1)
     assert "acme/plain is not enrolled as a relay" in ran.err
+    assert plain.apart("agent", "--relay", "").code == 2
     assert plain("relay", "use", "nonsense").code == 2

@@ -217,3 +217,9 @@ def test_an_address_is_a_host_and_a_port(address: str, expected: tuple[str, int]
 def test_anything_else_is_refused_with_an_example(address: str) -> None:
     with pytest.raises(InvalidName, match="port"):
         split_address(address)
+
+
+@pytest.mark.parametrize("host", ["[::1", "[hub]", "\udcff\udcfe", "a hub", "hub\n", "ホスト", "h" * 254])
+def test_a_host_that_can_never_be_resolved_is_refused(host: str) -> None:
+    with pytest.raises(InvalidName, match="host"):
+        split_address(f"{host}:7443")
