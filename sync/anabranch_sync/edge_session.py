@@ -440,7 +440,7 @@ class EdgeSession:
         mark = self._standing.push_mark if welcome.incarnation == self._standing.incarnation else 0
         here = Cursor(welcome.epoch, welcome.hub_seq)
         if reason := went_back(self.cursor, mark, here, welcome.push_mark):
-            lost = f"the hub lost what it once told: {reason}"
+            lost = f"the hub lost what it once told ({reason}): its operator must say that it was restored"
             return [*effects, *self._close(lost, denied=True, retry_after_ms=WENT_BACK_RETRY_MS)]
         self._reoffer = _reoffer(self._standing.epoch, welcome)
         is_level = self.cursor == Cursor(welcome.epoch, welcome.hub_seq)

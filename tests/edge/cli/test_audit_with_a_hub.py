@@ -138,7 +138,9 @@ def test_a_hub_that_is_put_back_to_last_week_with_its_key_is_refused_until_its_l
         # when a person accepts the log that the hub has now
         assert edge("audit", "forget", "--yes").code == 0
 
-        # then the exchange goes on
+        # then it is still a hub that has lost what it acknowledged, until it says so itself
+        assert "the hub lost what it once told" in edge.apart("sync", "--json").error["message"]
+        hub.ok("restored", "acme")
         assert edge.apart("sync").code == 0
         assert edge("audit", "show", "--json").json["refusals"] == []
 
