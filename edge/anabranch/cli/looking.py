@@ -71,13 +71,16 @@ def _show(
 def _condition(client: "Client", now: "Status", identity: "Identity | None") -> "Condition":
     """What can be seen from here, or what the agent that runs has met, whichever is worse."""
     from anabranch.condition import clock_condition, condition, condition_told, worse
+    from anabranch.replica import Link
 
+    # A link that was up says nothing once nobody holds it; a "no" stands until somebody hears otherwise.
+    forgotten = now.link is Link.UP and not (now.agent_running or now.state == "FRESH")
     seen = condition(
         loss=client.replica.loss,
         is_read_only=client.replica.is_read_only(),
         has_reserve=now.reserve,
         clock=clock_condition(identity, time.time()),
-        link=now.link if now.agent_running or now.state == "FRESH" else None,
+        link=None if forgotten else now.link,
     )
     return worse(seen, condition_told(client.replica.agent_says()))
 

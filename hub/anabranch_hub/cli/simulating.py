@@ -89,10 +89,12 @@ def _tell(tally: Tally) -> None:
 
 
 def _read(file: Path) -> str:
-    if file.stat().st_size > FILE_BYTES_MAX:
-        raise TopologyRefused(str(file), "", f"is longer than {FILE_BYTES_MAX} bytes")
     try:
-        return file.read_text(encoding="utf-8")
+        with file.open("rb") as stream:
+            content = stream.read(FILE_BYTES_MAX + 1)  # a pipe or a device has no size to ask for
+        if len(content) > FILE_BYTES_MAX:
+            raise TopologyRefused(str(file), "", f"is longer than {FILE_BYTES_MAX} bytes")
+        return content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TopologyRefused(str(file), "", f"cannot be read: {error}") from error
 

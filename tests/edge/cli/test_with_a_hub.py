@@ -200,6 +200,7 @@ def test_a_revoked_edge_is_told_so_and_keeps_reading_and_writing(
     assert revoked("get", "acme/prod/own", "/a").json == 1
     assert revoked("status", "--json").json["link"] == "denied"
     assert "the hub says no to this edge" in revoked("status").out
+    assert revoked("status", "--check").code == 4
     assert revoked("doctor", "--offline").code == 4
 
 

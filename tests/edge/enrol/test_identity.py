@@ -1,5 +1,7 @@
 """Key and certificate on disk."""
 
+import re
+import resource
 import stat
 from pathlib import Path
 
@@ -115,3 +117,22 @@ def test_a_key_of_another_certificate_is_noticed(folder: Path) -> None:
 
 def test_no_key_is_in_the_repr_of_an_identity() -> None:
     assert "PRIVATE" not in repr(Root().identity("hub:1"))
+
+
+def test_a_write_that_finds_no_room_names_the_file_and_leaves_nothing(tmp_path: Path) -> None:
+    # given
+    target = tmp_path / "cert.pem"
+    write_private(target, b"before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+
+    # when
+    try:
+        with pytest.raises(OSError, match=re.escape(str(target))):
+            write_private(target, bytes(10_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    # then
+    assert [each.name for each in tmp_path.iterdir()] == ["cert.pem"]
+    assert target.read_bytes() == b"before"

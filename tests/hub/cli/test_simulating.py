@@ -55,3 +55,10 @@ def test_a_file_that_is_no_fleet_is_refused_in_a_line(tmp_path: Path) -> None:
     assert ran.code == 2
     assert ran.err.startswith(f"anabranch-hub: {file}: edge 1.name: ")
     assert len(ran.err.splitlines()) == 1
+
+
+def test_a_file_without_end_is_refused_before_it_is_read() -> None:
+    ran = run_far("simulate", "--topology", "/dev/zero")
+
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "is longer than 1048576 bytes" in ran.err
