@@ -346,6 +346,7 @@ class _Agent:
                 self._tell,
                 self._learned,
                 PING_METERED_MS if self._mode.metered else PING_MS,
+                metered=self._mode.metered,
             )
             away = False
             try:
@@ -353,7 +354,7 @@ class _Agent:
                     renew=renew,
                     until_settled=once or urgent or self._polling is not None,
                     until_ms=max(self._renewal_due_ms(), self._clock.now_ms() + 1),
-                    bytes_max=None if once or urgent else self._left_bytes(),
+                    save=not (once or urgent),
                 )
             except HubAway:
                 away = True

@@ -15,7 +15,15 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from anabranch_sync.budget import CONNECTION_BYTES_DOWN, CONNECTION_BYTES_UP, FRAME_BYTES, PING_BYTES
+from anabranch_sync.budget import (
+    CONNECTION_BYTES_DOWN,
+    CONNECTION_BYTES_UP,
+    FRAME_BYTES,
+    PING_BYTES,
+    Budget,
+    left_bytes,
+    smaller,
+)
 from anabranch_sync.edge_session import (
     Acknowledge,
     Adopt,
@@ -41,9 +49,11 @@ from anabranch_sync.pacing import Pacing
 from anabranch_sync.plan import Plan
 from anabranch_sync.standing import Standing
 
+from anabranch.circumstances import circumstances
 from anabranch.errors import HubError, HubLogRefused
 from anabranch.link import FrameStream
 from anabranch.replica import Link, Replica
+from anabranch.replica.traffic import Traffic
 from anabranch.wake import woken_by_writes
 
 # How often to look whether another process wrote, where Linux does not tell and where it does. Looking costs
@@ -148,6 +158,8 @@ class Exchange:
         tell: Callable[[Step], None],
         learned: Pacing,
         ping_ms: int,
+        *,
+        metered: bool,
     ) -> None:
         self.bytes_up = 0
         self.bytes_down = 0
@@ -162,6 +174,10 @@ class Exchange:
         self._tell = tell
         self._learned = learned
         self._ping_ms = ping_ms
+        self._metered = metered
+        self._before: Traffic | None = None
+        self._saves = False
+        self._bytes_max: int | None = None
         self._session: EdgeSession | None = None
         self._stirred = asyncio.Event()
         self._close: Close | None = None
@@ -195,18 +211,25 @@ class Exchange:
         now_ms = self._clock.now_ms()
         await self._on_disk(lambda: self._replica.spend(up - known_up, down - known_down, now_ms))
 
-    async def run(
-        self, *, renew: bool, until_settled: bool, until_ms: int, bytes_max: int | None = None
-    ) -> Ended:
-        """Exchange until either side ends it, until nothing is on its way, until `until_ms` is over or
-        `bytes_max` are carried.
+    async def run(self, *, renew: bool, until_settled: bool, until_ms: int, save: bool = False) -> Ended:
+        """Exchange until either side ends it, until nothing is on its way, until `until_ms` is over or,
+        where the link is to `save`, its budget is used up.
 
         Raises HubError, ReplicaError.
         """
         standing = await self._on_disk(self._replica.standing)
+        before = await self._on_disk(lambda: self._replica.traffic(self._clock.now_ms()))
+        self._before, self._saves = before, save
+        self._bytes_max = left_bytes(before.budget, before.spent) if save else None
         self._count_from(standing)
         fingerprint = self._replica.scope.fingerprint
-        session = EdgeSession(standing, fingerprint, renew=renew, learned=self._learned)
+        session = EdgeSession(
+            standing,
+            fingerprint,
+            renew=renew,
+            learned=self._learned,
+            circumstances=circumstances(self._replica.path, before, metered=self._metered),
+        )
         self._session = session
         self._seen_view = self._replica.look()
         try:
@@ -218,7 +241,7 @@ class Exchange:
                         return self._ended("the hub ended the exchange")
                     if self._settled and until_settled:
                         return await self._finished("nothing is on its way")
-                    if bytes_max is not None and sum(self.carried) >= bytes_max:
+                    if self._bytes_max is not None and sum(self.carried) >= self._bytes_max:
                         return self._ended(BUDGET_USED_UP)
                     if session.settled and self._clock.now_ms() >= until_ms:
                         return await self._finished("the certificate is due for renewal")
@@ -227,6 +250,15 @@ class Exchange:
             if self._reading is not None:
                 self._reading.cancel()
             self._stream.cancel()
+
+    async def _obey(self, ordered: Budget | None) -> None:
+        """Keep to the operator's budget, from now on where it is another than it was."""
+        before = self._before
+        if ordered is None or before is None or ordered == before.ordered:
+            return
+        await self._on_disk(lambda: self._replica.order_budget(ordered))
+        if self._saves:
+            self._bytes_max = left_bytes(smaller(before.own, ordered), before.spent)
 
     async def _finished(self, reason: str) -> Ended:
         """End in good order, so that the hub hears our last word. Without that nothing is lost."""
@@ -252,6 +284,7 @@ class Exchange:
             if session.clock_offset_ms is not None and not self._is_connected:
                 self._is_connected = True
                 self._tell(Connected(self._address, session.clock_offset_ms, session.plan))
+                await self._obey(session.ordered)
             was_open = session.phase is Phase.OPEN
             await self._carry_out(session, effects)
             if not was_open:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+from anabranch_sync.budget import Budget, resumes_ms
 from anabranch_sync.check_in import asked, read_answer
 from anabranch_sync.edge_session import Proved
 from anabranch_sync.errors import WireError
@@ -68,11 +69,11 @@ class Polling:
             while not self._stop.is_set():
                 if await self._urgent_within(self._every_ms):
                     return "something urgent was written"
+                with suppress(HubError, WireError):  # it is asked again in an hour
+                    if not is_over() and (await self._asked(link)).urgent:
+                        return "the hub has something urgent"
                 if is_over():
                     return "the byte budget allows it again"
-                with suppress(HubError, WireError):  # it is asked again in an hour
-                    if (await self._asked(link)).urgent:
-                        return "the hub has something urgent"
         return "stopped"
 
     async def until_news(self, connect: Callable[[], HubLink], until_ms: int) -> str:
@@ -123,7 +124,13 @@ class Polling:
         """What the hub says to where this replica stands. Raises HubError, WireError."""
         standing = await self._on_disk(self._replica.standing)
         await self._on_disk(lambda: self._replica.spend(LOOK_BYTES_UP, LOOK_BYTES_DOWN, self._now_ms()))
-        return read_answer(await link.check_in(asked(standing)))
+        now = await self._on_disk(lambda: self._replica.traffic(self._now_ms()))
+        until_ms = resumes_ms(now.budget, now.spent, now.today)
+        answer = read_answer(await link.check_in(asked(standing, until_ms)))
+        ordered = Budget(answer.budget_day_bytes, answer.budget_month_bytes)
+        if ordered != now.ordered:
+            await self._on_disk(lambda: self._replica.order_budget(ordered))
+        return answer
 
     async def _on_disk(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work)

@@ -46,6 +46,8 @@ class EventKind(StrEnum):
     EDGE_ENROLLED = "edge.enrolled"
     EDGE_RENEWED = "edge.renewed"
     EDGE_REVOKED = "edge.revoked"
+    # What its link may carry: set, or taken away.
+    EDGE_BUDGET_SET = "edge.budget"
     OPERATOR_INVITED = "operator.invited"
     OPERATOR_ENROLLED = "operator.enrolled"
     OPERATOR_REVOKED = "operator.revoked"

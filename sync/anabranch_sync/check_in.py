@@ -11,6 +11,7 @@ it finds out why. Neither side changes anything by a check-in alone.
 """
 
 from anabranch_sync import frame
+from anabranch_sync.budget import NO_BUDGET, Budget
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.frame import Frame
@@ -22,9 +23,10 @@ from anabranch_sync.standing import Standing
 _ONLY = 1
 
 
-def asked(standing: Standing) -> bytes:
-    """The frame with which a replica that stands so asks."""
-    return _framed(CheckIn(standing.incarnation, standing.cursor, standing.push_mark, standing.digest))
+def asked(standing: Standing, budget_until_ms: int = 0) -> bytes:
+    """The frame with which a replica that stands so asks; its budget is used up until then, or not (0)."""
+    at = (standing.incarnation, standing.cursor, standing.push_mark, standing.digest)
+    return _framed(CheckIn(*at, budget_until_ms=budget_until_ms))
 
 
 def read_question(raw: bytes) -> CheckIn:
@@ -45,15 +47,17 @@ def answered(
     concerned: bool,
     digest: ScopeDigest,
     urgent: bool = False,
+    budget: Budget = NO_BUDGET,
 ) -> bytes:
     """The hub's answer. `concerned`: something that concerns the replica was decided after its cursor, and
     `urgent`: to an urgent document.
 
-    `push_mark` and `digest` are those of the replica and its scope at the hub.
+    `push_mark` and `digest` are those of the replica and its scope at the hub, `budget` is the operator's.
     """
     is_news = concerned or asked.cursor.epoch != epoch or asked.cursor.hub_seq > hub_seq
     is_equal = not is_news and (asked.push_mark, asked.digest) == (push_mark, digest)
-    return _framed(CheckedIn(hub_seq, int(is_equal), int(urgent)))
+    answer = CheckedIn(hub_seq, int(is_equal), int(urgent), budget.day_bytes, budget.month_bytes)
+    return _framed(answer)
 
 
 def read_answer(raw: bytes) -> CheckedIn:

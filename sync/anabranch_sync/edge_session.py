@@ -18,7 +18,9 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from anabranch_sync.asking import Asking
+from anabranch_sync.budget import Budget
 from anabranch_sync.change import CHAIN_START, Entry, chained
+from anabranch_sync.circumstances import UNKNOWN, Circumstances
 from anabranch_sync.columns import encode_entries
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.epochs import Epochs, unpacked_ended, went_back
@@ -215,6 +217,7 @@ class EdgeSession:
         *,
         renew: bool = False,
         learned: Pacing = NOTHING_LEARNED,
+        circumstances: Circumstances = UNKNOWN,
     ) -> None:
         self.phase = Phase.GREETING
         self.clock_offset_ms: int | None = None
@@ -223,6 +226,7 @@ class EdgeSession:
         self.plan: Plan | None = None
         self._standing = standing
         self._scope = scope_fingerprint
+        self._circumstances = circumstances
         self._renew = renew or standing.incarnation == 0
         self._stream = Stream(learned)
         self._welcome: Welcome | None = None
@@ -246,6 +250,13 @@ class EdgeSession:
     def cursor(self) -> Cursor:
         """What has been applied."""
         return self._standing.cursor
+
+    @property
+    def ordered(self) -> Budget | None:
+        """What the hub's operator lets the link carry; None before the Welcome."""
+        if self._welcome is None:
+            return None
+        return Budget(self._welcome.budget_day_bytes, self._welcome.budget_month_bytes)
 
     @property
     def settled(self) -> bool:
@@ -615,6 +626,10 @@ class EdgeSession:
             checkpoint=mark_of(standing.witnessed.tree if standing.witnessed else None),
             passed_bytes=self._stream.learned.passed_bytes,
             breaks=self._stream.learned.breaks,
+            link_class=self._circumstances.link_class,
+            byte_budget=self._circumstances.byte_budget,
+            budget_until_ms=self._circumstances.budget_until_ms,
+            disk_free_bytes=self._circumstances.disk_free_bytes,
         )
 
     @property

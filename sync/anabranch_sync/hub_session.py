@@ -277,6 +277,8 @@ class HubSession:
             ended=packed_ended(opening.ended) if is_older else (),
             plan=opening.plan.means.value if opening.plan else "",
             plan_bytes=opening.plan.size_bytes if opening.plan else 0,
+            budget_day_bytes=opening.budget.day_bytes,
+            budget_month_bytes=opening.budget.month_bytes,
         )
         effects: list[HubEffect] = [self._send(welcome)]
         if reason := _beyond(hello, opening):

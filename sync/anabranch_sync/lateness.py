@@ -7,6 +7,7 @@ waits. The others follow as facts.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from anabranch_sync.clock import SKEW_FLAG_MS
@@ -28,6 +29,7 @@ class Reason(StrEnum):
     DISTRUSTED = "distrusted"
     NEVER_CAME = "never came"
     AGENT = "agent"
+    BUDGET = "budget"
     LINK = "link"
     DISK = "disk"
     CLOCK = "clock"
@@ -49,6 +51,7 @@ class EdgeFacts:
     distrusted: bool = False
     agent_running: bool | None = None
     heard_ms: int | None = None
+    budget_until_ms: int | None = None
     disk_free_bytes: int | None = None
     clock_offset_ms: int | None = None
     unsent: int = 0
@@ -100,6 +103,9 @@ def _reasons(facts: EdgeFacts) -> Iterator[tuple[Reason, str]]:
         yield Reason.DISTRUSTED, "It refuses the hub's log, and takes nothing until a person has looked."
     if facts.agent_running is False:
         yield Reason.AGENT, "No agent runs on it, so nobody exchanges: start `anabranch agent`."
+    if facts.budget_until_ms is not None and facts.budget_until_ms > now_ms:
+        until = datetime.fromtimestamp(facts.budget_until_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        yield Reason.BUDGET, f"Its byte budget is used up until {until}: only urgent changes go."
     if facts.heard_ms is None:
         yield Reason.NEVER_CAME, "It has never exchanged with the hub."
     elif now_ms - facts.heard_ms > HEARD_MS_MAX:

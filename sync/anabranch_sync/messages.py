@@ -65,7 +65,7 @@ DISTRUST = "distrust"
 class Hello:
     """The edge opens. `incarnation` 0 asks for a new one; `partial` is a pull broken off inside.
 
-    `byte_budget`, `link_class`, `disk_free_bytes` and `dictionaries` are for the planner. `checkpoint`
+    `byte_budget`, `link_class`, `disk_free_bytes` and `budget_until_ms` are its `Circumstances`. `checkpoint`
     marks the newest tree of the log that the edge has seen (`witness.mark_of`). `passed_bytes` and
     `breaks` are what the edge has learned of its link (`pacing.Pacing`).
     """
@@ -91,6 +91,7 @@ class Hello:
     checkpoint: bytes = b""
     passed_bytes: int = 0
     breaks: int = 0
+    budget_until_ms: int = 0
     unknown: tuple[Any, ...] = ()
 
 
@@ -102,6 +103,7 @@ class Welcome:
     `lease_s` are for the planner and leases. `checkpoint` is the newest one of the log where it is
     another than the edge's, `consistency` the proof between the two, `log_key` for an edge without one.
     `ended` is for an edge of another epoch: those that restores of the hub ended (`epochs.packed_ended`).
+    `budget_day_bytes` and `budget_month_bytes` are what the operator lets the edge's link carry; 0: no limit.
     """
 
     protocol: int
@@ -125,6 +127,8 @@ class Welcome:
     consistency: bytes = b""
     log_key: bytes = b""
     ended: tuple[int, ...] = ()
+    budget_day_bytes: int = 0
+    budget_month_bytes: int = 0
     unknown: tuple[Any, ...] = ()
 
 
@@ -240,12 +244,16 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class CheckIn:
-    """Outside any stream: is there anything new for a replica that stands here? See `check_in`."""
+    """Outside any stream: is there anything new for a replica that stands here? See `check_in`.
+
+    `budget_until_ms` as in Hello: an edge whose budget is used up says it here.
+    """
 
     incarnation: int
     cursor: Cursor
     push_mark: int
     digest: ScopeDigest
+    budget_until_ms: int = 0
     unknown: tuple[Any, ...] = ()
 
 
@@ -253,12 +261,15 @@ class CheckIn:
 class CheckedIn:
     """The answer. `equal` 1: nothing is new up to `hub_seq`, and the replica is proved equal; 0: exchange.
 
-    `urgent` 1: an urgent document is among what is new.
+    `urgent` 1: an urgent document is among what is new. The budget is that of Welcome: an edge whose budget
+    is used up hears here that it may carry more.
     """
 
     hub_seq: int
     equal: int
     urgent: int = 0
+    budget_day_bytes: int = 0
+    budget_month_bytes: int = 0
     unknown: tuple[Any, ...] = ()
 
 

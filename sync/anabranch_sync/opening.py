@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from anabranch_sync.budget import NO_BUDGET, Budget
 from anabranch_sync.epochs import Ended, Epochs
 from anabranch_sync.ids import HubSeq, Incarnation, LocalSeq
 from anabranch_sync.plan import Plan
@@ -18,7 +19,8 @@ class Opening:
     it, `hub_seq` where the tenant stands. `upload` is a push of which only a head has arrived. `log` is
     the newest signed checkpoint, unless it is the one that the edge's mark stands for, or there is none.
     `ended` are the epochs before this one.
-    `plan` is how the replica will catch up, as far as that is known.
+    `plan` is how the replica will catch up, as far as that is known. `budget` is what the
+    operator lets the edge's link carry.
     """
 
     epoch: int
@@ -31,6 +33,7 @@ class Opening:
     log: Presented | None = None
     ended: tuple[Ended, ...] = ()
     plan: Plan | None = None
+    budget: Budget = NO_BUDGET
 
     @property
     def epochs(self) -> Epochs:

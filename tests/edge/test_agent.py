@@ -35,7 +35,7 @@ class BreakingExchange:
 
     bytes_up = bytes_down = 0
 
-    def __init__(self, *given: Any) -> None:
+    def __init__(self, *given: Any, **_named: Any) -> None:
         self._tell, self.learned = given[5:7]
 
     async def count(self) -> None:

@@ -27,6 +27,7 @@ def test_an_edge_that_is_well_is_not_behind_and_was_proved_equal() -> None:
         (replace(WELL, denied=True), Reason.DENIED, "said no"),
         (replace(WELL, distrusted=True), Reason.DISTRUSTED, "refuses the hub's log"),
         (replace(WELL, agent_running=False), Reason.AGENT, "anabranch agent"),
+        (replace(WELL, budget_until_ms=1_800_057_600_000), Reason.BUDGET, "until 2027-01-16 00:00 UTC"),
         (replace(WELL, heard_ms=None), Reason.NEVER_CAME, "never exchanged"),
         (replace(WELL, heard_ms=NOW_MS - 7_260_000), Reason.LINK, "2 h 1 min ago"),
         (replace(WELL, disk_free_bytes=10), Reason.DISK, "10 bytes left"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from anabranch_sync.budget import resumes_ms
 from anabranch_sync.clock import SKEW_FLAG_MS
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.lateness import EdgeFacts, Lateness, lateness
@@ -96,10 +97,11 @@ def _why(replica: Path) -> Lateness | None:
     try:
         with open_client(replica) as client:
             status = client.status()
+            now_ms = time.time_ns() // 1_000_000
+            carried = client.replica.traffic(now_ms)
         until_ms = read_identity(identity_folder(replica)).not_after_ms
     except AnabranchError:
         return None
-    now_ms = time.time_ns() // 1_000_000
     return lateness(
         EdgeFacts(
             now_ms=now_ms,
@@ -108,6 +110,7 @@ def _why(replica: Path) -> Lateness | None:
             distrusted=status.link == "distrusted",
             agent_running=status.agent_running,
             heard_ms=None if status.age_s is None else now_ms - int(status.age_s * 1000),
+            budget_until_ms=resumes_ms(carried.budget, carried.spent, carried.today) or None,
             disk_free_bytes=shutil.disk_usage(replica.absolute().parent).free,
             clock_offset_ms=status.clock_offset_ms,
             unsent=status.unsent,

@@ -1,6 +1,5 @@
 """Commands on the bytes that the link carries: `link show`, `link set`."""
 
-import re
 import time
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,6 @@ from anabranch.cli.invocation import Invocation, command, common_options
 if TYPE_CHECKING:
     from anabranch.replica.traffic import Traffic
 
-_UNITS = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
-# A limit that an exchange of nothing would pass is no limit but a switched-off link.
-BUDGET_BYTES_MIN = 20_000
-
 
 class Size(click.ParamType[int]):
     """Bytes, as in 500kB, 2MB or 1GB; `none`: without limit."""
@@ -24,13 +19,14 @@ class Size(click.ParamType[int]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The bytes of `value`."""
+        from anabranch_sync.budget import size_bytes
+
         if value == "none":
             return 0
-        given = re.fullmatch(r"([0-9]{1,9})([kMG]?)B?", str(value))
-        size_bytes = int(given[1]) * _UNITS[given[2]] if given else 0
-        if size_bytes < BUDGET_BYTES_MIN:
+        size = size_bytes(str(value))
+        if size is None:
             self.fail(f"{str(value)!r} is no size from 20kB on, as in 500kB, 2MB or none", param, ctx)
-        return size_bytes
+        return size
 
 
 @click.group("link", params=common_options(with_variables=False))
@@ -60,6 +56,7 @@ def show(invocation: Invocation) -> None:
 def set_budget(invocation: Invocation, budget_day: int | None, budget_month: int | None) -> None:
     """Limit what the agent carries, both ways together; what is not given stays as it is.
 
+    The hub's operator may have set limits too (`anabranch-hub edge budget`): of each the smaller holds.
     Where a budget is used up, the agent goes on with urgent changes only: it asks once an hour whether
     the hub has one. Sync is never held back, but counts.
 
@@ -73,7 +70,7 @@ def set_budget(invocation: Invocation, budget_day: int | None, budget_month: int
         raise click.UsageError("give --budget-day, --budget-month or both", click.get_current_context())
     now_ms = int(time.time() * 1000)
     with invocation.open() as client:
-        known = client.replica.traffic(now_ms).budget
+        known = client.replica.traffic(now_ms).own
         client.replica.set_budget(
             Budget(
                 known.day_bytes if budget_day is None else budget_day,
@@ -92,13 +89,21 @@ def told(now: "Traffic") -> str:
     if left is None:
         return ""
     if not left:
-        return f"used up, only urgent changes go until {resumes(now.budget, now.spent, now.today)}"
-    words = f"{terminal.size(left)} left"
+        until = resumes(now.budget, now.spent, now.today)
+        return f"used up, only urgent changes go until {until}{_set_by(now)}"
+    words = f"{terminal.size(left)} left{_set_by(now)}"
     forecast = forecast_bytes(now.spent, now.today)
     if now.budget.month_bytes and forecast > now.budget.month_bytes:
         limit = terminal.size(now.budget.month_bytes)
         words += f"; at this rate the month ends at {terminal.size(forecast)} of {limit}"
     return words
+
+
+def _set_by(now: "Traffic") -> str:
+    """Whose limits hold, where it is not this machine's alone."""
+    if now.budget == now.own:
+        return ""
+    return " (set by the hub's operator)" if now.budget == now.ordered else " (the hub's operator's in part)"
 
 
 def _tell(invocation: Invocation, now: "Traffic") -> None:
@@ -115,6 +120,10 @@ def _tell(invocation: Invocation, now: "Traffic") -> None:
                 "month_forecast_bytes": forecast_bytes(now.spent, now.today),
                 "budget_day_bytes": now.budget.day_bytes or None,
                 "budget_month_bytes": now.budget.month_bytes or None,
+                "own_day_bytes": now.own.day_bytes or None,
+                "own_month_bytes": now.own.month_bytes or None,
+                "operator_day_bytes": now.ordered.day_bytes or None,
+                "operator_month_bytes": now.ordered.month_bytes or None,
                 "left_bytes": left_bytes(now.budget, now.spent),
                 "resumes": resumes(now.budget, now.spent, now.today).isoformat(),
             }

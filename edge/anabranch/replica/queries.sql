@@ -390,8 +390,11 @@ DELETE FROM traffic WHERE day < ?;
 -- traffic: of the days from one to another
 SELECT coalesce(sum(bytes_up), 0), coalesce(sum(bytes_down), 0) FROM traffic WHERE day BETWEEN ? AND ?;
 
--- budget: what the link may carry in a day and a month
-SELECT budget_day, budget_month FROM replica;
+-- budget: what the link may carry in a day and a month, as was set here and as the hub says
+SELECT budget_day, budget_month, ordered_day, ordered_month FROM replica;
+
+-- set_ordered_budget: both, as the hub says
+UPDATE replica SET ordered_day = ?, ordered_month = ?;
 
 -- set_budget: both
 UPDATE replica SET budget_day = ?, budget_month = ?;

@@ -396,6 +396,11 @@ class Replica:
         limits = (budget.day_bytes, budget.month_bytes)
         self._file.write(lambda connection: connection.execute(SQL["set_budget"], limits))
 
+    def order_budget(self, budget: Budget) -> None:
+        """Note what the hub's operator lets the link carry."""
+        limits = (budget.day_bytes, budget.month_bytes)
+        self._file.write(lambda connection: connection.execute(SQL["set_ordered_budget"], limits))
+
     def lock_agent(self) -> AbstractContextManager[Callable[[str], None]]:
         """Be this replica's agent for the block; gives what tells how it is. Raises ReplicaInUse."""
         return agent_lock(self.path)

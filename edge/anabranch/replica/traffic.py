@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from anabranch_sync.budget import Budget, Spent
+from anabranch_sync.budget import Budget, Spent, smaller
 
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
@@ -14,13 +14,22 @@ DAYS_KEPT = 400
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """A link's budget, and what was carried on `today` and in its month, the transport's share estimated."""
+    """A link's budgets, and what was carried on `today` and in its month, the transport's share estimated.
+
+    `own` was set here, `ordered` by the hub's operator; what holds is `budget`.
+    """
 
     today: date
-    budget: Budget
+    own: Budget
+    ordered: Budget
     spent: Spent
     month_bytes_up: int
     month_bytes_down: int
+
+    @property
+    def budget(self) -> Budget:
+        """What holds: of each limit the smaller."""
+        return smaller(self.own, self.ordered)
 
 
 def spend(connection: Connection, bytes_up: int, bytes_down: int, now_ms: int) -> None:
@@ -36,8 +45,9 @@ def traffic(connection: Connection, now_ms: int) -> Traffic:
     last, first = today.isoformat(), today.replace(day=1).isoformat()
     day = connection.execute(SQL["traffic"], (last, last)).fetchone()
     month = connection.execute(SQL["traffic"], (first, last)).fetchone()
-    budget = Budget(*connection.execute(SQL["budget"]).fetchone())
-    return Traffic(today, budget, Spent(sum(day), sum(month)), *month)
+    own_day, own_month, ordered_day, ordered_month = connection.execute(SQL["budget"]).fetchone()
+    own, ordered = Budget(own_day, own_month), Budget(ordered_day, ordered_month)
+    return Traffic(today, own, ordered, Spent(sum(day), sum(month)), *month)
 
 
 def _day(now_ms: int) -> date:

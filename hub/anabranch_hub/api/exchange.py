@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from anabranch_sync.circumstances import Circumstances, link_class
 from anabranch_sync.hub_session import (
     Accused,
     Close,
@@ -250,7 +251,12 @@ class Exchange:
             case Open(hello):
                 told = Told(
                     self._clock.now_ms() - hello.now_ms,
-                    hello.disk_free_bytes,
+                    Circumstances(
+                        link_class(hello.link_class),
+                        hello.byte_budget,
+                        hello.budget_until_ms,
+                        hello.disk_free_bytes,
+                    ),
                     hello.oldest_unsent_ms,
                     session.protocol,
                 )

@@ -31,6 +31,23 @@ AT: Decorator = click.option(
 )
 
 
+class Size(click.ParamType[int]):
+    """Bytes, as in 500kB, 2MB or 1GB; `none`: without limit."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The bytes of `value`."""
+        from anabranch_sync.budget import size_bytes
+
+        if value == "none":
+            return 0
+        size = size_bytes(str(value))
+        if size is None:
+            self.fail(f"{str(value)!r} is no size from 20kB on, as in 500kB, 2MB or none", param, ctx)
+        return size
+
+
 def from_afar(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the argument `far`: a hub to ask with an operator's certificate; None: the one here."""
 

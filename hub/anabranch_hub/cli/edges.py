@@ -1,19 +1,22 @@
-"""Commands on edges: `edge invite`, `edge list`, `edge explain`, `edge incidents`, `edge revoke`."""
+"""Commands on edges: `invite`, `list`, `explain`, `incidents`, `budget`, `revoke`."""
 
 import re
 import time
 
 import click
+from anabranch_sync.budget import NO_BUDGET, Budget
+from anabranch_sync.circumstances import UNKNOWN
 from anabranch_sync.errors import InvalidName
 from anabranch_sync.ids import OPERATOR_LAYERS, check_edge, check_tenant
 from anabranch_sync.lateness import EdgeFacts, lateness
 from anabranch_sync.scope import SCOPE_PREFIXES_MAX, scope
 
 from anabranch_hub.cli import reach, terminal
-from anabranch_hub.cli.arguments import EDGE, TENANT
+from anabranch_hub.cli.arguments import EDGE, TENANT, Size
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.cli.tokens import made_token, show_token
 from anabranch_hub.store import Edge, EdgeIncident, EdgeStatus
+from anabranch_hub.store.records import Told
 
 # Long enough to walk to the machine; a token that is found tomorrow opens nothing.
 TTL_DEFAULT = "15m"
@@ -101,12 +104,23 @@ async def list_edges(invocation: Invocation, tenant: str) -> None:
             terminal.moment(each.seen_ms),
             "never" if each.proved is None else terminal.moment(each.proved.at_ms),
             terminal.moment(each.not_after_ms)[:10],
+            _limits(each.budget),
             " ".join(each.scope.prefixes),
         )
         for each in edges
     ]
     for line in terminal.columns(
-        rows, heading=("edge", "status", "cursor", "last seen", "proved equal", "certificate until", "scope")
+        rows,
+        heading=(
+            "edge",
+            "status",
+            "cursor",
+            "last seen",
+            "proved equal",
+            "certificate until",
+            "budget",
+            "scope",
+        ),
     ):
         terminal.write(line)
     for each in edges:
@@ -142,6 +156,8 @@ async def explain(invocation: Invocation, tenant: str, edge: str) -> None:
     rows = [("", sentence) for _, sentence in why.facts[1:]]
     proved = "never" if known.proved is None else terminal.moment(known.proved.at_ms)
     rows += [("last seen", terminal.moment(known.seen_ms)), ("proved equal", proved)]
+    if known.budget != NO_BUDGET:
+        rows.append(("budget", f"{_limits(known.budget)} (edge budget)"))
     if recent:
         rows.append(("last incident", f"{terminal.moment(recent[0].at_ms)} (edge incidents)"))
     for name, fact in rows:
@@ -193,12 +209,18 @@ def _facts(known: Edge, behind: int, now_ms: int) -> EdgeFacts:
         revoked=known.status is EdgeStatus.REVOKED,
         certificate_until_ms=known.not_after_ms or None,
         heard_ms=heard_ms,
-        disk_free_bytes=(told.disk_free_bytes or None) if told else None,
+        budget_until_ms=_by_our_clock(told, told.circumstances.budget_until_ms) if told else None,
+        disk_free_bytes=(told.circumstances.disk_free_bytes or None) if told else None,
         clock_offset_ms=told.clock_offset_ms if told else None,
-        oldest_unsent_ms=(unsent_ms + told.clock_offset_ms) if told and unsent_ms else None,
+        oldest_unsent_ms=_by_our_clock(told, unsent_ms) if told else None,
         behind=behind,
         proved_ms=known.proved.at_ms if known.proved else None,
     )
+
+
+def _by_our_clock(told: Told, told_ms: int) -> int | None:
+    """A time that an edge told by its own clock; None where it told none (0)."""
+    return told_ms + told.clock_offset_ms if told_ms else None
 
 
 def _incident(each: EdgeIncident) -> dict[str, object]:
@@ -211,6 +233,51 @@ def _incident(each: EdgeIncident) -> dict[str, object]:
         "count": each.incident.count,
         "documents": [str(document) for document in each.incident.documents],
     }
+
+
+@command("budget")
+@TENANT
+@EDGE
+@click.option("--day", type=Size(), metavar="SIZE", help="At most so many bytes a day (UTC), or none.")
+@click.option("--month", type=Size(), metavar="SIZE", help="At most so many bytes a month, or none.")
+@click.option("--none", "without", is_flag=True, help="Take both limits away.")
+async def set_budget(
+    invocation: Invocation, tenant: str, edge: str, day: int | None, month: int | None, *, without: bool
+) -> None:
+    """Limit what an edge's link may carry, both ways together; show the limits where none is given.
+
+    The edge is told at its next exchange and keeps to it from then on, offline too; once a limit is used up
+    only urgent changes go. Where it has limits of its own (`anabranch link set`), of each the smaller holds.
+
+    \b
+    anabranch-hub edge budget acme store-17 --day 2MB --month 40MB
+    anabranch-hub edge budget acme store-17 --none
+    anabranch-hub edge budget acme store-17
+    """
+    if without and not (day is None and month is None):
+        raise click.UsageError("--none takes both limits away: give it alone")
+    check_tenant(tenant)
+    check_edge(edge)
+    async with reach.store(invocation) as store:
+        known = (await store.edge(tenant, edge)).budget
+        budget = NO_BUDGET if without else _changed(known, day, month)
+        if budget != known:
+            await store.set_budget(tenant, edge, budget, author=invocation.author)
+    if invocation.json:
+        limits = {"day_bytes": budget.day_bytes or None, "month_bytes": budget.month_bytes or None}
+        terminal.write_json({"tenant": tenant, "edge": edge, **limits})
+    else:
+        terminal.write(f"edge {edge} of tenant {tenant}: {_limits(budget)}")
+
+
+def _changed(known: Budget, day: int | None, month: int | None) -> Budget:
+    """What is not given stays as it is."""
+    return Budget(known.day_bytes if day is None else day, known.month_bytes if month is None else month)
+
+
+def _limits(budget: Budget) -> str:
+    limits = ((budget.day_bytes, "day"), (budget.month_bytes, "month"))
+    return ", ".join(f"{terminal.size(size)} a {span}" for size, span in limits if size) or "no budget"
 
 
 @command("revoke")
@@ -229,6 +296,7 @@ async def revoke(invocation: Invocation, tenant: str, edge: str) -> None:
 
 
 def _edge(each: Edge) -> dict[str, object]:
+    said = each.told.circumstances if each.told else UNKNOWN
     return {
         "tenant": each.tenant,
         "edge": each.name,
@@ -244,6 +312,12 @@ def _edge(each: Edge) -> dict[str, object]:
         "seen_ms": each.seen_ms,
         "proved_ms": each.proved.at_ms if each.proved else None,
         "proved_hub_seq": each.proved.cursor.hub_seq if each.proved else None,
+        "budget_day_bytes": each.budget.day_bytes or None,
+        "budget_month_bytes": each.budget.month_bytes or None,
+        "link_class": str(said.link_class),
+        "budget_left_bytes": said.byte_budget or None,
+        "budget_until_ms": _by_our_clock(each.told, said.budget_until_ms) if each.told else None,
+        "disk_free_bytes": said.disk_free_bytes or None,
     }
 
 
@@ -276,6 +350,7 @@ edge.add_command(invite)
 edge.add_command(list_edges)
 edge.add_command(explain)
 edge.add_command(incidents)
+edge.add_command(set_budget)
 edge.add_command(revoke)
 
 COMMANDS = {"edge": edge}

@@ -120,6 +120,14 @@ def moment(milliseconds: int) -> str:
         return f"{milliseconds} ms"
 
 
+def size(size_bytes: int) -> str:
+    """``512 B``, ``1.5 kB``, ``1.2 MB``, ``77.6 GB``; a kB is 1,000 bytes."""
+    for unit_bytes, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size_bytes >= unit_bytes:
+            return f"{size_bytes / unit_bytes:.1f} {unit}"
+    return f"{size_bytes} B"
+
+
 def count(number: int, noun: str) -> str:
     """``1 document``, ``1,024 documents``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from anabranch_sync.audit_event import Event, EventKind
+from anabranch_sync.budget import Budget
 from anabranch_sync.change import CHAIN_START
+from anabranch_sync.circumstances import Circumstances, link_class
 from anabranch_sync.ids import Cursor, Incarnation, check_author, check_edge
 from anabranch_sync.incident import Incident, IncidentKind, Remedy
 from anabranch_sync.opening import Opening
@@ -159,6 +161,22 @@ async def revoke(pool: Pool, tenant: str, name: str, author: str) -> None:
         await session.run("notify", channel=CHANNEL, payload=revoked_payload(tenant, name))
 
 
+async def set_budget(pool: Pool, tenant: str, name: str, budget: Budget, author: str) -> None:
+    """Limit what an edge's link may carry. Raises EdgeUnknown, EdgeRevoked."""
+    async with pool.transaction(tenant) as session:
+        if (await _edge(session, tenant, name)).status is EdgeStatus.REVOKED:
+            raise EdgeRevoked(tenant, name)
+        limits: Data = {"day_bytes": budget.day_bytes, "month_bytes": budget.month_bytes}
+        await session.run("set_edge_budget", edge=name, **limits)
+        await _audit(session, tenant, EventKind.EDGE_BUDGET_SET, name, {"author": author, **limits})
+
+
+async def budget_used_up(pool: Pool, tenant: str, name: str, until_ms: int) -> None:
+    """An edge says that its budget is used up until then, by its clock; safe to repeat."""
+    async with pool.session(tenant) as session:
+        await session.run("tell_budget_used_up", edge=name, until_ms=until_ms)
+
+
 async def open_replica(
     pool: Pool, tenant: str, name: str, incarnation: Incarnation, mark: bytes, told: Told | None
 ) -> Opening:
@@ -180,7 +198,10 @@ async def open_replica(
                 "tell_report",
                 edge=name,
                 clock_offset_ms=told.clock_offset_ms,
-                disk_free_bytes=told.disk_free_bytes,
+                disk_free_bytes=told.circumstances.disk_free_bytes,
+                link_class=str(told.circumstances.link_class),
+                byte_budget=told.circumstances.byte_budget,
+                budget_until_ms=told.circumstances.budget_until_ms,
                 oldest_unsent_ms=told.oldest_unsent_ms,
                 protocol=told.protocol,
             )
@@ -197,6 +218,7 @@ async def open_replica(
             await arrived(session, leased) if incarnation else None,
             await presented(session, tenant, mark),
             ended_of(row),
+            budget=Budget(row["budget_day_bytes"], row["budget_month_bytes"]),
         )
 
 
@@ -298,6 +320,7 @@ def _edge_of(tenant: str, row: Mapping[str, Any]) -> Edge:
         _proof(row),
         _told(row),
         tuple(row["twins"]),
+        Budget(row["budget_day_bytes"], row["budget_month_bytes"]),
     )
 
 
@@ -312,7 +335,12 @@ def _told(row: Mapping[str, Any]) -> Told | None:
         return None
     return Told(
         row["clock_offset_ms"],
-        row["disk_free_bytes"],
+        Circumstances(
+            link_class(row["link_class"]),
+            row["byte_budget"],
+            row["budget_until_ms"],
+            row["disk_free_bytes"],
+        ),
         row["oldest_unsent_ms"],
         row["protocol"],
         row["told_ms"],

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from anabranch_sync.budget import Budget
 from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.change import decode
 from anabranch_sync.check_in import answered
@@ -184,6 +185,7 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
             concerned=concerns["anything"],
             digest=await digests.at(session, tenant, scope, at),
             urgent=urgent,
+            budget=Budget(row["budget_day_bytes"], row["budget_month_bytes"]),
         )
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from anabranch_sync.budget import NO_BUDGET, Budget
 from anabranch_sync.change import Entry
+from anabranch_sync.circumstances import Circumstances
 from anabranch_sync.clock import Timestamp
 from anabranch_sync.document import Object
 from anabranch_sync.epochs import Ended
@@ -49,12 +51,12 @@ class Proof:
 class Told:
     """What an edge said of itself when it came last, at `told_ms` by the hub's clock.
 
-    `clock_offset_ms` is the hub's clock minus the edge's, `disk_free_bytes` 0: it did not say;
-    `oldest_unsent_ms` is by the edge's clock, 0: all was sent.
+    `clock_offset_ms` is the hub's clock minus the edge's; `oldest_unsent_ms` is by the edge's clock, 0: all
+    was sent.
     """
 
     clock_offset_ms: int
-    disk_free_bytes: int
+    circumstances: Circumstances
     oldest_unsent_ms: int
     protocol: int
     told_ms: int = 0
@@ -75,7 +77,8 @@ class Edge:
 
     `next_serial` is that of a renewed certificate which the edge has not shown yet; empty: none. `relay`: it
     may pass others on. `proved` None: never; `told` None: it has not come yet. `twins` are earlier
-    incarnations that were seen after the latest was leased: clones.
+    incarnations that were seen after the latest was leased: clones. `budget` is what an operator lets its
+    link carry.
     """
 
     tenant: str
@@ -93,6 +96,7 @@ class Edge:
     proved: Proof | None
     told: Told | None
     twins: tuple[Incarnation, ...] = ()
+    budget: Budget = NO_BUDGET
 
 
 @dataclass(frozen=True, slots=True)

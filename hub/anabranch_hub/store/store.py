@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from anabranch_sync.audit_event import Event, EventKind
+from anabranch_sync.budget import Budget
 from anabranch_sync.change import Entry
 from anabranch_sync.check_in import read_answer
 from anabranch_sync.digest import ScopeDigest
@@ -187,6 +188,13 @@ class Store:
         """Shut an edge out for good, its open streams included; safe to repeat. Raises EdgeUnknown."""
         await edges.revoke(self._pool, tenant, edge, author)
 
+    async def set_budget(self, tenant: str, edge: str, budget: Budget, *, author: str = "") -> None:
+        """Limit what an edge's link may carry; it is told at its next exchange.
+
+        Raises EdgeUnknown, EdgeRevoked.
+        """
+        await edges.set_budget(self._pool, tenant, edge, budget, author)
+
     # A restore from a backup.
 
     async def restored(self, tenant: str, *, author: str, known: HubSeq | None, now_ms: int) -> NewEpoch:
@@ -293,6 +301,8 @@ class Store:
         answer = await pulls.check_in(self._pool, self._digests, tenant, edge, asked)
         if read_answer(answer).equal:
             await transfers.seen(self._pool, tenant, asked.incarnation, asked.cursor)
+        if asked.budget_until_ms:
+            await edges.budget_used_up(self._pool, tenant, edge, asked.budget_until_ms)
         return answer
 
     async def plan(self, tenant: str, edge: str, incarnation: Incarnation, after: Cursor) -> Plan:

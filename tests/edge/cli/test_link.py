@@ -3,6 +3,7 @@
 import time
 
 from anabranch.replica import Replica
+from anabranch_sync.budget import Budget
 
 from tests.edge.cli.conftest import Anabranch
 
@@ -50,3 +51,16 @@ def test_a_budget_that_would_be_overrun_is_forecast(anabranch: Anabranch) -> Non
 def test_a_size_that_is_none_is_refused_with_what_would_do(anabranch: Anabranch) -> None:
     assert "from 20kB on, as in 500kB, 2MB or none" in anabranch("link", "set", "--budget-day", "2").err
     assert anabranch("link", "set").code == 2
+
+
+def test_whose_limits_hold_is_told_and_the_own_ones_stay(anabranch: Anabranch) -> None:
+    # given
+    with Replica.open(anabranch.path) as replica:
+        replica.order_budget(Budget(day_bytes=1_000_000))
+    # then
+    assert "1.0 MB left (set by the hub's operator)" in anabranch("status").out
+    # and with limits of its own
+    facts = anabranch("link", "set", "--budget-day", "2MB", "--budget-month", "40MB", "--json").json
+    assert (facts["budget_day_bytes"], facts["budget_month_bytes"]) == (1_000_000, 40_000_000)
+    assert (facts["own_day_bytes"], facts["operator_day_bytes"]) == (2_000_000, 1_000_000)
+    assert "(the hub's operator's in part)" in anabranch("link", "show").out

@@ -11,6 +11,7 @@ from anabranch.replica import Replica
 from anabranch.replica.traffic import Traffic
 from anabranch_hub.store import Edit
 from anabranch_sync.budget import Budget, left_bytes
+from anabranch_sync.circumstances import LinkClass
 from anabranch_sync.document import Object
 from anabranch_sync.ids import document_id
 
@@ -89,3 +90,67 @@ async def test_an_urgent_change_goes_whatever_the_budget(fleet: Fleet) -> None:
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_operators_budget_reaches_the_edge_and_holds_where_it_is_the_smaller(fleet: Fleet) -> None:
+    # given an edge with limits of its own
+    store, tenant = fleet.hub.store, fleet.tenant
+    one = await fleet.enrol("one")
+    with Replica.open(one) as opened:
+        opened.set_budget(Budget(day_bytes=1_000_000, month_bytes=5_000_000))
+    # when
+    await store.set_budget(tenant, "one", Budget(day_bytes=2_000_000, month_bytes=4_000_000), author="ops")
+    await run_agent(one, once=True)
+    # then
+    assert traffic_of(one).budget == Budget(1_000_000, 4_000_000)
+    # and when it is taken away again
+    await store.set_budget(tenant, "one", Budget(), author="ops")
+    await run_agent(one, once=True)
+    assert traffic_of(one).budget == Budget(1_000_000, 5_000_000)
+
+
+async def test_the_hub_knows_what_an_edge_said_of_its_link_and_disk(fleet: Fleet) -> None:
+    # given
+    store, tenant = fleet.hub.store, fleet.tenant
+    one, two = await fleet.enrol("one"), await fleet.enrol("two")
+    with Replica.open(one) as opened:
+        opened.set_budget(Budget(day_bytes=1_000_000))
+    # when
+    await run_agent(one, once=True)
+    await run_agent(two, once=True)
+    # then
+    told, other = (await store.edge(tenant, "one")).told, (await store.edge(tenant, "two")).told
+    assert told is not None
+    assert other is not None
+    assert told.circumstances.link_class is LinkClass.METERED
+    assert 0 < told.circumstances.byte_budget <= 1_000_000
+    assert told.circumstances.disk_free_bytes > 0
+    assert (other.circumstances.link_class, other.circumstances.byte_budget) == (LinkClass.FREE, 0)
+
+
+async def test_an_edge_whose_budget_was_used_up_says_so_when_it_looks_in_and_hears_that_it_may_go_on(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an operator's budget that the first exchange uses up
+    monkeypatch.setattr(agent, "SAVING_LOOK_MS", LOOK_MS)
+    store, tenant = fleet.hub.store, fleet.tenant
+    one = await fleet.enrol("one")
+    await store.set_budget(tenant, "one", Budget(day_bytes=1), author="ops")
+    # when
+    running = asyncio.create_task(run_agent(one))
+    try:
+        async with asyncio.timeout(20):
+            while (
+                not (told := (await store.edge(tenant, "one")).told) or not told.circumstances.budget_until_ms
+            ):
+                await asyncio.sleep(0.05)
+        # and when it is given more, it goes on
+        await store.set_budget(tenant, "one", Budget(), author="ops")
+        write(one, {"a": 1})
+        await fleet.comes_together(one)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    # then
+    assert told.circumstances.budget_until_ms % 86_400_000 == 0
+    assert told.circumstances.budget_until_ms > now_ms()

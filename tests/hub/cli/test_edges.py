@@ -98,3 +98,22 @@ def test_a_postgres_alone_is_enough_to_read_and_too_little_to_invite(
     invited = run_hub_command("--postgres", dsn, "edge", "invite", "acme", "x", data_dir=tmp_path)
     assert read.code == 0
     assert (invited.code, invited.out) == (7, "")
+
+
+def test_an_edges_budget_is_set_in_parts_listed_audited_and_taken_away(hub: RunningHub, tenant: str) -> None:
+    # given
+    hub.invite(tenant, "store-1")
+    # when
+    hub.ok("edge", "budget", tenant, "store-1", "--day", "2MB")
+    said = hub.ok("edge", "budget", tenant, "store-1", "--month", "40MB")
+    # then
+    assert "2.0 MB a day, 40.0 MB a month" in said
+    assert "2.0 MB a day, 40.0 MB a month" in hub.ok("edge", "list", tenant)
+    assert "2.0 MB a day, 40.0 MB a month" in hub.ok("edge", "explain", tenant, "store-1")
+    (edge,) = hub.json("edge", "list", tenant)
+    assert (edge["budget_day_bytes"], edge["budget_month_bytes"]) == (2_000_000, 40_000_000)
+    assert hub.ok("audit", "tail", tenant).count("edge.budget") == 2
+    # and
+    assert "no budget" in hub.ok("edge", "budget", tenant, "store-1", "--none")
+    assert hub.run("edge", "budget", tenant, "store-1", "--none", "--day", "1MB").code == 2
+    assert hub.run("edge", "budget", tenant, "store-1", "--day", "2").code == 2

@@ -67,7 +67,8 @@ SELECT e.name, e.status, e.prefixes, e.relay, e.certificate_serial, e.next_seria
     coalesce((extract(epoch FROM r.seen_at) * 1000)::bigint, 0) AS seen_ms,
     (extract(epoch FROM t.proved_at) * 1000)::bigint AS proved_ms, t.proved_seq, t.proved_epoch,
     (extract(epoch FROM t.told_at) * 1000)::bigint AS told_ms, t.clock_offset_ms, t.disk_free_bytes,
-    t.oldest_unsent_ms, t.protocol,
+    t.oldest_unsent_ms, t.protocol, t.link_class, t.byte_budget, t.budget_until_ms,
+    e.budget_day_bytes, e.budget_month_bytes,
     -- Whoever goes on under a number of before the last lease is another than who asked for that.
     ARRAY(
         SELECT incarnation FROM {tenant}.replicas
@@ -90,7 +91,7 @@ INSERT INTO {tenant}.replicas (edge, chain, seen_at) VALUES (%(edge)s, %(chain)b
 UPDATE {tenant}.replicas r SET seen_at = now()
 FROM {tenant}.edges e, {tenant}.tenant_state s
 WHERE r.incarnation = %(incarnation)s AND r.edge = %(edge)s AND e.name = r.edge
-RETURNING s.epoch, s.hub_seq, r.push_mark, r.chain, e.prefixes,
+RETURNING s.epoch, s.hub_seq, r.push_mark, r.chain, e.prefixes, e.budget_day_bytes, e.budget_month_bytes,
     (SELECT max(incarnation) FROM {tenant}.replicas WHERE edge = r.edge) AS latest,
     ARRAY(SELECT epoch FROM {tenant}.epochs ORDER BY epoch) AS ended_epochs,
     ARRAY(SELECT known FROM {tenant}.epochs ORDER BY epoch) AS ended_known
@@ -107,11 +108,26 @@ FROM seen WHERE r.edge = seen.edge
 
 -- name: tell_report
 -- What an edge says of itself.
-INSERT INTO {tenant}.edge_reports AS r (edge, clock_offset_ms, disk_free_bytes, oldest_unsent_ms, protocol)
-VALUES (%(edge)s, %(clock_offset_ms)s, %(disk_free_bytes)s, %(oldest_unsent_ms)s, %(protocol)s)
+INSERT INTO {tenant}.edge_reports AS r (
+    edge, clock_offset_ms, disk_free_bytes, oldest_unsent_ms, protocol, link_class, byte_budget, budget_until_ms
+) VALUES (
+    %(edge)s, %(clock_offset_ms)s, %(disk_free_bytes)s, %(oldest_unsent_ms)s, %(protocol)s, %(link_class)s,
+    %(byte_budget)s, %(budget_until_ms)s
+)
 ON CONFLICT (edge) DO UPDATE SET told_at = now(), clock_offset_ms = excluded.clock_offset_ms,
     disk_free_bytes = excluded.disk_free_bytes, oldest_unsent_ms = excluded.oldest_unsent_ms,
-    protocol = excluded.protocol
+    protocol = excluded.protocol, link_class = excluded.link_class, byte_budget = excluded.byte_budget,
+    budget_until_ms = excluded.budget_until_ms
+
+-- name: tell_budget_used_up
+-- An edge says so each time it looks in; written down once.
+UPDATE {tenant}.edge_reports SET byte_budget = 0, budget_until_ms = %(until_ms)s
+WHERE edge = %(edge)s AND budget_until_ms <> %(until_ms)s
+
+-- name: set_edge_budget
+-- What an edge's link may carry.
+UPDATE {tenant}.edges SET budget_day_bytes = %(day_bytes)s, budget_month_bytes = %(month_bytes)s
+WHERE name = %(edge)s
 
 -- name: report_incident
 -- Keep an incident, and of each edge the newest.

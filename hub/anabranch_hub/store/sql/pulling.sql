@@ -2,7 +2,7 @@
 -- Where the tenant stands, what this replica may see, what all documents that changed after its cursor take, and
 -- whether changes of its own of which it knows no outcome were trimmed.
 SELECT s.epoch, s.hub_seq, s.schemas_seq, s.trimmed_seq, e.prefixes, r.push_mark,
-    e.status = 'revoked' AS revoked,
+    e.status = 'revoked' AS revoked, e.budget_day_bytes, e.budget_month_bytes,
     (SELECT coalesce(sum(octet_length(state)), 0)::bigint FROM {tenant}.documents WHERE hub_seq > c.after) AS bytes,
     EXISTS (
         SELECT FROM {tenant}.changes WHERE incarnation = r.incarnation AND body IS NULL
