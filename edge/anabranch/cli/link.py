@@ -1,4 +1,4 @@
-"""Commands on the bytes that the link carries: `link show`, `link set`."""
+"""Commands on the bytes that the link carries: `link show`, `link set`, `traffic`."""
 
 import time
 from typing import TYPE_CHECKING
@@ -48,6 +48,37 @@ def show(invocation: Invocation) -> None:
     with invocation.open() as client:
         now = client.replica.traffic(int(time.time() * 1000))
     _tell(invocation, now)
+
+
+@command("traffic")
+@click.option("--days", type=click.IntRange(1, 400), default=31, show_default=True, help="So many at most.")
+def traffic(invocation: Invocation, days: int) -> None:
+    """Tell what the link carried, by day (UTC), newest first; days without any are left out.
+
+    Bytes are those of all exchanges, with an estimate of what TLS and HTTP/2 add; 400 days are kept.
+
+    \b
+    anabranch traffic
+    anabranch traffic --days 7 --json
+    """
+    with invocation.open() as client:
+        found = client.replica.traffic_days(days)
+    if invocation.json:
+        terminal.write_json(
+            [
+                {"day": each.day.isoformat(), "bytes_up": each.bytes_up, "bytes_down": each.bytes_down}
+                for each in found
+            ]
+        )
+        return
+    rows = [
+        (each.day.isoformat(), f"{terminal.size(each.bytes_up)} up, {terminal.size(each.bytes_down)} down")
+        for each in found
+    ]
+    for line in terminal.columns(rows):
+        terminal.write(line)
+    if not found:
+        terminal.write("none: the link has carried nothing yet")
 
 
 @command("set")
@@ -146,4 +177,4 @@ def _of(spent_bytes: int, limit_bytes: int) -> str:
 link.add_command(show)
 link.add_command(set_budget)
 
-COMMANDS = {"link": link}
+COMMANDS = {"link": link, "traffic": traffic}

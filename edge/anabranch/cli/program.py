@@ -30,6 +30,7 @@ _MODULES = {
     "sync": "linking",
     "agent": "linking",
     "link": "link",
+    "traffic": "link",
     "courier": "courier",
     "relay": "relaying",
     "watch": "reading",

@@ -390,6 +390,9 @@ DELETE FROM traffic WHERE day < ?;
 -- traffic: of the days from one to another
 SELECT coalesce(sum(bytes_up), 0), coalesce(sum(bytes_down), 0) FROM traffic WHERE day BETWEEN ? AND ?;
 
+-- traffic_days: the newest days on which the link carried something
+SELECT day, bytes_up, bytes_down FROM traffic ORDER BY day DESC LIMIT ?;
+
 -- budget: what the link may carry in a day and a month, as was set here and as the hub says
 SELECT budget_day, budget_month, ordered_day, ordered_month FROM replica;
 

@@ -391,6 +391,11 @@ class Replica:
         with self._file.snapshot() as connection:
             return carried.traffic(connection, now_ms)
 
+    def traffic_days(self, days_max: int) -> tuple[carried.Day, ...]:
+        """What the link carried on the newest days on which it carried something, newest first."""
+        with self._file.snapshot() as connection:
+            return carried.days(connection, days_max)
+
     def set_budget(self, budget: Budget) -> None:
         """Limit what the link may carry."""
         limits = (budget.day_bytes, budget.month_bytes)

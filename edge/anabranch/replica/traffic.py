@@ -50,5 +50,20 @@ def traffic(connection: Connection, now_ms: int) -> Traffic:
     return Traffic(today, own, ordered, Spent(sum(day), sum(month)), *month)
 
 
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What the link carried on one day of UTC, the transport's share estimated."""
+
+    day: date
+    bytes_up: int
+    bytes_down: int
+
+
+def days(connection: Connection, days_max: int) -> tuple[Day, ...]:
+    """The newest days on which the link carried something, newest first."""
+    rows = connection.execute(SQL["traffic_days"], (days_max,))
+    return tuple(Day(date.fromisoformat(day), up, down) for day, up, down in rows)
+
+
 def _day(now_ms: int) -> date:
     return datetime.fromtimestamp(now_ms / 1000, UTC).date()

@@ -64,3 +64,18 @@ def test_whose_limits_hold_is_told_and_the_own_ones_stay(anabranch: Anabranch) -
     assert (facts["budget_day_bytes"], facts["budget_month_bytes"]) == (1_000_000, 40_000_000)
     assert (facts["own_day_bytes"], facts["operator_day_bytes"]) == (2_000_000, 1_000_000)
     assert "(the hub's operator's in part)" in anabranch("link", "show").out
+
+
+def test_traffic_is_told_by_day_newest_first(anabranch: Anabranch) -> None:
+    # given
+    assert "nothing yet" in anabranch("traffic").out
+    with Replica.open(anabranch.path) as replica:
+        replica.spend(1_000, 2_000, 1_800_000_000_000)
+        replica.spend(10, 20, 1_800_000_000_000)
+        replica.spend(3_000_000, 4, 1_800_086_400_000)
+    # then
+    assert anabranch("traffic", "--json").json == [
+        {"day": "2027-01-16", "bytes_up": 3_000_000, "bytes_down": 4},
+        {"day": "2027-01-15", "bytes_up": 1_010, "bytes_down": 2_020},
+    ]
+    assert "2027-01-16  3.0 MB up, 4 B down" in anabranch("traffic", "--days", "1").out
