@@ -198,6 +198,8 @@ class Exchange:
     @property
     def carried(self) -> tuple[int, int]:
         """Bytes up and down so far, with an estimate of what the transport adds."""
+        if not self._frames_up:
+            return 0, 0  # nobody answered: an hour of asking in vain must not use up a budget
         pings = (self._clock.now_ms() - self._began_ms) // self._ping_ms * (PING_BYTES // 2)
         return (
             CONNECTION_BYTES_UP + self.bytes_up + FRAME_BYTES * self._frames_up + pings,

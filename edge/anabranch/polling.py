@@ -67,7 +67,7 @@ class Polling:
         """Wait until something urgent is here or at the hub, or until `is_over`, and say which."""
         async with connect() as link:
             while not self._stop.is_set():
-                if await self._urgent_within(self._every_ms):
+                if await self._urgent_within(self._every_ms, is_over):
                     return "something urgent was written"
                 with suppress(HubError, WireError):  # it is asked again in an hour
                     if not is_over() and (await self._asked(link)).urgent:
@@ -90,13 +90,19 @@ class Polling:
                 if reason := await self._news(link):
                     return reason
 
-    async def _urgent_within(self, wait_ms: int) -> bool:
-        """Wait so long, or until stopped; True as soon as something urgent waits in the outbox."""
+    async def _urgent_within(self, wait_ms: int, is_over: Callable[[], bool] = lambda: False) -> bool:
+        """Wait so long, until stopped, or until `is_over`, as when somebody raised the budget.
+
+        True as soon as something urgent waits in the outbox.
+        """
         end_ms, seen = self._now_ms() + wait_ms, -1
         while not self._stop.is_set() and self._now_ms() < end_ms:
             view = self._replica.look()
-            if view != seen and await self._on_disk(self._replica.is_urgent_unsent):
-                return True
+            if view != seen:
+                if await self._on_disk(self._replica.is_urgent_unsent):
+                    return True
+                if is_over():
+                    return False
             seen = view
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(LOOK_S, (end_ms - self._now_ms()) / 1000)):

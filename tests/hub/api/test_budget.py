@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from anabranch import agent
 from anabranch.agent import run_agent
+from anabranch.errors import HubUnreachable
+from anabranch.identity import go_via, identity_folder, read_identity
 from anabranch.replica import Replica
 from anabranch.replica.traffic import Traffic
 from anabranch_hub.store import Edit
@@ -154,3 +156,38 @@ async def test_an_edge_whose_budget_was_used_up_says_so_when_it_looks_in_and_hea
     # then
     assert told.circumstances.budget_until_ms % 86_400_000 == 0
     assert told.circumstances.budget_until_ms > now_ms()
+
+
+async def test_a_budget_that_is_raised_is_noticed_at_once(fleet: Fleet) -> None:
+    # given
+    one = await fleet.enrol("one")
+    await run_agent(one, once=True)
+    with Replica.open(one) as opened:
+        opened.set_budget(Budget(day_bytes=1))
+    write(one, {"a": 1})
+    running = asyncio.create_task(run_agent(one))
+    try:
+        await asyncio.sleep(LOOK_MS / 1000)
+        assert await fleet.hub.store.read(fleet.tenant, ROUTER) is None
+        # when
+        with Replica.open(one) as opened:
+            opened.set_budget(Budget())
+        # then it goes, and not with the next look in an hour
+        await fleet.comes_together(one)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_asking_in_vain_costs_no_budget(fleet: Fleet) -> None:
+    # given
+    one = await fleet.enrol("one")
+    folder = identity_folder(one)
+    go_via(folder, read_identity(folder), "127.0.0.1:1")  # nobody answers there
+
+    # when
+    with pytest.raises(HubUnreachable):
+        await run_agent(one, once=True)
+
+    # then
+    assert traffic_of(one).spent.month_bytes == 0
