@@ -1,5 +1,6 @@
 """Arguments and options that several commands share, with their completions."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -49,13 +50,26 @@ BELOW: Decorator = click.option(
     "--below", is_flag=True, help="All documents of the namespace and of those below it."
 )
 MESSAGE: Decorator = click.option("-m", "--message", default="", help="Why, for the history.")
+
+
+class Seconds(click.FloatRange):
+    """So many seconds from 0 on; `inf` is for ever, and `nan`, which no clock ever reaches, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds of `value`."""
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return seconds
+
+
 WAIT: Decorator = click.option(
     "--wait", type=click.Choice(["stored", "merged", "visible"]), help="Return once it has come so far."
 )
 TIMEOUT: Decorator = click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=30.0,
     show_default=True,
     metavar="S",

@@ -13,7 +13,7 @@ from anabranch_sync.ids import HUB_INCARNATION, DocumentId, document_id
 from anabranch_sync.violation import summary
 
 from anabranch.cli import terminal
-from anabranch.cli.arguments import AT, BELOW, KEY, NAMESPACE, POINTER, PREFIX, checked_prefix
+from anabranch.cli.arguments import AT, BELOW, KEY, NAMESPACE, POINTER, PREFIX, Seconds, checked_prefix
 from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import NotFound, NothingCached
 
@@ -170,9 +170,7 @@ def _log_row(line: "LogLine") -> tuple[str, ...]:
 
 @command("watch")
 @PREFIX
-@click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="S", help="End after S seconds."
-)
+@click.option("--timeout", "timeout_s", type=Seconds(min=0), metavar="S", help="End after S seconds.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N changes.")
 def watch(invocation: Invocation, prefix: str, timeout_s: float | None, count: int | None) -> None:
     """Print documents as they change, until Ctrl-C.

@@ -220,3 +220,10 @@ def test_a_second_agent_is_told_of_the_first(anabranch: Anabranch) -> None:
         for command in ("agent", "sync"):
             assert_refused(anabranch(command), 1, "is its agent")
         assert anabranch("set", "acme/lab/a", "/a", "1").code == 0
+
+
+def test_a_time_to_wait_that_never_ends_is_refused_before_anything_is_written(anabranch: Anabranch) -> None:
+    ran = anabranch("set", "acme/prod/router", "/a", "1", "--wait", "stored", "--timeout", "nan")
+    assert_refused(ran, 2, "--timeout", "'nan'")
+    assert_refused(anabranch("watch", "--timeout", "nan"), 2, "--timeout", "'nan'")
+    assert anabranch("list").out == ""
