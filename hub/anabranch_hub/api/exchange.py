@@ -43,9 +43,11 @@ from anabranch_sync.hub_session import (
 from anabranch_sync.plan import SNAPSHOT_PROTOCOL
 from anabranch_sync.pull import Pull
 from anabranch_sync.scope import Scope
+from anabranch_sync.snapshot import Offer
 
 from anabranch_hub.errors import Fenced, RequestRefused, StoreUnavailable
 from anabranch_hub.identity.peer import Peer
+from anabranch_hub.store.attribution import Attribution
 from anabranch_hub.store.records import Told
 
 if TYPE_CHECKING:
@@ -142,6 +144,7 @@ class Exchange:
         self._read = read
         self._write = write
         self._session = HubSession()
+        self._attribution = Attribution()
         self._stirred = asyncio.Event()
         self._hub_seq = 0
         self._frames_owed = 0
@@ -271,16 +274,17 @@ class Exchange:
                 self.carried.changes_up += len(entries)
                 answer = await store.decide(tenant, edge, entries, chain)
                 self._streams.moved(tenant, answer.hub_seq)
+                self._attribution.pushed(entries)
                 return session.decided(answer)
             case Draw(after, always, replaced):
                 at = (tenant, edge, incarnation, after)
                 pull = await store.draw(*at, always=always, replaced=replaced, protocol=session.protocol)
                 if not isinstance(pull, Pull):
-                    return session.drawn(pull)
+                    return self._drawn(pull)
                 self.carried.documents_down += len(pull.documents)
                 if len(pull.documents) <= INLINE_DOCUMENTS_MAX:
-                    return session.drawn(pull)
-                return await _to_its_end(asyncio.to_thread(session.drawn, pull))
+                    return self._drawn(pull)
+                return await _to_its_end(asyncio.to_thread(self._drawn, pull))
             case StorePart(batch, total, offset, piece):
                 await _to_its_end(store.store_upload(tenant, incarnation, batch, total, offset, piece))
             case Spool(batch, sealed):
@@ -299,7 +303,8 @@ class Exchange:
             case Fetch(name):
                 return session.fetched(await store.part(tenant, name))
             case Seen(cursor):
-                await _to_its_end(store.seen(tenant, incarnation, cursor))
+                shares = self._attribution.take(self.carried.bytes_up, self.carried.bytes_down)
+                await _to_its_end(store.seen(tenant, incarnation, cursor, shares))
             case Present(mark):
                 return session.presented(await store.presented(tenant, mark))
             case Accused(reason):
@@ -311,6 +316,10 @@ class Exchange:
             case Close(reason):
                 self._reason = reason
         return ()
+
+    def _drawn(self, pull: Pull | Offer | None) -> Sequence[HubEffect]:
+        self._attribution.pulled(pull)
+        return self._session.drawn(pull)
 
     async def _send(self, frame: bytes) -> None:
         await self._write(frame)

@@ -48,6 +48,7 @@ from anabranch_hub.store import (
     transfers,
     trimming,
 )
+from anabranch_hub.store.attribution import Share
 from anabranch_hub.store.catching_up import CatchingUp
 from anabranch_hub.store.deciding import Decider
 from anabranch_hub.store.lanes import Lanes
@@ -332,9 +333,19 @@ class Store:
         """A part of a snapshot by its name, if it is still kept."""
         return await self._snapshots.part(tenant, name)
 
-    async def seen(self, tenant: str, incarnation: Incarnation, cursor: Cursor) -> None:
-        """A replica has applied everything up to `cursor`, and is proved equal there."""
-        await transfers.seen(self._pool, tenant, incarnation, cursor)
+    async def seen(
+        self, tenant: str, incarnation: Incarnation, cursor: Cursor, shares: Sequence[Share] = ()
+    ) -> None:
+        """A replica has applied everything up to `cursor`, and is proved equal there.
+
+        `shares` are what its link carried meanwhile.
+        """
+        await transfers.seen(self._pool, tenant, incarnation, cursor, shares)
+
+    async def traffic(self, tenant: str, edge: str, days: int) -> list[Share]:
+        """What an edge's link carried in so many days, today included, by document. Raises EdgeUnknown."""
+        await edges.edge(self._pool, tenant, edge)
+        return await transfers.traffic(self._pool, tenant, edge, days)
 
     async def parcel(self, tenant: str, edge: str) -> Parcel | None:
         """The last courier file of an edge, or None."""

@@ -1,10 +1,13 @@
 """Transfers that a break interrupted: heads of pushes that came in, and pulls that are going out."""
 
+from collections.abc import Sequence
+
 from anabranch_sync.errors import FrameTooLarge
 from anabranch_sync.ids import Cursor, Incarnation
 from anabranch_sync.messages import BATCH_BYTES_MAX
 from anabranch_sync.standing import Partial
 
+from anabranch_hub.store.attribution import DAYS_KEPT, OTHERS, ROWS_OF_DAY_MAX, Place, Share
 from anabranch_hub.store.pool import Pool, Session
 
 
@@ -52,8 +55,13 @@ async def spooled(pool: Pool, tenant: str, incarnation: Incarnation, batch: byte
         return bytes(row["body"]) if row else None
 
 
-async def seen(pool: Pool, tenant: str, incarnation: Incarnation, cursor: Cursor) -> None:
-    """A replica has applied everything up to `cursor`; its spooled pull is of no use any more."""
+async def seen(
+    pool: Pool, tenant: str, incarnation: Incarnation, cursor: Cursor, shares: Sequence[Share] = ()
+) -> None:
+    """A replica has applied everything up to `cursor`; its spooled pull is of no use any more.
+
+    `shares` are what was carried meanwhile, and for whom.
+    """
     async with pool.undoing(tenant) as session:
         async with session.pipeline():
             await session.begin()
@@ -61,3 +69,22 @@ async def seen(pool: Pool, tenant: str, incarnation: Incarnation, cursor: Cursor
             await session.run("drop_spool", incarnation=incarnation)
         async with session.committing():
             await session.run("seen", incarnation=incarnation, epoch=cursor.epoch, hub_seq=cursor.hub_seq)
+            if shares:
+                await session.run(
+                    "attribute",
+                    incarnation=incarnation,
+                    days_kept=DAYS_KEPT,
+                    rows_max=ROWS_OF_DAY_MAX,
+                    others=OTHERS,
+                    namespaces=[each.place.namespace for each in shares],
+                    keys=[each.place.key for each in shares],
+                    bytes_up=[each.bytes_up for each in shares],
+                    bytes_down=[each.bytes_down for each in shares],
+                )
+
+
+async def traffic(pool: Pool, tenant: str, edge: str, days: int) -> list[Share]:
+    """What an edge's link carried today and on the days before, and for whom, the most first."""
+    async with pool.session(tenant) as session:
+        rows = await session.rows("edge_traffic", edge=edge, days=days)
+    return [Share(Place(row["namespace"], row["key"]), row["bytes_up"], row["bytes_down"]) for row in rows]

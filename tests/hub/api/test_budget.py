@@ -11,11 +11,12 @@ from anabranch.errors import HubUnreachable
 from anabranch.identity import go_via, identity_folder, read_identity
 from anabranch.replica import Replica
 from anabranch.replica.traffic import Traffic
-from anabranch_hub.store import Edit
+from anabranch_hub.store import Edit, transfers
+from anabranch_hub.store.attribution import Place, Share, shared
 from anabranch_sync.budget import Budget, left_bytes
 from anabranch_sync.circumstances import LinkClass
 from anabranch_sync.document import Object
-from anabranch_sync.ids import document_id
+from anabranch_sync.ids import Cursor, document_id
 
 from tests.hub.api.fleet import ROUTER, Fleet, comes, now_ms, read, write
 
@@ -191,3 +192,51 @@ async def test_asking_in_vain_costs_no_budget(fleet: Fleet) -> None:
 
     # then
     assert traffic_of(one).spent.month_bytes == 0
+
+
+async def test_bytes_are_attributed_to_the_documents_that_travelled(fleet: Fleet) -> None:
+    # given a large document of the hub's and a small one of the edge's
+    store, tenant = fleet.hub.store, fleet.tenant
+    one = await fleet.enrol("one")
+    await run_agent(one, once=True)
+    large: Object = {"text": random.Random(1).randbytes(4_000).hex()}
+    await store.write(tenant, [Edit(ROUTER, large)], author="ops", message="")
+    write(one, {"a": 1}, SWITCHES)
+    # when
+    outcome = await run_agent(one, once=True)
+    # then
+    found = {each.place: each for each in await store.traffic(tenant, "one", 1)}
+    router = found[Place(ROUTER.namespace, ROUTER.key)]
+    switches = found[Place(SWITCHES.namespace, SWITCHES.key)]
+    assert router.bytes_down > 4_000 > switches.bytes_down
+    assert switches.bytes_up > 0 == router.bytes_up
+    assert outcome.bytes_down >= router.bytes_down
+
+
+def test_no_byte_is_lost_when_bytes_are_shared_out() -> None:
+    weights = {Place("a", "1"): 1, Place("a", "2"): 1, Place("b", "1"): 1}
+
+    assert sum(shared(100, weights).values()) == 100
+    assert max(shared(100, weights).values()) == 34
+    assert shared(5, {}) == {Place("(exchange)", ""): 5}
+
+
+async def test_a_day_of_many_documents_is_bounded_and_what_is_beyond_is_summed_up(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    monkeypatch.setattr(transfers, "ROWS_OF_DAY_MAX", 3)
+    store, tenant = fleet.hub.store, fleet.tenant
+    await fleet.enrol("one")
+    incarnation = (await store.edge(tenant, "one")).incarnation
+    at = Cursor(1, 0)
+    # when
+    for number in range(9):
+        await store.seen(tenant, incarnation, at, [Share(Place("acme/prod", f"{number:02}"), 1, 2)])
+        await store.seen(tenant, incarnation, at, [Share(Place("acme/prod", "00"), 1, 2)])
+    # then
+    found = {each.place: each for each in await store.traffic(tenant, "one", 1)}
+    assert len(found) == 4
+    assert found[Place("acme/prod", "00")].bytes_up == 10
+    assert found[Place("(others)", "")].bytes_up == 6
+    assert sum(each.bytes_down for each in found.values()) == 36

@@ -117,3 +117,13 @@ def test_an_edges_budget_is_set_in_parts_listed_audited_and_taken_away(hub: Runn
     assert "no budget" in hub.ok("edge", "budget", tenant, "store-1", "--none")
     assert hub.run("edge", "budget", tenant, "store-1", "--none", "--day", "1MB").code == 2
     assert hub.run("edge", "budget", tenant, "store-1", "--day", "2").code == 2
+
+
+def test_traffic_of_an_edge_that_never_came_is_none_and_of_an_unknown_one_an_error(
+    hub: RunningHub, tenant: str
+) -> None:
+    hub.invite(tenant, "store-1")
+
+    assert hub.json("edge", "traffic", tenant, "store-1", "--by", "document") == []
+    assert hub.ok("edge", "traffic", tenant, "store-1").split() == ["up", "down", "namespace"]
+    assert hub.run("edge", "traffic", tenant, "nobody").code != 0

@@ -38,3 +38,34 @@ SET LOCAL synchronous_commit TO off
 -- name: drop_spool
 -- What was applied needs no resuming.
 DELETE FROM {tenant}.spool WHERE incarnation = %(incarnation)s
+
+-- name: attribute
+-- Add what was carried to the sums of today; where the day has many rows, what is new to OTHERS. Old days fade.
+WITH replica AS (
+    SELECT edge, (now() AT TIME ZONE 'UTC')::date AS today FROM {tenant}.replicas
+    WHERE incarnation = %(incarnation)s
+), faded AS (
+    DELETE FROM {tenant}.edge_traffic t USING replica r WHERE t.edge = r.edge AND t.day < r.today - %(days_kept)s::int
+), placed AS (
+    SELECT r.edge, r.today, s.namespace, s.key, s.bytes_up, s.bytes_down,
+        (SELECT count(*) < %(rows_max)s FROM {tenant}.edge_traffic t WHERE t.edge = r.edge AND t.day = r.today)
+        OR EXISTS (
+            SELECT FROM {tenant}.edge_traffic t WHERE t.edge = r.edge AND t.day = r.today
+                AND t.namespace = s.namespace AND t.key = s.key
+        ) AS has_place
+    FROM replica r, unnest(
+        %(namespaces)s::text[], %(keys)s::text[], %(bytes_up)s::bigint[], %(bytes_down)s::bigint[]
+    ) AS s (namespace, key, bytes_up, bytes_down)
+)
+INSERT INTO {tenant}.edge_traffic AS t (edge, day, namespace, key, bytes_up, bytes_down)
+SELECT edge, today, CASE WHEN has_place THEN namespace ELSE %(others)s END,
+    CASE WHEN has_place THEN key ELSE '' END, sum(bytes_up), sum(bytes_down)
+FROM placed GROUP BY 1, 2, 3, 4
+ON CONFLICT (edge, day, namespace, key) DO UPDATE
+SET bytes_up = t.bytes_up + excluded.bytes_up, bytes_down = t.bytes_down + excluded.bytes_down
+
+-- name: edge_traffic
+-- What an edge's link carried for each document since a day.
+SELECT namespace, key, sum(bytes_up)::bigint AS bytes_up, sum(bytes_down)::bigint AS bytes_down
+FROM {tenant}.edge_traffic WHERE edge = %(edge)s AND day > (now() AT TIME ZONE 'UTC')::date - %(days)s::int
+GROUP BY namespace, key ORDER BY sum(bytes_up + bytes_down) DESC, namespace, key
