@@ -35,6 +35,7 @@ from anabranch_sync.edge_session import (
     Keep,
     Load,
     NoteStored,
+    Overtake,
     Phase,
     Report,
     Reset,
@@ -387,6 +388,9 @@ class Exchange:
                 documents = pull.digest.count if pull.parts else len(pull.documents)
                 self._tell(Applied(documents, conflicts))
                 return session.applied(digest)
+            case Overtake(pull):
+                await self._on_disk(lambda: replica.overtake(pull))
+                self._tell(Applied(len(pull.documents), 0))
             case Stage(names):
                 await self._on_disk(lambda: replica.stage(names))
             case Keep(name, sealed):

@@ -33,6 +33,7 @@ from anabranch_sync.messages import (
     PROTOCOL_MIN,
     REPAIR_PROTOCOL,
     WENT_BACK_RETRY_MS,
+    Ahead,
     Batch,
     CheckedIn,
     CheckIn,
@@ -102,6 +103,13 @@ class Apply:
 
     pull: Pull
     reoffer: Reoffer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overtake:
+    """Show readers these documents, whole, until an applied pull comes as far. Nothing else moves."""
+
+    pull: Pull
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +185,7 @@ EdgeEffect: TypeAlias = (
     | NoteStored
     | Acknowledge
     | Apply
+    | Overtake
     | Stage
     | Keep
     | Adopt
@@ -408,6 +417,8 @@ class EdgeSession:
                 return self._piece(message.offset, message.piece)
             case Chunk() if self._receiving is not None:
                 return self._piece(message.offset, message.piece)
+            case Ahead() if self.phase is Phase.OPEN:
+                return self._overtaken(message)
             case Logged() if self.phase is Phase.OPEN:
                 return self._logged(message)
             case Equal() if self.phase is Phase.OPEN:
@@ -426,6 +437,7 @@ class EdgeSession:
                 | Merged()
                 | Batch()
                 | Chunk()
+                | Ahead()
                 | Logged()
                 | CheckIn()
                 | CheckedIn()
@@ -543,6 +555,13 @@ class EdgeSession:
             return self._close("the hub decided changes under our incarnation that are not ours", renew=True)
         self._applying = pull
         return [Apply(pull, self._reoffer)]
+
+    def _overtaken(self, ahead: Ahead) -> list[EdgeEffect]:
+        """Urgent documents. Before a restored hub is answered, positions say nothing about what is here."""
+        pull = decode_pull(unseal(ahead.piece))
+        if pull.upto.epoch != self._greeted.epoch:
+            raise ProtocolViolation(f"a pull of epoch {pull.upto.epoch} in epoch {self._greeted.epoch}")
+        return [Overtake(pull)] if pull.upto > self.cursor and self._reoffer is None else []
 
     def _keep(self, receiving: Receiving) -> list[EdgeEffect]:
         """A part is here; that it is on disk asks for the next."""

@@ -4,13 +4,15 @@
 
     GREETING --Hello--> OPENING --opened--> OPEN --> CLOSED
 
-The shell carries out effects in their order; `Open`, `Decide`, `Draw`, `Recall`, `Fetch` and `Present`
-report back (`opened`, `decided` or `fenced`, `drawn`, `recalled`, `fetched`, `presented`). Who the edge
+The shell carries out effects in their order; `Open`, `Decide`, `Draw`, `DrawUrgent`, `Recall`, `Fetch`
+and `Present` report back (`opened`, `decided` or `fenced`, `drawn`, `drawn_urgent`, `recalled`, `fetched`,
+`presented`). Who the edge
 is comes from its certificate and never from a message: the shell binds tenant and edge to every effect
 by itself.
 
 One pull is on its way at a time. What is decided meanwhile is folded into the next one, so a slow
-link gets fewer and larger pulls instead of a growing queue.
+link gets fewer and larger pulls instead of a growing queue. Only what is urgent of it overtakes a pull
+that is cut into pieces, between two of them (`Ahead`).
 """
 
 from collections.abc import Sequence
@@ -26,11 +28,13 @@ from anabranch_sync.epochs import packed_ended, went_back
 from anabranch_sync.errors import ProtocolViolation, WireError
 from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.messages import (
+    AHEAD_PROTOCOL,
     DISTRUST,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     REPAIR_PROTOCOL,
     WENT_BACK_RETRY_MS,
+    Ahead,
     Batch,
     CheckedIn,
     CheckIn,
@@ -101,6 +105,13 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawUrgent:
+    """Find the urgent documents that others changed after this position; report `drawn_urgent`."""
+
+    after: Cursor
+
+
+@dataclass(frozen=True, slots=True)
 class Compare:
     """Find where the tenant stands and the digest of the replica's scope there; report `compared`."""
 
@@ -168,6 +179,7 @@ HubEffect: TypeAlias = (
     | StorePart
     | Decide
     | Draw
+    | DrawUrgent
     | Compare
     | Survey
     | Report
@@ -205,6 +217,7 @@ class HubSession:
         self._hub_seq = 0
         self._drawing = False
         self._drawn_to = -1  # the position up to which the replica's scope was looked through
+        self._overtaken_to = -1  # the position up to which a pull under way was overtaken
         self._sending: Sending | None = None
         self._offering: Offering | None = None
         self._awaiting_visible = False
@@ -334,6 +347,17 @@ class HubSession:
         self._hub_seq = self._drawn_to = max(self._hub_seq, pull.upto.hub_seq)
         return self._begin(seal(encode_pull(pull)), 0)
 
+    def drawn_urgent(self, pull: Pull | None) -> list[HubEffect]:
+        """The store's answer to `DrawUrgent`: whole states, or nothing.
+
+        They go in one piece, no larger than those under way, or wait their turn.
+        """
+        if self.phase is not Phase.OPEN or pull is None or not self._is_long:
+            return []
+        self._overtaken_to = max(self._overtaken_to, pull.upto.hub_seq)
+        sealed = seal(encode_pull(pull))
+        return [self._send(Ahead(sealed))] if len(sealed) <= self._stream.pacing.chunk_bytes else []
+
     def fetched(self, sealed: bytes | None) -> list[HubEffect]:
         """The store's answer to `Fetch`: the part, if the snapshot is still kept."""
         offering = self._offering
@@ -429,6 +453,7 @@ class HubSession:
                 | Equal()
                 | SnapshotOffer()
                 | Parts()
+                | Ahead()
             ):
                 raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
 
@@ -511,8 +536,10 @@ class HubSession:
     def _draw(self) -> list[HubEffect]:
         """Start a pull, unless one is on its way: then the next begins when it has been seen."""
         assert self._opening is not None, "draw before open"
-        if self._drawing or self._awaiting_visible or self._repairing.is_under_way:
+        if self._drawing or self._repairing.is_under_way:
             return []
+        if self._awaiting_visible:
+            return self._overtake()
         first = self._drawn_to < 0
         self._drawing = True
         self._drawn_to = self._hub_seq
@@ -521,6 +548,22 @@ class HubSession:
             self._drawing = False
             return []
         return [Draw(self._cursor, always=first, replaced=replaced)]
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether more than one piece is under way, so that there is something to overtake."""
+        sending = self._sending
+        is_cut = sending is not None and sending.total > self._stream.pacing.chunk_bytes
+        return self._awaiting_visible and (is_cut or self._offering is not None)
+
+    def _overtake(self) -> list[HubEffect]:
+        """Look for what is urgent in what was decided since the pull under way was drawn."""
+        assert self._opening is not None, "overtaking before open"
+        after = max(self._drawn_to, self._cursor.hub_seq, self._overtaken_to)
+        if self.protocol < AHEAD_PROTOCOL or not self._is_long or self._hub_seq <= after:
+            return []
+        self._overtaken_to = self._hub_seq
+        return [DrawUrgent(Cursor(self._opening.epoch, after))]
 
     def _next_part(self, offering: Offering) -> list[HubEffect]:
         """The next part that was asked for, and after all of them the pull that swaps them in."""

@@ -15,6 +15,7 @@
      Parts     which of them are not here yet   ->
                <-  Batch Chunk*    (a part, then the next; last a pull that closes it)
      Stored*                                    ->
+               <-  Ahead     between two pieces: an urgent document that overtakes them
                <-  SlowDown | Control | Logged | Batch ...
 
 A body is a msgpack list of fields; trailing fields that have their default are left out, so fields
@@ -44,6 +45,8 @@ PROTOCOL_MAX = 2
 
 # From here on both sides compare digests where nothing else is to be said, and repair by ranges.
 REPAIR_PROTOCOL = 2
+# And from here on an urgent document may overtake.
+AHEAD_PROTOCOL = 2
 
 # A pull or push travels as pieces between these sizes, at first of this one: see `pacing`.
 CHUNK_BYTES_MIN = 2 * 1024
@@ -296,6 +299,17 @@ class Parts:
     unknown: tuple[Any, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Urgent documents that overtake the pull under way: `piece` is a sealed pull of whole states.
+
+    It moves no cursor, is not answered, and losing it loses nothing: the next pull has it too.
+    """
+
+    piece: bytes
+    unknown: tuple[Any, ...] = ()
+
+
 Message: TypeAlias = (
     Hello
     | Welcome
@@ -313,6 +327,7 @@ Message: TypeAlias = (
     | Equal
     | SnapshotOffer
     | Parts
+    | Ahead
 )
 
 _KINDS: dict[type[Message], int] = {
@@ -332,6 +347,7 @@ _KINDS: dict[type[Message], int] = {
     Equal: 18,
     SnapshotOffer: 10,
     Parts: 15,
+    Ahead: 19,
 }
 _TYPES = {kind: message for message, kind in _KINDS.items()}
 _FIELDS = {message: fields(message) for message in _KINDS}

@@ -21,7 +21,7 @@ from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.leaf import has_ended, without_ended
 from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
-from anabranch_sync.policy import Policies
+from anabranch_sync.policy import SCHEMA_NAMESPACE, URGENT, Policies
 from anabranch_sync.register import DELETED, PENDING, Increment, Register, RegisterValue, Slot, Stamp
 
 
@@ -140,6 +140,30 @@ def difference(
         if registers or document not in touched:
             result[document] = Document(registers, state.version)
     return result
+
+
+def urgent(
+    changed: Mapping[DocumentId, Document],
+    policies: Policies,
+    actor: Incarnation,
+    after: Cursor,
+    upto: Cursor,
+) -> Pull | None:
+    """What overtakes a pull to the replica `actor`: documents whole, as they are at `upto`; None: nothing.
+
+    `changed` are those in its scope that changed after `after` and are not in quarantine. What it wrote
+    itself it sees already.
+    """
+    documents = {
+        document: state
+        for document, state in changed.items()
+        if policies.priority(document) == URGENT
+        and document.namespace != SCHEMA_NAMESPACE
+        and any(
+            each.hub_seq > after.hub_seq and each.stamp.actor != actor for each in state.registers.values()
+        )
+    }
+    return Pull(after, upto, ScopeDigest(), documents) if documents else None
 
 
 def touched_in_order(changes: Iterable[Change]) -> tuple[DocumentId, ...]:

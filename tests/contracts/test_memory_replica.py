@@ -6,6 +6,7 @@ from anabranch_hub.simulation.memory import MemoryReplica, ReplicaState
 from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId
 
+from tests.contracts.overtaking import OvertakingContract
 from tests.contracts.reoffer import ReofferContract
 from tests.contracts.replica import SCOPE, ReplicaContract, ReplicaStore, ReplicaSuite
 from tests.contracts.validity import ValidityContract
@@ -34,6 +35,10 @@ class TestMemoryReplica(_Memory, ReplicaContract):
 
 class TestMemoryValidity(_Memory, ValidityContract):
     """What its readers see of what is invalid."""
+
+
+class TestMemoryOvertaking(_Memory, OvertakingContract):
+    """What its readers see of what overtakes a pull."""
 
 
 class TestMemoryReoffer(_Memory, ReofferContract):

@@ -109,6 +109,8 @@ class Pair:
                     self.replica.acknowledge(push_mark, chain)
                 case edge_session.Apply(pull, reoffer):
                     queue += self.edge.applied(self.replica.apply(pull, reoffer))
+                case edge_session.Overtake(pull):
+                    self.replica.overtake(pull)
                 case edge_session.Stage(names):
                     self.replica.stage(names)
                 case edge_session.Keep(name, sealed):
@@ -152,6 +154,8 @@ class Pair:
                     self.far.incarnation, after, always=always, replaced=replaced, protocol=self.far.protocol
                 )
                 return self.far.drawn(drawn)
+            case hub_session.DrawUrgent(after):
+                return self.far.drawn_urgent(self.hub.urgent(self.far.incarnation, after))
             case hub_session.Compare():
                 return self.far.compared(*self.hub.compared())
             case hub_session.Survey():

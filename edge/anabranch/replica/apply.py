@@ -9,7 +9,7 @@ from anabranch_sync.clock import Timestamp, wall_ms
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, digest, rebuild
 from anabranch_sync.errors import ProtocolViolation
-from anabranch_sync.ids import DocumentId, HubSeq, LocalSeq
+from anabranch_sync.ids import Cursor, DocumentId, HubSeq, LocalSeq
 from anabranch_sync.live import Served
 from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies
 from anabranch_sync.pull import Outcome, Pull, Result, fold, touched
@@ -35,6 +35,7 @@ from anabranch.replica.rows import (
     put_confirmed,
     row_of,
     shown,
+    standing_body,
 )
 from anabranch.replica.serving import aside, put_quarantined, serving
 from anabranch.replica.shelf import Shelf
@@ -86,6 +87,8 @@ class _Application:
     # Those whose bytes are not what was written. Unless the pull replaces them, they stay as they are, so
     # that nobody is served them; then the digests differ, and the repair asks for them.
     damaged: set[DocumentId] = field(default_factory=set)
+    # Those that overtook an earlier pull.
+    ahead: set[DocumentId] = field(default_factory=set)
     # The greatest timestamp that came.
     latest: Timestamp = 0
 
@@ -99,8 +102,10 @@ class _Application:
         results = {result.local_seq: result for result in pull.results}
         decided = self._decided(positions, results)
         named = [document for each in decided for document in each.change.documents]
-        stale = self._stale([*pull.documents, *sorted(pull.replaced), *pull.quarantined, *named])
+        reached = self._reached()
+        stale = self._stale([*pull.documents, *sorted(pull.replaced), *pull.quarantined, *named, *reached])
         seen = {document: self._seen(document) for document in stale}
+        self.connection.execute(SQL["drop_ahead"], (pull.upto.epoch, pull.upto.hub_seq))
         placed = [each for each in decided if each.dot.local_seq in positions]
         self._set_aside(touched(decided, pull))
         before = {document: state for document, (state, _) in self.confirmed.items()}
@@ -136,6 +141,16 @@ class _Application:
             for row in sorted(rows)
             if row[0] in positions or row[0] in results
         ]
+
+    def _reached(self) -> list[DocumentId]:
+        """The documents that overtook an earlier pull, as far as this one at most."""
+        found = []
+        for namespace, key, epoch, hub_seq in self.connection.execute(SQL["all_ahead"]):
+            document = DocumentId(namespace, key)
+            self.ahead.add(document)
+            if Cursor(epoch, hub_seq) <= self.pull.upto:
+                found.append(document)
+        return found
 
     def _stale(self, touched: Iterable[DocumentId]) -> list[DocumentId]:
         """Everything that may look different afterwards, loaded; schemas first, for they judge the others."""
@@ -173,7 +188,8 @@ class _Application:
         if document in self.damaged:
             return -1
         row = shown(self.connection, document)
-        if not self.pull.whole and not row.pending and row.served is Served.HEAD:
+        is_confirmed = not row.pending and row.served is Served.HEAD and document not in self.ahead
+        if not self.pull.whole and is_confirmed:
             return self.confirmed[document][1]
         try:
             visible = self.shelf.held_in(self.connection, document, self.at.revision).visible
@@ -296,6 +312,9 @@ class _Application:
                 confirmed, after = confirmed_body(self.connection, document, row, self.rot)
             else:
                 confirmed, after = self.confirmed[document]
+            if document in self.ahead:
+                confirmed = self._ahead_of(document, confirmed)
+                after = digest(document, rebuild(confirmed.registers))
             waiting = outbox.of(document, row)
             judging = policies or NO_POLICIES
             state = show(self.connection, document, row, confirmed, waiting, judging)
@@ -315,6 +334,14 @@ class _Application:
                 aside=instead,
                 served=which,
             )
+
+    def _ahead_of(self, document: DocumentId, confirmed: Document) -> Document:
+        """What overtook, if this pull has not come as far; damaged, it goes: the next pull has it again."""
+        try:
+            return standing_body(self.connection, document, self.rows[document], self.rot)
+        except ReplicaCorrupt:
+            self.connection.execute(SQL["drop_ahead_of"], (self.rows[document],))
+            return confirmed
 
     def _remember(
         self,

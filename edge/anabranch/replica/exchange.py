@@ -11,7 +11,7 @@ from anabranch.replica.acknowledgements import rename
 from anabranch.replica.file import Connection
 from anabranch.replica.log import log_state
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import Rot, confirmed_body, entry, position, shown
+from anabranch.replica.rows import Rot, entry, position, shown, standing_body
 from anabranch.replica.serving import aside
 from anabranch.replica.shelf import Shelf
 from anabranch.replica.show import Outbox, note_shown, show
@@ -112,9 +112,9 @@ def adopt(connection: Connection, incarnation: Incarnation, shelf: Shelf, rot: R
     policies = shelf.policies_in(connection)
     for row, namespace, key in connection.execute(SQL["pending_documents"]).fetchall():
         document = DocumentId(namespace, key)
-        confirmed, _ = confirmed_body(connection, document, row, rot)
+        stands = standing_body(connection, document, row, rot)
         waiting = outbox.of(document, row)
-        state = show(connection, document, row, confirmed, waiting, policies)
+        state = show(connection, document, row, stands, waiting, policies)
         # Under which name it is written changes nothing of whether it is valid.
         which = shown(connection, document).served
         seen = aside(connection, document, row, state, which, policies, rot)

@@ -72,8 +72,8 @@ INSERT OR REPLACE INTO quarantined (document, checksum, body) VALUES (?, ?, ?);
 -- quarantined: what is live of a document, if its head is in quarantine
 SELECT checksum, body FROM quarantined WHERE document = ?;
 
--- is_quarantined: whether the hub keeps a document's head in quarantine
-SELECT 1 FROM quarantined WHERE document = ?;
+-- is_quarantined: whether the hub keeps a document's head in quarantine, and has said nothing newer ahead
+SELECT 1 FROM quarantined WHERE document = ? AND document NOT IN (SELECT document FROM ahead);
 
 -- release: the hub's word that a document's head is valid
 DELETE FROM quarantined WHERE document = ?;
@@ -401,3 +401,24 @@ UPDATE replica SET ordered_day = ?, ordered_month = ?;
 
 -- set_budget: both
 UPDATE replica SET budget_day = ?, budget_month = ?;
+
+-- put_ahead: an urgent document that overtook a pull; never an older one in place of a newer
+INSERT INTO ahead (document, upto_epoch, upto_hub_seq, checksum, body) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (document) DO UPDATE SET upto_epoch = excluded.upto_epoch, upto_hub_seq = excluded.upto_hub_seq,
+    checksum = excluded.checksum, body = excluded.body
+WHERE (excluded.upto_epoch, excluded.upto_hub_seq) >= (upto_epoch, upto_hub_seq);
+
+-- ahead: what readers see of a document instead of what is confirmed
+SELECT checksum, body FROM ahead WHERE document = ?;
+
+-- all_ahead: the documents that are ahead of the cursor, and how far
+SELECT namespace, key, upto_epoch, upto_hub_seq FROM ahead JOIN documents USING (document);
+
+-- drop_ahead: what is confirmed has come as far
+DELETE FROM ahead WHERE (upto_epoch, upto_hub_seq) <= (?, ?);
+
+-- drop_ahead_of: what is kept of a document is damaged
+DELETE FROM ahead WHERE document = ?;
+
+-- overtaken: readers see other documents; the next change is written later than what they see
+UPDATE replica SET last_timestamp = ?, revision = ?;

@@ -144,6 +144,20 @@ def confirmed_body(connection: Connection, document: DocumentId, row: int, rot: 
         raise rot.at(str(document)) from error
 
 
+def standing_body(connection: Connection, document: DocumentId, row: int, rot: Rot) -> Document:
+    """The registers that readers see where no change of their own waits. Raises ReplicaCorrupt.
+
+    Those that the hub confirmed, unless newer ones overtook the pull that would confirm them.
+    """
+    ahead = connection.execute(SQL["ahead"], (row,)).fetchone()
+    if ahead is None:
+        return confirmed_body(connection, document, row, rot)[0]
+    checksum, body = ahead
+    if checksum_of(document, body) != checksum:
+        raise rot.at(str(document))
+    return _decoded(document, body, rot)
+
+
 def put_confirmed(
     connection: Connection, document: DocumentId, row: int, state: Document, digest: int
 ) -> None:

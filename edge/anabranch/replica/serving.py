@@ -13,7 +13,7 @@ from anabranch_sync.violation import Violation
 
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import Rot, checksum_of, confirmed_body
+from anabranch.replica.rows import Rot, checksum_of, standing_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,6 @@ def aside(
                 raise rot.at(f"what is live of {document}")
             return Aside(quarantined.live, quarantined.live_version, quarantined.violations)
         case Served.CONFIRMED:
-            confirmed, _ = confirmed_body(connection, document, row, rot)
+            standing = standing_body(connection, document, row, rot)
             violations = policies.violations(document, rebuild(state.registers))
-            return Aside(rebuild(confirmed.registers), confirmed.version, violations)
+            return Aside(rebuild(standing.registers), standing.version, violations)

@@ -12,7 +12,7 @@ from anabranch_sync.pull import overlay
 
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import Rot, Shown, confirmed_body, entry, position, put_visible, visible_body
+from anabranch.replica.rows import Rot, Shown, entry, position, put_visible, standing_body, visible_body
 from anabranch.replica.serving import Aside
 
 # A write stores what readers see only each so many changes of a document: it would take longer than
@@ -88,9 +88,9 @@ def visible_state(
 ) -> Document:
     """The registers readers see. Raises ReplicaCorrupt."""
     if not shown.pending:
-        return confirmed_body(connection, document, shown.row, rot)[0]
+        return standing_body(connection, document, shown.row, rot)
     kept = visible_body(connection, document, shown.row, rot)
-    upto, state = kept or (0, confirmed_body(connection, document, shown.row, rot)[0])
+    upto, state = kept or (0, standing_body(connection, document, shown.row, rot))
     outbox = Outbox(connection, position(connection).incarnation, rot, decoded)
     waiting = outbox.of(document, shown.row, upto)
     return overlay(document, state, waiting, policies)
@@ -100,15 +100,15 @@ def show(
     connection: Connection,
     document: DocumentId,
     row: int,
-    confirmed: Document,
+    standing: Document,
     waiting: list[Entry],
     policies: Policies,
 ) -> Document:
-    """Merge `waiting` into `confirmed` and keep the outcome; returns it."""
+    """Merge `waiting` into `standing` and keep the outcome; returns it."""
     if not waiting:
         connection.execute(SQL["drop_visible"], (row,))
-        return confirmed
-    state = overlay(document, confirmed, waiting, policies)
+        return standing
+    state = overlay(document, standing, waiting, policies)
     put_visible(connection, document, row, waiting[-1].dot.local_seq, state)
     return state
 

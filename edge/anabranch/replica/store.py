@@ -55,6 +55,7 @@ from anabranch.replica.facts import (
 from anabranch.replica.file import Connection, ReplicaFile
 from anabranch.replica.log import LogState
 from anabranch.replica.marks import Loss
+from anabranch.replica.overtaking import overtake
 from anabranch.replica.parcels import Parcels
 from anabranch.replica.queries import SQL
 from anabranch.replica.read_only import is_read_only
@@ -272,6 +273,15 @@ class Replica:
         """
         mark = {"mark": push_mark, "chain": chain}
         self._file.write(lambda connection: connection.execute(SQL["acknowledge"], mark))
+
+    def overtake(self, pull: Pull) -> None:
+        """Show readers the urgent documents of `pull`, until an applied one comes as far. Safe to repeat."""
+
+        def work(connection: Connection) -> None:
+            self._file.require_room()
+            overtake(connection, pull)
+
+        self._file.write(work)
 
     def note_stored(self, stored_mark: LocalSeq) -> None:
         """The other side has own changes up to `stored_mark` on disk. Safe to repeat; never goes back."""

@@ -25,6 +25,7 @@ from anabranch_sync.hub_session import (
     Compare,
     Decide,
     Draw,
+    DrawUrgent,
     Fetch,
     HubEffect,
     HubSession,
@@ -285,6 +286,9 @@ class Exchange:
                 if len(pull.documents) <= INLINE_DOCUMENTS_MAX:
                     return self._drawn(pull)
                 return await _to_its_end(asyncio.to_thread(self._drawn, pull))
+            case DrawUrgent(after):
+                pull = await store.drawn_urgent(tenant, self._scope, incarnation, after)
+                return session.drawn_urgent(pull)
             case StorePart(batch, total, offset, piece):
                 await _to_its_end(store.store_upload(tenant, incarnation, batch, total, offset, piece))
             case Spool(batch, sealed):

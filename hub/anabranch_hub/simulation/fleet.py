@@ -213,6 +213,9 @@ class Edge:
             case edge_session.Apply(pull, reoffer):
                 self._fleet.rounds += 1
                 self._effects += session.applied(replica.apply(pull, reoffer))
+            case edge_session.Overtake(pull):
+                self._fleet.overtaken += 1
+                replica.overtake(pull)
             case edge_session.Stage(names):
                 replica.stage(names)
             case edge_session.Keep(name, sealed):
@@ -313,6 +316,8 @@ class HubShell:
                     session.incarnation, after, always=always, replaced=replaced, protocol=session.protocol
                 )
                 return session.drawn(drawn)
+            case hub_session.DrawUrgent(after):
+                return session.drawn_urgent(hub.urgent(session.incarnation, after))
             case hub_session.Compare():
                 return session.compared(*hub.compared())
             case hub_session.Survey():
@@ -367,6 +372,7 @@ class Fleet:
         self._author = Author(self.chance, large=self.life.large)
         self.altered = False  # somewhere a document became another by itself
         self.repaired = 0
+        self.overtaken = 0
         self.parts = 0
         self._acknowledged: dict[bytes, str] = {}
         self.hub_restores = HubRestores()

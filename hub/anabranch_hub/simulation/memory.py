@@ -38,6 +38,7 @@ from anabranch_sync.pull import (
     overlay,
     quarantined_after,
     touched_in_order,
+    urgent,
 )
 from anabranch_sync.register import DELETED, Operand, Slot, json_of
 from anabranch_sync.reoffer import Offers, Reoffer, in_front, offers
@@ -139,6 +140,8 @@ class ReplicaState:
     incarnations: frozenset[int] = frozenset()
     quarantined: Mapping[DocumentId, Quarantined] = field(default_factory=dict)
     staged: Mapping[bytes, bytes] = field(default_factory=dict)
+    # Urgent documents that overtook a pull, each with the position at which it is so.
+    ahead: Mapping[DocumentId, tuple[Cursor, Document]] = field(default_factory=dict)
 
 
 class MemoryReplica:
@@ -200,21 +203,43 @@ class MemoryReplica:
             lambda: head,
             policies_of(state.confirmed),
             pending=any(document in each.change.documents for each in state.outbox),
-            quarantined=aside is not None,
+            quarantined=aside is not None and document not in state.ahead,
         ):
             case Served.HEAD:
                 return head
             case Served.LIVE:
                 return None if aside is None else aside.live
             case Served.CONFIRMED:
-                return content_of(state.confirmed.get(document, EMPTY))
+                return content_of(self._standing(document))
 
     def visible(self, document: DocumentId) -> Document:
-        """The head: what is confirmed, with the outbox merged into it."""
+        """The head: what is confirmed or has overtaken that, with the outbox merged into it."""
         state = self._state
-        confirmed = state.confirmed.get(document, EMPTY)
         pending = [each for each in state.outbox if document in each.change.documents]
-        return overlay(document, confirmed, pending, policies_of(state.confirmed))
+        return overlay(document, self._standing(document), pending, policies_of(state.confirmed))
+
+    def _standing(self, document: DocumentId) -> Document:
+        ahead = self._state.ahead.get(document)
+        return self._state.confirmed.get(document, EMPTY) if ahead is None else ahead[1]
+
+    def overtake(self, pull: Pull) -> None:
+        """Show readers these documents until an applied pull comes as far."""
+        state = self._state
+        if pull.upto <= state.cursor:
+            return
+        waiting = {document for each in state.outbox for document in each.change.documents}
+        taken = {
+            document: (pull.upto, whole)
+            for document, whole in pull.documents.items()
+            if document not in waiting
+            and (document in state.ahead or document not in state.quarantined)
+            and document.namespace != SCHEMA_NAMESPACE
+        }
+        seen = max(
+            (r.stamp.timestamp for _, whole in taken.values() for r in whole.registers.values()), default=0
+        )
+        self._state = replace(state, ahead={**state.ahead, **taken}, timestamp=max(state.timestamp, seen))
+        self._sync()
 
     def standing(self) -> Standing:
         """What a session begins with."""
@@ -297,6 +322,7 @@ class MemoryReplica:
             timestamp=max(state.timestamp, seen),
             partial=None,
             staged={},
+            ahead={each: kept for each, kept in state.ahead.items() if kept[0] > pull.upto},
             notices=(*state.notices, *pull.notices),
             results=(*state.results, *pull.results),
         )
@@ -630,6 +656,19 @@ class MemoryHub:
             pull, documents={}, versions=(), whole=True, quarantined={}, replaced=frozenset(), parts=names
         )
         return Offer(Snapshot(pull.upto, pull.digest, named), closing)
+
+    def urgent(self, incarnation: int, after: Cursor) -> Pull | None:
+        """The urgent documents that others changed after a position, whole."""
+        policies = policies_of(self.documents)
+        changed = {
+            document: state
+            for document, state in self.documents.items()
+            if self.scope.reads(document)
+            and state.hub_seq > after.hub_seq
+            and document not in self.quarantined
+        }
+        upto = Cursor(self.epoch, self.hub_seq)
+        return urgent(changed, policies, incarnation, after, upto)
 
     def part(self, name: bytes) -> bytes | None:
         """A part of the last snapshot."""

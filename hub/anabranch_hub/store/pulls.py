@@ -27,6 +27,7 @@ from anabranch_sync.pull import (
     Run,
     difference,
     touched_in_order,
+    urgent,
 )
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.scope import Scope
@@ -135,6 +136,27 @@ async def drawn(
     return await _apart(size_bytes, partial(_composed, lacking, pulling, digest))
 
 
+async def drawn_urgent(
+    pool: Pool, tenant: str, scope: Scope, incarnation: Incarnation, after: Cursor
+) -> Pull | None:
+    """The urgent documents in `scope` that others changed after a position, whole; None: there are none."""
+    async with pool.undoing(tenant) as session:
+        async with session.pipeline():
+            await session.begin(snapshot=True)
+            row = await session.row("position")
+        assert row is not None, "a tenant has its state from its first migration on"
+        upto = Cursor(row["epoch"], row["hub_seq"])
+        policies = (await read_schemas(session, 0)).policies
+        prefixes = reading_prefixes(scope)
+        named = await session.rows("changed_addresses", after=after.hub_seq, prefixes=prefixes)
+        pressing = [each["id"] for each in named if policies.priority(address(each["id"])) == URGENT]
+        if not pressing or upto.epoch != after.epoch:
+            return None
+        rows = await session.rows("deciding_documents", ids=pressing)
+    changed = {address(row["id"]): decode_document(row["state"]) for row in rows if not row["violations"]}
+    return urgent(changed, policies, incarnation, after, upto)
+
+
 async def closing(session: Session, pulling: Pulling, snapshot: Snapshot) -> Pull:
     """The pull that swaps a snapshot in: what became of own changes that are in it."""
     upto = snapshot.upto
@@ -176,7 +198,7 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
             prefixes=reading_prefixes(scope),
         )
         assert concerns is not None, "EXISTS always answers"
-        urgent = concerns["anything"] and await _is_urgent(session, scope, asked.cursor.hub_seq)
+        is_urgent = concerns["anything"] and await _is_urgent(session, scope, asked.cursor.hub_seq)
         return answered(
             asked,
             epoch=at.epoch,
@@ -184,7 +206,7 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
             push_mark=row["push_mark"],
             concerned=concerns["anything"],
             digest=await digests.at(session, tenant, scope, at),
-            urgent=urgent,
+            urgent=is_urgent,
             budget=Budget(row["budget_day_bytes"], row["budget_month_bytes"]),
         )
 

@@ -329,6 +329,12 @@ class Store:
             tenant, edge, incarnation, after, always=always, replaced=replaced, protocol=protocol
         )
 
+    async def drawn_urgent(
+        self, tenant: str, scope: Scope, incarnation: Incarnation, after: Cursor
+    ) -> Pull | None:
+        """The urgent documents in `scope` that others changed after a position, whole, or None."""
+        return await pulls.drawn_urgent(self._pool, tenant, scope, incarnation, after)
+
     async def part(self, tenant: str, name: bytes) -> bytes | None:
         """A part of a snapshot by its name, if it is still kept."""
         return await self._snapshots.part(tenant, name)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from anabranch.replica import Replica
 
+from tests.contracts.overtaking import OvertakingContract
 from tests.contracts.reoffer import ReofferContract
 from tests.contracts.replica import ReplicaContract, ReplicaStore, ReplicaSuite
 from tests.contracts.validity import ValidityContract
@@ -41,6 +42,10 @@ class TestSqliteReplica(_Sqlite, ReplicaContract):
 
 class TestSqliteValidity(_Sqlite, ValidityContract):
     """What its readers see of what is invalid."""
+
+
+class TestSqliteOvertaking(_Sqlite, OvertakingContract):
+    """What its readers see of what overtakes a pull."""
 
 
 class TestSqliteReoffer(_Sqlite, ReofferContract):
