@@ -24,11 +24,11 @@ REPAIRED: Object = {"low": 0, "high": 0}
 
 
 def schema(high_max: int) -> Object:
-    """The schema document of the fleet's routers: every change overtakes what it can."""
+    """The schema document of the fleet's routers."""
     limits: Object = {"low": {"type": "integer"}, "high": {"type": "integer", "maximum": high_max}}
     return {
         "namespaces": ["acme/*"],
-        "schema": {"x-anabranch-priority": 0, "properties": {**_POLICIES, **limits}},
+        "schema": {"properties": {**_POLICIES, **limits}},
         "rules": [{"name": "low below high", "require": ["/low", "<=", "/high"]}],
     }
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 SWITCH = document_id("acme/prod/switches")
 SCHEMA: Object = {"namespaces": ["acme/prod/switches"], "schema": {"x-anabranch-priority": 0}}
-BULK = [document_id("acme/prod/bulk", f"k{number}") for number in range(100)]
+BULK = [document_id("acme/prod/bulk", f"k{number}") for number in range(60)]
 
 
 async def test_an_urgent_change_overtakes_the_pull_under_way(fleet: Fleet) -> None:
