@@ -707,6 +707,7 @@ class Fleet:
         }
         registers = {slot: Register("rotten", each.stamps) for slot, each in plain.items()}
         self.altered = True
+        self.hub_restores.forget(edge.name, document)
         self.note(f"{document} rots at {edge.name}")
         edge.replica.alter(
             document, Document({**state.registers, **registers}, state.version) if plain else EMPTY

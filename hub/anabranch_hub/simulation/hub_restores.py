@@ -61,9 +61,13 @@ class HubRestores:
                     self._orphans += [each for each in found if standing.get(each.slot) is not each.value]
         return again
 
-    def forget(self, edge: str) -> None:
-        """The disk of an edge is lost."""
-        self._orphans = [each for each in self._orphans if each.edge != edge]
+    def forget(self, edge: str, document: DocumentId | None = None) -> None:
+        """The disk of an edge is lost, or one document on it."""
+        self._orphans = [
+            each
+            for each in self._orphans
+            if each.edge != edge or (document is not None and each.document != document)
+        ]
 
     def check(self, hub: MemoryHub) -> None:
         """At rest, everything that edges had has come back. Raises Violation."""
