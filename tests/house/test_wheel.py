@@ -14,7 +14,7 @@ import pytest
 from tests.house.checkout import CHECKOUT, LOCKS, clean_environment, pins
 
 # Building, an environment and two installations: half a minute here, several on a small device.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PACKAGES = ["anabranch", "anabranch_hub", "anabranch_sync", "anabranch_protos"]
 # What counts here is that nothing is missing; the laws have their thousands of examples in their own run.
@@ -144,13 +144,16 @@ def test_the_tests_of_the_edge_and_the_core_pass_without_the_hub(
     shutil.copytree(
         CHECKOUT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__", "house", "hub")
     )
+    shutil.copytree(CHECKOUT / "docs", tmp_path / "docs")  # whose examples are run
     shutil.copy(CHECKOUT / "pyproject.toml", tmp_path)
     (tmp_path / "conftest.py").write_text(FEW_EXAMPLES)
     pip_install(edge.bin, "--require-hashes", "-r", str(LOCKS / "test.txt"))
 
     # when
     folders = [f"tests/{suite}" for suite in suites]
-    done = run(edge.bin / "python", "-m", "pytest", "-q", "-m", "not slow", *folders, cwd=tmp_path)
+    done = run(
+        edge.bin / "python", "-m", "pytest", "-q", "-m", "not slow", *folders, cwd=tmp_path, timeout_s=1500
+    )
 
     # then
     assert done.returncode == 0, done.stdout[-8_000:]

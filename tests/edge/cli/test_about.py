@@ -11,7 +11,7 @@ from tests.edge.cli.conftest import Anabranch
 COMMANDS = [
     "init", "get", "set", "patch", "delete", "list", "import", "export", "log", "diff", "rollback",
     "status", "incidents", "sync", "agent", "link", "courier", "relay", "watch", "conflicts", "audit",
-    "doctor", "version", "completion",
+    "doctor", "traffic", "version", "completion",
 ]  # fmt: skip
 
 

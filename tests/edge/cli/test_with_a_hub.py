@@ -145,7 +145,8 @@ def test_an_agent_carries_writes_while_it_runs_and_ends_on_sigterm(
     here, there = edge("here"), edge("there")
     with here.started("agent", "--json") as agent:
         assert agent.stderr is not None
-        assert json.loads(agent.stderr.readline())["event"] == "connected"
+        while json.loads(agent.stderr.readline())["event"] != "connected":
+            pass
 
         # when
         here("set", "acme/prod/live", "/a", "1")

@@ -15,6 +15,9 @@ from tests.edge.replica.rigged_sqlite import Faults, rigged_sqlite
 from tests.edge.replica.sqlite_store import create, write
 from tests.edge.replica.workload import DOCUMENTS, View, Work, view, working
 
+# Disks take their time: not in an environment where only imports are in question.
+pytestmark = pytest.mark.slow
+
 # How an error of SQLite's is told, and which operations of the disk meet it.
 ERRORS = [
     ("SQLITE_FULL", ("write",), DiskFull),

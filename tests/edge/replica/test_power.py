@@ -13,6 +13,9 @@ from tests.edge.replica.rigged_sqlite import Recorder, rigged_sqlite
 from tests.edge.replica.sqlite_store import create, write
 from tests.edge.replica.workload import DOCUMENTS, OTHERS, view
 
+# Disks take their time: not in an environment where only imports are in question.
+pytestmark = pytest.mark.slow
+
 # As many cuts as fit; `python -m tests.edge.replica.power` makes more.
 CUTS = 20_000
 SECONDS_MAX = 30.0

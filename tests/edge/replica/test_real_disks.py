@@ -20,6 +20,9 @@ from tests.edge.replica.real_disks import ext4, mounted, remounted
 from tests.edge.replica.sqlite_store import create, write
 from tests.edge.replica.workload import DOCUMENTS
 
+# Disks take their time: not in an environment where only imports are in question.
+pytestmark = pytest.mark.slow
+
 COPIES = 8
 # Of the calls of four writes; each costs more than a second. All of them: `range(1, 40)`.
 CALLS = (1, 2, 4, 7, 11, 16)
