@@ -194,8 +194,8 @@ class _Taking:
                 replica.store_part(batch, total, offset, piece)
             case Acknowledge(push_mark, chain):
                 replica.acknowledge(push_mark, chain)
-            case Apply(pull, reoffer):
-                digest = replica.apply(pull, now_ms, reoffer)
+            case Apply(pull, reoffer, rescoped):
+                digest = replica.apply(pull, now_ms, reoffer, rescoped)
                 self._documents, self._applied = len(pull.documents), True
                 return session.applied(digest)
             case Adopt(incarnation):

@@ -378,8 +378,11 @@ class Exchange:
             case Acknowledge(push_mark, chain):
                 await self._on_disk(lambda: replica.acknowledge(push_mark, chain))
                 self._tell_pushed(push_mark)
-            case Apply(pull, reoffer):
-                digest = await self._on_disk(lambda: replica.apply(pull, self._clock.wall_ms(), reoffer))
+            case Apply(pull, reoffer, rescoped):
+                now_ms = self._clock.wall_ms()
+                digest = await self._on_disk(lambda: replica.apply(pull, now_ms, reoffer, rescoped))
+                if rescoped is not None:
+                    log.info("another scope", extra={"edge": replica.edge, "scope": rescoped.prefixes})
                 if reoffer is not None:
                     told = {"edge": replica.edge, "epoch": reoffer.present, "known": reoffer.known}
                     log.warning("the hub was restored: it is offered what it may lack", extra=told)

@@ -33,6 +33,7 @@
     ├── RequestRefused                    the peer's fault; the peer is told why
     │   ├── TokenRefused              4   invite the edge again
     │   ├── EdgeRevoked               4   invite it under a new name
+    │   ├── ScopeChanged              4   come again, and hold what is in the present one
     │   ├── RelayRefused              4   invite the relay as one, or go round it
     │   ├── CertificateUnknown        4   enrol again with a new token
     │   ├── OperatorRevoked           4   invite the operator under a new name
@@ -417,6 +418,17 @@ class EdgeRevoked(RequestRefused):
         super().__init__(
             f"edge {edge} of tenant {tenant} is revoked: invite it under a new name to let it back"
         )
+
+
+class ScopeChanged(RequestRefused):
+    """The edge was given another scope while its stream was open."""
+
+    exit_code = 4
+
+    def __init__(self, tenant: str, edge: str) -> None:
+        self.tenant = tenant
+        self.edge = edge
+        super().__init__(f"edge {edge} of tenant {tenant} has another scope now: let it connect again")
 
 
 class RelayRefused(RequestRefused):

@@ -45,6 +45,8 @@ class EventKind(StrEnum):
     EDGE_REDEEMED = "edge.redeemed"
     EDGE_ENROLLED = "edge.enrolled"
     EDGE_RENEWED = "edge.renewed"
+    # It replicates and may write something else from then on.
+    EDGE_RESCOPED = "edge.rescoped"
     EDGE_REVOKED = "edge.revoked"
     # What its link may carry: set, or taken away.
     EDGE_BUDGET_SET = "edge.budget"

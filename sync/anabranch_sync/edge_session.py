@@ -24,7 +24,14 @@ from anabranch_sync.circumstances import UNKNOWN, Circumstances
 from anabranch_sync.columns import encode_entries
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.epochs import Epochs, unpacked_ended, went_back
-from anabranch_sync.errors import EvidenceError, InvalidProof, LogRefused, ProtocolViolation, WireError
+from anabranch_sync.errors import (
+    EvidenceError,
+    InvalidName,
+    InvalidProof,
+    LogRefused,
+    ProtocolViolation,
+    WireError,
+)
 from anabranch_sync.ids import Cursor, HubSeq
 from anabranch_sync.incident import IncidentKind, Remedy, incident
 from anabranch_sync.messages import (
@@ -63,6 +70,7 @@ from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.repairing import Report as Report
 from anabranch_sync.repairing import Survey as Survey
 from anabranch_sync.repairing import Surveyed
+from anabranch_sync.scope import Scope, scope
 from anabranch_sync.standing import Standing
 from anabranch_sync.stream import Send as Send
 from anabranch_sync.stream import Stream
@@ -98,11 +106,13 @@ class Acknowledge:
 class Apply:
     """Apply the pull and move the cursor, in one transaction; report `applied`.
 
-    `reoffer`: what the restored hub lacks goes into the outbox in the same transaction.
+    `reoffer`: what the restored hub lacks goes into the outbox in the same transaction. `rescoped`: from
+    then on this is the replica's scope, and what is outside of it goes.
     """
 
     pull: Pull
     reoffer: Reoffer | None = None
+    rescoped: Scope | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +258,7 @@ class EdgeSession:
         self._more = False
         self._held: list[Message] = []
         self._reoffer: Reoffer | None = None
+        self._rescoped: Scope | None = None
         self._heard_ms = 0
         self._visible_mark = 0
         self._repairing = Asking()
@@ -362,7 +373,7 @@ class EdgeSession:
         pull, self._applying = self._applying, None
         here = replace(self._standing, cursor=pull.upto, digest=digest, partial=None, epoch=pull.upto.epoch)
         self._standing = replace(here, staged=())
-        offered, self._reoffer = self._reoffer, None
+        offered, self._reoffer, self._rescoped = self._reoffer, None, None
         for run in pull.runs:
             self._visible_mark = max(self._visible_mark, run.first_local + run.count - 1)
         if digest != pull.digest:
@@ -466,6 +477,7 @@ class EdgeSession:
             lost = f"the hub lost what it once told ({reason}): its operator must say that it was restored"
             return [*effects, *self._close(lost, denied=True, retry_after_ms=WENT_BACK_RETRY_MS)]
         self._reoffer = _reoffer(self._standing.epoch, welcome)
+        self._rescoped = _rescoped(welcome)
         is_level = self.cursor == Cursor(welcome.epoch, welcome.hub_seq)
         self._is_compared = not is_level or self.protocol < REPAIR_PROTOCOL
         if welcome.incarnation != self._standing.incarnation:
@@ -554,7 +566,7 @@ class EdgeSession:
             # The hub acknowledges before it names positions, so a clone of this replica wrote these.
             return self._close("the hub decided changes under our incarnation that are not ours", renew=True)
         self._applying = pull
-        return [Apply(pull, self._reoffer)]
+        return [Apply(pull, self._reoffer, self._rescoped)]
 
     def _overtaken(self, ahead: Ahead) -> list[EdgeEffect]:
         """Urgent documents. Before a restored hub is answered, positions say nothing about what is here."""
@@ -668,6 +680,14 @@ class EdgeSession:
     ) -> list[EdgeEffect]:
         self.phase = Phase.CLOSED
         return [Close(reason, renew, denied, retry_after_ms)]
+
+
+def _rescoped(welcome: Welcome) -> Scope | None:
+    """The scope that the hub gives the replica in place of its own. Raises ProtocolViolation."""
+    try:
+        return scope(welcome.scope) if welcome.scope else None
+    except InvalidName as error:
+        raise ProtocolViolation(str(error)) from error
 
 
 def _reoffer(past: int, welcome: Welcome) -> Reoffer | None:

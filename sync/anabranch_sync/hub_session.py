@@ -33,6 +33,7 @@ from anabranch_sync.messages import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     REPAIR_PROTOCOL,
+    RESCOPE_PROTOCOL,
     WENT_BACK_RETRY_MS,
     Ahead,
     Batch,
@@ -96,12 +97,14 @@ class Draw:
     """Compute what the replica lacks after this cursor; report `drawn`.
 
     `always`: also when nothing in its scope changed, so that its cursor comes up to the hub's. `replaced`
-    are documents that travel whole.
+    are documents that travel whole. `held`: the replica has what was in the scope of this fingerprint, and
+    has been told of another.
     """
 
     after: Cursor
     always: bool
     replaced: frozenset[DocumentId] = frozenset()
+    held: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +223,7 @@ class HubSession:
         self._overtaken_to = -1  # the position up to which a pull under way was overtaken
         self._sending: Sending | None = None
         self._offering: Offering | None = None
+        self._held = b""  # the fingerprint of a former scope, until what it lacks of the present one was seen
         self._awaiting_visible = False
         self._repairing = Answering()
         self._receiving: Receiving | None = None
@@ -273,6 +277,8 @@ class HubSession:
         self._mark = mark_of(log.checkpoint.tree) if log else hello.checkpoint
         self._presented_ms = now_ms
         is_older = hello.cursor.epoch != opening.epoch
+        if hello.scope != opening.scope.fingerprint and self.protocol >= RESCOPE_PROTOCOL:
+            self._held = hello.scope
         welcome = Welcome(
             self.protocol,
             opening.epoch,
@@ -287,6 +293,7 @@ class HubSession:
             checkpoint=log.checkpoint.packed if log else b"",
             consistency=b"".join(log.consistency) if log else b"",
             log_key=log.public_key if log else b"",
+            scope=opening.scope.prefixes if self._held else (),
             ended=packed_ended(opening.ended) if is_older else (),
             plan=opening.plan.means.value if opening.plan else "",
             plan_bytes=opening.plan.size_bytes if opening.plan else 0,
@@ -511,6 +518,7 @@ class HubSession:
             )
         self._awaiting_visible = False
         self._sending = None
+        self._held = b""
         self._cursor = cursor
 
     # What this side does.
@@ -525,7 +533,7 @@ class HubSession:
     def _first(self) -> list[HubEffect]:
         """Compare where there is nothing to draw, and draw where there is."""
         is_level = self._cursor != START and self._cursor.hub_seq == self._hub_seq
-        if not is_level or self.protocol < REPAIR_PROTOCOL:
+        if not is_level or self._held or self.protocol < REPAIR_PROTOCOL:
             return self._draw()
         self._drawing = True
         return [Compare()]
@@ -544,10 +552,11 @@ class HubSession:
         self._drawing = True
         self._drawn_to = self._hub_seq
         replaced = self._repairing.taken()
-        if self._cursor != START and self._cursor.hub_seq >= self._hub_seq and not replaced:
+        wanted = replaced or self._held
+        if self._cursor != START and self._cursor.hub_seq >= self._hub_seq and not wanted:
             self._drawing = False
             return []
-        return [Draw(self._cursor, always=first, replaced=replaced)]
+        return [Draw(self._cursor, always=first, replaced=replaced, held=self._held)]
 
     @property
     def _is_long(self) -> bool:

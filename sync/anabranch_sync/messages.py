@@ -47,6 +47,8 @@ PROTOCOL_MAX = 2
 REPAIR_PROTOCOL = 2
 # And from here on an urgent document may overtake.
 AHEAD_PROTOCOL = 2
+# And from here on a replica can be given another scope, without all of it coming anew.
+RESCOPE_PROTOCOL = 2
 
 # A pull or push travels as pieces between these sizes, at first of this one: see `pacing`.
 CHUNK_BYTES_MIN = 2 * 1024
@@ -103,8 +105,10 @@ class Welcome:
     """The hub answers: the incarnation's push mark and chain, and an upload to go on with.
 
     `clock_offset_ms` is the hub's clock minus the edge's. `plan`, `plan_bytes`, `priority_min` and
-    `lease_s` are for the planner and leases. `checkpoint` is the newest one of the log where it is
-    another than the edge's, `consistency` the proof between the two, `log_key` for an edge without one.
+    `lease_s` are for the planner and leases. `scope` is the replica's, where it shows that it
+    holds another: the next pull brings what entered, and what is outside goes with it. `checkpoint` is
+    the newest one of the log where it is another than the edge's, `consistency` the proof between the
+    two, `log_key` for an edge without one.
     `ended` is for an edge of another epoch: those that restores of the hub ended (`epochs.packed_ended`).
     `budget_day_bytes` and `budget_month_bytes` are what the operator lets the edge's link carry; 0: no limit.
     """

@@ -23,6 +23,7 @@ from anabranch.replica.file import Connection
 from anabranch.replica.past import STEPS_BYTES_MAX, put_step
 from anabranch.replica.queries import SQL
 from anabranch.replica.reoffer import put_offers, to_offer
+from anabranch.replica.rescoping import drop_ahead, forget, outside, put_scope, stored_scope
 from anabranch.replica.rows import (
     Position,
     Rot,
@@ -53,12 +54,13 @@ def apply(
     shelf: Shelf,
     now_ms: int,
     rot: Rot,
-    scope: Scope,
     reoffer: Reoffer | None = None,
+    rescoped: Scope | None = None,
 ) -> ScopeDigest:
     """Apply `pull` and move the cursor; returns the digest of the confirmed documents.
 
-    With `reoffer`, what the restored hub lacks of what was confirmed goes into the outbox.
+    With `reoffer`, what the restored hub lacks of what was confirmed goes into the outbox. With `rescoped`,
+    what is outside of that scope goes, whatever the pull says of it.
 
     Raises ProtocolViolation when the pull starts elsewhere than at the cursor, so that a repeated
     one changes nothing.
@@ -66,7 +68,17 @@ def apply(
     at = position(connection)
     if not pull.whole and pull.after != at.cursor:
         raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {at.cursor}")
-    return _Application(connection, pull, shelf, now_ms, rot, at, scope, reoffer).run()
+    if rescoped is None:
+        scope = stored_scope(connection)
+        return _Application(connection, pull, shelf, now_ms, rot, at, scope, reoffer).run()
+    leaving = outside(connection, rescoped)
+    drop_ahead(connection, leaving)
+    if not pull.whole:
+        pull = replace(pull, replaced=pull.replaced | leaving.keys())
+    total = _Application(connection, pull, shelf, now_ms, rot, at, rescoped, reoffer).run()
+    forget(connection, leaving)
+    put_scope(connection, rescoped)
+    return total
 
 
 @dataclass(slots=True)

@@ -45,6 +45,8 @@ BUSY_S = 30.0
 BALLAST_BYTES = 128 * 1024
 # After a checkpoint the WAL is cut back to this, so that one large pull does not keep its size.
 WAL_BYTES_KEPT = 1024 * 1024
+# How long a sweep waits for readers before it is put off: writers wait for it.
+_SWEEP_MS = 1_000
 _EXTRA = 3
 # The smallest page; SQLite takes anything shorter for an empty database.
 _FILE_BYTES_MIN = 512
@@ -123,6 +125,20 @@ class ReplicaFile:
             if self._open_lock is not None and reached is not None:
                 marks.note(self._open_lock, reached)
             return done
+
+    def sweep(self) -> bool:
+        """Move the WAL into the file and cut it off: what was deleted is in neither.
+
+        False: a reader kept it from that.
+        """
+        with self.write_lock, self.read_lock, self.translated():
+            connection = self._writer = self._usable(self._writer)
+            connection.execute(f"PRAGMA busy_timeout={_SWEEP_MS}")
+            try:
+                (is_busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
+            return not is_busy
 
     def _refuse_if_read_only(self) -> None:
         if self._copy is not None:
@@ -403,6 +419,8 @@ def connected(path: Path, *, new: bool = False) -> Connection:
             )
         connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES_KEPT}")
         connection.execute("PRAGMA trusted_schema=OFF")
+        # What is deleted is overwritten with zeros: a scope that an edge had leaves its disk.
+        connection.execute("PRAGMA secure_delete=ON")
         return connection
     except BaseException:
         connection.close()

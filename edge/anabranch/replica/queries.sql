@@ -8,7 +8,13 @@ FROM replica;
 SELECT incarnation, last_local, push_mark, revision FROM replica;
 
 -- identity: what never changes after creation
-SELECT tenant, edge, author, prefixes FROM replica;
+SELECT tenant, edge, author FROM replica;
+
+-- prefixes: of the scope
+SELECT prefixes FROM replica;
+
+-- put_prefixes: the hub gave the replica another scope
+UPDATE replica SET prefixes = ?;
 
 -- link: what a reader must know to say how fresh the documents are
 SELECT link, heard_ms, applied_ms, clock_offset_ms, revision FROM replica;
@@ -223,6 +229,9 @@ DELETE FROM notices WHERE ledger <= (SELECT max(ledger) FROM notices) - ?;
 -- notices: in the order of the ledger
 SELECT body FROM notices ORDER BY ledger;
 
+-- drop_notice: it is of a document that left the scope
+DELETE FROM notices WHERE ledger = ?;
+
 -- notices_count: how many there are
 SELECT count(*) FROM notices;
 
@@ -232,6 +241,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- trim_history: keep the newest; the hub keeps all
 DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?;
+
+-- drop_history_of: a document left the scope
+DELETE FROM history WHERE document = ?;
 
 -- history: of one document, oldest first
 SELECT version, hub_seq, incarnation, local_seq, wall_ms, author, message, outcome FROM history

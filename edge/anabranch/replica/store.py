@@ -60,6 +60,7 @@ from anabranch.replica.parcels import Parcels
 from anabranch.replica.queries import SQL
 from anabranch.replica.read_only import is_read_only
 from anabranch.replica.reoffer import HubRestored, hub_restores
+from anabranch.replica.rescoping import stored_scope
 from anabranch.replica.rows import NO_DIGEST, Rot
 from anabranch.replica.schema import prepare
 from anabranch.replica.shelf import Shelf
@@ -76,13 +77,13 @@ class Replica:
     tenant: str
     edge: str
     author: str
-    scope: Scope
 
     def __init__(self, file: ReplicaFile) -> None:
         self._file = file
         self._rot = Rot(file.path)
         self._shelf = Shelf(file, self._rot)
         self.equality = Equality(file)
+        self._is_unswept = False
 
     @classmethod
     def create(
@@ -135,7 +136,7 @@ class Replica:
                 replica.tenant = check_tenant(identity[0])
                 replica.edge = check_edge(identity[1])
                 replica.author = check_author(identity[2])
-                replica.scope = scope(json.loads(identity[3]))
+                _ = replica.scope
             except (ValueError, TypeError, InvalidInput) as error:
                 raise ReplicaCorrupt(
                     str(path), "the row that says whose replica this is is damaged"
@@ -159,6 +160,12 @@ class Replica:
     def path(self) -> Path:
         """The file."""
         return self._file.path
+
+    @property
+    def scope(self) -> Scope:
+        """What is replicated and may be written here. It may change at any time."""
+        with self._file.reading() as connection:
+            return stored_scope(connection)
 
     @property
     def loss(self) -> Loss | None:
@@ -241,7 +248,8 @@ class Replica:
 
         def work(connection: Connection) -> Written | None:
             about = About(author, message, now_ms, restores)
-            return commit(connection, edits, self.scope, self._shelf, about, self._file.require_room)
+            scope = stored_scope(connection)
+            return commit(connection, edits, scope, self._shelf, about, self._file.require_room)
 
         written = self._file.write(work)
         if written is not None:
@@ -312,10 +320,17 @@ class Replica:
 
         self._file.write(work)
 
-    def apply(self, pull: Pull, now_ms: int, reoffer: Reoffer | None = None) -> ScopeDigest:
+    def apply(
+        self,
+        pull: Pull,
+        now_ms: int,
+        reoffer: Reoffer | None = None,
+        rescoped: Scope | None = None,
+    ) -> ScopeDigest:
         """Apply `pull`: documents, outbox and cursor move in one transaction.
 
-        With `reoffer`, what the restored hub lacks goes into the outbox in that transaction.
+        With `reoffer`, what the restored hub lacks goes into the outbox in that transaction. With `rescoped`,
+        that is the scope from then on, and what is outside of it leaves the disk.
         Returns the digest of the confirmed documents. Raises ProtocolViolation when the pull starts
         elsewhere than at the cursor, so that one that comes twice changes nothing; StagedPartDamaged when
         a part of its snapshot is not what had come: then that part is dropped, and comes again.
@@ -323,11 +338,14 @@ class Replica:
 
         def work(connection: Connection) -> ScopeDigest:
             self._file.require_room()
-            return apply(connection, pull, self._shelf, now_ms, self._rot, self.scope, reoffer)
+            return apply(connection, pull, self._shelf, now_ms, self._rot, reoffer, rescoped)
 
         self._shelf.forget_policies()
         try:
-            return self._file.write(work)
+            total = self._file.write(work)
+            if rescoped is not None or self._is_unswept:
+                self._is_unswept = not self._file.sweep()
+            return total
         except StagedPartDamaged as damaged:
             name = damaged.name
             self._file.write(lambda connection: connection.execute(SQL["drop_staged"], (name,)))

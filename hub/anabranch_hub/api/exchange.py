@@ -46,7 +46,7 @@ from anabranch_sync.pull import Pull
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Offer
 
-from anabranch_hub.errors import Fenced, RequestRefused, StoreUnavailable
+from anabranch_hub.errors import Fenced, RequestRefused, ScopeChanged, StoreUnavailable
 from anabranch_hub.identity.peer import Peer
 from anabranch_hub.store.attribution import Attribution
 from anabranch_hub.store.records import Told
@@ -91,6 +91,8 @@ class _Refused(Exception):
 
 
 STOPPING = Interruption("stopping", "this hub stops")
+# The edge comes back at once, and is told of its scope.
+RESCOPED = Interruption("stopping", "the edge was given another scope")
 CERTIFICATE_ENDED = Interruption("refused", "the edge's certificate has ended: ask for a new token")
 
 
@@ -235,6 +237,8 @@ class Exchange:
                 queue.extend(self._owing(await self._done(queue.popleft())))
             except Fenced as error:
                 queue.extend(self._owing(self._session.fenced(error.reason)))
+            except ScopeChanged as error:
+                raise _Refused(RESCOPED) from error
             except RequestRefused as error:
                 raise _Refused(Interruption("refused", str(error))) from error
             except StoreUnavailable as error:
@@ -268,7 +272,8 @@ class Exchange:
                 self._scope = opening.scope
                 self._streams.opened(self, opening.incarnation)
                 if session.protocol >= SNAPSHOT_PROTOCOL:
-                    plan = await store.plan(tenant, edge, opening.incarnation, hello.cursor)
+                    at_hello = (tenant, edge, opening.incarnation, hello.cursor)
+                    plan = await store.plan(*at_hello, held=hello.scope)
                     opening = replace(opening, plan=plan)
                 return session.opened(opening, self._clock.now_ms())
             case Decide(entries, chain):
@@ -277,9 +282,16 @@ class Exchange:
                 self._streams.moved(tenant, answer.hub_seq)
                 self._attribution.pushed(entries)
                 return session.decided(answer)
-            case Draw(after, always, replaced):
+            case Draw(after, always, replaced, held):
                 at = (tenant, edge, incarnation, after)
-                pull = await store.draw(*at, always=always, replaced=replaced, protocol=session.protocol)
+                pull = await store.draw(
+                    *at,
+                    always=always,
+                    replaced=replaced,
+                    protocol=session.protocol,
+                    held=held,
+                    told=self._scope,
+                )
                 if not isinstance(pull, Pull):
                     return self._drawn(pull)
                 self.carried.documents_down += len(pull.documents)

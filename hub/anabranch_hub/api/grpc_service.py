@@ -35,7 +35,7 @@ from cryptography import x509
 from google.protobuf.message import Message
 
 from anabranch_hub.api import enrolment
-from anabranch_hub.api.exchange import STOPPING, Clock, Exchange, Finished, Interruption
+from anabranch_hub.api.exchange import RESCOPED, STOPPING, Clock, Exchange, Finished, Interruption
 from anabranch_hub.api.ledger_calls import LedgerCalls, check_operator_standing
 from anabranch_hub.api.relayed import check_proof, peer_behind
 from anabranch_hub.api.streams import RESTORED, Streams
@@ -51,7 +51,7 @@ from anabranch_hub.errors import (
 )
 from anabranch_hub.identity.peer import OperatorPeer, Peer, operator_of, peer_of
 from anabranch_hub.secrets.authority import REQUEST_BYTES_MAX, Authority, ServerCredentials
-from anabranch_hub.store import Logged, Moved, Restored, Revoked, Store
+from anabranch_hub.store import Logged, Moved, Rescoped, Restored, Revoked, Store
 
 settle_grpc()
 
@@ -397,6 +397,8 @@ async def _follow(store: Store, streams: Streams) -> None:
                 streams.moved(tenant, hub_seq)
             case Revoked(tenant, edge):
                 streams.end(tenant, edge, Interruption("revoked", str(EdgeRevoked(tenant, edge))))
+            case Rescoped(tenant, edge):
+                streams.end(tenant, edge, RESCOPED)
             case Restored(tenant):
                 streams.end_tenant(tenant, RESTORED)
             case Logged():

@@ -1,4 +1,4 @@
-"""Commands on edges: `invite`, `list`, `explain`, `incidents`, `traffic`, `budget`, `revoke`."""
+"""Commands on edges: `invite`, `list`, `explain`, `incidents`, `traffic`, `budget`, `scope`, `revoke`."""
 
 import re
 import time
@@ -319,6 +319,40 @@ def _limits(budget: Budget) -> str:
     return ", ".join(f"{terminal.size(size)} a {span}" for size, span in limits if size) or "no budget"
 
 
+@command("scope")
+@TENANT
+@EDGE
+@click.option(
+    "--scope",
+    "prefixes",
+    multiple=True,
+    required=True,
+    metavar="PREFIX",
+    help="A namespace it replicates and may write from now on, with all below; repeat it.",
+)
+async def rescope(invocation: Invocation, tenant: str, edge: str, prefixes: tuple[str, ...]) -> None:
+    """Change what an edge replicates and may write.
+
+    When it connects next, what enters its scope travels to it, and what leaves is deleted there. Changes
+    that it wrote outside of its new scope and that had not reached the hub are refused, and kept there.
+
+    \b
+    anabranch-hub edge scope acme store-17 --scope acme/prod --scope acme/dev
+    """
+    check_tenant(tenant)
+    check_edge(edge)
+    covered = _scope(prefixes)
+    async with reach.store(invocation) as store:
+        former = await store.rescope(tenant, edge, covered, author=invocation.author)
+    if invocation.json:
+        said = {"scope": list(covered), "former": list(former.prefixes)}
+        terminal.write_json({"tenant": tenant, "edge": edge, **said})
+    else:
+        ok = terminal.painted("ok", "green")
+        terminal.write(f"{ok} edge {edge} of tenant {tenant} has the scope {' '.join(covered)}")
+        terminal.say(f"it had {' '.join(former.prefixes)}, and holds that until it connects next")
+
+
 @command("revoke")
 @TENANT
 @EDGE
@@ -391,6 +425,7 @@ edge.add_command(explain)
 edge.add_command(incidents)
 edge.add_command(traffic)
 edge.add_command(set_budget)
+edge.add_command(rescope)
 edge.add_command(revoke)
 
 COMMANDS = {"edge": edge}

@@ -17,6 +17,7 @@ from anabranch_sync.plan import (
     link_bytes,
 )
 from anabranch_sync.pull import Pull
+from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Offer
 
 from anabranch_hub.store import pulls
@@ -37,10 +38,12 @@ class CatchingUp:
     digests: ScopeDigests
     snapshots: Snapshots
 
-    async def plan(self, tenant: str, edge: str, incarnation: Incarnation, after: Cursor) -> Plan:
+    async def plan(
+        self, tenant: str, edge: str, incarnation: Incarnation, after: Cursor, held: bytes
+    ) -> Plan:
         """What `draw` would do now for a replica that knows snapshots. Raises EdgeRevoked, Fenced."""
         async with self.pool.undoing(tenant) as session:
-            pulling = await pulls.begun(session, tenant, edge, incarnation, after)
+            pulling = await pulls.begun(session, tenant, edge, incarnation, after, held=held)
             return await self._plan(session, tenant, pulling)
 
     async def draw(
@@ -53,14 +56,16 @@ class CatchingUp:
         always: bool,
         replaced: frozenset[DocumentId],
         protocol: int,
+        held: bytes,
+        told: Scope | None,
     ) -> Pull | Offer | None:
         """What the replica lacks, as a pull or as a snapshot; None: nothing that concerns it has happened.
 
         `always`: also when only the tenant's position has moved. `replaced` travel whole, in either.
-        Raises EdgeRevoked, Fenced.
+        `held` and `told` are as of `pulls.begun`. Raises EdgeRevoked, Fenced, ScopeChanged.
         """
         async with self.pool.undoing(tenant) as session:
-            pulling = await pulls.begun(session, tenant, edge, incarnation, after)
+            pulling = await pulls.begun(session, tenant, edge, incarnation, after, held=held, told=told)
             heavy = link_bytes(pulling.changed_bytes) >= SNAPSHOT_BYTES_MIN
             if protocol < SNAPSHOT_PROTOCOL or not heavy:
                 return await pulls.drawn(
@@ -77,6 +82,7 @@ class CatchingUp:
 
     async def _plan(self, session: Session, tenant: str, pulling: Pulling) -> Plan:
         changed = await _changed(session, pulling, pulling.start)
+        changed += pulling.entering.size_bytes if pulling.entering else 0
         if link_bytes(changed) < SNAPSHOT_BYTES_MIN:
             return cheapest(Prices(link_bytes(changed), None))
         total = await _changed(session, pulling, 0)
@@ -88,6 +94,8 @@ class CatchingUp:
     @staticmethod
     def _wanted(tenant: str, pulling: Pulling) -> Wanted:
         beyond = pulling.after.hub_seq + 1 if pulling.after.epoch == pulling.upto.epoch else 0
+        if pulling.entering is not None:  # at its own position it lacks something already
+            beyond = min(beyond, pulling.after.hub_seq)
         return Wanted(tenant, pulling.scope, pulling.upto.epoch, max(beyond, pulling.not_before))
 
 

@@ -15,7 +15,7 @@ from anabranch_sync.scope import Scope, scope
 from anabranch_sync.value import Json
 
 from anabranch_hub.errors import EdgeRevoked, EdgeUnknown, Fenced, TokenRefused
-from anabranch_hub.store import auditing
+from anabranch_hub.store import auditing, rescoping
 from anabranch_hub.store.log_reading import presented
 from anabranch_hub.store.news import CHANNEL, revoked_payload
 from anabranch_hub.store.pool import Pool, Session
@@ -93,7 +93,7 @@ async def redeem(pool: Pool, token_hash: bytes, now_ms: int, key_hash: bytes | N
             await _invitation(session, token_hash, now_ms, key_hash)
             raise TokenRefused("used")  # a moment ago, by another
         tenant, edge, prefixes = row["tenant"], row["edge"], row["prefixes"]
-        if await session.of(tenant).row("rescope_edge", edge=edge, prefixes=prefixes) is None:
+        if await rescoping.give(session.of(tenant), edge, prefixes) is None:
             raise EdgeRevoked(tenant, edge)
         await _audit(session.of(tenant), tenant, EventKind.EDGE_REDEEMED, edge, {"scope": prefixes})
         return Invitation(tenant, edge, Scope(tuple(prefixes)))

@@ -4,14 +4,15 @@ from typing import TypeAlias
 
 from anabranch_sync.ids import HubSeq
 
-from anabranch_hub.store.records import Logged, Moved, Restored, Revoked
+from anabranch_hub.store.records import Logged, Moved, Rescoped, Restored, Revoked
 
 CHANNEL = "anabranch"
 
-News: TypeAlias = Moved | Logged | Revoked | Restored
+News: TypeAlias = Moved | Logged | Revoked | Rescoped | Restored
 
 # Neither a tenant's nor an edge's name holds a colon, and a position is digits.
 _REVOKED = "revoked"
+_RESCOPED = "rescoped"
 _LOGGED = "logged"
 _RESTORED = "restored"
 
@@ -24,6 +25,11 @@ def moved_payload(tenant: str, hub_seq: HubSeq) -> str:
 def revoked_payload(tenant: str, edge: str) -> str:
     """``acme:revoked:store-17``"""
     return f"{tenant}:{_REVOKED}:{edge}"
+
+
+def rescoped_payload(tenant: str, edge: str) -> str:
+    """``acme:rescoped:store-17``"""
+    return f"{tenant}:{_RESCOPED}:{edge}"
 
 
 def logged_payload(tenant: str) -> str:
@@ -47,5 +53,7 @@ def news(payload: str) -> News | None:
             return Restored(tenant)
         case [tenant, kind, edge] if kind == _REVOKED:
             return Revoked(tenant, edge)
+        case [tenant, kind, edge] if kind == _RESCOPED:
+            return Rescoped(tenant, edge)
         case _:
             return None

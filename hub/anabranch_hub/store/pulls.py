@@ -33,12 +33,14 @@ from anabranch_sync.repairing import Surveyed
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Snapshot
 
-from anabranch_hub.errors import EdgeRevoked, Fenced
+from anabranch_hub.errors import EdgeRevoked, Fenced, ScopeChanged
+from anabranch_hub.store import rescoping
 from anabranch_hub.store.deciding import read_schemas
 from anabranch_hub.store.ledger import recorded_candidates, restored_value
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.quarantining import stored_aside
 from anabranch_hub.store.records import address
+from anabranch_hub.store.rescoping import Entering
 from anabranch_hub.store.scope_digests import ScopeDigests, reading_prefixes
 
 # Unpacking this many bytes takes a few milliseconds; beyond it the event loop is left to others.
@@ -53,7 +55,8 @@ class Pulling:
 
     `after` is its cursor, `start` the position from which something may be new to it: 0 for a cursor that
     says nothing here. `whole`: it must be told everything. `changed_bytes` bounds what its delta is made
-    of; a snapshot older than `not_before` would leave it where it is.
+    of; a snapshot older than `not_before` would leave it where it is. `entering`
+    is what came into its scope; None: it holds that scope.
     """
 
     incarnation: Incarnation
@@ -64,10 +67,24 @@ class Pulling:
     whole: bool
     changed_bytes: int
     not_before: HubSeq
+    entering: Entering | None = None
 
 
-async def begun(session: Session, tenant: str, edge: str, incarnation: Incarnation, after: Cursor) -> Pulling:
-    """Open a transaction that reads at one moment, and find the replica. Raises EdgeRevoked, Fenced."""
+async def begun(
+    session: Session,
+    tenant: str,
+    edge: str,
+    incarnation: Incarnation,
+    after: Cursor,
+    *,
+    held: bytes = b"",
+    told: Scope | None = None,
+) -> Pulling:
+    """Open a transaction that reads at one moment, and find the replica.
+
+    `held` is the fingerprint of the scope that it holds, where that is another; `told` the scope that it was
+    told of. Raises EdgeRevoked, Fenced, ScopeChanged.
+    """
     async with session.pipeline():
         await session.begin(snapshot=True)
         row = await session.row(
@@ -77,18 +94,25 @@ async def begun(session: Session, tenant: str, edge: str, incarnation: Incarnati
         raise Fenced(edge, incarnation, "it was never leased to this edge")
     if row["revoked"]:
         raise EdgeRevoked(tenant, edge)
-    upto = Cursor(row["epoch"], row["hub_seq"])
+    upto, scope = Cursor(row["epoch"], row["hub_seq"]), Scope(tuple(row["prefixes"]))
+    if told is not None and told != scope:
+        raise ScopeChanged(tenant, edge)
+    entering = None
+    if held not in (b"", scope.fingerprint):
+        entering = await rescoping.entering(session, edge, scope, held)
+    is_unknown = entering is not None and not entering.is_known
     # A cursor of another epoch says nothing here, nor one beyond what this hub has decided.
-    strange = after.epoch != upto.epoch or after.hub_seq > upto.hub_seq
+    strange = after.epoch != upto.epoch or after.hub_seq > upto.hub_seq or is_unknown
     return Pulling(
         incarnation,
-        Scope(tuple(row["prefixes"])),
+        scope,
         after,
         upto,
         0 if strange else after.hub_seq,
         strange or row["forgotten"],
-        row["bytes"],
+        row["bytes"] + (entering.size_bytes if entering else 0),
         row["trimmed_seq"],
+        entering,
     )
 
 
@@ -102,14 +126,15 @@ async def pull(
     *,
     always: bool,
     replaced: frozenset[DocumentId] = frozenset(),
+    held: bytes = b"",
 ) -> Pull | None:
     """What the replica lacks after `after`, or None: nothing that concerns it has happened.
 
-    `always`: also when only the tenant's position has moved. `replaced` travel whole, changed or not.
-    Raises EdgeRevoked, Fenced.
+    `always`: also when only the tenant's position has moved. `replaced` travel whole, changed or not. `held`
+    is the fingerprint of the scope that it holds, where that is another. Raises EdgeRevoked, Fenced.
     """
     async with pool.undoing(tenant) as session:
-        pulling = await begun(session, tenant, edge, incarnation, after)
+        pulling = await begun(session, tenant, edge, incarnation, after, held=held)
         return await drawn(session, digests, tenant, pulling, always=always, replaced=replaced)
 
 
@@ -124,7 +149,9 @@ async def drawn(
 ) -> Pull | None:
     """The pull of a replica that was found by `begun`."""
     after, upto = pulling.after, pulling.upto
-    if after == upto and not replaced:
+    if pulling.entering is not None:
+        always, replaced = True, replaced | pulling.entering.documents
+    elif after == upto and not replaced:
         return None
     if pulling.whole:
         replaced = frozenset()  # all of them are

@@ -161,6 +161,14 @@ class Revoked:
 
 
 @dataclass(frozen=True, slots=True)
+class Rescoped:
+    """The edge has another scope."""
+
+    tenant: str
+    edge: str
+
+
+@dataclass(frozen=True, slots=True)
 class Restored:
     """The tenant's tables were restored from a backup, and another epoch has begun."""
 

@@ -42,6 +42,7 @@ from anabranch_hub.store import (
     pulls,
     quarantining,
     reading,
+    rescoping,
     restoring,
     retention,
     reviews,
@@ -196,6 +197,13 @@ class Store:
         """
         await edges.set_budget(self._pool, tenant, edge, budget, author)
 
+    async def rescope(self, tenant: str, edge: str, prefixes: tuple[str, ...], *, author: str) -> Scope:
+        """Give an edge another scope; returns the one that it had. Safe to repeat.
+
+        Raises InvalidName, EdgeUnknown, EdgeRevoked.
+        """
+        return await rescoping.rescope(self._pool, tenant, edge, prefixes, author)
+
     # A restore from a backup.
 
     async def restored(self, tenant: str, *, author: str, known: HubSeq | None, now_ms: int) -> NewEpoch:
@@ -287,15 +295,16 @@ class Store:
         *,
         always: bool = False,
         replaced: frozenset[DocumentId] = frozenset(),
+        held: bytes = b"",
     ) -> Pull | None:
         """What a replica lacks after `after`; None when nothing that concerns it has happened.
 
         `always`: also when only the tenant's position has moved. `replaced` travel whole, changed or not.
+        `held` is the fingerprint of the scope that it holds, where that is another than it should.
         Raises EdgeRevoked, Fenced.
         """
-        return await pulls.pull(
-            *(self._pool, self._digests, tenant, edge, incarnation, after), always=always, replaced=replaced
-        )
+        at = (tenant, edge, incarnation, after)
+        return await pulls.pull(self._pool, self._digests, *at, always=always, replaced=replaced, held=held)
 
     async def check_in(self, tenant: str, edge: str, asked: CheckIn) -> bytes:
         """The answer to a check-in, as a frame; one that finds the replica equal is noted. Raises Fenced."""
@@ -306,9 +315,11 @@ class Store:
             await edges.budget_used_up(self._pool, tenant, edge, asked.budget_until_ms)
         return answer
 
-    async def plan(self, tenant: str, edge: str, incarnation: Incarnation, after: Cursor) -> Plan:
+    async def plan(
+        self, tenant: str, edge: str, incarnation: Incarnation, after: Cursor, *, held: bytes = b""
+    ) -> Plan:
         """How a replica at `after` will catch up, and about how many bytes that takes on the link."""
-        return await self._catching_up.plan(tenant, edge, incarnation, after)
+        return await self._catching_up.plan(tenant, edge, incarnation, after, held)
 
     async def draw(
         self,
@@ -320,13 +331,16 @@ class Store:
         always: bool = False,
         replaced: frozenset[DocumentId] = frozenset(),
         protocol: int,
+        held: bytes = b"",
+        told: Scope | None = None,
     ) -> Pull | Offer | None:
         """What a replica lacks, as a pull or as a snapshot, whichever is cheaper; None as of `pull`.
 
-        Raises EdgeRevoked, Fenced.
+        `told` is the scope that it was told of. Raises EdgeRevoked, Fenced, ScopeChanged.
         """
+        at = (tenant, edge, incarnation, after)
         return await self._catching_up.draw(
-            tenant, edge, incarnation, after, always=always, replaced=replaced, protocol=protocol
+            *at, always=always, replaced=replaced, protocol=protocol, held=held, told=told
         )
 
     async def drawn_urgent(

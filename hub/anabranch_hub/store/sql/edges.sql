@@ -24,8 +24,32 @@ RETURNING tenant, edge, prefixes
 SELECT tenant, edge, prefixes, used_at IS NOT NULL AND used_by IS DISTINCT FROM %(key_hash)b AS used, expires_ms
 FROM {hub}.invitations WHERE token_hash = %(token_hash)b
 
+-- name: scope_of_edge
+-- What an edge replicates, held until the transaction ends; no row where it is unknown or revoked.
+SELECT prefixes FROM {tenant}.edges WHERE name = %(edge)s AND status <> 'revoked' FOR UPDATE
+
+-- name: leave_scope
+-- Remember a scope that an edge had, and of each edge the newest.
+WITH old AS (
+    DELETE FROM {tenant}.former_scopes WHERE edge = %(edge)s AND fingerprint IN (
+        SELECT fingerprint FROM {tenant}.former_scopes WHERE edge = %(edge)s AND fingerprint <> %(fingerprint)b
+        ORDER BY left_at DESC OFFSET %(kept)s
+    )
+)
+INSERT INTO {tenant}.former_scopes (edge, fingerprint, prefixes)
+VALUES (%(edge)s, %(fingerprint)b, %(prefixes)s)
+ON CONFLICT (edge, fingerprint) DO UPDATE SET left_at = now()
+
+-- name: former_scope
+-- The scope of this fingerprint that an edge had.
+SELECT prefixes FROM {tenant}.former_scopes WHERE edge = %(edge)s AND fingerprint = %(fingerprint)b
+
+-- name: drop_spools_of
+-- Pulls on their way to an edge: they are of the scope that it had.
+DELETE FROM {tenant}.spool WHERE incarnation IN (SELECT incarnation FROM {tenant}.replicas WHERE edge = %(edge)s)
+
 -- name: rescope_edge
--- Give an edge the scope of the invitation it redeemed; no row where it is revoked.
+-- Give an edge a scope; no row where it is revoked.
 UPDATE {tenant}.edges SET prefixes = %(prefixes)s WHERE name = %(edge)s AND status <> 'revoked' RETURNING name
 
 -- name: certify_edge

@@ -38,6 +38,12 @@ FROM {tenant}.documents
 WHERE hub_seq > %(after)s
     AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
 
+-- name: entering
+-- Documents below the prefixes that are not below the former ones, and what each takes.
+SELECT id, octet_length(state)::bigint AS bytes FROM {tenant}.documents
+WHERE EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+    AND NOT EXISTS (SELECT FROM unnest(%(former)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+
 -- name: own_changes
 -- A replica's changes that were decided after a position.
 SELECT hub_seq, local_seq, body, outcome, reason FROM {tenant}.changes

@@ -1,0 +1,53 @@
+"""Another scope: what is outside of it goes, and nothing here tells of it any more.
+
+Only changes that wait in the outbox stay, for the hub to decide, and those that it refused, for somebody to
+look at.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+
+from anabranch_sync.ids import DocumentId
+from anabranch_sync.scope import Scope, scope
+
+from anabranch.replica.file import Connection
+from anabranch.replica.queries import SQL
+from anabranch.replica.rows import unpack_notice
+
+
+def stored_scope(connection: Connection) -> Scope:
+    """The replica's scope. Any process may have changed it, so nobody keeps it."""
+    (prefixes,) = connection.execute(SQL["prefixes"]).fetchone()
+    return scope(tuple(json.loads(prefixes)))
+
+
+def put_scope(connection: Connection, given: Scope) -> None:
+    """Give the replica a scope."""
+    connection.execute(SQL["put_prefixes"], (json.dumps(given.prefixes),))
+
+
+def outside(connection: Connection, given: Scope) -> dict[DocumentId, int]:
+    """The documents that were ever here and are not in this scope, with their rows."""
+    rows = connection.execute(SQL["all_documents"]).fetchall()
+    named = {DocumentId(namespace, key): row for row, namespace, key in rows}
+    return {document: row for document, row in named.items() if not given.reads(document)}
+
+
+def drop_ahead(connection: Connection, documents: Mapping[DocumentId, int]) -> None:
+    """Show none of these documents ahead of a pull any more."""
+    connection.executemany(SQL["drop_ahead_of"], [(row,) for row in documents.values()])
+
+
+def forget(connection: Connection, documents: Mapping[DocumentId, int]) -> None:
+    """Drop what is told of the past of these documents."""
+    for row in documents.values():
+        connection.execute(SQL["drop_steps_of"], (row,))
+        connection.execute(SQL["drop_history_of"], (row,))
+    _drop_notices(connection, documents.keys())
+
+
+def _drop_notices(connection: Connection, documents: Collection[DocumentId]) -> None:
+    for (body,) in connection.execute(SQL["notices"]).fetchall():
+        notice = unpack_notice(body)
+        if notice.case.document in documents:
+            connection.execute(SQL["drop_notice"], (notice.ledger,))

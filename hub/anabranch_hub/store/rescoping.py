@@ -1,0 +1,88 @@
+"""Giving an edge another scope, and finding out what a replica lacks that still holds a former one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anabranch_sync.audit_event import Event, EventKind
+from anabranch_sync.ids import DocumentId, check_author
+from anabranch_sync.scope import Scope, scope
+from anabranch_sync.value import Json
+
+from anabranch_hub.errors import EdgeRevoked, EdgeUnknown
+from anabranch_hub.store import auditing
+from anabranch_hub.store.news import CHANNEL, rescoped_payload
+from anabranch_hub.store.pool import Pool, Session
+from anabranch_hub.store.records import address
+from anabranch_hub.store.scope_digests import reading_prefixes
+
+# An edge that was away for longer than this many changes of its scope takes the whole of the present one.
+FORMER_SCOPES_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entering:
+    """What a replica that holds another scope lacks of its present one, and what that takes.
+
+    Unless `is_known`, nobody here knows any more what it holds: it lacks everything.
+    """
+
+    documents: frozenset[DocumentId]
+    size_bytes: int
+    is_known: bool = True
+
+
+async def rescope(pool: Pool, tenant: str, edge: str, prefixes: tuple[str, ...], author: str) -> Scope:
+    """Give an edge another scope; its open streams begin anew. Returns the one that it had. Safe to repeat.
+
+    Raises InvalidName, EdgeUnknown, EdgeRevoked.
+    """
+    given = scope(prefixes)
+    check_author(author)
+    async with pool.transaction(tenant) as session:
+        former = await give(session, edge, given.prefixes)
+        if former is None:
+            known = await session.row("edges", edge=edge)
+            raise EdgeUnknown(tenant, edge) if known is None else EdgeRevoked(tenant, edge)
+        if former != given:
+            acted: dict[str, Json] = {
+                "author": author,
+                "scope": [*given.prefixes],
+                "former": [*former.prefixes],
+            }
+            act = auditing.Act(Event(EventKind.EDGE_RESCOPED, edge, acted))
+            # The tenant's lock, until the end: what was decided by the former scope is committed before.
+            await auditing.append(session, tenant, [act], auditing.hub_ms())
+            await session.run("notify", channel=CHANNEL, payload=rescoped_payload(tenant, edge))
+        return former
+
+
+async def give(session: Session, edge: str, prefixes: Sequence[str]) -> Scope | None:
+    """Give an edge a scope and remember the one it had, which is returned; None: it is unknown or revoked."""
+    row = await session.row("scope_of_edge", edge=edge)
+    if row is None:
+        return None
+    former = Scope(tuple(row["prefixes"]))
+    if former.prefixes != tuple(prefixes):
+        await session.run(
+            "leave_scope",
+            edge=edge,
+            fingerprint=former.fingerprint,
+            prefixes=list(former.prefixes),
+            kept=FORMER_SCOPES_MAX - 1,
+        )
+        await session.row("rescope_edge", edge=edge, prefixes=list(prefixes))
+        await session.run("drop_spools_of", edge=edge)
+    return former
+
+
+async def entering(session: Session, edge: str, present: Scope, held: bytes) -> Entering:
+    """What a replica lacks of its present scope that holds the one of the fingerprint `held`."""
+    prefixes = reading_prefixes(present)
+    former = await session.row("former_scope", edge=edge, fingerprint=held)
+    if former is None:
+        row = await session.row("changed_bytes", after=0, prefixes=prefixes)
+        assert row is not None, "a sum is always a row"
+        return Entering(frozenset(), int(row["bytes"]), is_known=False)
+    had = reading_prefixes(Scope(tuple(former["prefixes"])))
+    rows = await session.rows("entering", prefixes=prefixes, former=had)
+    return Entering(frozenset(address(row["id"]) for row in rows), sum(row["bytes"] for row in rows))
