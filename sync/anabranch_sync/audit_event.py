@@ -50,6 +50,9 @@ class EventKind(StrEnum):
     EDGE_REVOKED = "edge.revoked"
     # What its link may carry: set, or taken away.
     EDGE_BUDGET_SET = "edge.budget"
+    # It no longer holds tombstones back; and it came again, so it does.
+    EDGE_RETIRED = "edge.retired"
+    EDGE_RETURNED = "edge.returned"
     OPERATOR_INVITED = "operator.invited"
     OPERATOR_ENROLLED = "operator.enrolled"
     OPERATOR_REVOKED = "operator.revoked"
@@ -61,6 +64,7 @@ class EventKind(StrEnum):
     VERSIONS_FOLDED = "versions.folded"
     RETENTION_SET = "retention.set"
     CHANGES_TRIMMED = "changes.trimmed"
+    TOMBSTONES_COLLECTED = "tombstones.collected"
     VALUE_ERASED = "value.erased"
 
 

@@ -1,4 +1,5 @@
-"""Commands on edges: `invite`, `list`, `explain`, `incidents`, `traffic`, `budget`, `scope`, `revoke`."""
+"""Commands on edges: `invite`, `list`, `explain`, `incidents`, `traffic`, `budget`, `scope`, `retire`,
+`revoke`."""
 
 import re
 import time
@@ -100,7 +101,7 @@ async def list_edges(invocation: Invocation, tenant: str) -> None:
     rows = [
         (
             each.name,
-            f"{each.status}, relay" if each.relay else str(each.status),
+            _status(each),
             str(each.cursor.hub_seq),
             terminal.moment(each.seen_ms),
             "never" if each.proved is None else terminal.moment(each.proved.at_ms),
@@ -368,6 +369,32 @@ async def revoke(invocation: Invocation, tenant: str, edge: str) -> None:
         terminal.write(f"{terminal.painted('ok', 'green')} edge {edge} of tenant {tenant} is revoked")
 
 
+@command("retire")
+@TENANT
+@EDGE
+async def retire(invocation: Invocation, tenant: str, edge: str) -> None:
+    """Stop waiting for an edge that may be gone: it no longer holds back what `collect` collects.
+
+    It is not shut out, `revoke` does that. When it comes back it counts again; if what it had not seen was
+    collected meanwhile it gets its scope anew, and what it wrote is merged like any other.
+    """
+    check_tenant(tenant)
+    check_edge(edge)
+    async with reach.store(invocation) as store:
+        await store.retire(tenant, edge, author=invocation.author)
+    if invocation.json:
+        terminal.write_json({"tenant": tenant, "edge": edge, "retired": True})
+    else:
+        terminal.write(f"{terminal.painted('ok', 'green')} edge {edge} of tenant {tenant} is retired")
+
+
+def _status(each: Edge) -> str:
+    notes = [str(each.status)]
+    notes += ["relay"] if each.relay else []
+    notes += ["retired"] if each.retired_ms is not None else []
+    return ", ".join(notes)
+
+
 def _edge(each: Edge) -> dict[str, object]:
     said = each.told.circumstances if each.told else UNKNOWN
     return {
@@ -375,6 +402,7 @@ def _edge(each: Edge) -> dict[str, object]:
         "edge": each.name,
         "status": str(each.status),
         "relay": each.relay,
+        "retired_ms": each.retired_ms,
         "scope": list(each.scope.prefixes),
         "certificate_serial": each.certificate_serial,
         "not_after_ms": each.not_after_ms,
@@ -426,6 +454,7 @@ edge.add_command(incidents)
 edge.add_command(traffic)
 edge.add_command(set_budget)
 edge.add_command(rescope)
+edge.add_command(retire)
 edge.add_command(revoke)
 
 COMMANDS = {"edge": edge}

@@ -32,6 +32,7 @@ _MODULES = {
     "rollback": "rollback",
     "retention": "retention",
     "trim": "trimming",
+    "collect": "collecting",
     "merges": "merges",
     "audit": "audit",
     "quarantine": "quarantine",

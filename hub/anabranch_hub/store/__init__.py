@@ -1,5 +1,6 @@
 """The hub's store on Postgres. `Store` is its one door; psycopg is imported in this package only."""
 
+from anabranch_hub.store.collecting import Collected
 from anabranch_hub.store.judging import Broken
 from anabranch_hub.store.log_reading import Log, StoredCheckpoint
 from anabranch_hub.store.parcels import Parcel
@@ -47,6 +48,7 @@ __all__ = [
     "KEEP_DAYS",
     "Trimmed",
     "Broken",
+    "Collected",
     "Edge",
     "EdgeIncident",
     "EdgeStatus",

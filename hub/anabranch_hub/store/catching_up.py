@@ -81,7 +81,7 @@ class CatchingUp:
             return Offer(snapshot, await pulls.closing(session, pulling, snapshot))
 
     async def _plan(self, session: Session, tenant: str, pulling: Pulling) -> Plan:
-        changed = await _changed(session, pulling, pulling.start)
+        changed = await _changed(session, pulling, 0 if pulling.whole else pulling.start)
         changed += pulling.entering.size_bytes if pulling.entering else 0
         if link_bytes(changed) < SNAPSHOT_BYTES_MIN:
             return cheapest(Prices(link_bytes(changed), None))

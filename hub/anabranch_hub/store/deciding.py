@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from anabranch_sync.change import Change
-from anabranch_sync.columns import decode_document, encode_document
+from anabranch_sync.columns import encode_document
 from anabranch_sync.conflict import Candidate
 from anabranch_sync.document import DIGEST_BYTES
 from anabranch_sync.epochs import Epochs
 from anabranch_sync.errors import AnabranchError
-from anabranch_sync.ids import HUB_INCARNATION, DocumentId, HubSeq, Incarnation, LocalSeq
+from anabranch_sync.ids import HUB_INCARNATION, Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.opening import Answer
 from anabranch_sync.policy import SCHEMA_NAMESPACE
 from anabranch_sync.register import DELETED, json_of
@@ -23,6 +23,7 @@ from anabranch_sync.value import Json, render_json
 
 from anabranch_hub.errors import HubError
 from anabranch_hub.store.auditing import Appended, LogEnd, appended, log_end, write_leaves
+from anabranch_hub.store.collecting import by_address, recalled
 from anabranch_hub.store.decided_acts import decided_acts, stored_policy
 from anabranch_hub.store.decision import (
     Batch,
@@ -98,6 +99,7 @@ class Decider:
             log = await session.run("lock_log")
             replicas = await session.run("deciding_replicas", incarnations=list(incarnations))
             stand = await session.run("deciding_documents", ids=[str(document) for document in documents])
+            gone = await session.run("collected_tombstones", ids=[str(document) for document in documents])
             merged = await session.run("merged_before", content_ids=[each.content_id for each in entries])
             row, ended = await locked.fetchone(), await log.fetchone()
             assert row is not None, "a tenant has its state from its first migration on"
@@ -122,7 +124,12 @@ class Decider:
                 state,
                 schemas,
                 known,
-                {address(each["id"]): decode_document(each["state"]) for each in standing},
+                recalled(
+                    by_address(standing),
+                    by_address(await gone.fetchall()),
+                    [each.change for each in entries],
+                    Cursor(state.epoch, state.hub_seq),
+                ),
                 {each["content_id"]: each["hub_seq"] for each in await merged.fetchall()},
                 await _chains(session, pushes, known),
                 now_ms,

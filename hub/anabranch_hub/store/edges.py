@@ -177,6 +177,18 @@ async def budget_used_up(pool: Pool, tenant: str, name: str, until_ms: int) -> N
         await session.run("tell_budget_used_up", edge=name, until_ms=until_ms)
 
 
+async def retire(pool: Pool, tenant: str, name: str, author: str) -> None:
+    """Let an edge hold no tombstones back, until it comes again; safe to repeat.
+
+    Raises EdgeUnknown, EdgeRevoked.
+    """
+    async with pool.transaction(tenant) as session:
+        if await session.row("retire_edge", edge=name) is None:
+            await _edge(session, tenant, name)
+            raise EdgeRevoked(tenant, name)
+        await _audit(session, tenant, EventKind.EDGE_RETIRED, name, {"author": author})
+
+
 async def open_replica(
     pool: Pool, tenant: str, name: str, incarnation: Incarnation, mark: bytes, told: Told | None
 ) -> Opening:
@@ -187,8 +199,13 @@ async def open_replica(
     Raises EdgeUnknown, EdgeRevoked; Fenced for an incarnation that is not this edge's.
     """
     async with pool.transaction(tenant) as session:
-        if (await _edge(session, tenant, name)).status is EdgeStatus.REVOKED:
+        known = await _edge(session, tenant, name)
+        if known.status is EdgeStatus.REVOKED:
             raise EdgeRevoked(tenant, name)
+        # Before the replica's row is locked: who decides locks the log first, and then that row.
+        if known.retired_ms is not None and await session.row("return_edge", edge=name) is not None:
+            await _audit(session, tenant, EventKind.EDGE_RETURNED, name, {})
+            log.warning("a retired edge has come back", extra={"tenant": tenant, "edge": name})
         leased = incarnation or await _lease(session, name)
         row = await session.row("open_replica", incarnation=leased, edge=name)
         if row is None:
@@ -206,8 +223,8 @@ async def open_replica(
                 protocol=told.protocol,
             )
         if leased < row["latest"]:
-            known = {"tenant": tenant, "edge": name, "incarnation": leased, "latest": row["latest"]}
-            log.warning("an edge lives twice: it was cloned, or put back to an older image", extra=known)
+            facts = {"tenant": tenant, "edge": name, "incarnation": leased, "latest": row["latest"]}
+            log.warning("an edge lives twice: it was cloned, or put back to an older image", extra=facts)
         return Opening(
             row["epoch"],
             leased,
@@ -321,6 +338,7 @@ def _edge_of(tenant: str, row: Mapping[str, Any]) -> Edge:
         _told(row),
         tuple(row["twins"]),
         Budget(row["budget_day_bytes"], row["budget_month_bytes"]),
+        row["retired_ms"],
     )
 
 

@@ -109,9 +109,9 @@ async def begun(
         after,
         upto,
         0 if strange else after.hub_seq,
-        strange or row["forgotten"],
+        strange or row["overtaken"],
         row["bytes"] + (entering.size_bytes if entering else 0),
-        row["trimmed_seq"],
+        max(row["trimmed_seq"], row["collected_seq"]),
         entering,
     )
 

@@ -78,7 +78,7 @@ class Edge:
     `next_serial` is that of a renewed certificate which the edge has not shown yet; empty: none. `relay`: it
     may pass others on. `proved` None: never; `told` None: it has not come yet. `twins` are earlier
     incarnations that were seen after the latest was leased: clones. `budget` is what an operator lets its
-    link carry.
+    link carry. `retired_ms` None: it is not retired.
     """
 
     tenant: str
@@ -97,6 +97,7 @@ class Edge:
     told: Told | None
     twins: tuple[Incarnation, ...] = ()
     budget: Budget = NO_BUDGET
+    retired_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

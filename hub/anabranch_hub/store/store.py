@@ -29,6 +29,7 @@ from anabranch_sync.witness import Presented
 
 from anabranch_hub.store import (
     auditing,
+    collecting,
     edges,
     erasing,
     history,
@@ -51,6 +52,7 @@ from anabranch_hub.store import (
 )
 from anabranch_hub.store.attribution import Share
 from anabranch_hub.store.catching_up import CatchingUp
+from anabranch_hub.store.collecting import Collected
 from anabranch_hub.store.deciding import Decider
 from anabranch_hub.store.lanes import Lanes
 from anabranch_hub.store.log_reading import Log, StoredCheckpoint
@@ -185,6 +187,10 @@ class Store:
     async def edge(self, tenant: str, edge: str) -> Edge:
         """One edge. Raises EdgeUnknown."""
         return await edges.edge(self._pool, tenant, edge)
+
+    async def retire(self, tenant: str, edge: str, *, author: str) -> None:
+        """Let an edge hold no tombstones back until it comes again. Raises EdgeUnknown, EdgeRevoked."""
+        await edges.retire(self._pool, tenant, edge, author)
 
     async def revoke(self, tenant: str, edge: str, *, author: str = "") -> None:
         """Shut an edge out for good, its open streams included; safe to repeat. Raises EdgeUnknown."""
@@ -591,6 +597,10 @@ class Store:
             author=author,
             dry_run=dry_run,
         )
+
+    async def collect(self, tenant: str, *, author: str, dry_run: bool = False) -> Collected:
+        """Collect the tombstones that every edge that counts has seen. Safe to repeat."""
+        return await collecting.collect(self._pool, tenant, author=author, dry_run=dry_run)
 
     async def digest(self, tenant: str, scope: Scope) -> tuple[Cursor, ScopeDigest]:
         """Where the tenant stands, and the digest of a scope there."""

@@ -79,6 +79,15 @@ SELECT name FROM {tenant}.edges WHERE status = 'revoked'
 UPDATE {tenant}.edges SET status = 'revoked', revoked_at = coalesce(revoked_at, now())
 WHERE name = %(edge)s RETURNING name
 
+-- name: retire_edge
+-- Let an edge hold nothing back any more; no row where it is unknown or revoked.
+UPDATE {tenant}.edges SET retired_at = coalesce(retired_at, now())
+WHERE name = %(edge)s AND status <> 'revoked' RETURNING name
+
+-- name: return_edge
+-- It has come again; no row where it was not retired.
+UPDATE {tenant}.edges SET retired_at = NULL WHERE name = %(edge)s AND retired_at IS NOT NULL RETURNING name
+
 -- name: void_invitations
 -- Tokens of a revoked edge that nobody used.
 DELETE FROM {hub}.invitations WHERE tenant = %(tenant)s AND edge = %(edge)s AND used_at IS NULL
@@ -93,6 +102,7 @@ SELECT e.name, e.status, e.prefixes, e.relay, e.certificate_serial, e.next_seria
     (extract(epoch FROM t.told_at) * 1000)::bigint AS told_ms, t.clock_offset_ms, t.disk_free_bytes,
     t.oldest_unsent_ms, t.protocol, t.link_class, t.byte_budget, t.budget_until_ms,
     e.budget_day_bytes, e.budget_month_bytes,
+    (extract(epoch FROM e.retired_at) * 1000)::bigint AS retired_ms,
     -- Whoever goes on under a number of before the last lease is another than who asked for that.
     ARRAY(
         SELECT incarnation FROM {tenant}.replicas

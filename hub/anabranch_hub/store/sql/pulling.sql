@@ -1,15 +1,22 @@
 -- name: pulling_replica
--- Where the tenant stands, what this replica may see, what all documents that changed after its cursor take, and
--- whether changes of its own of which it knows no outcome were trimmed.
-SELECT s.epoch, s.hub_seq, s.schemas_seq, s.trimmed_seq, e.prefixes, r.push_mark,
+-- Where the tenant stands, what this replica may see, and what all documents take that may be new to it. It is
+-- overtaken where changes of its own of which it knows no outcome were trimmed, or tombstones collected that it
+-- has not seen: then all are.
+SELECT s.epoch, s.hub_seq, s.schemas_seq, s.trimmed_seq, s.collected_seq, e.prefixes, r.push_mark,
     e.status = 'revoked' AS revoked, e.budget_day_bytes, e.budget_month_bytes,
-    (SELECT coalesce(sum(octet_length(state)), 0)::bigint FROM {tenant}.documents WHERE hub_seq > c.after) AS bytes,
-    EXISTS (
-        SELECT FROM {tenant}.changes WHERE incarnation = r.incarnation AND body IS NULL
-            AND hub_seq > c.after AND hub_seq <= s.trimmed_seq
-    ) AS forgotten
+    (
+        SELECT coalesce(sum(octet_length(state)), 0)::bigint FROM {tenant}.documents
+        WHERE hub_seq > CASE WHEN o.overtaken THEN 0 ELSE c.after END
+    ) AS bytes,
+    o.overtaken
 FROM {tenant}.replicas r, {tenant}.edges e, {tenant}.tenant_state s,
-    LATERAL (SELECT CASE WHEN s.epoch = %(epoch)s AND s.hub_seq >= %(after)s THEN %(after)s ELSE 0 END AS after) c
+    LATERAL (SELECT CASE WHEN s.epoch = %(epoch)s AND s.hub_seq >= %(after)s THEN %(after)s ELSE 0 END AS after) c,
+    LATERAL (
+        SELECT c.after < s.collected_seq OR EXISTS (
+            SELECT FROM {tenant}.changes WHERE incarnation = r.incarnation AND body IS NULL
+                AND hub_seq > c.after AND hub_seq <= s.trimmed_seq
+        ) AS overtaken
+    ) o
 WHERE r.incarnation = %(incarnation)s AND r.edge = %(edge)s AND e.name = r.edge
 
 -- name: concerns
@@ -33,9 +40,12 @@ WHERE hub_seq > %(after)s
 
 -- name: changed_documents
 -- Documents below the prefixes that changed after a position; of those in quarantine also what is live, and why.
+-- Those of which nothing is left after a collection do not travel.
 SELECT id, state, CASE WHEN violations IS NOT NULL THEN content END AS live, live_version, violations, since
 FROM {tenant}.documents
 WHERE hub_seq > %(after)s
+    AND (digest IS NOT NULL OR violations IS NOT NULL
+        OR hub_seq > (SELECT collected_seq FROM {tenant}.tenant_state))
     AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
 
 -- name: entering

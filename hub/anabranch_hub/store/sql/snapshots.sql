@@ -17,9 +17,12 @@ WHERE prefixes = %(prefixes)s::text[] AND hub_seq = %(hub_seq)s
 
 -- name: documents_to_cut
 -- Documents below the prefixes by address, a page at a time; of those in quarantine also what is live, and why.
+-- Those of which nothing is left after a collection do not travel.
 SELECT id, state, CASE WHEN violations IS NOT NULL THEN content END AS live, live_version, violations, since
 FROM {tenant}.documents
 WHERE id > %(after)s
+    AND (digest IS NOT NULL OR violations IS NOT NULL
+        OR hub_seq > (SELECT collected_seq FROM {tenant}.tenant_state))
     AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
 ORDER BY id LIMIT %(limit)s
 

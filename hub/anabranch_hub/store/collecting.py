@@ -1,0 +1,175 @@
+"""Tombstones that everybody has seen, taken out of the documents, where they cost bytes in every snapshot.
+
+A tombstone is of use against a write whose author had not seen it. Once all replicas that count have
+acknowledged its position, such a write can only come from one that does not count (a retired edge, a
+disk put back to an older image), or from an outbox that is older than its replica's cursor. So nothing
+is thrown away: the tombstones move to a place of their own (`collected_tombstones`), which no pull and
+no snapshot reads. A write that may not have seen them is decided with them back in their document
+(`recalled`): it meets the deletion, and the ledger has its row, as if nothing had been collected.
+
+A replica whose cursor lies before the collected position would keep what was deleted, for a delta would
+not say so: it gets everything anew (`pulls.begun`). That, and not who is retired, is what makes it safe.
+
+A document of which nothing is left keeps its row, for the count of its versions and its history; it does
+not travel.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anabranch_sync.audit_event import Event, EventKind
+from anabranch_sync.change import Change
+from anabranch_sync.columns import decode_document, encode_document
+from anabranch_sync.document import EMPTY, Document
+from anabranch_sync.ids import Cursor, DocumentId, HubSeq
+from anabranch_sync.leaf import members
+from anabranch_sync.path import Path
+from anabranch_sync.register import Register, Slot
+
+from anabranch_hub.store import auditing
+from anabranch_hub.store.pool import Pool, Session
+from anabranch_hub.store.records import address
+
+# In one transaction: a fraction of a second's work, while deciders of the tenant wait for its end.
+_DOCUMENTS_EACH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was collected up to a position: tombstones, and the documents they were in.
+
+    `held_by` are the edges whose replicas have acknowledged no more than that.
+    """
+
+    upto: HubSeq
+    tombstones: int
+    documents: int
+    held_by: tuple[str, ...]
+
+
+async def collect(pool: Pool, tenant: str, *, author: str, dry_run: bool) -> Collected:
+    """Collect the tombstones that all edges that count have seen. Safe to repeat."""
+    async with pool.session(tenant) as session:
+        position = await session.row("position")
+        holding = await session.rows("holding_edges")
+    assert position is not None, "a tenant has its state from its first migration on"
+    upto = min([position["hub_seq"], *(row["cursor_seq"] for row in holding)])
+    tombstones, documents, after = 0, 0, ""
+    while upto and (page := await _page(pool, tenant, after)):
+        after = page[-1]["id"]
+        taken = await asyncio.to_thread(_taken, page, upto)
+        if taken and not dry_run:
+            taken = await _move(pool, tenant, list(taken), upto, author)
+        documents += len(taken)
+        tombstones += sum(len(each.registers) for each in taken.values())
+    held_by = tuple(row["name"] for row in holding if row["cursor_seq"] == upto < position["hub_seq"])
+    return Collected(upto, tombstones, documents, held_by)
+
+
+def recalled(
+    documents: Mapping[DocumentId, Document],
+    collected: Mapping[DocumentId, Document],
+    changes: Iterable[Change],
+    here: Cursor,
+) -> dict[DocumentId, Document]:
+    """`documents` as `changes` must be decided against: with the tombstones that one may not have seen."""
+    result = dict(documents)
+    for change in changes:
+        for document in change.documents:
+            tombstones = collected.get(document)
+            if tombstones is not None and not _saw(change.base, tombstones.hub_seq, here):
+                standing = documents.get(document, EMPTY)
+                both = {**tombstones.registers, **standing.registers}
+                # In the order of a stored document: where rivals are equal, the first is told.
+                ordered = sorted(both, key=_place)
+                result[document] = Document({slot: both[slot] for slot in ordered}, standing.version)
+    return result
+
+
+def tombstones(document: Document, upto: HubSeq) -> dict[Slot, Register]:
+    """The tombstones of a document that nobody needs who has seen everything up to a position."""
+    leaves = members(document.registers)
+    return {
+        slot: register
+        for slot, register in document.registers.items()
+        if not register.live
+        and register.hub_seq <= upto
+        and not slot.is_of_member
+        and not (slot.element is None and slot.path in leaves)
+    }
+
+
+def _saw(base: Cursor, position: HubSeq, here: Cursor) -> bool:
+    """Whether an author at `base` certainly knew what was decided at a position of today's order."""
+    return base.epoch == here.epoch and position <= base.hub_seq <= here.hub_seq
+
+
+async def _page(pool: Pool, tenant: str, after: str) -> list[dict[str, Any]]:
+    async with pool.session(tenant) as session:
+        return await session.rows("documents_to_collect", after=after, limit=_DOCUMENTS_EACH)
+
+
+def _taken(rows: Sequence[Mapping[str, Any]], upto: HubSeq) -> dict[str, Document]:
+    """What goes of these documents, by address."""
+    found = ((row["id"], tombstones(decode_document(row["state"]), upto)) for row in rows)
+    return {each: Document(gone) for each, gone in found if gone}
+
+
+async def _move(
+    pool: Pool, tenant: str, ids: Collection[str], upto: HubSeq, author: str
+) -> dict[str, Document]:
+    """Move the tombstones of these documents, as they stand under the tenant's lock."""
+    async with pool.transaction(tenant) as session:
+        await session.run("lock_tenant")
+        rows = await session.rows("deciding_documents", ids=list(ids))
+        taken = _taken(rows, upto)
+        if not taken:  # another process was faster
+            return taken
+        left = {
+            row["id"]: _without(decode_document(row["state"]), taken[row["id"]])
+            for row in rows
+            if row["id"] in taken
+        }
+        before = await kept(session, list(taken))
+        after = {
+            each: Document({**before.get(address(each), EMPTY).registers, **gone.registers})
+            for each, gone in taken.items()
+        }
+        await session.run("drop_tombstones", **_columns(left))
+        await session.run("keep_tombstones", **_columns(after))
+        await session.run("collected", upto=upto)
+        count = sum(len(each.registers) for each in taken.values())
+        act = auditing.Act(
+            Event(
+                EventKind.TOMBSTONES_COLLECTED,
+                tenant,
+                {"position": upto, "tombstones": count, "documents": len(taken), "author": author},
+            )
+        )
+        await auditing.append(session, tenant, [act], auditing.hub_ms())
+        return taken
+
+
+async def kept(session: Session, ids: Sequence[str]) -> dict[DocumentId, Document]:
+    """What was collected of these documents."""
+    return by_address(await session.rows("collected_tombstones", ids=ids))
+
+
+def by_address(rows: Iterable[Mapping[str, Any]]) -> dict[DocumentId, Document]:
+    """Stored documents, unpacked."""
+    return {address(row["id"]): decode_document(row["state"]) for row in rows}
+
+
+def _place(slot: Slot) -> tuple[Path, bytes]:
+    return (slot.path, slot.element or b"")
+
+
+def _without(document: Document, gone: Document) -> Document:
+    left = {slot: each for slot, each in document.registers.items() if slot not in gone.registers}
+    return Document(left, document.version)
+
+
+def _columns(documents: Mapping[str, Document]) -> dict[str, list[Any]]:
+    return {"id": list(documents), "state": [encode_document(each) for each in documents.values()]}
