@@ -151,6 +151,7 @@ class Exchange:
         self._stirred = asyncio.Event()
         self._hub_seq = 0
         self._frames_owed = 0
+        self._writing: asyncio.Future[None] | None = None
         self._scope = NOWHERE
         self._interruption: Interruption | None = None
         self._running: asyncio.Timeout | None = None
@@ -188,6 +189,8 @@ class Exchange:
             self._running = None
             self._streams.leave(self)
         if self._interruption is not None:
+            if self._writing is not None:
+                await asyncio.wait({self._writing}, timeout=FAREWELL_S_MAX)
             await self._say_farewell(self._interruption)
             reason = f"{self._interruption.order}: {self._interruption.reason}"
             return Finished(reason, interruption=self._interruption)
@@ -338,7 +341,10 @@ class Exchange:
         return self._session.drawn(pull)
 
     async def _send(self, frame: bytes) -> None:
-        await self._write(frame)
+        # An interruption must not break a write off: gRPC would end the stream with no status at all.
+        self._writing = asyncio.ensure_future(self._write(frame))
+        self._writing.add_done_callback(lambda writing: writing.cancelled() or writing.exception())
+        await asyncio.shield(self._writing)
         self._frames_owed -= 1
         self.carried.frames_down += 1
         self.carried.bytes_down += len(frame)
