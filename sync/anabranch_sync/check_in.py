@@ -16,7 +16,7 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.frame import Frame
 from anabranch_sync.ids import HubSeq, LocalSeq
-from anabranch_sync.messages import CheckedIn, CheckIn, decode_message, encode_message
+from anabranch_sync.messages import CheckedIn, CheckIn, Message, decode_message, encode_message
 from anabranch_sync.standing import Standing
 
 # A check-in is the only frame of its call.
@@ -31,8 +31,7 @@ def asked(standing: Standing, budget_until_ms: int = 0) -> bytes:
 
 def read_question(raw: bytes) -> CheckIn:
     """What an edge asks. Raises CorruptFrame, FrameTooLarge, ProtocolViolation."""
-    incoming = frame.decode(raw)
-    message = decode_message(incoming.kind, incoming.body)
+    message = _message(raw)
     if not isinstance(message, CheckIn):
         raise ProtocolViolation("no check-in")
     return message
@@ -62,11 +61,15 @@ def answered(
 
 def read_answer(raw: bytes) -> CheckedIn:
     """What the hub answered. Raises CorruptFrame, FrameTooLarge, ProtocolViolation."""
-    incoming = frame.decode(raw)
-    message = decode_message(incoming.kind, incoming.body)
+    message = _message(raw)
     if not isinstance(message, CheckedIn):
         raise ProtocolViolation("no answer to a check-in")
     return message
+
+
+def _message(raw: bytes) -> Message | None:
+    incoming = frame.decode(raw)
+    return decode_message(incoming.kind, incoming.body)
 
 
 def _framed(message: CheckIn | CheckedIn) -> bytes:

@@ -37,6 +37,16 @@ class Incident:
     count: int
     documents: tuple[DocumentId, ...] = ()
 
+    def as_json(self) -> dict[str, object]:
+        """What both sides' commands print of it."""
+        return {
+            "kind": str(self.kind),
+            "remedy": str(self.remedy),
+            "hub_seq": self.hub_seq,
+            "count": self.count,
+            "documents": [str(document) for document in self.documents],
+        }
+
 
 def incident(
     kind: IncidentKind,

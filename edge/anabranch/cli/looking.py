@@ -170,19 +170,7 @@ def incidents(invocation: Invocation) -> None:
     with invocation.open() as client:
         found = client.replica.equality.incidents()
     if invocation.json:
-        terminal.write_json(
-            [
-                {
-                    "at_ms": each.at_ms,
-                    "kind": str(each.incident.kind),
-                    "remedy": str(each.incident.remedy),
-                    "hub_seq": each.incident.hub_seq,
-                    "count": each.incident.count,
-                    "documents": [str(document) for document in each.incident.documents],
-                }
-                for each in found
-            ]
-        )
+        terminal.write_json([{"at_ms": each.at_ms, **each.incident.as_json()} for each in found])
         return
     for each in found:
         named = ", ".join(str(document) for document in each.incident.documents)

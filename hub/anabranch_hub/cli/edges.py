@@ -226,15 +226,7 @@ def _by_our_clock(told: Told, told_ms: int) -> int | None:
 
 
 def _incident(each: EdgeIncident) -> dict[str, object]:
-    return {
-        "edge": each.edge,
-        "at_ms": each.at_ms,
-        "kind": str(each.incident.kind),
-        "remedy": str(each.incident.remedy),
-        "hub_seq": each.incident.hub_seq,
-        "count": each.incident.count,
-        "documents": [str(document) for document in each.incident.documents],
-    }
+    return {"edge": each.edge, "at_ms": each.at_ms, **each.incident.as_json()}
 
 
 @command("traffic")
