@@ -1,15 +1,12 @@
 """``python -m benchmarks``: measure, and print one JSON object; how it goes is told on standard error."""
 
 import argparse
-import asyncio
 import json
 import sys
-import tempfile
+from functools import partial
 from pathlib import Path
 
-from anabranch_hub.demo.processes import DemoFailed
-
-from benchmarks.fleet import PhaseStuck
+from benchmarks.answering import answered
 from benchmarks.run import run
 from benchmarks.sizes import FULL, TINY
 
@@ -22,12 +19,9 @@ def main() -> int:
         "--folder", type=Path, help="where databases are laid for the run: the disk to measure"
     )
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="anabranch-bench-", dir=arguments.folder) as folder:
-        try:
-            figures = asyncio.run(run(TINY if arguments.tiny else FULL, Path(folder)))
-        except (DemoFailed, PhaseStuck) as error:
-            sys.stderr.write(f"benchmarks: {error}\n")
-            return 1
+    figures = answered(partial(run, TINY if arguments.tiny else FULL), arguments.folder)
+    if figures is None:
+        return 1
     sys.stdout.write(json.dumps(figures, indent=2) + "\n")
     return 0
 

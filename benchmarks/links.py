@@ -11,19 +11,19 @@ import base64
 import json
 import random
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from anabranch_hub.demo.catalogue import CatalogueDocument, documents
-from anabranch_hub.demo.processes import DemoFailed
 
 from benchmarks import proving
+from benchmarks.answering import answered, rounded
 from benchmarks.counting import Carried
-from benchmarks.fleet import Edge, Fleet, PhaseStuck, carried_until_quiet, run_program
+from benchmarks.fleet import Edge, Fleet, carried_until_quiet, run_program
 from benchmarks.quiet_links import idle_days
 
 SEED = 20_264
@@ -183,20 +183,11 @@ def main() -> int:
     parser.add_argument("--tiny", action="store_true", help="a few of everything: shows that it works")
     parser.add_argument("--folder", type=Path, help="where databases are laid for the run")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="anabranch-bench-", dir=arguments.folder) as folder:
-        try:
-            figures = asyncio.run(run(TINY if arguments.tiny else FULL, Path(folder)))
-        except (DemoFailed, PhaseStuck) as error:
-            sys.stderr.write(f"benchmarks: {error}\n")
-            return 1
-    sys.stdout.write(json.dumps(_rounded(figures), indent=2) + "\n")
+    figures = answered(partial(run, TINY if arguments.tiny else FULL), arguments.folder)
+    if figures is None:
+        return 1
+    sys.stdout.write(json.dumps(rounded(figures), indent=2) + "\n")
     return 0
-
-
-def _rounded(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _rounded(inner) for name, inner in value.items()}
-    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

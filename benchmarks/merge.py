@@ -6,21 +6,19 @@ verified as an auditor does it.
 """
 
 import argparse
-import asyncio
 import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import psycopg
 from anabranch_hub.demo.catalogue import CatalogueDocument, documents
-from anabranch_hub.demo.processes import DemoFailed
 from anabranch_hub.operations.whereabouts import postgres_dsn
 from anabranch_hub.store import Store
 from anabranch_sync.change import Change, Op
@@ -31,6 +29,7 @@ from anabranch_sync.merge import decide
 from anabranch_sync.policy import LATEST, NO_POLICIES
 
 from benchmarks import log
+from benchmarks.answering import answered, rounded
 from benchmarks.fleet import Fleet
 from benchmarks.hub_decisions import AUTHOR, FIELD, Writer
 
@@ -127,18 +126,14 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     parser.add_argument("--tiny", action="store_true", help="a few of everything: shows that it works")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="anabranch-bench-") as folder:
-        try:
-            figures = asyncio.run(run(TINY if arguments.tiny else FULL, Path(folder)))
-        except DemoFailed as error:
-            sys.stderr.write(f"benchmarks: {error}\n")
-            return 1
-    rounded = {name: _rounded(value) for name, value in figures.items()}
+    figures = answered(partial(run, TINY if arguments.tiny else FULL))
+    if figures is None:
+        return 1
     if arguments.json:
-        sys.stdout.write(json.dumps(rounded, indent=2) + "\n")
+        sys.stdout.write(json.dumps(rounded(figures), indent=2) + "\n")
     else:
-        for name, value in rounded.items():
-            sys.stdout.write(f"{name:40} {value}\n")
+        for name, value in figures.items():
+            sys.stdout.write(f"{name:40} {rounded(value)}\n")
     return 0
 
 
@@ -193,12 +188,6 @@ def _stored_bytes(fleet: Fleet) -> dict[str, int]:
 def _each(grown: Sequence[Mapping[str, int]], count: int) -> dict[str, float]:
     """Bytes a change by table, over all rounds: tables grow by whole pages."""
     return {name: sum(each[name] for each in grown) / (count * len(grown)) for name in TABLES}
-
-
-def _rounded(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _rounded(inner) for name, inner in value.items()}
-    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 from anabranch_hub.demo.catalogue import documents
 
 from benchmarks import cold_start, hub_decisions, live_edit, local, offline_edits, reconnect, ten_edges, tls
+from benchmarks.answering import rounded
 from benchmarks.fleet import Fleet, PhaseStuck
 from benchmarks.idle import Idle
 from benchmarks.sizes import Sizes
@@ -34,7 +35,7 @@ async def run(sizes: Sizes, folder: Path) -> Mapping[str, object]:
         figures["run_seconds"] = _now_s(fleet)
     return {
         "bytes_counted": BYTES_COUNTED,
-        **{name: _rounded(value) for name, value in figures.items()},
+        **{name: rounded(value) for name, value in figures.items()},
         "cpus": os.cpu_count() or 0,
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
@@ -84,8 +85,3 @@ async def _asked(fleet: Fleet, sizes: Sizes) -> dict[str, object]:
 
 def _now_s(fleet: Fleet) -> float:
     return time.monotonic() - fleet.started_s
-
-
-def _rounded(value: object) -> object:
-    """Four significant digits are more than any of these times has."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value
