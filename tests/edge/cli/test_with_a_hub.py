@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,41 +20,11 @@ if TYPE_CHECKING:
     from tests.running_hub import RunningHub
 
 
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    """A hub with the tenant acme."""
-    from tests.running_hub import running_hub
-
-    with running_hub(tmp_path_factory.mktemp("hub") / "data") as running:
-        running.ok("tenant", "create", "acme")
-        yield running
-
-
-@pytest.fixture
-def edge(hub: RunningHub, anabranch: Anabranch) -> Callable[[str], Anabranch]:
-    """Enrols an edge of this name for acme/prod."""
-
-    def enrolled(name: str) -> Anabranch:
-        new = Anabranch(
-            anabranch.folder / f"{name}.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
-        )
-        token = hub.invite("acme", name, "acme/prod")
-        ran = new.apart("init", "--hub", hub.listen, "--token", "-", "--json", stdin=token)
-        assert ran.json["edge"] == name
-        return new
-
-    return enrolled
-
-
 def test_an_invitation_makes_an_edge_once(hub: RunningHub, anabranch: Anabranch) -> None:
     # given
     token = hub.invite("acme", "once", "acme/prod")
-    first = Anabranch(
-        anabranch.folder / "first.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
-    )
-    second = Anabranch(
-        anabranch.folder / "second.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
-    )
+    first = anabranch.beside("first")
+    second = anabranch.beside("second")
 
     # when
     taken = first.apart("init", "--hub", hub.listen, "--token", "-", stdin=token)
@@ -212,9 +182,7 @@ def test_a_hub_with_another_certificate_gets_nothing(
     token = hub.invite("acme", "deceived", "acme/prod")
     form, secret, fingerprint, *port = token.split(".")
     forged = ".".join([form, secret, fingerprint[:-4] + "AAAA", *port])
-    deceived = Anabranch(
-        anabranch.folder / "deceived.db", anabranch.folder, anabranch.monkeypatch, anabranch.capture
-    )
+    deceived = anabranch.beside("deceived")
 
     # when
     ran = deceived.apart("init", "--hub", hub.listen, "--token", "-", stdin=forged)
