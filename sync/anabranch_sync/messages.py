@@ -20,9 +20,9 @@
 
 A body is a msgpack list of fields; trailing fields that have their default are left out, so fields
 are only ever added at the end. What a newer peer adds is kept in `unknown` and skipped, as are
-messages of unknown type. Types 16 and 17 travel alone, outside any stream (`check_in`). Types 8 and 11 are
-kept for Result and Credit: results travel inside a pull, budgets come later, their facts are in Hello and
-Welcome already.
+messages of unknown type. `Equal` and `Range` compare and repair (`repairing`); types 16 and 17 travel alone,
+outside any stream (`check_in`). Types 8 and 11 are free: results travel inside a pull, budgets in Hello and
+Welcome.
 """
 
 from collections.abc import Callable
@@ -38,8 +38,8 @@ from anabranch_sync.ids import Cursor
 from anabranch_sync.packing import unpack
 from anabranch_sync.value import INT_MAX, INT_MIN
 
-# A stream speaks the greatest protocol that both sides know. Protocol 1 is the messages drawn above and no
-# other; whoever speaks it is sent none of the later ones.
+# A stream speaks the greatest protocol that both sides know. Protocol 1 is what is drawn above without
+# SnapshotOffer, Parts and Ahead, and without Range and Equal; whoever speaks it is sent none of these.
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 2
 
@@ -104,11 +104,11 @@ class Hello:
 class Welcome:
     """The hub answers: the incarnation's push mark and chain, and an upload to go on with.
 
-    `clock_offset_ms` is the hub's clock minus the edge's. `plan`, `plan_bytes`, `priority_min` and
-    `lease_s` are for the planner and leases. `scope` is the replica's, where it shows that it
-    holds another: the next pull brings what entered, and what is outside goes with it. `checkpoint` is
-    the newest one of the log where it is another than the edge's, `consistency` the proof between the
-    two, `log_key` for an edge without one.
+    `clock_offset_ms` is the hub's clock minus the edge's. `plan` and `plan_bytes` are how it catches up
+    (`plan.Plan`); `priority_min` and `lease_s` have no meaning yet. `scope` is the replica's, where it
+    shows that it holds another: the next pull brings what entered, and what is outside goes with it.
+    `checkpoint` is the newest one of the log where it is another than the edge's, `consistency` the proof
+    between the two, `log_key` for an edge without one.
     `ended` is for an edge of another epoch: those that restores of the hub ended (`epochs.packed_ended`).
     `budget_day_bytes` and `budget_month_bytes` are what the operator lets the edge's link carry; 0: no limit.
     """
@@ -195,7 +195,7 @@ class Visible:
 
 @dataclass(frozen=True, slots=True)
 class SlowDown:
-    """Come back after this many milliseconds, spread by as many again."""
+    """Come back after this many milliseconds, spread by as many again; the priority has no meaning yet."""
 
     retry_after_ms: int
     shed_below_priority: int = 0
