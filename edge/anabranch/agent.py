@@ -452,17 +452,17 @@ class _Agent:
                 if self._advanced_s is None:
                     # Once only: a hub that takes every connection and breaks it brings nothing forward.
                     self._advanced_s = time.monotonic()
+            case Settled():
+                self._judge(None, Link.UP)
             case Pushed():
                 self._counts.changes_pushed += step.more
+                self._note_advance()
             case Applied():
                 self._counts.documents_pulled += step.documents
                 self._counts.conflicts += step.conflicts
-            case Pulled() | Settled():
-                pass
-        if not isinstance(step, Connected | Settled):
-            self._note_advance()
-        elif isinstance(step, Settled):
-            self._judge(None, Link.UP)
+                self._note_advance()
+            case Pulled():
+                self._note_advance()
         self._progress(step)
 
     def _note_advance(self) -> None:
