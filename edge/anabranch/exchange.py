@@ -210,6 +210,8 @@ class Exchange:
     async def count(self) -> None:
         """Make durable what was carried since the last time. Raises ReplicaError."""
         (up, down), (known_up, known_down) = self.carried, self._counted
+        if (up, down) == (known_up, known_down):
+            return  # an attempt that reached nobody costs the disk nothing either
         self._counted = (up, down)
         now_ms = self._clock.now_ms()
         await self._on_disk(lambda: self._replica.spend(up - known_up, down - known_down, now_ms))
