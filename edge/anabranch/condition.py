@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from anabranch.identity import Identity
 
 # The first commit of anabranch: a clock before it has lost the time.
-CLOCK_FLOOR_S = 1_763_856_000  # 2025-11-23
+CLOCK_FLOOR_S = 1_795_392_000  # 2026-11-23
 # No certificate of a hub lives so long: a clock this far beyond its end is wrong, not late.
 CLOCK_CEILING_S = 5 * 365 * 86_400
 
