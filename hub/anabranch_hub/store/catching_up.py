@@ -66,13 +66,8 @@ class CatchingUp:
         """
         async with self.pool.undoing(tenant) as session:
             pulling = await pulls.begun(session, tenant, edge, incarnation, after, held=held, told=told)
-            heavy = link_bytes(pulling.changed_bytes) >= SNAPSHOT_BYTES_MIN
-            if protocol < SNAPSHOT_PROTOCOL or not heavy:
-                return await pulls.drawn(
-                    session, self.digests, tenant, pulling, always=always, replaced=replaced
-                )
-            plan = await self._plan(session, tenant, pulling)
-            if plan.means is not Means.SNAPSHOT:
+            may_offer = protocol >= SNAPSHOT_PROTOCOL
+            if not (may_offer and await self._is_for_a_snapshot(session, tenant, pulling)):
                 return await pulls.drawn(
                     session, self.digests, tenant, pulling, always=always, replaced=replaced
                 )
@@ -80,8 +75,15 @@ class CatchingUp:
         async with self.pool.session(tenant) as session:
             return Offer(snapshot, await pulls.closing(session, pulling, snapshot))
 
+    async def _is_for_a_snapshot(self, session: Session, tenant: str, pulling: Pulling) -> bool:
+        if link_bytes(pulling.changed_bytes) < SNAPSHOT_BYTES_MIN:
+            return False
+        return (await self._plan(session, tenant, pulling)).means is Means.SNAPSHOT
+
     async def _plan(self, session: Session, tenant: str, pulling: Pulling) -> Plan:
-        changed = await _changed(session, pulling, 0 if pulling.whole else pulling.start)
+        changed = 0
+        if pulling.changed_bytes:  # of the whole tenant; most edges that come back find nothing new at all
+            changed = await _changed(session, pulling, 0 if pulling.whole else pulling.start)
         changed += pulling.entering.size_bytes if pulling.entering else 0
         if link_bytes(changed) < SNAPSHOT_BYTES_MIN:
             return cheapest(Prices(link_bytes(changed), None))
