@@ -342,9 +342,12 @@ class Exchange:
 
     async def _send(self, frame: bytes) -> None:
         # An interruption must not break a write off: gRPC would end the stream with no status at all.
-        self._writing = asyncio.ensure_future(self._write(frame))
+        self._writing = asyncio.ensure_future(self._written(frame))
         self._writing.add_done_callback(lambda writing: writing.cancelled() or writing.exception())
         await asyncio.shield(self._writing)
+
+    async def _written(self, frame: bytes) -> None:
+        await self._write(frame)
         self._frames_owed -= 1
         self.carried.frames_down += 1
         self.carried.bytes_down += len(frame)
