@@ -12,10 +12,10 @@ from multiprocessing import get_context
 from typing import Any
 from unittest.mock import patch
 
-from anabranch_hub.simulation import memory
 from anabranch_hub.simulation.disk import DiskFailure
-from anabranch_hub.simulation.fleet import Fleet
-from anabranch_hub.simulation.memory import MemoryHub, MemoryLog, MemoryReplica
+from anabranch_hub.simulation.hub_side import HubSide
+from anabranch_hub.simulation.memory import MemoryHub, MemoryLog, MemoryReplica, replica
+from anabranch_hub.simulation.mishaps import Mishaps
 from anabranch_hub.simulation.promise import Promise
 from anabranch_hub.simulation.running import live
 from anabranch_sync import edge_session, frame, merge, policy
@@ -122,7 +122,7 @@ def _wall_clock_order() -> Any:
     def by_the_clock(standing: Any, change: Change, *rest: Any) -> Any:
         return decide(standing, replace(change, base=Cursor(change.base.epoch, 0)), *rest)
 
-    return patch("anabranch_hub.simulation.memory.decide", by_the_clock)
+    return patch("anabranch_hub.simulation.memory.hub.decide", by_the_clock)
 
 
 def _drop_on_send() -> Any:
@@ -220,13 +220,13 @@ def _hub_acknowledges_before_commit() -> Any:
 
 
 def _stream_kept_after_hub_restore() -> Any:
-    restore_hub = Fleet._restore_hub
+    restore_hub = Mishaps.restore_hub
 
-    def keeping(self: Fleet) -> None:
-        with patch.object(self, "_cut_all", lambda: None):
+    def keeping(self: Mishaps) -> None:
+        with patch.object(self._hub, "cut_all", lambda: None):
             restore_hub(self)
 
-    return patch.object(Fleet, "_restore_hub", keeping)
+    return patch.object(Mishaps, "restore_hub", keeping)
 
 
 def _no_resend_after_epoch_change() -> Any:
@@ -247,17 +247,17 @@ def _invalid_heads_go_live() -> Any:
 
 
 def _releases_are_not_told() -> Any:
-    return patch.object(memory, "quarantined_after", lambda known, own, pull: {**known, **pull.quarantined})
+    return patch.object(replica, "quarantined_after", lambda known, own, pull: {**known, **pull.quarantined})
 
 
 def _log_rewritten() -> Any:
-    crash_hub = Fleet.crash_hub
+    crash = HubSide.crash
 
-    def rewriting(self: Fleet) -> None:
-        crash_hub(self)
-        self.hub.tree = MemoryLog([b"nothing happened", *self.hub.tree.leaves[1:]])
+    def rewriting(self: HubSide) -> None:
+        crash(self)
+        self.store.tree = MemoryLog([b"nothing happened", *self.store.tree.leaves[1:]])
 
-    return patch.object(Fleet, "crash_hub", rewriting)
+    return patch.object(HubSide, "crash", rewriting)
 
 
 _BUGS: dict[str, Callable[[], Any]] = {

@@ -20,10 +20,11 @@ from typing import TypeVar
 from anabranch.errors import ReplicaError
 from anabranch.replica import Replica
 from anabranch_hub.simulation.disk import DiskFailure, Medium
-from anabranch_hub.simulation.fleet import SCOPE, Fleet
+from anabranch_hub.simulation.fleet import Fleet
 from anabranch_hub.simulation.memory import MemoryReplica, ReplicaState
 from anabranch_hub.simulation.promise import Promise, Violation
 from anabranch_hub.simulation.running import lived
+from anabranch_hub.simulation.world import SCOPE
 from anabranch_hub.simulation.writing import DOCUMENTS
 from anabranch_sync.change import Entry
 from anabranch_sync.digest import ScopeDigest
@@ -178,7 +179,7 @@ class RealFleet(Fleet):
 
     def new_replica(self, state: ReplicaState) -> MemoryReplica:
         path = self._folder / f"edge{len(self.mirrored)}.db"
-        self.mirrored.append(MirroredReplica(state, self.new_medium(), path, self._rig))
+        self.mirrored.append(MirroredReplica(state, self.world.new_medium(), path, self._rig))
         return self.mirrored[-1]
 
 

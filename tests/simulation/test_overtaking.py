@@ -2,8 +2,7 @@
 
 import pytest
 from anabranch_hub.simulation import fleet, validity
-from anabranch_hub.simulation.fleet import Fleet
-from anabranch_hub.simulation.running import lived
+from anabranch_hub.simulation.running import live
 from anabranch_sync.document import Object
 
 
@@ -20,9 +19,8 @@ def test_lives_in_which_all_is_urgent_keep_every_promise(monkeypatch: pytest.Mon
     overtaken = 0
     for seed in range(12):
         # when
-        life = Fleet(seed)
-        told = lived(life)
-        overtaken += life.overtaken
+        told = live(seed)
+        overtaken += told.reached.overtaken
         # then
         assert told.broken == "", told.reason
     assert overtaken > 0

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from anabranch_hub.simulation.fleet import Fleet
 from anabranch_hub.simulation.running import live, live_all
 from anabranch_hub.simulation.shrinking import Case, parse_case, shrunk
+from anabranch_hub.simulation.world import Reached
 
 from tests.simulation.planted import hunt, hunt_all, planted
 from tests.simulation.real_disks import live_really
@@ -25,12 +27,8 @@ def test_every_life_converges_and_loses_nothing() -> None:
 
     assert [each.reason for each in lives if each.broken] == []
     # The lives must have been hard enough to mean something.
-    assert sum(each.resumed_pulls for each in lives) > 0, "no pull was ever resumed inside its batch"
-    assert sum(each.resumed_pushes for each in lives) > 0, "no push was ever resumed inside its batch"
-    assert sum(each.fences for each in lives) > 0, "no restored or cloned replica was ever fenced"
-    assert sum(each.continued for each in lives) > 0, "no edge ever saw the log go on from what it had seen"
-    assert sum(each.refusals for each in lives) > 0, "no write was ever refused by the schema"
-    assert sum(each.quarantines for each in lives) > 0, "no document was ever quarantined at rest"
+    never = [each.name for each in fields(Reached) if not any(getattr(r.reached, each.name) for r in lives)]
+    assert never == ["overtaken"], "no life ever came to these; for what overtakes there are lives of its own"
 
 
 def test_the_same_seeds_give_the_same_lives_in_any_process_and_under_any_hash_seed() -> None:

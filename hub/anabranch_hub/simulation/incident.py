@@ -2,7 +2,8 @@
 
 from functools import partial
 
-from anabranch_hub.simulation.fleet import Edge, Fleet
+from anabranch_hub.simulation.edge import Edge
+from anabranch_hub.simulation.fleet import Fleet
 from anabranch_hub.simulation.memory import ReplicaState
 from anabranch_hub.simulation.topology import EdgePlan, Topology
 
@@ -19,34 +20,36 @@ class Incident(Fleet):
     def _plan(self) -> None:
         for _ in range(self._topology.writes_at_hub):
             self._at_some_time(self._write_at_hub)
+        clock, mishaps = self.world.clock, self.mishaps
         for at_ms in self._topology.hub_crashes:
-            self.clock.after(at_ms, self.crash_hub)
+            clock.after(at_ms, self.hub.crash)
         for kept_ms, at_ms in self._topology.hub_restored:
-            self.clock.after(kept_ms, lambda: self.hub_restores.back_up(self.hub))
-            self.clock.after(at_ms, self._restore_hub)
+            clock.after(kept_ms, mishaps.back_up_hub)
+            clock.after(at_ms, mishaps.restore_hub)
         for edge, plan in zip(list(self.edges), self._topology.edges, strict=True):
             self._plan_edge(edge, plan)
 
     def _plan_edge(self, edge: Edge, plan: EdgePlan) -> None:
         for _ in range(plan.writes):
             self._at_some_time(partial(self._write_at_edge, edge))
+        clock, mishaps = self.world.clock, self.mishaps
         spans = (
-            (plan.offline, self.go_offline),
-            (plan.silent, self.silence),
-            (plan.disk_full, self.fill_disk),
-            (plan.revoked, self.revoke),
+            (plan.offline, mishaps.go_offline),
+            (plan.silent, mishaps.silence),
+            (plan.disk_full, mishaps.fill_disk),
+            (plan.revoked, mishaps.revoke),
         )
         for planned, event in spans:
             for start_ms, end_ms in planned:
-                self.clock.after(start_ms, partial(event, edge, end_ms - start_ms))
+                clock.after(start_ms, partial(event, edge, end_ms - start_ms))
         for at_ms in plan.power_cuts:
-            self.clock.after(at_ms, partial(self.cut_power, edge))
+            clock.after(at_ms, partial(mishaps.cut_power, edge))
         for at_ms in plan.cloned:
-            self.clock.after(at_ms, partial(self.clone, edge))
+            clock.after(at_ms, partial(mishaps.clone, edge))
         for kept_ms, at_ms in plan.restored:
             self._plan_restore(edge, kept_ms, at_ms)
 
     def _plan_restore(self, edge: Edge, kept_ms: int, at_ms: int) -> None:
         images: list[ReplicaState] = []
-        self.clock.after(kept_ms, lambda: images.append(edge.replica.disk))
-        self.clock.after(at_ms, lambda: self.restore(edge, images[0]))
+        self.world.clock.after(kept_ms, lambda: images.append(edge.replica.disk))
+        self.world.clock.after(at_ms, lambda: self.mishaps.restore(edge, images[0]))

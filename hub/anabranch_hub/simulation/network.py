@@ -54,6 +54,25 @@ class Clock:
         self.now_ms = max(self.now_ms, until_ms)
 
 
+@dataclass(slots=True)
+class Line:
+    """An edge's way to its hub, and what is wrong with it."""
+
+    name: str
+    online: bool = True
+    silenced: str = ""  # frames vanish: "up", "down" or "both"
+    revoked: bool = False
+
+    def heal(self) -> None:
+        """Nothing is wrong with it any more."""
+        self.online, self.silenced, self.revoked = True, "", False
+
+    def faults(self, pipe: "Pipe", otherwise: Faults) -> Faults:
+        """What befalls a frame in one direction."""
+        is_silent = self.silenced in ("both", "up" if pipe.is_up else "down")
+        return SILENCE if self.silenced and is_silent else otherwise
+
+
 @dataclass
 class Pipe:
     """One direction of a connection."""

@@ -18,9 +18,10 @@ from anabranch_hub.simulation.promise import Promise, Violation
 class Holder(Protocol):
     """An edge, as far as its promises go."""
 
-    name: str
     replica: MemoryReplica
 
+    @property
+    def name(self) -> str: ...
     @property
     def is_proved(self) -> bool: ...
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from anabranch_hub.simulation.fleet import Fleet
 from anabranch_hub.simulation.promise import Promise, Violation
+from anabranch_hub.simulation.world import Reached
 
 DAY_MS = 86_400_000
 YEAR_DAYS = 365.25
@@ -33,16 +34,10 @@ class Lived:
     edges: int
     days: float
     events: int
-    rounds: int
     seconds: float
     trace: bytes
     faults: Mapping[str, int]
-    resumed_pulls: int
-    resumed_pushes: int
-    fences: int
-    continued: int
-    refusals: int
-    quarantines: int
+    reached: Reached
     broken: str = ""
     reason: str = ""
 
@@ -54,7 +49,7 @@ def live(seed: int, changed: Mapping[str, int | float] | None = None) -> Lived:
 
 def lived(fleet: Fleet) -> Lived:
     """Live this one."""
-    seed = fleet.seed
+    seed, world = fleet.seed, fleet.world
     began_s = time.perf_counter()
     broken = reason = ""
     try:
@@ -66,18 +61,12 @@ def lived(fleet: Fleet) -> Lived:
     return Lived(
         seed,
         len(fleet.edges),
-        (fleet.clock.now_ms - fleet.began_ms) / DAY_MS,
-        fleet.clock.events,
-        fleet.rounds,
+        (world.clock.now_ms - fleet.began_ms) / DAY_MS,
+        world.clock.events,
         time.perf_counter() - began_s,
         fleet.trace,
-        dict(fleet.happened),
-        fleet.resumed_pulls,
-        fleet.resumed_pushes,
-        fleet.fences,
-        fleet.continued,
-        fleet.refusals,
-        fleet.quarantines,
+        dict(world.happened),
+        world.reached,
         broken,
         reason,
     )
@@ -113,7 +102,7 @@ class Tally:
         self.fleet_days += lived.days
         self.device_days += lived.days * lived.edges
         self.events += lived.events
-        self.rounds += lived.rounds
+        self.rounds += lived.reached.rounds
         self.seconds += lived.seconds
         self.faults.update(lived.faults)
         self.traces.append(lived.trace)

@@ -1,0 +1,224 @@
+"""An edge of a simulated fleet: the production session over a disk, a clock and a line."""
+
+from collections import deque
+from collections.abc import Callable
+
+from anabranch_sync import backoff, edge_session
+from anabranch_sync.document import Object
+from anabranch_sync.edge_session import EdgeSession
+from anabranch_sync.ids import DocumentId
+from anabranch_sync.pacing import NOTHING_LEARNED
+
+from anabranch_hub.simulation.disk import DiskFailure
+from anabranch_hub.simulation.hub_side import HubSide
+from anabranch_hub.simulation.memory import MemoryReplica
+from anabranch_hub.simulation.network import Connection, Line, Pipe
+from anabranch_hub.simulation.promise import Promise, Violation
+from anabranch_hub.simulation.promises import (
+    Reading,
+)
+from anabranch_hub.simulation.world import SCOPE, World
+
+
+class Edge:
+    """An edge's shell: it carries out what its session says, one effect at a time."""
+
+    def __init__(self, name: str, world: World, hub: HubSide, replica: MemoryReplica, skew_ms: int) -> None:
+        self.line = Line(name)
+        self.replica = replica
+        self.skew_ms = skew_ms
+        self.reading = Reading(name)
+        self._steady_skew_ms = skew_ms
+        self._world = world
+        self._hub = hub
+        self._session: EdgeSession | None = None
+        self._connection: Connection | None = None
+        self._pipe: Pipe | None = None
+        self._effects: deque[edge_session.EdgeEffect] = deque()
+        self._attempt = 0
+        self._life = 0
+        self._learned = NOTHING_LEARNED
+
+    def is_called(self, name: str, skew_ms: int) -> None:
+        """Before anything has happened: this name, and a clock as wrong as that."""
+        self.line.name = name
+        self.skew_ms = self._steady_skew_ms = skew_ms
+        self.reading = Reading(name)
+
+    @property
+    def name(self) -> str:
+        """What it is called in the timeline."""
+        return self.line.name
+
+    def connect(self, *, renew: bool = False) -> None:
+        """Begin a session."""
+        if not self.line.online or self._session is not None:
+            return
+        self._life += 1
+        life = self._life
+        fingerprint = SCOPE.fingerprint
+        session = EdgeSession(self.replica.standing(), fingerprint, renew=renew, learned=self._learned)
+        connection, pipe = self._hub.dial(self.line, lambda frame: self._received(life, frame))
+        connection.on_cut.append(lambda: self._ended(life, "cut"))
+        self._session, self._connection, self._pipe = session, connection, pipe
+        self._do(session.start(self.steady_ms))
+
+    @property
+    def wall_ms(self) -> int:
+        """This machine's clock, right or wrong."""
+        return self._world.clock.now_ms + self.skew_ms
+
+    @property
+    def steady_ms(self) -> int:
+        """The clock of this process: it has the wall's time as of its start, and never jumps."""
+        return self._world.clock.now_ms + self._steady_skew_ms
+
+    @property
+    def wake_ms(self) -> int | None:
+        """When the session wants to be woken, in true time."""
+        wake_ms = None if self._session is None else self._session.wake_ms
+        return None if wake_ms is None else wake_ms - self._steady_skew_ms
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether the digests were compared where it stands."""
+        session = self._session
+        return session is not None and session.proved is not None and session.proved.cursor == session.cursor
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything is exchanged."""
+        session, hub = self._session, self._hub.store
+        if session is None or not session.settled or self.replica.outbox:
+            return False
+        return hub.pull(self.replica.disk.incarnation, session.cursor, always=False) is None
+
+    def write(self, document: DocumentId, content: Object | None) -> None:
+        """Somebody writes a document here, and hears of it once it is on disk. Raises Invalid."""
+        try:
+            new = self.replica.commit(document, content, now_ms=self.wall_ms)
+        except DiskFailure as failure:
+            self.failed(failure)
+            return
+        if new is None:
+            return
+        self._world.acknowledged[new.content_id] = self.name
+        self.reading.wrote(new.content_id)
+        self._world.note(f"{self.name} writes {new.dot}")
+        if self._session is not None:
+            self._do(self._session.offered())
+
+    def tick(self) -> None:
+        """Timers."""
+        if self._session is not None:
+            self._do(self._session.woken(self.steady_ms))
+
+    def crash(self) -> None:
+        """The process dies; the disk stays."""
+        self.hang_up()
+        self.replica.crash()
+        self._steady_skew_ms = self.skew_ms
+        self._world.clock.after(self._world.chance.randrange(30_000), self.connect)
+
+    def hang_up(self) -> None:
+        """The session is gone without a word."""
+        self._life += 1
+        self._session = None
+        self._effects.clear()
+        if self._connection is not None:
+            self._connection.cut()
+
+    def failed(self, failure: DiskFailure) -> None:
+        """A transaction failed: nobody was told of its success, and the store is opened again."""
+        self._world.note(f"{self.name}: {failure}")
+        if failure.power:
+            self.crash()
+        else:
+            self._ended(self._life, str(failure))
+
+    def _received(self, life: int, frame: bytes) -> None:
+        if life == self._life and self._session is not None:
+            self._do(self._session.received(frame, self.steady_ms))
+
+    def _ended(self, life: int, reason: str, *, renew: bool = False) -> None:
+        if life != self._life:
+            return
+        self._world.note(f"{self.name} closes: {reason}")
+        if self._session is not None:
+            self._learned = self._session.broken
+        self.hang_up()
+        self._attempt = 0 if renew else min(self._attempt + 1, 8)
+        delay_ms = backoff.delay_ms(self._attempt, self._world.chance.random())
+        self._world.clock.after(delay_ms, lambda: self.connect(renew=renew))
+
+    def _do(self, effects: list[edge_session.EdgeEffect]) -> None:
+        """Queue effects; each runs in an event of its own, so that a crash can fall between any two."""
+        idle = not self._effects
+        self._effects += effects
+        if idle and self._effects:
+            self._world.clock.after(0, self._step(self._life))
+
+    def _step(self, life: int) -> Callable[[], None]:
+        def step() -> None:
+            if life == self._life and self._effects:
+                try:
+                    self._perform(self._effects[0])
+                except DiskFailure as failure:
+                    self.failed(failure)
+                if life == self._life:
+                    self._effects.popleft()
+                    if self._effects:
+                        self._world.clock.after(self._world.chance.randint(0, 2), step)
+
+        return step
+
+    def _perform(self, effect: edge_session.EdgeEffect) -> None:
+        session, replica = self._session, self.replica
+        assert session is not None, "an effect without a session"
+        match effect:
+            case edge_session.Send(frame):
+                assert self._connection is not None, "a frame without a connection"
+                assert self._pipe is not None, "a frame without a pipe"
+                self._connection.send(self._pipe, frame)
+            case edge_session.StorePart(batch, total, offset, piece):
+                replica.store_part(batch, total, offset, piece)
+            case edge_session.Load(after):
+                self._effects += session.loaded(replica.pending(after))
+            case edge_session.NoteStored(stored_mark):
+                replica.note_stored(stored_mark)
+            case edge_session.Acknowledge(push_mark, chain):
+                replica.acknowledge(push_mark, chain)
+            case edge_session.Apply(pull, reoffer):
+                self._world.reached.rounds += 1
+                self._effects += session.applied(replica.apply(pull, reoffer))
+            case edge_session.Overtake(pull):
+                self._world.reached.overtaken += 1
+                replica.overtake(pull)
+            case edge_session.Stage(names):
+                replica.stage(names)
+            case edge_session.Keep(name, sealed):
+                replica.keep(name, sealed)
+                self._world.reached.parts += 1
+            case edge_session.Adopt(incarnation):
+                self._world.note(f"{self.name} adopts incarnation {incarnation}")
+                self._world.reached.fences += 1
+                replica.adopt(incarnation)
+                self._effects += session.adopted(replica.standing())
+            case edge_session.Reset(reason):
+                if not self._world.altered:
+                    raise Violation(Promise.CONVERGED, f"{self.name} diverged: {reason}")
+                replica.reset()
+            case edge_session.Survey():
+                self._effects += session.surveyed(replica.survey())
+            case edge_session.Report(incident):
+                if not self._world.altered:
+                    raise Violation(Promise.CONVERGED, f"{self.name} diverged: {incident}")
+                self._world.reached.repaired += 1
+                self._world.note(f"{self.name} differs in {incident.count} documents: {incident.remedy}")
+            case edge_session.Witness(witnessed, hub_seq, epoch, broken):
+                self._world.reached.continued += replica.standing().witnessed is not None
+                replica.witness(witnessed, hub_seq, epoch=epoch, broken=broken)
+            case edge_session.Distrust(reason):
+                raise Violation(Promise.LOGGED, f"{self.name} distrusts an honest hub: {reason}")
+            case edge_session.Close(reason, renew):
+                self._ended(self._life, reason, renew=renew)

@@ -1,0 +1,181 @@
+"""The hub of a simulated fleet: its store, and the production session at this end of each stream."""
+
+from collections import deque
+from collections.abc import Callable
+
+from anabranch_sync import hub_session
+from anabranch_sync.hub_session import HubSession
+from anabranch_sync.ids import DocumentId
+from anabranch_sync.value import Object
+
+from anabranch_hub.simulation.disk import DiskFailure
+from anabranch_hub.simulation.life import SECOND_MS
+from anabranch_hub.simulation.memory import Fenced, MemoryHub
+from anabranch_hub.simulation.network import Connection, Line, Pipe
+from anabranch_hub.simulation.promise import Promise, Violation
+from anabranch_hub.simulation.world import SCOPE, World
+
+
+class HubSide:
+    """The hub's process. Its store outlives it."""
+
+    def __init__(self, world: World) -> None:
+        self.store = MemoryHub(SCOPE, lambda: world.clock.now_ms, world.hub_medium())
+        self.streams: dict[HubStream, None] = {}  # in order of connection: sets would make seeds differ
+        self._world = world
+
+    def dial(self, line: Line, deliver: Callable[[bytes], None]) -> tuple[Connection, Pipe]:
+        """A connection from an edge, and its way up."""
+        world = self._world
+        connection = Connection(
+            world.clock, world.chance, lambda pipe: line.faults(pipe, world.faults), world.happened
+        )
+        stream = HubStream(world, self, line, connection, Pipe(deliver))
+        self.streams[stream] = None
+        connection.on_cut.append(lambda: self.forget(stream))
+        world.note(f"{line.name} connects")
+        up = Pipe(lambda frame: stream.received(frame) if stream in self.streams else None, is_up=True)
+        return connection, up
+
+    def write(self, document: DocumentId, content: Object | None) -> None:
+        """A change of the hub's own. Raises Invalid."""
+        try:
+            self.store.write(document, content)
+        except DiskFailure as failure:
+            self._world.note(f"hub: {failure}")
+            if failure.power:
+                self.crash()
+        finally:
+            self.fan_out()
+
+    def fan_out(self) -> None:
+        """Tell every stream that the tenant's order went on."""
+        hub_seq = self.store.hub_seq
+        for stream in list(self.streams):
+            self._world.clock.after(1, self._notice(stream, hub_seq))
+
+    def crash(self) -> None:
+        """The process ends, and the next one starts."""
+        self._world.happened["hub crash"] += 1
+        self._world.note("the hub process dies")
+        # Its successor may be without the log's key for a while, or have it again.
+        self.store.tree.away = not self.store.tree.away
+        self.cut_all()
+
+    def cut_all(self) -> None:
+        """Every stream ends without a word."""
+        streams, self.streams = self.streams, {}
+        for stream in streams:
+            stream.cut()
+
+    def forget(self, stream: "HubStream") -> None:
+        """A stream has ended."""
+        self.streams.pop(stream, None)
+
+    def tick(self) -> None:
+        """Timers."""
+        for stream in list(self.streams):
+            stream.tick()
+
+    def _notice(self, stream: "HubStream", hub_seq: int) -> Callable[[], None]:
+        return lambda: stream.notified(hub_seq) if stream in self.streams else None
+
+
+class HubStream:
+    """The hub's end of one stream."""
+
+    def __init__(self, world: World, hub: HubSide, line: Line, connection: Connection, pipe: Pipe) -> None:
+        self.line = line
+        self.session = HubSession()
+        self._world = world
+        self._hub = hub
+        self._connection = connection
+        self._pipe = pipe
+        self.session.start(world.clock.now_ms)
+
+    def received(self, frame: bytes) -> None:
+        """A frame from the edge."""
+        self._do(self.session.received(frame, self._world.clock.now_ms))
+
+    def notified(self, hub_seq: int) -> None:
+        """Something was decided."""
+        self._do(self.session.notified(hub_seq))
+
+    def tick(self) -> None:
+        """Timers."""
+        self._do(self.session.woken(self._world.clock.now_ms))
+
+    def _do(self, effects: list[hub_session.HubEffect]) -> None:
+        queue = deque(effects)
+        while queue and self in self._hub.streams:
+            try:
+                queue += self._perform(queue.popleft())
+            except DiskFailure as failure:
+                self._world.note(f"hub: {failure}")
+                if failure.power:
+                    self._hub.crash()
+                else:
+                    self._hub.fan_out()  # it may be committed all the same, and commits are always told
+                    queue = deque(self.session.busy(SECOND_MS))
+
+    def revoked(self) -> None:
+        """The edge may not go on."""
+        self._do(self.session.ended("revoked", "an operator said so"))
+
+    def cut(self) -> None:
+        """The process is gone."""
+        self._connection.cut()
+
+    def _perform(self, effect: hub_session.HubEffect) -> list[hub_session.HubEffect]:
+        hub, session = self._hub.store, self.session
+        match effect:
+            case hub_session.Open() if self.line.revoked:
+                return session.ended("revoked", "an operator said so")
+            case hub_session.Open(hello):
+                opening = hub.open_replica(hello.incarnation, hello.checkpoint)
+                self._world.reached.resumed_pushes += opening.upload is not None
+                return session.opened(opening, self._world.clock.now_ms)
+            case hub_session.Send(frame):
+                self._connection.send(self._pipe, frame)
+            case hub_session.StorePart(batch, total, offset, piece):
+                hub.store_upload(session.incarnation, batch, total, offset, piece)
+            case hub_session.Decide(entries, chain):
+                try:
+                    answer = hub.decide(entries, chain)
+                except Fenced:
+                    return session.fenced("another history")
+                self._world.reached.rounds += 1
+                self._hub.fan_out()
+                return session.decided(answer)
+            case hub_session.Draw(after, always, replaced):
+                drawn = hub.draw(
+                    session.incarnation, after, always=always, replaced=replaced, protocol=session.protocol
+                )
+                return session.drawn(drawn)
+            case hub_session.DrawUrgent(after):
+                return session.drawn_urgent(hub.urgent(session.incarnation, after))
+            case hub_session.Compare():
+                return session.compared(*hub.compared())
+            case hub_session.Survey():
+                return session.surveyed(hub.survey())
+            case hub_session.Report():
+                pass  # the edge notes it too
+            case hub_session.Fetch(name):
+                return session.fetched(hub.part(name))
+            case hub_session.Spool(batch, sealed):
+                hub.spool(session.incarnation, batch, sealed)
+            case hub_session.Recall(batch):
+                spooled = hub.spooled(session.incarnation, batch)
+                self._world.reached.resumed_pulls += spooled is not None
+                return session.recalled(spooled)
+            case hub_session.Seen():
+                hub.seen(session.incarnation)
+            case hub_session.Present(mark):
+                return session.presented(hub.tree.presented(mark))
+            case hub_session.Accused(reason) | hub_session.WentBack(reason):
+                raise Violation(Promise.LOGGED, f"an honest hub is accused: {reason}")
+            case hub_session.Close(reason):
+                self._world.note(f"hub closes: {reason}")
+                self._hub.forget(self)
+                self._connection.cut()
+        return []

@@ -1,0 +1,59 @@
+"""What everything in one life shares: chance, time, how things fail at present, and what has happened."""
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from anabranch_sync.scope import scope
+
+from anabranch_hub.simulation.disk import UNHARMED, Medium
+from anabranch_hub.simulation.life import drawn
+from anabranch_hub.simulation.network import CALM, Clock
+
+SCOPE = scope(("acme",))
+
+
+@dataclass(slots=True)
+class Reached:
+    """How often a life came to what is hard to come to: lives that never do prove nothing of it."""
+
+    rounds: int = 0  # pushes decided and pulls applied
+    resumed_pulls: int = 0
+    resumed_pushes: int = 0
+    fences: int = 0
+    continued: int = 0  # an edge saw the log go on from what it had seen
+    refusals: int = 0
+    quarantines: int = 0
+    repaired: int = 0
+    overtaken: int = 0
+    parts: int = 0  # of snapshots
+
+
+class World:
+    """One seed's chance and clock; the same seed gives the same life, event for event."""
+
+    def __init__(self, seed: int, changed: Mapping[str, int | float]) -> None:
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.clock = Clock()
+        self.life = drawn(self.chance).changed(changed)
+        self.faults = CALM
+        self.harm = self.hub_harm = UNHARMED
+        self.happened: Counter[str] = Counter()
+        self.timeline: list[str] = []
+        self.reached = Reached()
+        self.altered = False  # somewhere a document became another by itself
+        self.acknowledged: dict[bytes, str] = {}  # by content id: the changes whose author was told, and who
+
+    def note(self, event: str) -> None:
+        """A line of the timeline."""
+        self.timeline.append(f"{self.clock.now_ms - 1_800_000_000_000:>9} ms  {event}")
+
+    def new_medium(self) -> Medium:
+        """A disk of an edge that fails as this life has it."""
+        return Medium(self.chance, lambda: self.harm, self.happened)
+
+    def hub_medium(self) -> Medium:
+        """The hub's disk."""
+        return Medium(self.chance, lambda: self.hub_harm, self.happened, "hub: ")
