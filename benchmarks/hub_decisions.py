@@ -4,9 +4,8 @@ import secrets
 import statistics
 import time
 from collections.abc import Sequence
-from itertools import islice
 
-from anabranch_hub.demo.catalogue import CatalogueDocument, documents
+from anabranch_hub.demo.catalogue import CatalogueDocument
 from anabranch_hub.operations.whereabouts import postgres_dsn
 from anabranch_hub.store import Edit, Store
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, chained, entry
@@ -17,6 +16,7 @@ from anabranch_sync.register import Slot
 from benchmarks.cold_start import Figures
 from benchmarks.fleet import Fleet
 from benchmarks.sizes import Sizes
+from benchmarks.workload import documents
 
 TENANT = "rates"
 EDGE = "writer"
@@ -28,7 +28,7 @@ FAR_MS = 2**50
 
 async def measure(fleet: Fleet, sizes: Sizes) -> Figures:
     """Batches as an edge pushes them, then single writes one after the other."""
-    content = list(islice(documents(TENANT), min(DOCUMENTS, sizes.documents)))
+    content = list(documents(TENANT, min(DOCUMENTS, sizes.documents)))
     await fleet.tenant(TENANT, content)
     store = await Store.connect(postgres_dsn(fleet.hub_dir))
     try:

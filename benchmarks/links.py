@@ -15,16 +15,16 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
-from anabranch_hub.demo.catalogue import CatalogueDocument, documents
+from anabranch_hub.demo.catalogue import CatalogueDocument
 
-from benchmarks import proving
+from benchmarks import edits, proving
 from benchmarks.answering import answered, rounded
 from benchmarks.counting import Carried
 from benchmarks.fleet import Edge, Fleet, carried_until_quiet, run_program
 from benchmarks.quiet_links import idle_days
+from benchmarks.workload import documents
 
 SEED = 20_264
 # Mean bytes between two breaks, and over how many cold starts the rarer ones are taken.
@@ -98,12 +98,12 @@ async def breaking(fleet: Fleet, sizes: Sizes) -> Figures:
 
 
 async def cut_in_cold_start(fleet: Fleet, sizes: Sizes) -> Figures:
-    """The same catalogue over a whole link and over one that is cut every 64 KiB; the ratio of their bytes.
+    """The workload over a whole link and over one that is cut every 64 KiB; the ratio of their bytes.
 
-    The bytes of the catalogue compress to about one such cut, so random documents are measured beside it.
+    The random documents, which nothing compresses, are measured beside it.
     """
-    tenant = "catalogue"
-    await fleet.tenant(tenant, list(islice(documents(tenant), sizes.documents)))
+    tenant = "workload"
+    await fleet.tenant(tenant, list(documents(tenant, sizes.documents)))
     hub_seq = await fleet.position(tenant)
     whole, _ = await _cold_start(fleet, tenant, "whole", hub_seq, None)
     cut, _ = await _cold_start(fleet, tenant, "cut", hub_seq, lambda: CUT_EVERY_BYTES)
@@ -115,7 +115,7 @@ async def cut_in_cold_start(fleet: Fleet, sizes: Sizes) -> Figures:
     return {
         "overhead_cut_64k": overhead,
         "overhead_cut_64k_tls": random_cut.both_tls / random_whole.both_tls,
-        "overhead_cut_64k_catalogue": cut.both / whole.both,
+        "overhead_cut_64k_workload": cut.both / whole.both,
         "cuts_64k": count,
     }
 
@@ -123,15 +123,16 @@ async def cut_in_cold_start(fleet: Fleet, sizes: Sizes) -> Figures:
 async def catching_up(fleet: Fleet, sizes: Sizes) -> Figures:
     """One edge is away while another overwrites a few fields again and again."""
     tenant = "away"
-    await fleet.tenant(tenant, list(islice(documents(tenant), sizes.overwritten_fields * 3)))
+    made = list(documents(tenant, sizes.overwritten_fields * 3))
+    await fleet.tenant(tenant, made)
     hub_seq = await fleet.position(tenant)
     writer, away = await fleet.enrol(tenant, "writer"), await fleet.enrol(tenant, "away")
     for edge in (writer, away):
         await edge.start()
         await edge.until_settled(hub_seq)
     await away.stop()
-    words = (str(writer.replica), tenant, str(sizes.overwrites), str(sizes.overwritten_fields))
-    await run_program("overwrite", *words)
+    pending = edits.overwrites(made, sizes.overwrites, sizes.overwritten_fields)
+    await run_program("edits", str(writer.replica), str(edits.write(fleet.folder / "away.json", pending)))
     hub_seq += sizes.overwrites
     await writer.until_settled(hub_seq)
     carried = await _carried_by(away, hub_seq)

@@ -6,14 +6,17 @@ import statistics
 import sys
 import time
 from asyncio.subprocess import DEVNULL
+from collections.abc import Sequence
 
+from anabranch_hub.demo.catalogue import CatalogueDocument
 from anabranch_hub.demo.processes import program
 
+from benchmarks import edits
 from benchmarks.cold_start import Figures
 from benchmarks.fleet import Edge, Fleet, run_program
-from benchmarks.offline_edits import PREFIX
 from benchmarks.sizes import Sizes
 
+PREFIX = "acme"
 SEED = 7
 
 
@@ -26,7 +29,7 @@ async def reads(fleet: Fleet, edge: Edge, sizes: Sizes) -> Figures:
     return {"read_p50_us": took["p50_us"], "read_p99_us": took["p99_us"]}
 
 
-async def commits(fleet: Fleet, edge: Edge, sizes: Sizes) -> Figures:
+async def commits(fleet: Fleet, made: Sequence[CatalogueDocument], edge: Edge, sizes: Sizes) -> Figures:
     """Durable field edits offline, in turn with SQLite's own commits on the same disk.
 
     On a copy of a stopped edge's replica, which no agent ever serves.
@@ -34,7 +37,10 @@ async def commits(fleet: Fleet, edge: Edge, sizes: Sizes) -> Figures:
     copy = fleet.folder / "commits.db"
     shutil.copy(edge.replica, copy)
     rounds, each = str(sizes.commit_rounds), str(sizes.commits_per_round)
-    took = await run_program("commits", str(copy), PREFIX, rounds, each, str(SEED))
+    # One round more than is measured: what is loaded at the first writes is not a commit's.
+    pending = edits.spread(made, (sizes.commit_rounds + 1) * sizes.commits_per_round, edits.COMMITS)
+    file = edits.write(fleet.folder / "commits.json", pending)
+    took = await run_program("commits", str(copy), str(file), rounds, each)
     fleet.say(f"commits: {took['ratio']:.2f} x a plain SQLite commit of {took['plain_s'] * 1e3:.2f} ms")
     return {
         "edge_commits_per_second": 1 / took["ours_s"],

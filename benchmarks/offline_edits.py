@@ -1,27 +1,36 @@
 """What does it cost to bring home what was written offline?"""
 
+from collections.abc import Sequence
+
+from anabranch_hub.demo.catalogue import CatalogueDocument
+
+from benchmarks import edits
 from benchmarks.cold_start import Figures
 from benchmarks.fleet import Edge, Fleet, carried_until_quiet, run_program
 from benchmarks.sizes import Sizes
 
-PREFIX = "acme"
-SEED = 20_261
 
-
-async def spread(fleet: Fleet, writer: Edge, reader: Edge, sizes: Sizes, hub_seq: int) -> Figures:
+async def spread(
+    fleet: Fleet, made: Sequence[CatalogueDocument], writer: Edge, reader: Edge, sizes: Sizes, hub_seq: int
+) -> Figures:
     """Field edits over many documents. The writer's agent is stopped before; the reader's runs."""
-    count, documents = sizes.offline_edits, sizes.offline_documents
-    written = await run_program("edits", str(writer.replica), PREFIX, str(count), str(documents), str(SEED))
+    count = sizes.offline_edits
+    pending = edits.spread(made[: sizes.offline_documents], count, edits.OFFLINE)
+    file = edits.write(fleet.folder / "offline.json", pending)
+    written = await run_program("edits", str(writer.replica), str(file))
     return {
         **await _brought_home(fleet, "offline_edits", writer, reader, hub_seq + count),
         "offline_edits_write_seconds": written["seconds"],
     }
 
 
-async def one_field(fleet: Fleet, writer: Edge, reader: Edge, sizes: Sizes, hub_seq: int) -> Figures:
+async def one_field(
+    fleet: Fleet, made: Sequence[CatalogueDocument], writer: Edge, reader: Edge, sizes: Sizes, hub_seq: int
+) -> Figures:
     """One field overwritten again and again, otherwise the same."""
     count = sizes.overwrites
-    await run_program("overwrite", str(writer.replica), PREFIX, str(count), "1")
+    file = edits.write(fleet.folder / "one-field.json", edits.overwrites(made, count, 1))
+    await run_program("edits", str(writer.replica), str(file))
     return await _brought_home(fleet, "one_field", writer, reader, hub_seq + count)
 
 

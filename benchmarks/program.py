@@ -2,11 +2,10 @@
 
 ::
 
-    python -m benchmarks.program edits REPLICA PREFIX COUNT DOCUMENTS SEED    field edits over many documents
-    python -m benchmarks.program overwrite REPLICA PREFIX COUNT FIELDS        the same fields again and again
-    python -m benchmarks.program live WRITER READER PREFIX COUNT              write on one, read on the other
+    python -m benchmarks.program edits REPLICA EDITS                          a commit for each edit of a file
+    python -m benchmarks.program live WRITER READER EDITS                     write on one, read on the other
     python -m benchmarks.program reads REPLICA PREFIX COUNT DOCUMENTS SEED    warm reads, in microseconds
-    python -m benchmarks.program commits REPLICA PREFIX ROUNDS EACH SEED      our commits and SQLite's in turn
+    python -m benchmarks.program commits REPLICA EDITS ROUNDS EACH            our commits and SQLite's in turn
 """
 
 import json
@@ -16,15 +15,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
 
 import anabranch
 from anabranch import Client
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.path import render_pointer
 from anabranch_sync.value import Json
+
+from benchmarks import edits
 
 # A live edit that takes longer never comes.
 LIVE_S_MAX = 30.0
@@ -34,58 +33,43 @@ LIVE_APART_S = 0.1
 # About what one of our commits writes for a field: the row SQLite's own commit is compared with.
 PLAIN_ROW_BYTES = 200
 
-Field: TypeAlias = tuple[DocumentId, str, Json]
-
 
 def main(words: Sequence[str]) -> object:
     """Run one program; what to print."""
     verb, *arguments = words
     match verb, arguments:
-        case "edits", [replica, prefix, count, documents, seed]:
-            return edits(Path(replica), prefix, int(count), int(documents), int(seed))
-        case "overwrite", [replica, prefix, count, fields]:
-            return overwrite(Path(replica), prefix, int(count), int(fields))
-        case "live", [writer, reader, prefix, count]:
-            return live(Path(writer), Path(reader), prefix, int(count))
+        case "edits", [replica, file]:
+            return edit(Path(replica), Path(file))
+        case "live", [writer, reader, file]:
+            return live(Path(writer), Path(reader), Path(file))
         case "reads", [replica, prefix, count, documents, seed]:
             return reads(Path(replica), prefix, int(count), int(documents), int(seed))
-        case "commits", [replica, prefix, rounds, each, seed]:
-            return commits(Path(replica), prefix, int(rounds), int(each), int(seed))
+        case "commits", [replica, file, rounds, each]:
+            return commits(Path(replica), Path(file), int(rounds), int(each))
     raise SystemExit(__doc__)
 
 
-def edits(replica: Path, prefix: str, count: int, documents: int, seed: int) -> object:
-    """`count` changes of one field each, spread over the first `documents` documents."""
+def edit(replica: Path, file: Path) -> object:
+    """Write each edit, durably, one after the other."""
+    pending = edits.read(file)
     with anabranch.open(replica) as client:
         began_s = time.monotonic()
-        for address, pointer, value in _edits(client, prefix, count, documents, seed):
-            client.set(address.namespace, pointer, value, key=address.key)
-        return {"edits": count, "seconds": time.monotonic() - began_s}
+        for each in pending:
+            client.set(each.namespace, each.pointer, each.value, key=each.key)
+        return {"edits": len(pending), "seconds": time.monotonic() - began_s}
 
 
-def overwrite(replica: Path, prefix: str, count: int, fields: int) -> object:
-    """`count` changes of the first `fields` numbers, in turn."""
-    with anabranch.open(replica) as client:
-        places = list(islice(_numbers(client, prefix), fields))
-        for value in range(count):
-            address, pointer, _ = places[value % fields]
-            client.set(address.namespace, pointer, value, key=address.key)
-        return {"edits": count}
-
-
-def live(writer: Path, reader: Path, prefix: str, count: int) -> object:
+def live(writer: Path, reader: Path, file: Path) -> object:
     """Milliseconds from before the write on one edge until the other edge's reader has it."""
     took_ms = []
     with anabranch.open(writer) as client, anabranch.open(reader) as other:
-        fields = _numbers(client, prefix)
-        for value in range(1_000, 1_000 + count):
-            address, pointer, _ = next(fields)
+        for each in edits.read(file):
             time.sleep(LIVE_APART_S)
             began_ns = time.monotonic_ns()
-            client.set(address.namespace, pointer, value, key=address.key)
-            while other.get(address.namespace, pointer, key=address.key).value != value:
+            client.set(each.namespace, each.pointer, each.value, key=each.key)
+            while other.get(each.namespace, each.pointer, key=each.key).value != each.value:
                 if time.monotonic_ns() - began_ns > LIVE_S_MAX * 1e9:
-                    raise SystemExit(f"live edit {value} of {address} did not come")
+                    raise SystemExit(f"live edit {each} did not come")
                 time.sleep(LIVE_PAUSE_S)
             took_ms.append((time.monotonic_ns() - began_ns) / 1e6)
     return {"ms": took_ms}
@@ -111,16 +95,16 @@ def reads(replica: Path, prefix: str, count: int, documents: int, seed: int) -> 
     return {"p50_us": cuts[49] / 1000, "p99_us": cuts[98] / 1000, "fields": len(fields)}
 
 
-def commits(replica: Path, prefix: str, rounds: int, each: int, seed: int) -> object:
+def commits(replica: Path, file: Path, rounds: int, each: int) -> object:
     """Seconds for a commit: ours, and SQLite's with the same pragmas on the same disk, in turn."""
     ours, plain = [], []
     with anabranch.open(replica) as client:
-        pending = _edits(client, prefix, (rounds + 1) * each, sys.maxsize, seed)
+        pending = iter(edits.read(file))
         database = _plain_database(replica.with_suffix(".plain"))
 
         def our_commit() -> None:
-            address, pointer, value = next(pending)
-            client.set(address.namespace, pointer, value, key=address.key)
+            edit = next(pending)
+            client.set(edit.namespace, edit.pointer, edit.value, key=edit.key)
 
         def plain_commit() -> None:
             database.execute("BEGIN IMMEDIATE")
@@ -157,56 +141,6 @@ def _plain_database(path: Path) -> sqlite3.Connection:
     database.execute("PRAGMA journal_mode=WAL")
     database.execute("CREATE TABLE rows (number INTEGER PRIMARY KEY, body BLOB NOT NULL)")
     return database
-
-
-def _edits(client: Client, prefix: str, count: int, documents: int, seed: int) -> Iterator[Field]:
-    """Fields with new values as a person would give them: limits, switches, and texts seen elsewhere."""
-    chance = random.Random(seed)
-    fields = [
-        (each.document, pointer, value)
-        for each in client.list(prefix)[:documents]
-        for pointer, value in _leaves(client, each.document)
-    ]
-    by_document: dict[DocumentId, list[tuple[str, Json]]] = {}
-    texts: dict[str, list[Json]] = {}
-    for address, pointer, value in fields:
-        by_document.setdefault(address, []).append((pointer, value))
-        texts.setdefault(pointer, []).append(value)
-    addresses = list(by_document)
-    for number in range(count):
-        address = addresses[number % len(addresses)]
-        place = chance.randrange(len(by_document[address]))
-        pointer, value = by_document[address][place]
-        value = _changed(value, texts[pointer], number, chance)
-        by_document[address][place] = pointer, value
-        yield address, pointer, value
-
-
-def _changed(value: Json, texts: Sequence[Json], number: int, chance: random.Random) -> Json:
-    """Another value of the same kind; `number` makes sure that it is another one."""
-    match value:
-        case bool():
-            return not value
-        case int():
-            return chance.randrange(1, 1_000) * 1_000 + number % 1_000
-        case str():
-            return f"{chance.choice(texts)} {number}"
-        case list():
-            return [*value, f"added {number}"]
-        case _:
-            return number
-
-
-def _numbers(client: Client, prefix: str) -> Iterator[Field]:
-    """The numeric fields, one of each document, over and over."""
-    fields = []
-    for each in client.list(prefix):
-        for pointer, value in _leaves(client, each.document):
-            if type(value) is int:
-                fields.append((each.document, pointer, value))
-                break
-    while True:
-        yield from fields
 
 
 def _leaves(client: Client, document: DocumentId) -> Iterator[tuple[str, Json]]:

@@ -8,16 +8,14 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from itertools import islice
 from pathlib import Path
-
-from anabranch_hub.demo.catalogue import documents
 
 from benchmarks import cold_start, hub_decisions, live_edit, local, offline_edits, reconnect, ten_edges, tls
 from benchmarks.answering import rounded
 from benchmarks.fleet import Fleet, PhaseStuck
 from benchmarks.idle import Idle
 from benchmarks.sizes import Sizes
+from benchmarks.workload import documents
 
 TENANT = "acme"
 BYTES_COUNTED = (
@@ -43,16 +41,18 @@ async def run(sizes: Sizes, folder: Path) -> Mapping[str, object]:
 
 
 async def _asked(fleet: Fleet, sizes: Sizes) -> dict[str, object]:
-    catalogue = list(islice(documents(TENANT), sizes.documents))
-    text = [json.dumps({f"{each.namespace}/{each.key}": each.content}) for each in catalogue]
+    made = list(documents(TENANT, sizes.documents))
+    text = [
+        json.dumps({f"{each.namespace}/{each.key}": each.content}, separators=(",", ":")) for each in made
+    ]
     figures: dict[str, object] = {
-        "documents": len(catalogue),
+        "documents": len(made),
         "documents_json_bytes": sum(map(len, text)),
         "documents_json_xz_bytes": len(lzma.compress("\n".join(text).encode(), preset=9)),
     }
-    await fleet.tenant(TENANT, catalogue)
+    await fleet.tenant(TENANT, made)
     hub_seq = await fleet.position(TENANT)
-    fleet.say(f"{len(catalogue)} documents of the catalogue imported")
+    fleet.say(f"{len(made)} documents imported")
     idle = await Idle.start(fleet)
     edges = [await fleet.enrol(TENANT, f"edge-{number}") for number in range(sizes.cold_starts)]
     figures["tls_handshake_bytes_down"] = (await tls.check_counting(edges[0])).down_tls
@@ -60,15 +60,15 @@ async def _asked(fleet: Fleet, sizes: Sizes) -> dict[str, object]:
     writer, reader, *others = edges
     for edge in others:
         await edge.stop()
-    figures |= await local.commits(fleet, writer, sizes)
+    figures |= await local.commits(fleet, made, writer, sizes)
     figures |= await local.starts(fleet, sizes)
     figures |= await reconnect.measure(fleet, writer)
-    figures |= await offline_edits.spread(fleet, writer, reader, sizes, hub_seq)
+    figures |= await offline_edits.spread(fleet, made, writer, reader, sizes, hub_seq)
     hub_seq += sizes.offline_edits
     await writer.stop()
-    figures |= await offline_edits.one_field(fleet, writer, reader, sizes, hub_seq)
+    figures |= await offline_edits.one_field(fleet, made, writer, reader, sizes, hub_seq)
     hub_seq += sizes.overwrites
-    figures |= await live_edit.measure(fleet, writer, reader, sizes)
+    figures |= await live_edit.measure(fleet, made, writer, reader, sizes)
     hub_seq += sizes.live_edits
     figures |= await local.reads(fleet, reader, sizes)
     hub = await fleet.ask("digest", TENANT)

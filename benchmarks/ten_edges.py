@@ -1,15 +1,17 @@
 """What does it cost when many edges come back at once, having edited the same documents?"""
 
 import asyncio
-from collections.abc import Awaitable, Iterable
-from itertools import islice
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
-from anabranch_hub.demo.catalogue import documents
+from anabranch_hub.demo.catalogue import CatalogueDocument
 
+from benchmarks import edits
 from benchmarks.cold_start import Figures
 from benchmarks.fleet import Edge, Fleet, carried_until_quiet, run_program
 from benchmarks.sizes import Sizes
+from benchmarks.workload import documents
 
 TENANT = "fleet"
 # Commands are processes of half a second of CPU: as many at once as there are cores.
@@ -21,7 +23,8 @@ T = TypeVar("T")
 async def measure(fleet: Fleet, sizes: Sizes) -> Figures:
     """Enrol the edges in a tenant of their own, stop them, edit on each, start them again."""
     count = sizes.fleet_edges
-    await fleet.tenant(TENANT, list(islice(documents(TENANT), sizes.fleet_documents)))
+    made = list(documents(TENANT, sizes.documents))
+    await fleet.tenant(TENANT, made)
     edges = await _few_at_once(fleet.enrol(TENANT, f"edge-{number}") for number in range(count))
     hub_seq = await fleet.position(TENANT)
     await _started(edges, hub_seq)
@@ -29,10 +32,8 @@ async def measure(fleet: Fleet, sizes: Sizes) -> Figures:
         await edge.stop()
     fleet.say(f"{count} edges, each {sizes.fleet_edits} edits offline on the same documents")
     await _few_at_once(
-        run_program(
-            "edits", str(edge.replica), TENANT, str(sizes.fleet_edits), str(sizes.fleet_documents), str(seed)
-        )
-        for seed, edge in enumerate(edges)
+        run_program("edits", str(edge.replica), str(file))
+        for edge, file in zip(edges, _edits(fleet, made, sizes), strict=True)
     )
     before = [edge.link.carried for edge in edges]
     began_s = asyncio.get_running_loop().time()
@@ -54,6 +55,13 @@ async def measure(fleet: Fleet, sizes: Sizes) -> Figures:
         "ten_edges_seconds": settled_s - began_s,
         "ten_edges_conflicts": len(ledger),
     }
+
+
+def _edits(fleet: Fleet, made: Sequence[CatalogueDocument], sizes: Sizes) -> Iterator[Path]:
+    """A file of edits for each edge, all of the same documents."""
+    for number in range(sizes.fleet_edges):
+        own = edits.spread(made[: sizes.fleet_documents], sizes.fleet_edits, edits.FIRST_OF_TEN + number)
+        yield edits.write(fleet.folder / f"edge-{number}.json", own)
 
 
 async def _started(edges: list[Edge], hub_seq: int) -> None:
