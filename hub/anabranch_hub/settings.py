@@ -28,6 +28,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from anabranch_hub.errors import HubError
 from anabranch_hub.operations.logs import LogFormat
+from anabranch_hub.store.trimming import KEEP_DAYS
 
 if TYPE_CHECKING:  # Vault's client takes as long to import as all else; only `serve` has a use for it
     from anabranch_hub.secrets.vault import AppRole, Token, VaultAccess
@@ -82,6 +83,14 @@ class External:
 
 
 @dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What a hub does by itself beside folding. `trim_after_days` None: it does not trim."""
+
+    trim_after_days: int | None = KEEP_DAYS
+    collects: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One hub process. Without `external` it brings its own Postgres and OpenBao below `data_dir`.
 
@@ -99,6 +108,7 @@ class Settings:
     log_format: LogFormat
     verbose: bool
     restored_by: str = ""
+    upkeep: Upkeep = Upkeep()
 
 
 def parse_address(text: str) -> Address:
@@ -161,6 +171,9 @@ class _Given(BaseModel):
     log_format: LogFormat
     verbose: bool
     restored_by: str = ""
+    trim_after: int = KEEP_DAYS
+    no_trim: bool = False
+    no_collect: bool = False
 
 
 def settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
@@ -185,6 +198,7 @@ def settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> Settin
         log_format=parsed.log_format,
         verbose=parsed.verbose,
         restored_by=parsed.restored_by,
+        upkeep=Upkeep(None if parsed.no_trim else parsed.trim_after, not parsed.no_collect),
     )
 
 

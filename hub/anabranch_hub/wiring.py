@@ -8,7 +8,7 @@
         ├── authority       of edges' certificates, in Vault
         ├── signer          of the tenants' logs, with keys in Vault
         └── gRPC            edges come; ready
-            ├── folding of histories, once a day
+            ├── upkeep of the tenants, once a day
             └── whereabouts written, for the commands
 """
 
@@ -30,10 +30,10 @@ from anabranch_hub.api.grpc_service import GrpcServer, serve_grpc
 from anabranch_hub.audit.anchors import Anchors
 from anabranch_hub.audit.signer import LogSigner
 from anabranch_hub.operations import whereabouts
-from anabranch_hub.operations.folding import folding
 from anabranch_hub.operations.health import Check, Health, Part
 from anabranch_hub.operations.listening import check_listenable
 from anabranch_hub.operations.restoring import declare_restored
+from anabranch_hub.operations.upkeep import upkeep
 from anabranch_hub.operations.whereabouts import Whereabouts
 from anabranch_hub.secrets.authority import Authority
 from anabranch_hub.secrets.vault import Vault, VaultAccess
@@ -98,7 +98,7 @@ async def running_hub(settings: Settings, progress: Progress) -> AsyncIterator[W
             names=settings.host_names,
         )
         stack.push_async_callback(grpc.stop)
-        await stack.enter_async_context(folding(store))
+        await stack.enter_async_context(upkeep(store, settings.upkeep))
         root_pem = await authority.root_pem()
         here = _whereabouts(settings, servers, grpc, health_at, root_pem)
         courier = await authority.courier_credentials()

@@ -12,6 +12,7 @@ from anabranch_hub.cli import reach, terminal
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.operations import logs
 from anabranch_hub.settings import HEALTH_DEFAULT, LISTEN_DEFAULT, PORT_MAX, Settings, settings
+from anabranch_hub.store import KEEP_DAYS
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,16 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     help="Before anybody is let in: as `anabranch-hub restored`, for Postgres came from a backup. Once only.",
 )
 @click.option(
+    "--trim-after",
+    type=click.IntRange(1),
+    default=KEEP_DAYS,
+    show_default=True,
+    metavar="DAYS",
+    help="The change log is trimmed once a day of what is older, as by `anabranch-hub trim`.",
+)
+@click.option("--no-trim", is_flag=True, help="Never trim by itself.")
+@click.option("--no-collect", is_flag=True, help="Never `anabranch-hub collect` by itself, once a day.")
+@click.option(
     "--log-format",
     type=click.Choice([str(each) for each in logs.LogFormat]),
     default=str(logs.LogFormat.TEXT),
@@ -71,6 +82,9 @@ async def serve(
     host_name: tuple[str, ...],
     vault: str | None,
     restored: bool,
+    trim_after: int,
+    no_trim: bool,
+    no_collect: bool,
     log_format: str,
 ) -> None:
     """Run a hub, until SIGTERM, SIGINT (Ctrl-C) or SIGHUP.
@@ -98,6 +112,9 @@ async def serve(
             "postgres": invocation.postgres,
             "vault": vault,
             "restored_by": invocation.author if restored else "",
+            "trim_after": trim_after,
+            "no_trim": no_trim,
+            "no_collect": no_collect,
             "log_format": log_format,
             "verbose": invocation.verbose,
         },

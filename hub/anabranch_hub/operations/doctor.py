@@ -13,6 +13,7 @@ import os
 import shutil
 import ssl
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ CLOCK_BACK_S = 60.0
 # An operator has a month to restart a hub, a fortnight to look for an edge that does not come.
 SERVER_EXPIRES_SOON_S = 30 * 86_400
 EDGE_EXPIRES_SOON_S = 14 * 86_400
+# It is done once a day; a hub may be down for one.
+UPKEEP_LATE_S = 3 * 86_400
 PROBE_S_MAX = 5.0
 REPLY_BYTES_MAX = 64 * 1024
 
@@ -270,12 +273,32 @@ async def _store(
         if soon:
             shown = ", ".join(soon[:10]) + (f" and {len(soon) - 10} more" if len(soon) > 10 else "")
             yield Finding("edges", State.WARNING, f"certificates end soon or have ended: {shown}")
+        yield await _upkeep(store, now_s)
         async for finding in _logs(store, data_dir, tenants):
             yield finding
     except HubError as error:
         yield _failed("postgres", str(error), error.exit_code)
     finally:
         await store.close()
+
+
+async def _upkeep(store: Store, now_s: float) -> Finding:
+    """Whether some hub folds, collects and trims once a day."""
+    newest = await store.upkeep.newest()
+    failed = [f"{each.tenant}: {reason}" for each in newest for reason in each.failed]
+    late = [each.tenant for each in newest if now_s - each.begun_ms / 1000 > UPKEEP_LATE_S]
+    if failed:
+        return Finding("upkeep", State.WARNING, f"{failed[0]}; the hub's log tells all {len(failed)}")
+    if late:
+        days = UPKEEP_LATE_S // 86_400
+        return Finding("upkeep", State.WARNING, f"none in {days} days of {' '.join(late)}: does a hub serve?")
+    if not newest:
+        return _ok("upkeep", "none yet: a hub begins ten minutes after its start")
+    done = Counter[str]()
+    for each in newest:
+        done.update(each.done)
+    told = ", ".join(f"{name.replace('_', ' ')} {done[name]}" for name in sorted(done))
+    return _ok("upkeep", f"{len(newest)} tenants; last {told}")
 
 
 async def _logs(store: Store, data_dir: Path | None, tenants: Sequence[str]) -> AsyncIterator[Finding]:

@@ -27,6 +27,7 @@ from anabranch_sync.ids import Cursor, DocumentId, HubSeq
 from anabranch_sync.leaf import members
 from anabranch_sync.path import Path
 from anabranch_sync.register import Register, Slot
+from anabranch_sync.value import Json
 
 from anabranch_hub.store import auditing
 from anabranch_hub.store.pool import Pool, Session
@@ -50,20 +51,27 @@ class Collected:
 
 
 async def collect(pool: Pool, tenant: str, *, author: str, dry_run: bool) -> Collected:
-    """Collect the tombstones that all edges that count have seen. Safe to repeat."""
+    """Collect the tombstones that all edges that count have seen. Safe to repeat, and to break off.
+
+    Only documents that changed since the last whole run are read. `author` is empty where the hub does it
+    by itself.
+    """
     async with pool.session(tenant) as session:
-        position = await session.row("position")
+        position = await session.row("collecting_from")
         holding = await session.rows("holding_edges")
     assert position is not None, "a tenant has its state from its first migration on"
     upto = min([position["hub_seq"], *(row["cursor_seq"] for row in holding)])
     tombstones, documents, after = 0, 0, ""
-    while upto and (page := await _page(pool, tenant, after)):
+    while upto and (page := await _page(pool, tenant, position["swept_seq"], after)):
         after = page[-1]["id"]
         taken = await asyncio.to_thread(_taken, page, upto)
         if taken and not dry_run:
             taken = await _move(pool, tenant, list(taken), upto, author)
         documents += len(taken)
         tombstones += sum(len(each.registers) for each in taken.values())
+    if not dry_run:
+        async with pool.session(tenant) as session:
+            await session.run("swept", upto=upto)
     held_by = tuple(row["name"] for row in holding if row["cursor_seq"] == upto < position["hub_seq"])
     return Collected(upto, tombstones, documents, held_by)
 
@@ -106,9 +114,9 @@ def _saw(base: Cursor, position: HubSeq, here: Cursor) -> bool:
     return base.epoch == here.epoch and position <= base.hub_seq <= here.hub_seq
 
 
-async def _page(pool: Pool, tenant: str, after: str) -> list[dict[str, Any]]:
+async def _page(pool: Pool, tenant: str, swept: HubSeq, after: str) -> list[dict[str, Any]]:
     async with pool.session(tenant) as session:
-        return await session.rows("documents_to_collect", after=after, limit=_DOCUMENTS_EACH)
+        return await session.rows("documents_to_collect", swept=swept, after=after, limit=_DOCUMENTS_EACH)
 
 
 def _taken(rows: Sequence[Mapping[str, Any]], upto: HubSeq) -> dict[str, Document]:
@@ -141,13 +149,10 @@ async def _move(
         await session.run("keep_tombstones", **_columns(after))
         await session.run("collected", upto=upto)
         count = sum(len(each.registers) for each in taken.values())
-        act = auditing.Act(
-            Event(
-                EventKind.TOMBSTONES_COLLECTED,
-                tenant,
-                {"position": upto, "tombstones": count, "documents": len(taken), "author": author},
-            )
-        )
+        data: dict[str, Json] = {"position": upto, "tombstones": count, "documents": len(taken)}
+        if author:
+            data["author"] = author
+        act = auditing.Act(Event(EventKind.TOMBSTONES_COLLECTED, tenant, data))
         await auditing.append(session, tenant, [act], auditing.hub_ms())
         return taken
 

@@ -88,6 +88,7 @@ from anabranch_hub.store.records import (
 from anabranch_hub.store.scope_digests import ScopeDigests
 from anabranch_hub.store.snapshots import Snapshots
 from anabranch_hub.store.trimming import Trimmed
+from anabranch_hub.store.upkeep import UpkeepTurns
 
 
 class Store:
@@ -99,6 +100,7 @@ class Store:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self.upkeep = UpkeepTurns(pool)
         self._lanes = Lanes(Decider(pool).decide)
         self._digests = ScopeDigests()
         self._snapshots = Snapshots(pool, self._digests)
@@ -581,7 +583,7 @@ class Store:
         *,
         keep_days: int = trimming.KEEP_DAYS,
         before: HubSeq | None = None,
-        author: str,
+        author: str = "",
         dry_run: bool = False,
     ) -> Trimmed:
         """Trim the change log of what is older than so many days, or was decided before a position.
@@ -598,7 +600,7 @@ class Store:
             dry_run=dry_run,
         )
 
-    async def collect(self, tenant: str, *, author: str, dry_run: bool = False) -> Collected:
+    async def collect(self, tenant: str, *, author: str = "", dry_run: bool = False) -> Collected:
         """Collect the tombstones that every edge that counts has seen. Safe to repeat."""
         return await collecting.collect(self._pool, tenant, author=author, dry_run=dry_run)
 

@@ -20,7 +20,8 @@ from anabranch_hub.store import auditing
 from anabranch_hub.store.pool import Pool
 from anabranch_hub.store.retention import DAY_MS
 
-# An edge that comes back within a quarter gets what it lacks as a delta.
+# An edge that comes back within a quarter gets what it lacks as a delta, with what became of its own changes.
+# One that was away for longer pays a snapshot once; to keep every body for it costs more.
 KEEP_DAYS = 90
 # In one transaction: a second's work, while deciders of the tenant wait for its end.
 _POSITIONS_EACH = 20_000
@@ -47,7 +48,7 @@ async def trim(
 ) -> Trimmed:
     """Trim what is older than so many days, or what was decided before a position. Safe to repeat.
 
-    Raises PositionAhead.
+    `author` is empty where the hub does it by itself. Raises PositionAhead.
     """
     async with pool.session(tenant) as session:
         row = await session.row("trimmable_until", wall_ms=max(0, now_ms - keep_days * DAY_MS))
@@ -78,7 +79,9 @@ async def _step(
         await session.run("trim_changes", after=after, upto=upto)
         await session.run("trimmed", upto=upto)
         if step.changes:
-            data: dict[str, Json] = {"position": upto, "changes": step.changes, "author": author}
+            data: dict[str, Json] = {"position": upto, "changes": step.changes}
+            if author:
+                data["author"] = author
             act = auditing.Act(Event(EventKind.CHANGES_TRIMMED, tenant, data))
             await auditing.append(session, tenant, [act], auditing.hub_ms())
         return step

@@ -14,9 +14,17 @@ WHERE e.status = 'enrolled' AND e.retired_at IS NULL
 GROUP BY e.name
 ORDER BY cursor_seq, e.name
 
+-- name: collecting_from
+-- Where a tenant stands, and up to where it was searched before.
+SELECT hub_seq, swept_seq FROM {tenant}.tenant_state
+
 -- name: documents_to_collect
--- A page of documents by address.
-SELECT id, state FROM {tenant}.documents WHERE id > %(after)s ORDER BY id LIMIT %(limit)s
+-- A page of documents that changed since, by address.
+SELECT id, state FROM {tenant}.documents WHERE hub_seq > %(swept)s AND id > %(after)s ORDER BY id LIMIT %(limit)s
+
+-- name: swept
+-- All documents were searched for tombstones up to here.
+UPDATE {tenant}.tenant_state SET swept_seq = %(upto)s WHERE swept_seq < %(upto)s
 
 -- name: collected_tombstones
 -- What was collected of these documents.
