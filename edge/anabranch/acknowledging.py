@@ -5,13 +5,16 @@ which whoever exchanges with the hub keeps up to date.
 """
 
 import time
+from contextlib import suppress
 from typing import Protocol
 
 from anabranch_sync.acknowledgement import Level
+from anabranch_sync.budget import Budget, left_bytes, resumes
 from anabranch_sync.change import Entry
 from anabranch_sync.ids import Dot
 
-from anabranch.errors import ChangeLost, ChangeRefused, NotAcknowledged
+from anabranch.condition import clock_condition
+from anabranch.errors import ChangeLost, ChangeRefused, IdentityUnusable, NotAcknowledged
 from anabranch.replica import Acknowledged, Fate, Link, Replica
 
 # How often a wait looks: some tens of microseconds each time, and a person does not notice it.
@@ -66,12 +69,38 @@ class Everything:
 
 
 def _way_out(replica: Replica) -> str:
+    from anabranch.identity import identity_folder, read_identity  # 60 ms that who waits in vain can pay
+
+    now_s = time.time()
+    with suppress(IdentityUnusable):
+        ended = clock_condition(read_identity(identity_folder(replica.path)), now_s)
+        if ended is not None:
+            return ended.sentence
     if not replica.agent_running():
         return "no agent is running: start `anabranch agent`, or run `anabranch sync`"
+    carried, mode = replica.traffic(int(now_s * 1000)), replica.link_mode()
+    if left_bytes(carried.budget, carried.spent) == 0:
+        until = resumes(carried.budget, carried.spent, carried.today)
+        return (
+            f"the byte budget ({_limits(carried.budget)}) is used up until {until}: only urgent changes go. "
+            "Write it with --urgent, raise the budget (`anabranch link set`), or run `anabranch sync`, "
+            "which is never held back"
+        )
     match replica.link().link:
+        case Link.UP | None if mode.poll_ms and replica.most_pressing_unsent() is not None:
+            each = f"{mode.poll_ms // 1000} s"
+            return f"the agent looks in each {each}: write it with --urgent, or run `anabranch sync`"
+        case Link.UP | None if mode.metered and replica.most_pressing_unsent() is not None:
+            return "changes are collected on a metered link: write it with --urgent, or run `anabranch sync`"
         case Link.UP | None:
             return "an agent is running: `anabranch status` tells what is on its way"
         case Link.DOWN:
             return "the agent cannot reach the hub: it goes on trying, `anabranch sync` tells why"
         case Link.DENIED | Link.DISTRUSTED:
             return "the hub and this edge do not agree to speak: `anabranch sync` tells why"
+
+
+def _limits(budget: Budget) -> str:
+    """As in: 2,000,000 bytes a day."""
+    limits = ((budget.day_bytes, "day"), (budget.month_bytes, "month"))
+    return " and ".join(f"{limit:,} bytes a {per}" for limit, per in limits if limit)

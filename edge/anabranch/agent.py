@@ -58,9 +58,9 @@ from anabranch.identity import (
     read_identity,
 )
 from anabranch.link import PING_METERED_MS, PING_MS, HubLink
-from anabranch.polling import HELD, LinkMode, Polling
+from anabranch.polling import AS_KEPT, Polling, Wish
 from anabranch.relay import Relay
-from anabranch.replica import Link, Replica
+from anabranch.replica import Link, LinkMode, Replica
 from anabranch.supervision import Supervisor, supervised
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ async def run_agent(
     replica_path: str | Path,
     *,
     once: bool = False,
-    mode: LinkMode = HELD,
+    mode: Wish = AS_KEPT,
     progress: Callable[[Progress], None] | None = None,
     supervisor: Supervisor = _NOBODY,
     relay: str | None = None,
@@ -141,10 +141,10 @@ async def run_agent(
     """Keep the replica and its hub equal until SIGTERM or SIGINT; with `once` until nothing is on its way.
 
     `progress` hears of every step, in the event loop's thread, `supervisor` of the condition. `mode`: how it
-    keeps in touch. `relay`: where to listen (HOST:PORT) for edges that are to be passed on. A disk that
-    fails, is full or read-only is waited for, unless `once`. Raises ReplicaError (ReplicaInUse: another agent
-    runs), IdentityUnusable, IdentityForeign, NotARelay, ListenRefused; with `once` also HubUnreachable,
-    HubDenied, HubUnverified.
+    keeps in touch, which the replica remembers. `relay`: where to listen (HOST:PORT) for edges that are to be
+    passed on. A disk that fails, is full or read-only is waited for, unless `once`. Raises ReplicaError
+    (ReplicaInUse: another agent runs), IdentityUnusable, IdentityForeign, NotARelay, ListenRefused; with
+    `once` also HubUnreachable, HubDenied, HubUnverified.
     """
     path = Path(replica_path)
     with _stop_at_signals() as stop:
@@ -158,8 +158,9 @@ async def run_agent(
                 relaying = (
                     await stack.enter_async_context(Relay(identity, relay)) if relay is not None else None
                 )
+                kept = _kept(replica, mode)
                 agent = _Agent(
-                    replica, identity, disk, hear, stop, supervisor, tell_condition, relaying, mode
+                    replica, identity, disk, hear, stop, supervisor, tell_condition, relaying, kept
                 )
                 stack.enter_context(supervised(supervisor))
                 return await agent.run(once=once)
@@ -191,6 +192,16 @@ async def _opened(
             async with asyncio.timeout(DISK_RETRY_MS / 1000):
                 await stop.wait()
                 return None
+
+
+def _kept(replica: Replica, wish: Wish) -> LinkMode:
+    """How the agent keeps in touch, which the replica remembers as far as its disk lets it."""
+    before = replica.link_mode()
+    mode = wish.over(before)
+    if mode != before:
+        with contextlib.suppress(ReplicaError):
+            replica.set_link_mode(mode)
+    return mode
 
 
 class _Agent:
@@ -254,8 +265,9 @@ class _Agent:
                 ended = await self._polled(self._polling)
                 if ended.error is None:
                     continue
-            await self._note_down(_link_after(ended))
-            self._judge(ended.error, _link_after(ended))
+            link = _link_after(ended)
+            await self._note_down(link)
+            self._judge(ended.error, link)
             if self._stop.is_set() or (once and ended.settled):
                 return self._outcome(ended.reason, settled=ended.settled)
             if isinstance(ended.error, ReplicaMissing):
@@ -477,6 +489,8 @@ class _Agent:
 
     async def _note_down(self, link: Link) -> None:
         """Write down for `status` that the link is down, or the hub says no."""
+        if link is Link.UP:  # that was written down when the hub said so
+            return
         note = partial(self._replica.heard, link=link, now_ms=self._clock.wall_ms())
         with contextlib.suppress(ReplicaError):  # a full disk: `status` finds the age by itself
             if self._replica.link().link is link:
@@ -533,6 +547,8 @@ def _link_after(ended: Ended) -> Link:
     """What `status` tells of the link once an exchange has ended so."""
     if isinstance(ended.error, HubLogRefused):
         return Link.DISTRUSTED
+    if ended.reason == BUDGET_USED_UP:
+        return Link.UP
     return Link.DENIED if ended.denied else Link.DOWN
 
 

@@ -25,6 +25,7 @@ from anabranch_sync.acknowledgement import Level
 from anabranch_sync.document import at
 from anabranch_sync.ids import DocumentId, document_id
 from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
+from anabranch_sync.policy import check_priority
 from anabranch_sync.pull import Notice
 from anabranch_sync.reference import Reference
 from anabranch_sync.value import Json, check
@@ -182,6 +183,7 @@ class Client:
             refused=facts.refused,
             quarantined=facts.quarantined,
             digest=str(facts.digest),
+            mode=self.replica.link_mode(),
             proved_ms=facts.proved_ms,
             proved_hub_seq=facts.proved_hub_seq,
             incidents=facts.incidents,
@@ -206,6 +208,7 @@ class Client:
         message: str = "",
         author: str | None = None,
         if_version: int | None = None,
+        priority: int | None = None,
     ) -> Committed:
         """Put `value` at `path`, making the document and objects on the way; ``""`` replaces it all.
 
@@ -213,7 +216,9 @@ class Client:
         not exist). Raises InvalidInput (Invalid where a schema forbids it: its `violations` say which
         rule, where, and what would pass), Denied, PreconditionFailed, ReplicaError.
         """
-        return self._commit([_set_step(namespace, path, value, key, if_version)], message, author, 0)
+        return self._commit(
+            [_set_step(namespace, path, value, key, if_version)], message, author, priority=priority
+        )
 
     def patch(
         self,
@@ -224,9 +229,12 @@ class Client:
         message: str = "",
         author: str | None = None,
         if_version: int | None = None,
+        priority: int | None = None,
     ) -> Committed:
         """Apply a JSON Patch (RFC 6902), all of it or nothing. Raises as `set`, and PatchFailed."""
-        return self._commit([_patch_step(namespace, operations, key, if_version)], message, author, 0)
+        return self._commit(
+            [_patch_step(namespace, operations, key, if_version)], message, author, priority=priority
+        )
 
     def delete(
         self,
@@ -237,12 +245,22 @@ class Client:
         message: str = "",
         author: str | None = None,
         if_version: int | None = None,
+        priority: int | None = None,
     ) -> Committed:
         """Delete what is at `path` (default: the document). Raises as `set`, and NotFound."""
-        return self._commit([_delete_step(namespace, path, key, if_version)], message, author, 0)
+        return self._commit(
+            [_delete_step(namespace, path, key, if_version)], message, author, priority=priority
+        )
 
     def rollback(
-        self, namespace: str, to: At, *, key: str = "config", message: str = "", author: str | None = None
+        self,
+        namespace: str,
+        to: At,
+        *,
+        key: str = "config",
+        message: str = "",
+        author: str | None = None,
+        priority: int | None = None,
     ) -> Committed:
         """Write a document's values of the past again, as a new change, whatever stands now.
 
@@ -250,7 +268,7 @@ class Client:
         """
         meant = history.reference(to)
         changes = history.rollback(self.replica, document_id(namespace, key), meant)
-        return self._commit(_restoring(changes), history.said(meant, message), author, 0)
+        return self._commit(_restoring(changes), history.said(meant, message), author, priority=priority)
 
     def rollback_below(
         self,
@@ -260,6 +278,7 @@ class Client:
         keep_new: bool = False,
         message: str = "",
         author: str | None = None,
+        priority: int | None = None,
     ) -> Committed:
         """`rollback` of all documents at or below a namespace in one change, all of them or none.
 
@@ -268,14 +287,16 @@ class Client:
         """
         meant = history.moment(to)
         changes = history.rollback_below(self.replica, prefix, meant, keep_new=keep_new)
-        return self._commit(_restoring(changes), history.said(meant, message), author, 0)
+        return self._commit(_restoring(changes), history.said(meant, message), author, priority=priority)
 
-    def change(self, message: str = "", *, author: str | None = None, restores: int = 0) -> "ChangeBuilder":
+    def change(
+        self, message: str = "", *, author: str | None = None, restores: int = 0, priority: int | None = None
+    ) -> "ChangeBuilder":
         """Several writes as one change: committed when the block ends, dropped if it raises.
 
-        `restores` names the ledger row whose losing value the change brings back.
+        `restores` names the ledger row whose losing value the change brings back. `priority` as in `set`.
         """
-        return ChangeBuilder(self, message, author, restores)
+        return ChangeBuilder(self, message, author, restores, priority)
 
     # Watching.
 
@@ -363,7 +384,17 @@ class Client:
         if not self.replica.scope.writes(step.document):
             raise Denied(step.document, self.replica.scope.prefixes)
 
-    def _commit(self, steps: Sequence[Step], message: str, author: str | None, restores: int) -> Committed:
+    def _commit(
+        self,
+        steps: Sequence[Step],
+        message: str,
+        author: str | None,
+        *,
+        restores: int = 0,
+        priority: int | None = None,
+    ) -> Committed:
+        if priority is not None:
+            check_priority(priority)
         for step in steps:
             self._check_scope(step)
         written = self.replica.compose(
@@ -372,6 +403,7 @@ class Client:
             message=message,
             now_ms=time.time_ns() // 1_000_000,
             restores=restores,
+            priority=priority,
         )
         if written is None:
             return Committed("", (), receipt=Everything(self.replica))
@@ -383,12 +415,15 @@ class Client:
 class ChangeBuilder:
     """Writes that will be one change. `get` shows what would stand; nothing is durable before the end."""
 
-    def __init__(self, client: Client, message: str, author: str | None, restores: int) -> None:
+    def __init__(
+        self, client: Client, message: str, author: str | None, restores: int, priority: int | None
+    ) -> None:
         self.committed: Committed | None = None
         self._client = client
         self._message = message
         self._author = author
         self._restores = restores
+        self._priority = priority
         self._steps: list[Step] = []
         self._drafts: Draft = {}
 
@@ -399,7 +434,13 @@ class ChangeBuilder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self.committed = self._client._commit(self._steps, self._message, self._author, self._restores)
+            self.committed = self._client._commit(
+                self._steps,
+                self._message,
+                self._author,
+                restores=self._restores,
+                priority=self._priority,
+            )
 
     def wait(self, level: Level | str, timeout_s: float = WAIT_S) -> Acknowledged:
         """As `Committed.wait`, after the block."""

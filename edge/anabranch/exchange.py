@@ -24,6 +24,7 @@ from anabranch_sync.budget import (
     left_bytes,
     smaller,
 )
+from anabranch_sync.circumstances import LinkClass
 from anabranch_sync.edge_session import (
     Acknowledge,
     Adopt,
@@ -47,6 +48,7 @@ from anabranch_sync.edge_session import (
 )
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.pacing import Pacing
+from anabranch_sync.patience import patience_ms
 from anabranch_sync.plan import Plan
 from anabranch_sync.standing import Standing
 
@@ -177,7 +179,10 @@ class Exchange:
         self._ping_ms = ping_ms
         self._metered = metered
         self._before: Traffic | None = None
+        self._link_class = LinkClass.UNKNOWN
         self._saves = False
+        self._collects = False
+        self._offer_ms: int | None = None
         self._bytes_max: int | None = None
         self._session: EdgeSession | None = None
         self._stirred = asyncio.Event()
@@ -226,6 +231,8 @@ class Exchange:
         before = await self._on_disk(lambda: self._replica.traffic(self._clock.now_ms()))
         self._before, self._saves = before, save
         self._bytes_max = left_bytes(before.budget, before.spent) if save else None
+        around = circumstances(self._replica.path, before, metered=self._metered)
+        self._link_class, self._collects = around.link_class, not until_settled
         self._count_from(standing)
         fingerprint = self._replica.scope.fingerprint
         session = EdgeSession(
@@ -233,7 +240,7 @@ class Exchange:
             fingerprint,
             renew=renew,
             learned=self._learned,
-            circumstances=circumstances(self._replica.path, before, metered=self._metered),
+            circumstances=around,
         )
         self._session = session
         self._seen_view = self._replica.look()
@@ -320,13 +327,24 @@ class Exchange:
         return reading
 
     async def _look(self, session: EdgeSession) -> None:
-        """Offer what was written here since the last look, by whatever process."""
-        view = self._replica.look()
+        """Offer what was written here since the last look, by whatever process, as soon as it is due."""
+        view, now_ms = self._replica.look(), self._clock.now_ms()
         if view != self._seen_view:
             self._seen_view = view
             self._written_s = -SYNC_S_MAX
-            await self._carry_out(session, session.offered())
+            due_ms = now_ms + await self._patience_ms()
+            self._offer_ms = due_ms if self._offer_ms is None else min(self._offer_ms, due_ms)
             await self._mend(session)
+        if self._offer_ms is not None and now_ms >= self._offer_ms:
+            self._offer_ms = None
+            await self._carry_out(session, session.offered())
+
+    async def _patience_ms(self) -> int:
+        """How long what waits in the outbox may wait for company."""
+        if not self._collects or self._link_class is not LinkClass.METERED:
+            return 0
+        priority = await self._on_disk(self._replica.most_pressing_unsent)
+        return 0 if priority is None else patience_ms(self._link_class, priority)
 
     async def _mend(self, session: EdgeSession) -> None:
         """Ask for what some read found damaged."""

@@ -1,8 +1,8 @@
 """Looking in now and then instead of holding an exchange: `anabranch agent --poll 1h`.
 
 Between two exchanges the agent asks at intervals whether anything is new (`check_in`), and begins an exchange
-only when something is, or when something was written here since the last look. What is written to an urgent
-document goes at once; all else waits for the next look, an interval and a tenth at most.
+only when something is, or when something was written here since the last look. An urgent change goes at
+once; all else waits for the next look, an interval and a tenth at most.
 
 The connection stays open between two looks, and carries nothing meanwhile: a look is some 300 bytes then, and
 6 KB of certificates where the network has forgotten the connection and another is made.
@@ -21,10 +21,11 @@ from anabranch_sync.check_in import asked, read_answer
 from anabranch_sync.edge_session import Proved
 from anabranch_sync.errors import WireError
 from anabranch_sync.messages import CheckedIn
+from anabranch_sync.policy import URGENT
 
 from anabranch.errors import HubError
 from anabranch.link import HubLink
-from anabranch.replica import Link, Replica
+from anabranch.replica import Link, LinkMode, Replica
 
 # How often to look whether something urgent was written: it costs some microseconds.
 LOOK_S = 0.5
@@ -38,17 +39,19 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class LinkMode:
-    """How an agent keeps in touch: it holds an exchange, or looks in each `poll_ms`.
+class Wish:
+    """How an agent is to keep in touch from now on; None: as the replica says."""
 
-    `metered`: the link is paid by the byte and kept awake less often.
-    """
+    poll_ms: int | None = None
+    metered: bool | None = None
 
-    poll_ms: int = 0
-    metered: bool = False
+    def over(self, kept: LinkMode) -> LinkMode:
+        """The mode, where `kept` is the one before."""
+        poll_ms = kept.poll_ms if self.poll_ms is None else self.poll_ms
+        return LinkMode(poll_ms, kept.metered if self.metered is None else self.metered)
 
 
-HELD = LinkMode()
+AS_KEPT = Wish()
 
 
 class Polling:
@@ -99,7 +102,7 @@ class Polling:
         while not self._stop.is_set() and self._now_ms() < end_ms:
             view = self._replica.look()
             if view != seen:
-                if await self._on_disk(self._replica.is_urgent_unsent):
+                if await self._on_disk(self._replica.most_pressing_unsent) == URGENT:
                     return True
                 if is_over():
                     return False

@@ -11,7 +11,7 @@ from anabranch_sync.version import Patch, patches
 from anabranch_sync.violation import Violation
 
 from anabranch.acknowledging import WAIT_S, Acknowledgeable
-from anabranch.replica import Acknowledged, Heard, HubRestored, Link, LogState
+from anabranch.replica import Acknowledged, Heard, HubRestored, Link, LinkMode, LogState
 
 # An agent hears from its hub at least every 4 minutes (pings on metered links are no further apart);
 # a minute more forgives a slow link before a reading is called stale.
@@ -145,6 +145,7 @@ class Status:
     refused: int
     quarantined: int
     digest: str
+    mode: LinkMode
     proved_ms: int | None
     proved_hub_seq: HubSeq | None
     incidents: int

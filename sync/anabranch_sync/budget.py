@@ -72,6 +72,16 @@ def resumes_ms(budget: Budget, spent: Spent, today: date) -> int:
     return 0 if day == today else int(datetime.combine(day, time(), UTC).timestamp()) * 1000
 
 
+def ends(budget: Budget, spent: Spent, today: date) -> date | None:
+    """The day on which the month's budget is used up at the rate of the month so far; None: in none of it."""
+    if not budget.month_bytes or not spent.month_bytes:
+        return None
+    day = -(-budget.month_bytes * today.day // spent.month_bytes)
+    if day > monthrange(today.year, today.month)[1]:
+        return None
+    return today.replace(day=max(day, today.day))
+
+
 def forecast_bytes(spent: Spent, today: date) -> int:
     """What the month comes to if it goes on as it went until the end of `today`."""
     return spent.month_bytes * monthrange(today.year, today.month)[1] // today.day

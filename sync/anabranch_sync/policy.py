@@ -196,6 +196,10 @@ class Policies:
         schema = self._schema(document.namespace)
         return PRIORITY_DEFAULT if schema is None else schema.priority
 
+    def most_pressing(self, documents: Iterable[DocumentId]) -> int:
+        """The priority of a change to these documents whose author names none."""
+        return min(map(self.priority, documents), default=PRIORITY_DEFAULT)
+
     def violations(self, document: DocumentId, content: Mapping[str, Json] | None) -> tuple[Violation, ...]:
         """What the schema in force finds wrong with `content`; nothing is wrong with a deletion.
 
@@ -275,6 +279,14 @@ def check_schema_document(document: DocumentId, content: Json) -> None:
         _parse_schema(document.key, 0, content).constraints()
 
 
+def check_priority(priority: object, place: str = "") -> int:
+    """`priority`, if it is one. Raises InvalidValue."""
+    if type(priority) is not int or not URGENT <= priority <= PRIORITY_MAX:
+        reason = f"a priority is {URGENT} (urgent) to {PRIORITY_MAX}, not {priority!r}"
+        raise InvalidValue(place, reason)
+    return priority
+
+
 def _parse_schema(name: str, version: int, content: Json) -> _Schema:
     namespaces = content.get("namespaces") if isinstance(content, dict) else None
     schema = content.get("schema") if isinstance(content, dict) else None
@@ -286,10 +298,8 @@ def _parse_schema(name: str, version: int, content: Json) -> _Schema:
             raise InvalidValue(f"/namespaces/{index}", reason)
     if not isinstance(schema, dict) or not isinstance(content, dict):
         raise InvalidValue("/schema", "a schema document needs a JSON Schema object")
-    priority = schema.get(PRIORITY_KEYWORD, PRIORITY_DEFAULT)
-    if type(priority) is not int or not URGENT <= priority <= PRIORITY_MAX:
-        reason = f"a priority is {URGENT} (urgent) to {PRIORITY_MAX}, not {priority!r}"
-        raise InvalidValue(render_pointer(("schema", PRIORITY_KEYWORD)), reason)
+    written = schema.get(PRIORITY_KEYWORD, PRIORITY_DEFAULT)
+    priority = check_priority(written, render_pointer(("schema", PRIORITY_KEYWORD)))
     patterns = tuple(str(n) for n in namespaces)
     return _Schema(name, version, patterns, _parse_branch(schema, ()), content, priority)
 

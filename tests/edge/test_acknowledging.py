@@ -1,6 +1,7 @@
 """Waiting for a write: how far it has come, what ends the wait, and under which dot it is found."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -8,12 +9,15 @@ from threading import Thread
 import pytest
 from anabranch.client import Client
 from anabranch.errors import ChangeLost, ChangeRefused, NotAcknowledged
-from anabranch.replica import Fate, Replica
+from anabranch.identity import identity_folder, write_identity
+from anabranch.replica import Fate, LinkMode, Replica
 from anabranch_hub.simulation.memory import MemoryHub
+from anabranch_sync.budget import Budget
 from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.scope import Scope
 
 from tests.contracts.replica import LIMITS, NOW_MS, SCOPE, Exchange
+from tests.edge.identities import an_identity
 from tests.edge.replica.sqlite_store import SqliteStore, create
 
 
@@ -174,3 +178,45 @@ def test_the_program_of_the_guide_runs(
     # then the write stands, and the wait says how far it has come
     assert capsys.readouterr().out == "None\n"
     assert client.get("acme/prod/limits", "/burst").value == 2.0
+
+
+def test_who_waits_in_vain_hears_that_the_budget_is_used_up_and_the_way_out(client: Client) -> None:
+    # given an agent that saves
+    client.replica.set_budget(Budget(day_bytes=20_000))
+    client.replica.spend(20_000, 0, time.time_ns() // 1_000_000)
+    # when
+    with client.replica.lock_agent(), pytest.raises(NotAcknowledged) as caught:
+        client.set("acme/prod/router", "/limit", 1).wait("merged", timeout_s=0)
+    # then
+    assert "the byte budget (20,000 bytes a day) is used up until 2" in str(caught.value)
+    assert "--urgent" in str(caught.value)
+    assert "`anabranch link set`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        (LinkMode(poll_ms=3_600_000), "the agent looks in each 3600 s: write it with --urgent"),
+        (LinkMode(metered=True), "changes are collected on a metered link: write it with --urgent"),
+    ],
+)
+def test_who_waits_in_vain_hears_how_the_agent_keeps_in_touch(
+    client: Client, mode: LinkMode, told: str
+) -> None:
+    client.replica.set_link_mode(mode)
+    with client.replica.lock_agent(), pytest.raises(NotAcknowledged, match=told):
+        client.set("acme/prod/router", "/limit", 1).wait("merged", timeout_s=0)
+
+
+def test_who_waits_in_vain_hears_that_the_certificate_has_ended(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an edge that polls, long after
+    folder = identity_folder(client.replica.path)
+    folder.mkdir()
+    write_identity(folder, an_identity(client.replica.tenant, client.replica.edge))
+    later_s = time.time() + 7 * 86_400
+    monkeypatch.setattr(time, "time", lambda: later_s)
+    # then
+    with client.replica.lock_agent(), pytest.raises(NotAcknowledged, match="--keep-replica"):
+        client.set("acme/prod/router", "/limit", 1).wait("merged", timeout_s=0)

@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from anabranch_sync.budget import Budget, Spent, forecast_bytes, left_bytes, resumes
+from anabranch_sync.budget import Budget, Spent, ends, forecast_bytes, left_bytes, resumes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,3 +38,18 @@ def test_the_month_is_forecast_from_its_days_so_far() -> None:
 @given(st.builds(Budget, st.integers(0, 9), st.integers(0, 9)), st.builds(Spent, *2 * [st.integers(0, 9)]))
 def test_it_goes_on_later_exactly_where_nothing_is_left(budget: Budget, spent: Spent) -> None:
     assert (left_bytes(budget, spent) == 0) == (resumes(budget, spent, TODAY) > TODAY)
+
+
+@pytest.mark.parametrize(
+    ("month_bytes", "on"),
+    [
+        (0, None),  # without a limit it never ends
+        (30_001, None),
+        (30_000, date(2026, 11, 30)),
+        (15_000, date(2026, 11, 15)),
+        (9_000, TODAY),
+    ],
+)
+def test_the_day_on_which_the_months_budget_ends_is_foretold(month_bytes: int, on: date | None) -> None:
+    assert date(2026, 11, 10) == TODAY
+    assert ends(Budget(month_bytes=month_bytes), Spent(0, 10_000), TODAY) == on

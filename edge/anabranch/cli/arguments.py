@@ -9,6 +9,8 @@ import click
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.ids import document_id
 
+from anabranch.cli.interval import Interval
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -74,6 +76,27 @@ TIMEOUT: Decorator = click.option(
     show_default=True,
     metavar="S",
     help="How many seconds to --wait; exits with 6 after them.",
+)
+POLL: Decorator = click.option(
+    "--poll",
+    "poll_ms",
+    type=Interval(or_none=True),
+    metavar="TIME",
+    help="Look in at this interval, as in 5m or 1h, instead of holding a connection; or none.",
+)
+METERED: Decorator = click.option(
+    "--metered/--free",
+    default=None,
+    help="The link costs money by the byte: collect changes, and keep it awake less often.",
+)
+URGENT: Decorator = click.option(
+    "--urgent",
+    "priority",
+    is_flag=True,
+    flag_value=0,
+    default=None,
+    type=int,
+    help="Send it at once, whatever the link and its budget, with what was written before it.",
 )
 IF_VERSION: Decorator = click.option(
     "--if-version",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from anabranch.cli import terminal
+from anabranch.cli.arguments import METERED, POLL
 from anabranch.cli.failure import UnusableInput
 from anabranch.cli.given import read_text
-from anabranch.cli.interval import Interval
 from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import ReplicaInUse
 
@@ -120,35 +120,30 @@ def sync(invocation: Invocation) -> None:
     metavar="HOST:PORT",
     help="Pass other edges of this site on to the hub too: listen for them here.",
 )
-@click.option(
-    "--poll",
-    "poll_ms",
-    type=Interval(),
-    default=0,
-    metavar="TIME",
-    help="Look in at this interval, as in 5m or 1h, instead of holding a connection.",
-)
-@click.option("--metered", is_flag=True, help="The link costs money by the byte: keep it awake less often.")
-def agent(invocation: Invocation, relay: str | None, poll_ms: int, metered: bool) -> None:
+@POLL
+@METERED
+def agent(invocation: Invocation, relay: str | None, poll_ms: int | None, metered: bool | None) -> None:
     """Stay in touch with the hub until SIGTERM or Ctrl-C.
 
     One agent runs on a replica. It tells what it does on standard error, with --json as JSON lines, and
     its condition to systemd (Type=notify, WatchdogSec). A disk that fails, is full or read-only is waited
     for. Exits with 0 when stopped, 7 without a replica or identity, 8 when one of them is damaged.
 
-    With --poll what is written here waits for the next look, except in urgent documents (those whose
-    schema says x-anabranch-priority: 0), which go at once.
+    How it keeps in touch is remembered, as anabranch link set does: --poll none and --free undo it. With
+    --poll what is written here waits for the next look. With --metered it is collected: configuration for a
+    minute, bulk for an hour, telemetry for six. Urgent changes (set --urgent, and those of documents whose
+    schema says x-anabranch-priority: 0) go at once.
 
     \b
     anabranch agent
     anabranch agent --poll 1h --metered
     """
     from anabranch.agent import run_agent
-    from anabranch.polling import LinkMode
+    from anabranch.polling import Wish
     from anabranch.supervision import supervisor_of
 
     _log_to_standard_error(invocation)
-    supervisor, mode = supervisor_of(os.environ), LinkMode(poll_ms, metered)
+    supervisor, mode = supervisor_of(os.environ), Wish(poll_ms, metered)
     agent = run_agent(invocation.replica, mode=mode, progress=_log_step, supervisor=supervisor, relay=relay)
     outcome = asyncio.run(agent)
     _tell_outcome(invocation, outcome)

@@ -9,7 +9,7 @@ import click
 
 from anabranch.cli import terminal
 from anabranch.cli.invocation import Invocation, command
-from anabranch.cli.link import told
+from anabranch.cli.link import mode_told, told
 from anabranch.errors import IdentityUnusable
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
         ("replica", f"{now.path}, {terminal.size(size_bytes)}"),
         ("writes", ", ".join(now.prefixes) or "nothing"),
         ("hub", "not enrolled" if identity is None else _way(identity)),
-        ("link", f"{heard}, {agent}"),
+        ("link", f"{heard}, {agent}{_mode(now)}"),
         ("documents", f"{now.documents:,}"),
         ("outbox", outbox),
         ("changes", _marks_row(now.marks)),
@@ -136,6 +136,10 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
     if identity is not None:
         rows.append(("identity", f"certificate until {terminal.time_text(identity.not_after_ms)}"))
     return rows
+
+
+def _mode(now: "Status") -> str:
+    return f", {mode_told(now.mode)}" if now.mode.poll_ms or now.mode.metered else ""
 
 
 def _way(identity: "Identity") -> str:

@@ -18,7 +18,7 @@ from anabranch_sync.live import check_written
 from anabranch_sync.value import Json, canonical
 
 from anabranch.cli import terminal
-from anabranch.cli.arguments import MESSAGE, PREFIX, checked_prefix
+from anabranch.cli.arguments import MESSAGE, PREFIX, URGENT, checked_prefix
 from anabranch.cli.failure import UnusableInput
 from anabranch.cli.given import IMPORT_BYTES_MAX, VALUE_BYTES_MAX, given_json
 from anabranch.cli.invocation import Invocation, command
@@ -39,7 +39,16 @@ Documents: TypeAlias = Sequence[tuple[DocumentId, Object]]
 @command("import")
 @click.argument("source", metavar="FILE|DIR|-")
 @MESSAGE
-def import_documents(invocation: Invocation, source: str, message: str) -> None:
+@click.option(
+    "--bulk",
+    "priority",
+    flag_value=2,
+    default=None,
+    type=int,
+    help="Nobody waits for it: see agent --metered.",
+)
+@URGENT
+def import_documents(invocation: Invocation, source: str, message: str, priority: int | None) -> None:
     """Write many documents, each as a whole.
 
     A file or standard input holds one JSON object {"namespace/key": {...}}; in a directory,
@@ -57,7 +66,7 @@ def import_documents(invocation: Invocation, source: str, message: str) -> None:
             if not scope.writes(document):
                 raise Denied(document, scope.prefixes)
         _check_valid(client, documents)
-        committed = _write(client, documents, invocation, message)
+        committed = _write(client, documents, invocation, message, priority)
     dots = [each.dot for each in committed if each.documents]
     changed = sum(len(each.documents) for each in committed)
     if invocation.json:
@@ -195,7 +204,9 @@ def _checked(document: DocumentId, content: object, place: str) -> Object:
         raise UnusableInput(place, str(error)) from error
 
 
-def _write(client: "Client", documents: Documents, invocation: Invocation, message: str) -> list["Committed"]:
+def _write(
+    client: "Client", documents: Documents, invocation: Invocation, message: str, priority: int | None
+) -> list["Committed"]:
     committed: list[Committed] = []
     waiting = batches(documents)
     done = 0
@@ -203,7 +214,7 @@ def _write(client: "Client", documents: Documents, invocation: Invocation, messa
         while waiting:
             batch = waiting.pop(0)
             try:
-                with client.change(message, author=invocation.author) as change:
+                with client.change(message, author=invocation.author, priority=priority) as change:
                     for document, content in batch:
                         change.set(document.namespace, "", content, key=document.key)
             except ChangeTooLarge:

@@ -8,7 +8,7 @@ from anabranch_sync.comparison import Line, Mark, compared
 from anabranch_sync.ids import document_id
 
 from anabranch.cli import terminal
-from anabranch.cli.arguments import BELOW, KEY, MESSAGE, NAMESPACE
+from anabranch.cli.arguments import BELOW, KEY, MESSAGE, NAMESPACE, URGENT
 from anabranch.cli.invocation import Invocation, command
 from anabranch.cli.writing import tell_committed
 
@@ -78,6 +78,7 @@ def diff(
 @click.option("--keep-new", is_flag=True, help="With --below: keep the documents that were not there then.")
 @click.option("--dry-run", is_flag=True, help="Only show what it would change.")
 @MESSAGE
+@URGENT
 def rollback(
     invocation: Invocation,
     namespace: str,
@@ -87,6 +88,7 @@ def rollback(
     keep_new: bool,
     dry_run: bool,
     message: str,
+    priority: int | None,
 ) -> None:
     """Bring back a state of the past as a new change; it can be rolled back like any other.
 
@@ -95,7 +97,7 @@ def rollback(
     not there then are deleted, unless --keep-new.
 
     \b
-    anabranch rollback acme/prod/router --to 3
+    anabranch rollback acme/prod/router --to 3 --urgent
     anabranch rollback acme/prod --below --to 2h --dry-run
     """
     from anabranch import history
@@ -112,10 +114,17 @@ def rollback(
             differences = history.rollback(client.replica, document, history.reference(to))
         elif below:
             committed = client.rollback_below(
-                namespace, to, keep_new=keep_new, message=message, author=invocation.author
+                namespace,
+                to,
+                keep_new=keep_new,
+                message=message,
+                author=invocation.author,
+                priority=priority,
             )
         else:
-            committed = client.rollback(namespace, to, key=key, message=message, author=invocation.author)
+            committed = client.rollback(
+                namespace, to, key=key, message=message, author=invocation.author, priority=priority
+            )
     if not dry_run:
         tell_committed(invocation, committed)
     elif invocation.json:

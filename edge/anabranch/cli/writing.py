@@ -15,6 +15,7 @@ from anabranch.cli.arguments import (
     POINTER,
     POINTER_NEEDED,
     TIMEOUT,
+    URGENT,
     WAIT,
 )
 from anabranch.cli.given import VALUE_BYTES_MAX, given_json, given_value
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @KEY
 @MESSAGE
 @IF_VERSION
+@URGENT
 @WAIT
 @TIMEOUT
 def set_value(
@@ -43,6 +45,7 @@ def set_value(
     key: str,
     message: str,
     if_version: int | None,
+    priority: int | None,
     wait: str | None,
     timeout_s: float,
 ) -> None:
@@ -59,6 +62,7 @@ def set_value(
     anabranch set acme/prod/prompts /greeting --string @greeting.txt
     anabranch set acme/prod/router "" @router.json
     anabranch set acme/prod/router /model gpt-4o --wait visible --timeout 60
+    anabranch set acme/prod/router /enabled false --urgent
     """
     parse_pointer(pointer)
     try:
@@ -74,6 +78,7 @@ def set_value(
             message=message,
             author=invocation.author,
             if_version=if_version,
+            priority=priority,
         )
         tell_committed(invocation, committed, wait, timeout_s)
 
@@ -84,6 +89,7 @@ def set_value(
 @KEY
 @MESSAGE
 @IF_VERSION
+@URGENT
 @WAIT
 @TIMEOUT
 def patch(
@@ -93,6 +99,7 @@ def patch(
     key: str,
     message: str,
     if_version: int | None,
+    priority: int | None,
     wait: str | None,
     timeout_s: float,
 ) -> None:
@@ -112,6 +119,7 @@ def patch(
             message=message,
             author=invocation.author,
             if_version=if_version,
+            priority=priority,
         )
         tell_committed(invocation, committed, wait, timeout_s)
 
@@ -122,6 +130,7 @@ def patch(
 @KEY
 @MESSAGE
 @IF_VERSION
+@URGENT
 @WAIT
 @TIMEOUT
 def delete(
@@ -131,13 +140,20 @@ def delete(
     key: str,
     message: str,
     if_version: int | None,
+    priority: int | None,
     wait: str | None,
     timeout_s: float,
 ) -> None:
     """Delete a document, or a value in it. Its history stays."""
     with invocation.open() as client:
         committed = client.delete(
-            namespace, pointer, key=key, message=message, author=invocation.author, if_version=if_version
+            namespace,
+            pointer,
+            key=key,
+            message=message,
+            author=invocation.author,
+            if_version=if_version,
+            priority=priority,
         )
         tell_committed(invocation, committed, wait, timeout_s)
 

@@ -42,12 +42,13 @@ Compose: TypeAlias = Callable[[Read], Sequence[Edit]]
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Who writes a change, when, and why."""
+    """Who writes a change, when, why, and how pressing it is where that is not for its documents to say."""
 
     author: str
     message: str
     now_ms: int
     restores: int = 0
+    priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,8 @@ def commit(
     for document in after.keys() & plain.keys():
         after[document].written_as(plain[document])
     chain = chained(at.last_chain, new.body)
-    put_entry(connection, new, chain, about.now_ms)
+    priority = about.priority if about.priority is not None else policies.most_pressing(after)
+    put_entry(connection, new, chain, about.now_ms, priority)
     connection.execute(SQL["wrote"], (new.dot.local_seq, chain, new.change.timestamp, at.revision + 1))
     return Written(new, after, at.revision + 1)
 

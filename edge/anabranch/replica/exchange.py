@@ -4,7 +4,6 @@ from anabranch_sync.change import CHAIN_START, Entry, chained
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import DocumentId, Incarnation, LocalSeq
 from anabranch_sync.outbox import PUSH_CHANGES_MAX, next_push
-from anabranch_sync.policy import URGENT, Policies
 from anabranch_sync.standing import Partial, Standing
 
 from anabranch.replica.acknowledgements import rename
@@ -59,13 +58,13 @@ def newest(connection: Connection, rot: Rot) -> Entry | None:
     return None if row is None else entry(at.incarnation, row, rot)
 
 
-def is_urgent_unsent(connection: Connection, policies: Policies) -> bool:
-    """Whether a change to an urgent document has not reached the hub."""
+def most_pressing_unsent(connection: Connection) -> int | None:
+    """The priority of the most pressing change that has not reached the hub; None: all have."""
     at = position(connection)
     if at.last_local <= at.push_mark:
-        return False
-    waiting = connection.execute(SQL["pending_documents"]).fetchall()
-    return any(policies.priority(DocumentId(*address)) == URGENT for _, *address in waiting)
+        return None
+    (priority,) = connection.execute(SQL["most_pressing_after"], (at.push_mark,)).fetchone()
+    return None if priority is None else int(priority)
 
 
 def store_part(connection: Connection, batch: bytes, total: int, offset: int, piece: bytes) -> None:

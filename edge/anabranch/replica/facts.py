@@ -73,6 +73,17 @@ class Link(StrEnum):
     DISTRUSTED = "distrusted"  # the hub answers, and this edge refuses its log
 
 
+@dataclass(frozen=True, slots=True)
+class LinkMode:
+    """How an agent keeps in touch: it holds an exchange, or looks in each `poll_ms`.
+
+    `metered`: the link is paid by the byte, so it is kept awake less often and changes are collected.
+    """
+
+    poll_ms: int = 0
+    metered: bool = False
+
+
 class Fate(StrEnum):
     """What became of a line of a document's history."""
 

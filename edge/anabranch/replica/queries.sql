@@ -109,7 +109,7 @@ SELECT digest, checksum, body FROM confirmed WHERE document = ?;
 DELETE FROM confirmed;
 
 -- write: a change into the outbox
-INSERT INTO outbox (local_seq, written_ms, chain, checksum, body) VALUES (?, ?, ?, ?, ?);
+INSERT INTO outbox (local_seq, written_ms, chain, checksum, body, priority) VALUES (?, ?, ?, ?, ?, ?);
 
 -- write_document: a document that a change in the outbox touches
 INSERT INTO outbox_documents (document, local_seq) VALUES (?, ?);
@@ -342,8 +342,11 @@ DELETE FROM outbox WHERE local_seq > ?;
 -- drop_outbox_pairs_after: and which documents it touches
 DELETE FROM outbox_documents WHERE local_seq > ?;
 
--- written_after: when the changes after one were written
-SELECT local_seq, written_ms FROM outbox WHERE local_seq > ?;
+-- written_after: when the changes after one were written, and how pressing they are
+SELECT local_seq, written_ms, priority FROM outbox WHERE local_seq > ?;
+
+-- most_pressing_after: the least number is the most pressing
+SELECT min(priority) FROM outbox WHERE local_seq > ?;
 
 -- proved: when and where the documents were last proved equal to the hub's
 SELECT proved_ms, proved_hub_seq FROM replica;
@@ -413,6 +416,12 @@ UPDATE replica SET ordered_day = ?, ordered_month = ?;
 
 -- set_budget: both
 UPDATE replica SET budget_day = ?, budget_month = ?;
+
+-- link_mode: how this edge keeps in touch
+SELECT poll_ms, metered FROM replica;
+
+-- set_link_mode: both
+UPDATE replica SET poll_ms = ?, metered = ?;
 
 -- put_ahead: an urgent document that overtook a pull; never an older one in place of a newer
 INSERT INTO ahead (document, upto_epoch, upto_hub_seq, checksum, body) VALUES (?, ?, ?, ?, ?)

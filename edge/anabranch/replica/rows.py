@@ -175,9 +175,10 @@ def put_visible(
     connection.execute(SQL["put_visible"], (row, upto, checksum_of(document, body), body))
 
 
-def put_entry(connection: Connection, new: Entry, chain: bytes, now_ms: int) -> None:
+def put_entry(connection: Connection, new: Entry, chain: bytes, now_ms: int, priority: int) -> None:
     """Store a change in the outbox."""
-    connection.execute(SQL["write"], (new.dot.local_seq, now_ms, chain, _checked(new.body), new.body))
+    columns = (new.dot.local_seq, now_ms, chain, _checked(new.body), new.body, priority)
+    connection.execute(SQL["write"], columns)
 
 
 def entry(incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes], rot: Rot) -> Entry:

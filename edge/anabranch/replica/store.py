@@ -45,6 +45,7 @@ from anabranch.replica.facts import (
     Heard,
     Known,
     Link,
+    LinkMode,
     Listed,
     LogLine,
     Past,
@@ -218,15 +219,28 @@ class Replica:
     # Writing.
 
     def commit(
-        self, edits: Sequence[Edit], *, author: str, message: str, now_ms: int, restores: int = 0
+        self,
+        edits: Sequence[Edit],
+        *,
+        author: str,
+        message: str,
+        now_ms: int,
+        restores: int = 0,
+        priority: int | None = None,
     ) -> Entry | None:
         """Write these contents as one change; None when nothing changes.
 
+        `priority`: how pressing it is, 0 (urgent) to 3; without it that of its most pressing document.
         Raises InvalidInput (Invalid where a schema forbids it), Denied, VersionMismatch, ReplicaError.
         """
         made = [checked(edit) for edit in edits]
         written = self.compose(
-            lambda _: made, author=author, message=message, now_ms=now_ms, restores=restores
+            lambda _: made,
+            author=author,
+            message=message,
+            now_ms=now_ms,
+            restores=restores,
+            priority=priority,
         )
         return None if written is None else written.entry
 
@@ -238,6 +252,7 @@ class Replica:
         message: str,
         now_ms: int,
         restores: int = 0,
+        priority: int | None = None,
     ) -> Written | None:
         """`commit` of edits that are made from what stands, inside the transaction.
 
@@ -247,7 +262,7 @@ class Replica:
         """
 
         def work(connection: Connection) -> Written | None:
-            about = About(author, message, now_ms, restores)
+            about = About(author, message, now_ms, restores, priority)
             scope = stored_scope(connection)
             return commit(connection, edits, scope, self._shelf, about, self._file.require_room)
 
@@ -263,11 +278,10 @@ class Replica:
         with self._file.snapshot() as connection:
             return exchange.standing(connection, self._rot)
 
-    def is_urgent_unsent(self) -> bool:
-        """Whether a change to an urgent document has not reached the hub."""
-        policies = self._shelf.policies()
+    def most_pressing_unsent(self) -> int | None:
+        """The priority of the most pressing change that has not reached the hub; None: all have."""
         with self._file.snapshot() as connection:
-            return exchange.is_urgent_unsent(connection, policies)
+            return exchange.most_pressing_unsent(connection)
 
     def pending(self, after: LocalSeq) -> list[Entry]:
         """The changes of the outbox after `after`, as many as one push may carry, oldest first."""
@@ -433,6 +447,17 @@ class Replica:
         """Note what the hub's operator lets the link carry."""
         limits = (budget.day_bytes, budget.month_bytes)
         self._file.write(lambda connection: connection.execute(SQL["set_ordered_budget"], limits))
+
+    def link_mode(self) -> LinkMode:
+        """How this edge keeps in touch."""
+        with self._file.reading() as connection:
+            poll_ms, metered = connection.execute(SQL["link_mode"]).fetchone()
+        return LinkMode(poll_ms, bool(metered))
+
+    def set_link_mode(self, mode: LinkMode) -> None:
+        """Keep in touch so from the next start of the agent on."""
+        row = (mode.poll_ms, int(mode.metered))
+        self._file.write(lambda connection: connection.execute(SQL["set_link_mode"], row))
 
     def lock_agent(self) -> AbstractContextManager[Callable[[str], None]]:
         """Be this replica's agent for the block; gives what tells how it is. Raises ReplicaInUse."""

@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from anabranch.replica import Replica
 from anabranch_sync.budget import Budget
 
@@ -45,7 +46,7 @@ def test_a_budget_that_would_be_overrun_is_forecast(anabranch: Anabranch) -> Non
     shown = anabranch("link", "set", "--budget-month", "36MB").out
 
     assert "1.0 MB left" in shown
-    assert "at this rate the month ends at " in shown or time.gmtime().tm_mday > 29
+    assert "at this rate the month's budget ends on 2" in shown or time.gmtime().tm_mday > 29
 
 
 def test_a_size_that_is_none_is_refused_with_what_would_do(anabranch: Anabranch) -> None:
@@ -79,3 +80,50 @@ def test_traffic_is_told_by_day_newest_first(anabranch: Anabranch) -> None:
         {"day": "2027-01-15", "bytes_up": 1_010, "bytes_down": 2_020},
     ]
     assert "2027-01-16  3.0 MB up, 4 B down" in anabranch("traffic", "--days", "1").out
+
+
+def test_how_the_agent_keeps_in_touch_is_set_shown_and_undone(anabranch: Anabranch) -> None:
+    # given
+    assert "holds a connection" in anabranch("link", "show").out
+    # when
+    facts = anabranch("link", "set", "--poll", "1h", "--metered", "--json").json
+    # then
+    assert (facts["poll_s"], facts["metered"]) == (3600, True)
+    assert "looks in each 1 h, metered: changes are collected" in anabranch("status").out
+    assert anabranch("status", "--json").json["mode"] == {"poll_ms": 3_600_000, "metered": True}
+    # when
+    anabranch("link", "set", "--poll", "none")
+    anabranch("link", "set", "--free")
+    # then
+    assert anabranch("status", "--json").json["mode"] == {"poll_ms": 0, "metered": False}
+
+
+@pytest.mark.parametrize(
+    ("command", "priority"),
+    [
+        (("set", "acme/prod/router", "/a", "1"), 1),
+        (("set", "acme/prod/router", "/a", "1", "--urgent"), 0),
+        (("delete", "acme/prod/router", "/model", "--urgent"), 0),
+        (("rollback", "acme/prod/router", "--to", "1", "--urgent"), 0),
+        (("patch", "acme/prod/router", "-", "--urgent"), 0),
+        (("import", "-", "--urgent"), 0),
+        (("import", "-", "--bulk"), 2),
+    ],
+)
+def test_a_change_is_as_pressing_as_its_author_says(
+    anabranch: Anabranch, command: tuple[str, ...], priority: int
+) -> None:
+    # given two states, of which nothing waits any more
+    anabranch("set", "acme/prod/router", "/model", '"a"')
+    anabranch("set", "acme/prod/router", "/model", '"b"')
+    with Replica.open(anabranch.path) as replica:
+        replica.acknowledge(2, b"12345678")
+    stdin = {
+        "patch": '[{"op": "add", "path": "/b", "value": 1}]',
+        "import": '{"acme/prod/router/config": {}}',
+    }
+    # when
+    assert anabranch(*command, stdin=stdin.get(command[0], "")).code == 0
+    # then
+    with Replica.open(anabranch.path) as replica:
+        assert replica.most_pressing_unsent() == priority

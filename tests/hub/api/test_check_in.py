@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from anabranch.agent import run_agent
 from anabranch.link import HubLink
-from anabranch.polling import LinkMode
+from anabranch.polling import Wish
 from anabranch.replica import Replica
 from anabranch_hub.demo.link import FlakyLink
 from anabranch_hub.store import Edit
@@ -78,7 +78,7 @@ async def test_a_look_that_finds_nothing_proves_the_edge_equal_to_its_operators(
 async def test_an_edge_that_polls_fetches_what_is_new_and_sends_what_it_wrote(fleet: Fleet) -> None:
     # given
     one = await fleet.enrol("one")
-    polling = asyncio.create_task(run_agent(one, mode=LinkMode(poll_ms=SOON_MS)))
+    polling = asyncio.create_task(run_agent(one, mode=Wish(poll_ms=SOON_MS)))
     try:
         # when, then
         await fleet.hub.store.write(fleet.tenant, [Edit(ROUTER, {"a": 1})], author="ops", message="")
@@ -98,7 +98,7 @@ async def test_what_is_written_to_an_urgent_document_does_not_wait_for_the_next_
     )
     one = await fleet.enrol("one")
     await run_agent(one, once=True)
-    polling = asyncio.create_task(run_agent(one, mode=LinkMode(poll_ms=NEVER_MS)))
+    polling = asyncio.create_task(run_agent(one, mode=Wish(poll_ms=NEVER_MS)))
     try:
         # when
         write(one, {"a": 1})

@@ -11,7 +11,7 @@ from anabranch.agent import Waiting, run_agent
 from anabranch.errors import HubDenied, HubUnverified, NotARelay
 from anabranch.identity import certificate_request, go_via, identity_folder, new_key, next_key, put_renewed
 from anabranch.link import HubLink, channel_of
-from anabranch.polling import LinkMode
+from anabranch.polling import Wish
 from anabranch.relay import Relay
 from anabranch_hub.api.streams import EdgeName
 from anabranch_protos.relaying import BEHIND
@@ -165,7 +165,7 @@ async def test_a_child_looks_in_through_a_relay(fleet: Fleet) -> None:
 
     # when
     async with Relay(identity_of(near), at):
-        polling = asyncio.create_task(run_agent(one, mode=LinkMode(poll_ms=20)))
+        polling = asyncio.create_task(run_agent(one, mode=Wish(poll_ms=20)))
         await fleet.comes_together(one)
         await once(two)
         await comes(lambda: read(one) == {"limit": 10})
