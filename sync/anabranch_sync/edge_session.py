@@ -70,7 +70,7 @@ from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.repairing import Report as Report
 from anabranch_sync.repairing import Survey as Survey
 from anabranch_sync.repairing import Surveyed
-from anabranch_sync.scope import Scope, scope
+from anabranch_sync.scope import Scope, told_scope
 from anabranch_sync.standing import Standing
 from anabranch_sync.stream import Send as Send
 from anabranch_sync.stream import Stream
@@ -685,7 +685,7 @@ class EdgeSession:
 def _rescoped(welcome: Welcome) -> Scope | None:
     """The scope that the hub gives the replica in place of its own. Raises ProtocolViolation."""
     try:
-        return scope(welcome.scope) if welcome.scope else None
+        return told_scope(welcome.scope) if welcome.scope else None
     except InvalidName as error:
         raise ProtocolViolation(str(error)) from error
 

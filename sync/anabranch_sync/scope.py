@@ -1,7 +1,17 @@
-"""Which documents an edge replicates, and which of them it may write."""
+"""Which documents an edge replicates, and which of them it may write.
 
+A scope is a set of prefixes of namespaces, by whole segments. A segment of a prefix is a name, or `*`, which
+stands for exactly one segment of any name::
+
+    acme/prod       acme/prod and all below it; not acme/product
+    acme/*/router   acme/prod/router, acme/dev/router/eu; not acme/router
+    acme/prod/*     all below acme/prod, and not acme/prod itself
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import TypeAlias
 
 from anabranch_sync.errors import InvalidName
 from anabranch_sync.ids import OPERATOR_LAYERS, DocumentId, document_id
@@ -9,11 +19,15 @@ from anabranch_sync.value import canonical
 
 # A scope travels in every enrolment and is matched against every document of a pull.
 SCOPE_PREFIXES_MAX = 64
+# One segment of any name.
+ANY = "*"
+
+_Segments: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Namespace prefixes, whole segments: ``acme/prod`` covers ``acme/prod/router``, not ``acme/product``."""
+    """The prefixes, in the order of their characters."""
 
     prefixes: tuple[str, ...]
 
@@ -32,13 +46,65 @@ class Scope:
 
 
 def scope(prefixes: tuple[str, ...]) -> Scope:
-    """The scope of these prefixes, checked and without repeats. Raises InvalidName."""
-    count = len(set(prefixes))
-    if count > SCOPE_PREFIXES_MAX:
-        reason = f"{count} prefixes, limit {SCOPE_PREFIXES_MAX}: name one they have in common"
-        raise InvalidName("scope", f"{prefixes[0]}, ...", reason)
-    return Scope(tuple(sorted({document_id(prefix).namespace for prefix in prefixes})))
+    """The scope of these prefixes, checked, and without those that others cover. Raises InvalidName."""
+    return Scope(_needed({_segments(prefix) for prefix in prefixes}))
+
+
+def told_scope(prefixes: tuple[str, ...]) -> Scope:
+    """The scope that the other side, or the disk, names by these prefixes, checked. Raises InvalidName.
+
+    It stays as it was named: its fingerprint is of that.
+    """
+    for prefix in prefixes:
+        _segments(prefix)
+    if len(prefixes) > SCOPE_PREFIXES_MAX:
+        raise _too_many(len(prefixes), prefixes[0])
+    return Scope(prefixes)
 
 
 def _covers(prefixes: tuple[str, ...], namespace: str) -> bool:
-    return any(namespace == prefix or namespace.startswith(prefix + "/") for prefix in prefixes)
+    return any(_lies_below(namespace, prefix) for prefix in prefixes)
+
+
+def _lies_below(namespace: str, prefix: str) -> bool:
+    if ANY in prefix:
+        return _contains(tuple(prefix.split("/")), tuple(namespace.split("/")))
+    return namespace == prefix or namespace.startswith(prefix + "/")
+
+
+def _contains(outer: _Segments, inner: _Segments) -> bool:
+    """Whether all below `inner` lies below `outer`."""
+    return len(outer) <= len(inner) and all(
+        each in (ANY, segment) for each, segment in zip(outer, inner, strict=False)
+    )
+
+
+def _needed(prefixes: Iterable[_Segments]) -> tuple[str, ...]:
+    """Those that no other contains. Raises InvalidName where they are too many."""
+    needed: list[_Segments] = []
+    # What contains another is shorter, or as long with more places for any name: it comes first.
+    for prefix in sorted(prefixes, key=lambda each: (len(each), -each.count(ANY))):
+        if not any(_contains(wider, prefix) for wider in needed):
+            needed.append(prefix)
+    if len(needed) > SCOPE_PREFIXES_MAX:
+        raise _too_many(len(needed), "/".join(needed[0]))
+    return tuple(sorted(map("/".join, needed)))
+
+
+def _segments(prefix: str) -> _Segments:
+    """The segments of a checked prefix. Raises InvalidName."""
+    segments = tuple(prefix.split("/"))
+    for segment in segments:
+        if ANY in segment and segment != ANY:
+            reason = f"{segment!r} is no segment: '*' stands for a whole one, and a prefix covers all below"
+            raise InvalidName("scope", prefix, reason)
+    try:
+        document_id("/".join("any" if segment == ANY else segment for segment in segments))
+    except InvalidName as error:
+        raise InvalidName("scope", prefix, error.reason) from error
+    return segments
+
+
+def _too_many(count: int, first: str) -> InvalidName:
+    reason = f"{count} prefixes, limit {SCOPE_PREFIXES_MAX}: name one they have in common"
+    return InvalidName("scope", f"{first}, ...", reason)

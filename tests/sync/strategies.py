@@ -171,3 +171,12 @@ def judges(draw: st.DrawFn) -> Policies:
 
     content: Json = {"namespaces": ["acme/*"], "schema": branch(2)}
     return policies_from([(DocumentId("system/schemas", "drawn"), draw(st.integers(1, 9)), content)])
+
+
+# Of few names that are alike, so that scopes and addresses meet and nearly meet.
+_names = st.sampled_from(["acme", "prod", "pro", "v1.2", "v1x2", "a_b", "axb", "global"])
+addresses = st.builds(
+    DocumentId, st.lists(_names, min_size=1, max_size=4).map("/".join), st.sampled_from(["config", "prod"])
+)
+prefixes = st.lists(st.just("*") | _names, min_size=1, max_size=4).map("/".join)
+prefix_lists = st.lists(prefixes, max_size=6)

@@ -2,10 +2,12 @@
 
 import pytest
 from anabranch_sync.errors import InvalidName
-from anabranch_sync.ids import OPERATOR_LAYERS, document_id
-from anabranch_sync.scope import SCOPE_PREFIXES_MAX, scope
+from anabranch_sync.ids import OPERATOR_LAYERS, DocumentId, document_id
+from anabranch_sync.scope import SCOPE_PREFIXES_MAX, Scope, scope, told_scope
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.sync.strategies import addresses, prefix_lists
 
 
 @pytest.mark.parametrize("namespace", ["acme/prod", "acme/prod/router", "acme/prod/router/eu"])
@@ -50,10 +52,67 @@ def test_a_fingerprint_depends_on_which_prefixes_and_not_on_their_order(prefixes
     assert forward.fingerprint != scope((*prefixes, "z")).fingerprint
 
 
-@pytest.mark.parametrize("prefix", ["", "/", "acme/", "acme/..", "*", "acme/*"])
-def test_a_prefix_is_a_namespace(prefix: str) -> None:
-    with pytest.raises(InvalidName):
-        scope((prefix,))
+@pytest.mark.parametrize(
+    "prefix", ["", "/", "acme/", "acme/..", "acme//*", "/*", "acme/**", "acme/pr*", "*/" * 8 + "*"]
+)
+def test_a_prefix_is_made_of_names_and_stars(prefix: str) -> None:
+    for read in (scope, told_scope):
+        with pytest.raises(InvalidName, match="scope"):
+            read((prefix,))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "inside", "outside"),
+    [
+        (
+            "acme/*/router",
+            ["acme/prod/router", "acme/dev/router/eu"],
+            ["acme/router", "acme/prod/eu/router", "acme/prod/routers", "acme/prod", "b/prod/router"],
+        ),
+        ("acme/prod/*", ["acme/prod/router", "acme/prod/router/eu"], ["acme/prod", "acme/product/router"]),
+        ("*", ["acme", "b/c"], []),
+        ("*/*/router", ["acme/prod/router", "b/c/router"], ["acme/router", "router"]),
+    ],
+)
+def test_a_star_stands_for_one_segment_of_any_name(
+    prefix: str, inside: list[str], outside: list[str]
+) -> None:
+    given = scope((prefix,))
+
+    assert all(given.writes(document_id(each)) and given.reads(document_id(each)) for each in inside)
+    assert not any(given.reads(document_id(each)) for each in outside)
+    assert not any(given.writes(document_id(layer)) for layer in OPERATOR_LAYERS)
+
+
+@given(prefix_lists)
+def test_a_scope_says_nothing_twice(prefixes: list[str]) -> None:
+    kept = scope(tuple(prefixes)).prefixes
+
+    assert list(kept) == sorted(kept)
+    assert set(kept) <= set(prefixes)
+    assert scope(kept).prefixes == kept
+    for each in kept:
+        others = scope(tuple(other for other in kept if other != each))
+        one_below = document_id(each.replace("*", "elsewhere"))
+        assert not others.writes(one_below), "then it was needed"
+
+
+@given(prefix_lists, addresses)
+def test_a_scope_without_repeats_covers_what_each_of_its_prefixes_covers(
+    prefixes: list[str], document: DocumentId
+) -> None:
+    alone = [Scope((prefix,)).reads(document) for prefix in prefixes]
+
+    assert scope(tuple(prefixes)).reads(document) is (any(alone) or Scope(()).reads(document))
+
+
+def test_a_scope_that_was_told_stays_as_it_was_named() -> None:
+    named = ("acme", "acme/prod")
+
+    assert told_scope(named).prefixes == named
+    assert scope(named).prefixes == ("acme",)
+    with pytest.raises(InvalidName, match="limit 64"):
+        told_scope(tuple(f"acme/n{number}" for number in range(SCOPE_PREFIXES_MAX + 1)))
 
 
 def test_a_scope_has_a_limit() -> None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Mapping
 
 from anabranch_sync.ids import DocumentId
-from anabranch_sync.scope import Scope, scope
+from anabranch_sync.scope import Scope, told_scope
 
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
@@ -18,7 +18,7 @@ from anabranch.replica.rows import unpack_notice
 def stored_scope(connection: Connection) -> Scope:
     """The replica's scope. Any process may have changed it, so nobody keeps it."""
     (prefixes,) = connection.execute(SQL["prefixes"]).fetchone()
-    return scope(tuple(json.loads(prefixes)))
+    return told_scope(tuple(json.loads(prefixes)))
 
 
 def put_scope(connection: Connection, given: Scope) -> None:

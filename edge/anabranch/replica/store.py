@@ -25,7 +25,7 @@ from anabranch_sync.policy import Policies
 from anabranch_sync.pull import Notice, Pull
 from anabranch_sync.reference import Reference
 from anabranch_sync.reoffer import Reoffer
-from anabranch_sync.scope import Scope, scope
+from anabranch_sync.scope import Scope, told_scope
 from anabranch_sync.standing import Standing
 from anabranch_sync.violation import Violation
 from anabranch_sync.witness import Witnessed
@@ -104,7 +104,7 @@ class Replica:
             "tenant": check_tenant(tenant),
             "edge": check_edge(edge),
             "author": check_author(author),
-            "prefixes": json.dumps(scope(prefixes).prefixes),
+            "prefixes": json.dumps(told_scope(prefixes).prefixes),
             "incarnation": incarnation,
             "epoch": hub_epoch,
             "chain": CHAIN_START,

@@ -11,7 +11,7 @@ from anabranch_sync.circumstances import UNKNOWN
 from anabranch_sync.errors import InvalidName
 from anabranch_sync.ids import OPERATOR_LAYERS, check_edge, check_tenant
 from anabranch_sync.lateness import EdgeFacts, lateness
-from anabranch_sync.scope import SCOPE_PREFIXES_MAX, scope
+from anabranch_sync.scope import scope
 
 from anabranch_hub.cli import reach, terminal
 from anabranch_hub.cli.arguments import EDGE, TENANT, Size
@@ -40,7 +40,8 @@ def edge() -> None:
     "prefixes",
     multiple=True,
     metavar="PREFIX",
-    help="A namespace it replicates and may write, with all below; repeat it.  [default: TENANT]",
+    help="A namespace it replicates and may write, with all below; a * in it is one segment of any name; "
+    "repeat it.  [default: TENANT]",
 )
 @click.option(
     "--ttl", default=TTL_DEFAULT, show_default=True, help="How long the token is good: 90s, 15m, 2h, 1d."
@@ -321,7 +322,8 @@ def _limits(budget: Budget) -> str:
     multiple=True,
     required=True,
     metavar="PREFIX",
-    help="A namespace it replicates and may write from now on, with all below; repeat it.",
+    help="A namespace it replicates and may write from now on, with all below; a * in it is one segment of "
+    "any name; repeat it.",
 )
 async def rescope(invocation: Invocation, tenant: str, edge: str, prefixes: tuple[str, ...]) -> None:
     """Change what an edge replicates and may write.
@@ -331,6 +333,7 @@ async def rescope(invocation: Invocation, tenant: str, edge: str, prefixes: tupl
 
     \b
     anabranch-hub edge scope acme store-17 --scope acme/prod --scope acme/dev
+    anabranch-hub edge scope acme store-17 --scope 'acme/*/router'
     """
     check_tenant(tenant)
     check_edge(edge)
@@ -415,12 +418,8 @@ def _edge(each: Edge) -> dict[str, object]:
 
 
 def _scope(prefixes: tuple[str, ...]) -> tuple[str, ...]:
-    """The checked prefixes. Raises InvalidName, UsageError."""
+    """The checked prefixes. Raises InvalidName."""
     covered = scope(prefixes).prefixes
-    if len(covered) > SCOPE_PREFIXES_MAX:
-        raise click.UsageError(
-            f"{len(covered)} scope prefixes, limit {SCOPE_PREFIXES_MAX}: name a common parent"
-        )
     for prefix in covered:
         layer = prefix.partition("/")[0]
         if layer in OPERATOR_LAYERS:

@@ -23,7 +23,8 @@ from anabranch_sync.snapshot import Offer
 from anabranch_hub.store import pulls
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.pulls import Pulling
-from anabranch_hub.store.scope_digests import ScopeDigests, reading_prefixes
+from anabranch_hub.store.scope_digests import ScopeDigests
+from anabranch_hub.store.scope_filter import reading
 from anabranch_hub.store.snapshots import Snapshots, Wanted
 
 # Of documents as they are stored. As one pull they must stay under packing.RAW_BYTES_MAX, 32 MiB.
@@ -102,6 +103,6 @@ class CatchingUp:
 
 
 async def _changed(session: Session, pulling: Pulling, after: int) -> int:
-    row = await session.row("changed_bytes", after=after, prefixes=reading_prefixes(pulling.scope))
+    row = await session.row("changed_bytes", after=after, **reading(pulling.scope))
     assert row is not None, "a sum is always a row"
     return int(row["bytes"])

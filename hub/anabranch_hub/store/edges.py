@@ -30,7 +30,7 @@ from anabranch_hub.store.records import (
     address,
     ended_of,
 )
-from anabranch_hub.store.scope_digests import reading_prefixes
+from anabranch_hub.store.scope_filter import reading
 from anabranch_hub.store.transfers import arrived
 
 log = logging.getLogger(__name__)
@@ -282,7 +282,7 @@ async def behind(pool: Pool, tenant: str, edge: Edge) -> int:
         position = await session.row("position")
         assert position is not None, "a tenant has its state from its first migration on"
         after = edge.cursor.hub_seq if edge.cursor.epoch == position["epoch"] else 0
-        row = await session.row("changed_since", after=after, prefixes=reading_prefixes(edge.scope))
+        row = await session.row("changed_since", after=after, **reading(edge.scope))
         assert row is not None, "a count has one row"
         return int(row["documents"])
 

@@ -41,7 +41,8 @@ from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.quarantining import stored_aside
 from anabranch_hub.store.records import address
 from anabranch_hub.store.rescoping import Entering
-from anabranch_hub.store.scope_digests import ScopeDigests, reading_prefixes
+from anabranch_hub.store.scope_digests import ScopeDigests
+from anabranch_hub.store.scope_filter import reading
 
 # Unpacking this many bytes takes a few milliseconds; beyond it the event loop is left to others.
 INLINE_BYTES_MAX = 16 * 1024
@@ -174,8 +175,7 @@ async def drawn_urgent(
         assert row is not None, "a tenant has its state from its first migration on"
         upto = Cursor(row["epoch"], row["hub_seq"])
         policies = (await read_schemas(session, 0)).policies
-        prefixes = reading_prefixes(scope)
-        named = await session.rows("changed_addresses", after=after.hub_seq, prefixes=prefixes)
+        named = await session.rows("changed_addresses", after=after.hub_seq, **reading(scope))
         pressing = [each["id"] for each in named if policies.priority(address(each["id"])) == URGENT]
         if not pressing or upto.epoch != after.epoch:
             return None
@@ -222,7 +222,7 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
             "concerns",
             incarnation=asked.incarnation,
             after=asked.cursor.hub_seq,
-            prefixes=reading_prefixes(scope),
+            **reading(scope),
         )
         assert concerns is not None, "EXISTS always answers"
         is_urgent = concerns["anything"] and await _is_urgent(session, scope, asked.cursor.hub_seq)
@@ -241,7 +241,7 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
 async def _is_urgent(session: Session, scope: Scope, after: HubSeq) -> bool:
     """Whether an urgent document in the scope changed after a position."""
     policies = (await read_schemas(session, 0)).policies
-    rows = await session.rows("changed_addresses", after=after, prefixes=reading_prefixes(scope))
+    rows = await session.rows("changed_addresses", after=after, **reading(scope))
     return any(policies.priority(address(row["id"])) == URGENT for row in rows)
 
 
@@ -259,7 +259,7 @@ async def digest(pool: Pool, digests: ScopeDigests, tenant: str, scope: Scope) -
 async def survey(pool: Pool, tenant: str, scope: Scope) -> Surveyed:
     """The digest of each live document in `scope`."""
     async with pool.session(tenant) as session:
-        rows = await session.rows("surveyed", prefixes=reading_prefixes(scope))
+        rows = await session.rows("surveyed", **reading(scope))
     return Surveyed({address(row["id"]): int.from_bytes(row["digest"], "big") for row in rows})
 
 
@@ -295,9 +295,7 @@ async def _lacking(session: Session, pulling: Pulling, replaced: frozenset[Docum
     own = _own(pulling)
     since = 0 if pulling.whole else pulling.start
     async with session.pipeline():
-        changed = await session.run(
-            "changed_documents", after=since, prefixes=reading_prefixes(pulling.scope)
-        )
+        changed = await session.run("changed_documents", after=since, **reading(pulling.scope))
         if pulling.whole:  # bodies may be gone, and are of no use
             decided = await session.run("own_outcomes", **own, upto=pulling.upto.hub_seq)
         else:

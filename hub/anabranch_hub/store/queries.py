@@ -27,7 +27,7 @@ def statement(name: str, tenant: str, conditions: tuple[str, ...] = ()) -> bytes
     `conditions` are named too, and stand where the statement says so. Only those that are asked for:
     a plan for all of them at once would use the index of none.
     """
-    text = _statements()[name]
+    text = _statements()[name].replace("{in_scope}", _statements()["in_scope"])
     if "{conditions}" in text:
         text = text.replace("{conditions}", " ".join(_statements()[each] for each in conditions))
     composed = sql.SQL(text).format(

@@ -13,7 +13,7 @@ from anabranch_hub.store import auditing
 from anabranch_hub.store.news import CHANNEL, rescoped_payload
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import address
-from anabranch_hub.store.scope_digests import reading_prefixes
+from anabranch_hub.store.scope_filter import reading
 
 # An edge that was away for longer than this many changes of its scope takes the whole of the present one.
 FORMER_SCOPES_MAX = 64
@@ -77,12 +77,11 @@ async def give(session: Session, edge: str, prefixes: Sequence[str]) -> Scope | 
 
 async def entering(session: Session, edge: str, present: Scope, held: bytes) -> Entering:
     """What a replica lacks of its present scope that holds the one of the fingerprint `held`."""
-    prefixes = reading_prefixes(present)
     former = await session.row("former_scope", edge=edge, fingerprint=held)
     if former is None:
-        row = await session.row("changed_bytes", after=0, prefixes=prefixes)
+        row = await session.row("changed_bytes", after=0, **reading(present))
         assert row is not None, "a sum is always a row"
         return Entering(frozenset(), int(row["bytes"]), is_known=False)
-    had = reading_prefixes(Scope(tuple(former["prefixes"])))
-    rows = await session.rows("entering", prefixes=prefixes, former=had)
+    had = reading(Scope(tuple(former["prefixes"])), name="former_")
+    rows = await session.rows("entering", **reading(present), **had)
     return Entering(frozenset(address(row["id"]) for row in rows), sum(row["bytes"] for row in rows))

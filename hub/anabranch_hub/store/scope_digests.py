@@ -8,10 +8,11 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 
 from anabranch_sync.digest import MODULUS, ScopeDigest
-from anabranch_sync.ids import OPERATOR_LAYERS, Cursor, HubSeq
+from anabranch_sync.ids import Cursor, HubSeq
 from anabranch_sync.scope import Scope
 
 from anabranch_hub.store.pool import Session
+from anabranch_hub.store.scope_filter import reading
 
 # Pulls of one scope that overlap in one process; an older one only costs a full sum.
 _POSITIONS_MAX = 8
@@ -31,17 +32,15 @@ class ScopeDigests:
         """The digest of `scope` at the position of `session`'s snapshot, which is `cursor`."""
         positions = self._positions((tenant, cursor.epoch, scope.prefixes))
         earlier = [known for known in positions if known[0] <= cursor.hub_seq]
-        prefixes = reading_prefixes(scope)
+        within = reading(scope)
         if earlier:
             position, digest = max(earlier, key=lambda known: known[0])
             if position < cursor.hub_seq:
-                rows = await session.rows(
-                    "digest_steps", after=position, upto=cursor.hub_seq, prefixes=prefixes
-                )
+                rows = await session.rows("digest_steps", after=position, upto=cursor.hub_seq, **within)
                 for row in rows:
                     digest = digest.replaced(_number(row["digest_before"]), _number(row["digest_after"]))
         else:
-            rows = await session.rows("digests", prefixes=prefixes)
+            rows = await session.rows("digests", **within)
             digest = _summed(row["digest"] for row in rows)
         positions.append((cursor.hub_seq, digest))
         return digest
@@ -52,11 +51,6 @@ class ScopeDigests:
         if len(self._known) > _SCOPES_MAX:
             self._known.popitem(last=False)
         return positions
-
-
-def reading_prefixes(scope: Scope) -> list[str]:
-    """The namespaces below which `scope` reads, as `Scope.reads` has it."""
-    return [*scope.prefixes, *OPERATOR_LAYERS]
 
 
 def _summed(digests: Iterable[bytes]) -> ScopeDigest:

@@ -20,7 +20,8 @@ from anabranch_sync.snapshot import Cutter, Part, Slice, Snapshot, name_of, seal
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.quarantining import stored_aside
 from anabranch_hub.store.records import address
-from anabranch_hub.store.scope_digests import ScopeDigests, reading_prefixes
+from anabranch_hub.store.scope_digests import ScopeDigests
+from anabranch_hub.store.scope_filter import reading
 
 # The one that edges fetch now, and the one before, of which some have half.
 _OF_SCOPE_MAX = 2
@@ -69,8 +70,8 @@ class Snapshots:
         if row is None:
             return None
         snapshot = _snapshot(row)
-        prefixes = reading_prefixes(wanted.scope)
-        since = await session.row("changed_bytes", after=snapshot.upto.hub_seq, prefixes=prefixes)
+        within = reading(wanted.scope)
+        since = await session.row("changed_bytes", after=snapshot.upto.hub_seq, **within)
         assert since is not None, "a sum is always a row"
         if link_bytes(since["bytes"]) * _FRESH_ONE_OF > snapshot.size_bytes:
             return None
@@ -103,7 +104,7 @@ class Snapshots:
     async def _made(self, wanted: Wanted) -> Snapshot:
         parts: list[Part] = []
         cutter = Cutter()
-        prefixes = reading_prefixes(wanted.scope)
+        within = reading(wanted.scope)
         async with self._pool.undoing(wanted.tenant) as session:
             await session.begin(snapshot=True)
             position = await session.row("position")
@@ -112,9 +113,7 @@ class Snapshots:
             digest = await self._digests.at(session, wanted.tenant, wanted.scope, upto)
             after = ""
             while True:
-                rows = await session.rows(
-                    "documents_to_cut", after=after, prefixes=prefixes, limit=_DOCUMENTS_EACH
-                )
+                rows = await session.rows("documents_to_cut", after=after, **within, limit=_DOCUMENTS_EACH)
                 sealed = await asyncio.to_thread(_sealed, cutter, rows)
                 parts += await self._put(wanted.tenant, sealed)
                 if not rows:

@@ -89,6 +89,35 @@ def test_what_enters_a_scope_comes_and_what_leaves_it_goes(
     assert ada("verify").code in (0, 2)
 
 
+def test_a_star_in_a_scope_stands_for_one_segment(hub: RunningHub, edge: Callable[[str], Anabranch]) -> None:
+    # given documents of two sites in each environment
+    joan = edge("joan")
+    north, south = "acme/prod/north/router", "acme/prod/south/router"
+    for document in (north, south):
+        hub.ok("set", "acme", document, "/limit", "1")
+
+    # when
+    scope = hub.json(
+        *("edge", "scope", "acme", "joan", "--scope", "acme/*/north", "--scope", "acme/*"),
+        *("--scope", "acme/dev", "--scope", "acme/test/*"),
+    )["scope"]
+    hub.ok("edge", "scope", "acme", "joan", "--scope", "acme/*/north")
+    assert joan.apart("sync").code == 0
+
+    # then
+    assert scope == ["acme/*"]
+    assert (read(joan, north), read(joan, south), read(joan, PROD)) == ({"limit": 1}, None, None)
+    assert joan("set", "acme/dev/north/router", "/mine", "true").code == 0
+    assert joan("set", south, "/mine", "true").code == 4
+    assert joan.apart("sync").code == 0
+    hub.ok("set", "acme", "acme/dev/north/router", "/theirs", "true")
+    hub.ok("set", "acme", "acme/dev/east/router", "/theirs", "true")
+    assert joan.apart("sync").code == 0
+    assert read(joan, "acme/dev/north/router") == {"mine": True, "theirs": True}
+    assert read(joan, "acme/dev/east/router") is None
+    assert hub.json("edge", "incidents", "acme", "joan") == []
+
+
 def test_what_left_the_scope_is_nowhere_on_the_disk(
     hub: RunningHub, edge: Callable[[str], Anabranch]
 ) -> None:
@@ -187,3 +216,6 @@ def test_a_scope_is_refused_that_no_edge_can_have(hub: RunningHub, edge: Callabl
     assert hub.run("edge", "scope", "acme", "nobody", "--scope", "acme/prod").code == 3
     assert hub.run("edge", "scope", "acme", "ada").code == 2
     assert hub.run("edge", "scope", "acme", "ada", "--scope", "system").code == 2
+    refused = hub.run("edge", "scope", "acme", "ada", "--scope", "acme/**")
+    assert refused.code == 2
+    assert "'*' stands for a whole one, and a prefix covers all below" in refused.err

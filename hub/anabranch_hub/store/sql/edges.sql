@@ -180,7 +180,7 @@ FROM {tenant}.incidents WHERE %(edge)s::text IS NULL OR edge = %(edge)s::text
 ORDER BY id DESC LIMIT %(limit)s
 
 -- name: changed_since
--- How many documents below the prefixes changed after a position.
+-- How many documents in the scope changed after a position.
 SELECT count(*) AS documents FROM {tenant}.documents
 WHERE hub_seq > %(after)s
-    AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+    AND {in_scope}

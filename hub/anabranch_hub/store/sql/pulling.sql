@@ -22,9 +22,7 @@ WHERE r.incarnation = %(incarnation)s AND r.edge = %(edge)s AND e.name = r.edge
 -- name: concerns
 -- Whether a pull would find anything (`changed_documents`, `own_changes`, `own_merges`), reading none of it.
 SELECT EXISTS (
-        SELECT FROM {tenant}.documents WHERE hub_seq > %(after)s AND EXISTS (
-            SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/')
-        )
+        SELECT FROM {tenant}.documents WHERE hub_seq > %(after)s AND {in_scope}
     )
     OR EXISTS (SELECT FROM {tenant}.changes WHERE incarnation = %(incarnation)s AND hub_seq > %(after)s)
     OR EXISTS (
@@ -33,26 +31,27 @@ SELECT EXISTS (
     ) AS anything
 
 -- name: changed_addresses
--- Which documents below the prefixes changed after a position.
+-- Which documents in the scope changed after a position.
 SELECT id FROM {tenant}.documents
 WHERE hub_seq > %(after)s
-    AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+    AND {in_scope}
 
 -- name: changed_documents
--- Documents below the prefixes that changed after a position; of those in quarantine also what is live, and why.
+-- Documents in the scope that changed after a position; of those in quarantine also what is live, and why.
 -- Those of which nothing is left after a collection do not travel.
 SELECT id, state, CASE WHEN violations IS NOT NULL THEN content END AS live, live_version, violations, since
 FROM {tenant}.documents
 WHERE hub_seq > %(after)s
     AND (digest IS NOT NULL OR violations IS NOT NULL
         OR hub_seq > (SELECT collected_seq FROM {tenant}.tenant_state))
-    AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+    AND {in_scope}
 
 -- name: entering
--- Documents below the prefixes that are not below the former ones, and what each takes.
+-- Documents in the scope that are not in the former one, and what each takes.
 SELECT id, octet_length(state)::bigint AS bytes FROM {tenant}.documents
-WHERE EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
-    AND NOT EXISTS (SELECT FROM unnest(%(former)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+WHERE {in_scope}
+    AND NOT (id LIKE ANY(%(former_below)s::text[])
+        OR id LIKE ANY(%(former_loosely)s::text[]) AND id ~ %(former_exactly)s::text)
 
 -- name: own_changes
 -- A replica's changes that were decided after a position.
@@ -82,22 +81,22 @@ WHERE %(incarnation)s = ANY(m.actors) AND (m.hub_seq > %(after)s OR m.reviewed_s
     OR m.reviewed_seq = %(after)s AND m.review = 'accepted' AND m.rule = 'manual')
 ORDER BY m.id
 
+-- name: in_scope
+-- Whether the document `id` is in a scope (`scope_filter.reading`): a part of other statements.
+(id LIKE ANY(%(below)s::text[]) OR id LIKE ANY(%(loosely)s::text[]) AND id ~ %(exactly)s::text)
+
 -- name: digests
--- The digests of the live documents below the prefixes.
+-- The digests of the live documents in the scope.
 SELECT digest FROM {tenant}.documents
-WHERE digest IS NOT NULL
-    AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+WHERE digest IS NOT NULL AND {in_scope}
 
 -- name: surveyed
--- The live documents below the prefixes with their digests.
+-- The live documents in the scope with their digests.
 SELECT id, digest FROM {tenant}.documents
-WHERE digest IS NOT NULL
-    AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+WHERE digest IS NOT NULL AND {in_scope}
 
 -- name: digest_steps
--- How the digests below the prefixes changed between two positions.
-SELECT digest_before, digest_after FROM {tenant}.versions
+-- How the digests in the scope changed between two positions.
+SELECT digest_before, digest_after FROM (SELECT *, document_id AS id FROM {tenant}.versions) AS versions
 WHERE hub_seq > %(after)s AND hub_seq <= %(upto)s
-    AND EXISTS (
-        SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(document_id, p.prefix || '/')
-    )
+    AND {in_scope}

@@ -1,8 +1,8 @@
 -- name: changed_bytes
--- What the documents below the prefixes that changed after a position take.
+-- What the documents in the scope that changed after a position take.
 SELECT coalesce(sum(octet_length(state)), 0)::bigint AS bytes FROM {tenant}.documents
 WHERE hub_seq > %(after)s
-    AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+    AND {in_scope}
 
 -- name: usable_snapshot
 -- The newest snapshot of a scope that is no older than a position.
@@ -16,14 +16,14 @@ UPDATE {tenant}.snapshots SET used_at = now()
 WHERE prefixes = %(prefixes)s::text[] AND hub_seq = %(hub_seq)s
 
 -- name: documents_to_cut
--- Documents below the prefixes by address, a page at a time; of those in quarantine also what is live, and why.
+-- Documents in the scope by address, a page at a time; of those in quarantine also what is live, and why.
 -- Those of which nothing is left after a collection do not travel.
 SELECT id, state, CASE WHEN violations IS NOT NULL THEN content END AS live, live_version, violations, since
 FROM {tenant}.documents
 WHERE id > %(after)s
     AND (digest IS NOT NULL OR violations IS NOT NULL
         OR hub_seq > (SELECT collected_seq FROM {tenant}.tenant_state))
-    AND EXISTS (SELECT FROM unnest(%(prefixes)s::text[]) AS p (prefix) WHERE starts_with(id, p.prefix || '/'))
+    AND {in_scope}
 ORDER BY id LIMIT %(limit)s
 
 -- name: put_snapshot_part
