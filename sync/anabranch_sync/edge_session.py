@@ -25,6 +25,7 @@ from anabranch_sync.columns import encode_entries
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.epochs import Epochs, unpacked_ended, went_back
 from anabranch_sync.errors import (
+    CorruptFrame,
     EvidenceError,
     InvalidName,
     InvalidProof,
@@ -59,7 +60,10 @@ from anabranch_sync.messages import (
     Visible,
     Welcome,
 )
+from anabranch_sync.offering import Ask as Ask
+from anabranch_sync.offering import Discard as Discard
 from anabranch_sync.offering import Gathering
+from anabranch_sync.offering import Keep as Keep
 from anabranch_sync.outbox import Continuity, is_continued, next_push
 from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
 from anabranch_sync.packing import seal, unseal
@@ -130,14 +134,6 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
-    """Make a part of the snapshot durable, in place of the pieces in which it came."""
-
-    name: bytes
-    sealed: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Adopt:
     """Go on under this incarnation, every unacknowledged change included; report `adopted`."""
 
@@ -197,7 +193,9 @@ EdgeEffect: TypeAlias = (
     | Apply
     | Overtake
     | Stage
+    | Ask
     | Keep
+    | Discard
     | Adopt
     | Reset
     | Survey
@@ -227,7 +225,10 @@ class Phase(Enum):
 
 
 class EdgeSession:
-    """One stream. Make it over the store's standing, `start` it, then feed it."""
+    """One stream. Make it over the store's standing, `start` it, then feed it.
+
+    `relayed`: there is a relay on the way, which may have parts of a snapshot.
+    """
 
     def __init__(
         self,
@@ -237,6 +238,7 @@ class EdgeSession:
         renew: bool = False,
         learned: Pacing = NOTHING_LEARNED,
         circumstances: Circumstances = UNKNOWN,
+        relayed: bool = False,
     ) -> None:
         self.phase = Phase.GREETING
         self.clock_offset_ms: int | None = None
@@ -246,6 +248,7 @@ class EdgeSession:
         self._standing = standing
         self._scope = scope_fingerprint
         self._circumstances = circumstances
+        self._relayed = relayed
         self._renew = renew or standing.incarnation == 0
         self._stream = Stream(learned)
         self._welcome: Welcome | None = None
@@ -299,7 +302,7 @@ class EdgeSession:
     def broken(self) -> Pacing:
         """What is known of the link now that it broke under this session."""
         pacing = self._stream.pacing
-        return pacing.broken() if self._sending or self._receiving else pacing
+        return pacing.broken() if self._sending or self._receiving or self._gathering else pacing
 
     @property
     def wake_ms(self) -> int | None:
@@ -386,6 +389,24 @@ class EdgeSession:
             effects = [self._send(Visible(pull.upto))]
         return effects if offered is None or self.phase is Phase.CLOSED else [*effects, *self._load()]
 
+    def brought(self, piece: bytes, now_ms: int) -> list[EdgeEffect]:
+        """The relay's answer to `Ask`; empty: it has no more, and the hub is asked for the rest."""
+        gathering = self._gathering
+        if self.phase is not Phase.OPEN or gathering is None:
+            return []
+        self._heard_ms = now_ms
+        self._stream.learned = self._stream.learned.passed(len(piece))
+        came = gathering.brought(piece) if piece else None
+        match came:
+            case Keep():
+                return [self._kept(came), *self._gather(gathering)]
+            case StorePart():
+                return [came, *self._gather(gathering)]
+            case Discard():  # the hub's can be believed
+                return [came, *self._request(gathering)]
+            case None:
+                return self._request(gathering)
+
     def surveyed(self, surveyed: Surveyed) -> list[EdgeEffect]:
         """The store's answer to `Survey`."""
         if self.phase is Phase.CLOSED:
@@ -421,7 +442,7 @@ class EdgeSession:
                 return self._merged(message)
             case SnapshotOffer() if self.phase is Phase.OPEN and self._receiving is None:
                 self._gathering = Gathering(message, self._standing.staged, self._standing.partial)
-                return [Stage(self._gathering.names), self._send(self._gathering.message)]
+                return [Stage(self._gathering.names), *self._gather(self._gathering)]
             case Batch() if self.phase is Phase.OPEN and self._receiving is None:
                 name = self._gathering.begun(message) if message.part and self._gathering else b""
                 self._receiving = Receiving(message, self._standing.partial, name)
@@ -551,9 +572,13 @@ class EdgeSession:
             stored = StorePart(receiving.batch, receiving.total, offset, piece)
             return [stored, *map(self._send, receiving.acknowledgement())]
         self._receiving = None
+        try:
+            sealed = receiving.sealed()
+        except CorruptFrame as error:  # or the next stream would go on behind the same bytes
+            return [Discard(), *self._close(str(error))]
         if receiving.name:
-            return self._keep(receiving)
-        pull = decode_pull(unseal(receiving.sealed()))
+            return self._keep(Keep(receiving.name, sealed))
+        pull = decode_pull(unseal(sealed))
         if pull.upto.epoch != self._greeted.epoch:
             raise ProtocolViolation(f"a pull of epoch {pull.upto.epoch} in epoch {self._greeted.epoch}")
         if pull.after != self.cursor and not pull.whole:
@@ -575,14 +600,24 @@ class EdgeSession:
             raise ProtocolViolation(f"a pull of epoch {pull.upto.epoch} in epoch {self._greeted.epoch}")
         return [Overtake(pull)] if pull.upto > self.cursor and self._reoffer is None else []
 
-    def _keep(self, receiving: Receiving) -> list[EdgeEffect]:
+    def _keep(self, part: Keep) -> list[EdgeEffect]:
         """A part is here; that it is on disk asks for the next."""
         assert self._gathering is not None, "a part of an offer"
-        sealed = receiving.sealed()
         self._gathering.kept()
-        staged = (*self._standing.staged, receiving.name)
-        self._standing = replace(self._standing, partial=None, staged=staged)
-        return [Keep(receiving.name, sealed), self._send(Stored(receiving.total))]
+        return [self._kept(part), self._send(Stored(len(part.sealed)))]
+
+    def _kept(self, part: Keep) -> Keep:
+        self._standing = replace(self._standing, partial=None, staged=(*self._standing.staged, part.name))
+        return part
+
+    def _gather(self, gathering: Gathering) -> list[EdgeEffect]:
+        """Ask for the next piece nearby, or the hub for all that is not here."""
+        ask = gathering.asking(self._stream.pacing.chunk_bytes) if self._relayed else None
+        return [ask] if ask is not None else self._request(gathering)
+
+    def _request(self, gathering: Gathering) -> list[EdgeEffect]:
+        self._standing = replace(self._standing, partial=gathering.partial)
+        return [self._send(gathering.message)]
 
     # What this side does.
 

@@ -237,7 +237,10 @@ class HubSession:
         """When to call `woken` if nothing arrives before; None while nothing is awaited."""
         if self.phase is Phase.CLOSED:
             return None
-        under_way = self._sending or self._receiving or self._awaiting_visible or self._repairing.is_under_way
+        # Parts may come from near, over a link that is slow: whether it stands, the transport knows.
+        is_gathering = self._offering is not None and not self._offering.is_asked
+        awaiting_visible = self._awaiting_visible and not is_gathering
+        under_way = self._sending or self._receiving or awaiting_visible or self._repairing.is_under_way
         awaiting = self.phase is Phase.GREETING or under_way
         return self._heard_ms + SILENCE_MS_MAX if awaiting else None
 

@@ -357,6 +357,11 @@ _TYPES = {kind: message for message, kind in _KINDS.items()}
 _FIELDS = {message: fields(message) for message in _KINDS}
 
 
+def kind_of(message: type[Message]) -> int:
+    """The type number of such messages."""
+    return _KINDS[message]
+
+
 def encode_message(message: Message) -> tuple[int, bytes]:
     """The type number and body of `message`."""
     row: list[object] = []
