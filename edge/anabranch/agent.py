@@ -58,6 +58,7 @@ from anabranch.identity import (
     read_identity,
 )
 from anabranch.link import PING_METERED_MS, PING_MS, HubLink
+from anabranch.part_cache import PartCache, parts_folder
 from anabranch.polling import AS_KEPT, Polling, Wish
 from anabranch.relay import Relay
 from anabranch.replica import Link, LinkMode, Replica
@@ -155,9 +156,10 @@ async def run_agent(
         with replica, replica.lock_agent() as tell_condition, ThreadPoolExecutor(1, "replica") as disk:
             identity = read_identity(identity_folder(path), of=f"{replica.tenant}/{replica.edge}")
             async with contextlib.AsyncExitStack() as stack:
-                relaying = (
-                    await stack.enter_async_context(Relay(identity, relay)) if relay is not None else None
-                )
+                relaying = None
+                if relay is not None:
+                    parts = PartCache(parts_folder(path))
+                    relaying = await stack.enter_async_context(Relay(identity, relay, parts))
                 kept = _kept(replica, mode)
                 agent = _Agent(
                     replica, identity, disk, hear, stop, supervisor, tell_condition, relaying, kept
@@ -359,6 +361,7 @@ class _Agent:
                 self._learned,
                 PING_METERED_MS if self._mode.metered else PING_MS,
                 metered=self._mode.metered,
+                parts=link.parts(),
             )
             away = False
             try:

@@ -10,10 +10,10 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from anabranch_sync.budget import (
     CONNECTION_BYTES_DOWN,
@@ -29,7 +29,9 @@ from anabranch_sync.edge_session import (
     Acknowledge,
     Adopt,
     Apply,
+    Ask,
     Close,
+    Discard,
     Distrust,
     EdgeEffect,
     EdgeSession,
@@ -54,7 +56,7 @@ from anabranch_sync.standing import Standing
 
 from anabranch.circumstances import circumstances
 from anabranch.errors import HubError, HubLogRefused
-from anabranch.link import FrameStream
+from anabranch.link import FrameStream, PartStream
 from anabranch.replica import Link, Replica
 from anabranch.replica.traffic import Traffic
 from anabranch.wake import woken_by_writes
@@ -163,6 +165,7 @@ class Exchange:
         ping_ms: int,
         *,
         metered: bool,
+        parts: PartStream | None = None,
     ) -> None:
         self.bytes_up = 0
         self.bytes_down = 0
@@ -193,6 +196,8 @@ class Exchange:
         self._noted_s = 0.0
         self._written_s = -SYNC_S_MAX
         self._reading: asyncio.Future[bytes | None] | None = None
+        self._parts = parts
+        self._asking: asyncio.Future[bytes] | None = None
         self._seen_view = 0
         self._unsent_first = self._unsent_last = self._pushed_upto = 0
 
@@ -241,6 +246,7 @@ class Exchange:
             renew=renew,
             learned=self._learned,
             circumstances=around,
+            relayed=self._parts is not None,
         )
         self._session = session
         self._seen_view = self._replica.look()
@@ -259,8 +265,11 @@ class Exchange:
                         return await self._finished("the certificate is due for renewal")
             return self._ended("")
         finally:
-            if self._reading is not None:
-                self._reading.cancel()
+            for waiting in (self._reading, self._asking):
+                if waiting is not None:
+                    waiting.cancel()
+            if self._parts is not None:
+                self._parts.cancel()
             self._stream.cancel()
 
     async def _obey(self, ordered: Budget | None) -> None:
@@ -301,9 +310,17 @@ class Exchange:
             await self._carry_out(session, effects)
             if not was_open:
                 await self._mend(session)
+        if self._asking is not None and self._asking.done():
+            await self._carry_out(session, self._brought(session, self._asking.result(), now_ms))
         await self._look(session)
         await self._note(session)
         return True
+
+    def _brought(self, session: EdgeSession, piece: bytes, now_ms: int) -> Sequence[EdgeEffect]:
+        self._asking = None
+        self.bytes_down += len(piece)
+        self._frames_down += 1
+        return session.brought(piece, now_ms)
 
     def _written(self) -> None:
         """Linux tells of bytes in the WAL."""
@@ -322,9 +339,13 @@ class Exchange:
         self._stirred.clear()
 
     def _next_frame(self) -> asyncio.Future[bytes | None]:
-        reading = asyncio.ensure_future(self._stream.read())
-        reading.add_done_callback(lambda _: self._stirred.set())
-        return reading
+        return self._stirring(self._stream.read())
+
+    def _stirring(self, waiting: Coroutine[Any, Any, _T]) -> asyncio.Future[_T]:
+        """Begin to wait for something that wakes this exchange when it comes."""
+        begun = asyncio.ensure_future(waiting)
+        begun.add_done_callback(lambda _: self._stirred.set())
+        return begun
 
     async def _look(self, session: EdgeSession) -> None:
         """Offer what was written here since the last look, by whatever process, as soon as it is due."""
@@ -416,6 +437,13 @@ class Exchange:
                 self._tell(Applied(len(pull.documents), 0))
             case Stage(names):
                 await self._on_disk(lambda: replica.stage(names))
+            case Ask(name, offset, bytes_max):
+                assert self._parts is not None, "a question without a relay"
+                self._asking = self._stirring(self._parts.piece(name, offset, bytes_max))
+                self.bytes_up += len(name)
+                self._frames_up += 1
+            case Discard():
+                await self._on_disk(replica.discard)
             case Keep(name, sealed):
                 await self._on_disk(lambda: replica.keep(name, sealed))
                 self._tell(Pulled(len(sealed), len(sealed)))

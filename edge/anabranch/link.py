@@ -19,6 +19,8 @@ from anabranch_protos.sync.v1.sync_pb2 import (
     EnrollReply,
     EnrollRequest,
     ExchangeFrame,
+    PartPiece,
+    PartRequest,
     RenewReply,
     RenewRequest,
 )
@@ -144,12 +146,44 @@ class FrameStream:
         self._call.cancel()
 
 
+class PartStream:
+    """Pieces of parts from whoever is called; nothing is opened before the first is asked for.
+
+    `behind` is what a relay passes on.
+    """
+
+    def __init__(self, channel: aio.Channel, behind: Sequence[tuple[str, bytes]] = ()) -> None:
+        self._channel = channel
+        self._behind = behind
+        self._call: aio.StreamStreamCall | None = None
+
+    async def piece(self, name: bytes, offset: int, bytes_max: int) -> bytes:
+        """Bytes of a part from `offset` on; empty where they are not to be had here, or the link broke."""
+        try:
+            if self._call is None:
+                start = self._channel.stream_stream(
+                    methods.SNAPSHOT, PartRequest.SerializeToString, PartPiece.FromString
+                )
+                self._call = start(metadata=tuple(self._behind))
+            await self._call.write(PartRequest(name=name, offset=offset, bytes_max=bytes_max))
+            reply = await self._call.read()
+        except (aio.AioRpcError, aio.UsageError, asyncio.InvalidStateError):
+            return b""
+        return b"" if reply is aio.EOF else bytes(reply.piece[:bytes_max])
+
+    def cancel(self) -> None:
+        """No more is asked for. Safe to repeat."""
+        if self._call is not None:
+            self._call.cancel()
+
+
 class HubLink:
     """A channel to the hub; use it with `async with`. Nothing connects before the first call."""
 
     def __init__(self, identity: Identity, *, metered: bool = False) -> None:
         self._address = identity.called
         self._key_pem = identity.key_pem
+        self._is_relayed = bool(identity.via)
         self._channel = channel_of(identity, more=_METERED if metered else ())
 
     async def __aenter__(self) -> Self:
@@ -166,6 +200,10 @@ class HubLink:
             methods.EXCHANGE, ExchangeFrame.SerializeToString, ExchangeFrame.FromString
         )
         return FrameStream(self._address, start())
+
+    def parts(self) -> PartStream | None:
+        """Pieces of parts from the relay that is called; None where it is the hub itself."""
+        return PartStream(self._channel) if self._is_relayed else None
 
     async def check_in(self, frame: bytes) -> bytes:
         """Ask whether anything is new; the frame of the answer. Raises HubError."""

@@ -4,22 +4,34 @@
 
     child ---TLS, its certificate---> relay ---TLS, one connection, a stream for each child---> hub or relay
 
-A child's frames go through as they are: its session speaks with the hub's, and the relay keeps nothing. Who
-the child is stands in the certificate it showed, which is passed on; the hub judges it. Each child has a
-stream of its own, so that one which stalls, floods or lies ends for itself.
+A child's frames go through as they are: its session speaks with the hub's. Who the child is stands in the
+certificate it showed, which is passed on; the hub judges it. Each child has a stream of its own, so that one
+which stalls, floods or lies ends for itself.
+
+What is the same for many children is kept: parts of snapshots. A child asks for them piece by piece; what is
+not here is asked for above, in the child's name, and passes through the cache. So whichever child is ahead
+fetches for all, also of those that begin at once. A child is given a part only if the hub has offered it to
+that child, on a stream that stands: the relay sees that offer pass, and looks into no other message.
 """
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from anabranch_protos.grpc_settings import settle_grpc
 from anabranch_protos.relaying import BEHIND, LEVELS_MAX, STREAMS_PER_RELAY_MAX, relay_name
 from anabranch_protos.sync.v1 import methods
+from anabranch_protos.sync.v1.sync_pb2 import ExchangeFrame, PartPiece, PartRequest
+from anabranch_sync.messages import CHUNK_BYTES_MAX
+from anabranch_sync.offering import overheard
+from anabranch_sync.snapshot import Part
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from google.protobuf.message import DecodeError
 
 from anabranch.enrol import split_address
 from anabranch.errors import ListenRefused, NotARelay
@@ -31,8 +43,10 @@ from anabranch.link import (
     METADATA_BYTES_MAX,
     PING_MS,
     PONG_MS_MAX,
+    PartStream,
     channel_of,
 )
+from anabranch.part_cache import PartCache
 
 settle_grpc()
 
@@ -41,8 +55,8 @@ from grpc import aio  # noqa: E402
 
 log = logging.getLogger(__name__)
 
-# An exchange and its ghost, and a renewal.
-STREAMS_PER_CHILD_MAX = 3
+# An exchange and its ghost, with the parts of each, and a renewal.
+STREAMS_PER_CHILD_MAX = 5
 # Children ask again by themselves; the relay's link is tried no less often than theirs.
 RECONNECT_MS_MAX = 5_000
 STOP_S_MAX = 3.0
@@ -62,17 +76,26 @@ _OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
-class Relay:
-    """Serves children on `listen` (HOST:PORT) while it is entered."""
+@dataclass(eq=False, slots=True)
+class _Stream:
+    """A child's, with what the hub has offered on it."""
 
-    def __init__(self, identity: Identity, listen: str) -> None:
+    offered: dict[bytes, Part] = field(default_factory=dict)
+
+
+class Relay:
+    """Serves children on `listen` (HOST:PORT) while it is entered; `parts` is what it keeps."""
+
+    def __init__(self, identity: Identity, listen: str, parts: PartCache) -> None:
         """Raises InvalidName, and NotARelay where the certificate is none of a relay's."""
         split_address(listen)
         if relay_name(identity.tenant) not in identity.serves_as:
             raise NotARelay(identity.tenant, identity.edge)
         self._identity = identity
         self._listen = listen
-        self._streams: Counter[bytes] = Counter()
+        self._parts = parts
+        self._streams: dict[bytes, list[_Stream]] = {}
+        self._fetching: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     async def __aenter__(self) -> Self:
         self._channel = _upward(self._identity)
@@ -80,6 +103,9 @@ class Relay:
         # All is passed on as the bytes it is.
         by_name = {
             methods.EXCHANGE: grpc.stream_stream_rpc_method_handler(self._exchange),
+            methods.SNAPSHOT: grpc.stream_stream_rpc_method_handler(
+                self._snapshot, PartRequest.FromString, PartPiece.SerializeToString
+            ),
             # A child proves to the hub that it asks for its certificate itself.
             methods.RENEW: grpc.unary_unary_rpc_method_handler(self._passing(methods.RENEW)),
             methods.CHECK_IN: grpc.unary_unary_rpc_method_handler(self._passing(methods.CHECK_IN)),
@@ -115,24 +141,70 @@ class Relay:
     async def _exchange(self, _: object, context: Any) -> None:
         """One stream of a child, for as long as both sides hold it."""
         behind = await self._behind(context)
-        self._streams[behind[0]] += 1
         call = self._channel.stream_stream(methods.EXCHANGE)(metadata=_passed(behind))
         upward = asyncio.create_task(_carry_up(context, call))
         frames = bytes_down = 0
-        try:
-            while (frame := await call.read()) is not aio.EOF:
-                await context.write(frame)
-                frames, bytes_down = frames + 1, bytes_down + len(frame)
-        except aio.AioRpcError:
-            pass  # the status below says why
-        finally:
-            upward.cancel()
-            self._streams[behind[0]] -= 1
-            self._streams += Counter()  # forget those that are gone
-            call.cancel()
-            facts = {"edge": self._identity.edge, "frames_down": frames, "bytes_down": bytes_down}
-            log.info("child's stream ended", extra=facts)
+        with self._stream_of(behind[0]) as stream:
+            try:
+                while (frame := await call.read()) is not aio.EOF:
+                    stream.offered = _offered(frame) or stream.offered
+                    await context.write(frame)
+                    frames, bytes_down = frames + 1, bytes_down + len(frame)
+            except aio.AioRpcError:
+                pass  # the status below says why
+            finally:
+                upward.cancel()
+                call.cancel()
+                facts = {"edge": self._identity.edge, "frames_down": frames, "bytes_down": bytes_down}
+                log.info("child's stream ended", extra=facts)
         await self._end(context, await call.code(), str(await call.details() or ""))
+
+    async def _snapshot(self, _: object, context: Any) -> None:
+        """Pieces of parts for a child; an empty one where the child has to ask the hub itself."""
+        behind = await self._behind(context)
+        above = PartStream(self._channel, _passed(behind))
+        fetched = served = 0
+        with self._stream_of(behind[0]):
+            try:
+                while (asked := await context.read()) is not aio.EOF:
+                    piece, is_fetched = await self._piece(behind[0], asked, above)
+                    await context.write(PartPiece(piece=piece))
+                    served += len(piece)
+                    fetched += len(piece) if is_fetched else 0
+            finally:
+                above.cancel()
+                self._parts.count(fetched, served)
+                facts = {"edge": self._identity.edge, "bytes_down": served, "bytes_fetched": fetched}
+                log.info("parts served", extra=facts)
+
+    async def _piece(self, child: bytes, asked: PartRequest, above: PartStream) -> tuple[bytes, bool]:
+        """What the child may have of what it asks for, and whether it had to be fetched."""
+        part = next((s.offered[asked.name] for s in self._streams[child] if asked.name in s.offered), None)
+        if part is None or asked.offset >= part.size_bytes:
+            return b"", False
+        wanted = part.name, asked.offset, min(asked.bytes_max, CHUNK_BYTES_MAX)
+        if kept := await asyncio.to_thread(self._parts.piece, *wanted):
+            return kept, False
+        async with self._fetching.setdefault(part.name, asyncio.Lock()):
+            # Another child may have been ahead.
+            if kept := await asyncio.to_thread(self._parts.piece, *wanted):
+                return kept, False
+            piece = await above.piece(*wanted)
+            if piece:
+                await asyncio.to_thread(self._parts.add, part, asked.offset, piece)
+            return piece, True
+
+    @contextmanager
+    def _stream_of(self, child: bytes) -> Iterator[_Stream]:
+        """A stream of this child, while it stands."""
+        streams, stream = self._streams.setdefault(child, []), _Stream()
+        streams.append(stream)
+        try:
+            yield stream
+        finally:
+            streams.remove(stream)
+            if not streams:
+                del self._streams[child]
 
     def _passing(self, method: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
         """The handler of a unary method that passes a child's question and its answer on."""
@@ -163,7 +235,7 @@ class Relay:
                 f"{len(behind)} relays one behind the other, limit {LEVELS_MAX}: call one nearer to the hub"
             )
             await context.abort(grpc.StatusCode.ABORTED, reason)
-        if self._streams[behind[0]] >= STREAMS_PER_CHILD_MAX:
+        if len(self._streams.get(behind[0], ())) >= STREAMS_PER_CHILD_MAX:
             reason = f"this edge has {STREAMS_PER_CHILD_MAX} streams through this relay already"
             await context.abort(grpc.StatusCode.ABORTED, reason)
         return behind
@@ -199,6 +271,15 @@ async def _carry_up(context: Any, call: Any) -> None:
         await call.done_writing()
     except (aio.AioRpcError, aio.UsageError, asyncio.InvalidStateError):
         pass  # the other direction ends too, and knows why
+
+
+def _offered(message: bytes) -> dict[bytes, Part]:
+    """The parts of a snapshot that the hub names in what it sends a child."""
+    try:
+        passing = ExchangeFrame.FromString(message)
+    except DecodeError:
+        return {}  # the child judges what it gets
+    return {part.name: part for part in overheard(passing.frame)}
 
 
 def _passed(behind: Sequence[bytes]) -> tuple[tuple[str, bytes], ...]:

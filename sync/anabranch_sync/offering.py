@@ -152,7 +152,7 @@ class Gathering:
         return Ask(part.name, offset, min(bytes_max, part.size_bytes - offset))
 
     def brought(self, piece: bytes) -> StorePart | Keep | Discard:
-        """The piece that was asked for has come from near, to be believed once it makes what the hub named."""
+        """The piece that was asked for has come from near, to be believed once it is what the hub named."""
         part, offset = self._parts[self._wanted[0] - 1], len(self._head)
         self._head += piece
         if len(self._head) < part.size_bytes:

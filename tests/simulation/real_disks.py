@@ -92,6 +92,9 @@ class MirroredReplica(MemoryReplica):
             lambda: self._real.store_part(batch, total, offset, piece),
         )
 
+    def discard(self) -> None:
+        self._both(super().discard, self._real.discard)
+
     def stage(self, names: Sequence[bytes]) -> None:
         self._both(lambda: super(MirroredReplica, self).stage(names), lambda: self._real.stage(names))
 

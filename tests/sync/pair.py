@@ -23,7 +23,9 @@ def new_replica(hub: MemoryHub) -> MemoryReplica:
 
 
 class Pair:
-    """One stream. `lose` says which frames never arrive, by direction (``up``, ``down``) and number."""
+    """One stream. `lose` says which frames never arrive, by direction (``up``, ``down``) and number; `near`
+    answers for a relay.
+    """
 
     def __init__(
         self,
@@ -33,10 +35,15 @@ class Pair:
         lose: Callable[[str, int], bool] = lambda direction, number: False,
         renew: bool = False,
         learned: Pacing = NOTHING_LEARNED,
+        near: Callable[[bytes, int, int], bytes] | None = None,
     ) -> None:
         self.replica = replica
         self.hub = hub
-        self.edge = EdgeSession(replica.standing(), SCOPE.fingerprint, renew=renew, learned=learned)
+        self.edge = EdgeSession(
+            replica.standing(), SCOPE.fingerprint, renew=renew, learned=learned, relayed=near is not None
+        )
+        self._near = near or (lambda name, offset, bytes_max: b"")
+        self.brought_bytes = 0
         self.far = HubSession()
         self.now_ms = NOW_MS
         self.far.start(NOW_MS)
@@ -115,6 +122,12 @@ class Pair:
                     self.replica.stage(names)
                 case edge_session.Keep(name, sealed):
                     self.replica.keep(name, sealed)
+                case edge_session.Ask(name, offset, bytes_max):
+                    piece = self._near(name, offset, bytes_max)
+                    self.brought_bytes += len(piece)
+                    queue += self.edge.brought(piece, self.now_ms)
+                case edge_session.Discard():
+                    self.replica.discard()
                 case edge_session.Adopt(incarnation):
                     self.replica.adopt(incarnation)
                     queue += self.edge.adopted(self.replica.standing())

@@ -179,5 +179,11 @@ def test_the_cheapest_way_is_gone(prices: Prices, plan: Plan) -> None:
     assert cheapest(prices) == plan
 
 
+def test_behind_a_relay_a_small_scope_is_a_snapshot_too_and_a_small_delta_still_none() -> None:
+    assert cheapest(Prices(2_000, 2_000), relayed=True).means is Means.SNAPSHOT
+    assert cheapest(Prices(2_000, 2_001), relayed=True).means is Means.DELTA
+    assert cheapest(Prices(200, 200), relayed=True).means is Means.DELTA
+
+
 def document(number: int) -> Document:
     return Document({Slot(("n",)): Register(number, (Stamp(number + 1, 1, number + 1),))}, 1)

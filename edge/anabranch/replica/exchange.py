@@ -81,6 +81,11 @@ def store_part(connection: Connection, batch: bytes, total: int, offset: int, pi
     connection.execute(SQL["put_part"], (offset, batch, total, piece))
 
 
+def discard(connection: Connection) -> None:
+    """Drop the pieces of an inbound batch."""
+    connection.execute(SQL["drop_parts"])
+
+
 def reset(connection: Connection) -> None:
     """Forget the cursor, and the batch that was on its way to it."""
     connection.execute(SQL["reset"])

@@ -321,6 +321,10 @@ class Replica:
 
         self._file.write(work)
 
+    def discard(self) -> None:
+        """Drop the pieces of the batch under way: they are not of what they were said to be."""
+        self._file.write(exchange.discard)
+
     def stage(self, names: Collection[bytes]) -> None:
         """Keep of the parts that are here only those of this snapshot."""
         self._file.write(lambda connection: staging.stage(connection, names))

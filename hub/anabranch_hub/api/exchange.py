@@ -276,7 +276,7 @@ class Exchange:
                 self._streams.opened(self, opening.incarnation)
                 if session.protocol >= SNAPSHOT_PROTOCOL:
                     at_hello = (tenant, edge, opening.incarnation, hello.cursor)
-                    plan = await store.plan(*at_hello, held=hello.scope)
+                    plan = await store.plan(*at_hello, held=hello.scope, relayed=bool(self.peer.via))
                     opening = replace(opening, plan=plan)
                 return session.opened(opening, self._clock.now_ms())
             case Decide(entries, chain):
@@ -294,6 +294,7 @@ class Exchange:
                     protocol=session.protocol,
                     held=held,
                     told=self._scope,
+                    relayed=bool(self.peer.via),
                 )
                 if not isinstance(pull, Pull):
                     return self._drawn(pull)

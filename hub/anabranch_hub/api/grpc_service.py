@@ -1,6 +1,6 @@
 """gRPC: the two ports edges and operators connect to. The hub serves it from here only.
 
-    main port        Exchange, Renew    TLS 1.3, an edge's certificate
+    main port        Exchange, Snapshot, CheckIn, Renew    TLS 1.3, an edge's certificate
                      the ledger         TLS 1.3, an operator's
     enrolment port   Enroll, of both    TLS 1.3, no client certificate: who is new has none yet
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -25,12 +26,15 @@ from anabranch_protos.sync.v1.sync_pb2 import (
     EnrollReply,
     EnrollRequest,
     ExchangeFrame,
+    PartPiece,
+    PartRequest,
     RenewReply,
     RenewRequest,
 )
 from anabranch_sync.check_in import read_question
 from anabranch_sync.errors import InvalidInput, WireError
 from anabranch_sync.frame import FRAME_BYTES_MAX
+from anabranch_sync.messages import CHUNK_BYTES_MAX
 from cryptography import x509
 from google.protobuf.message import Message
 
@@ -38,7 +42,7 @@ from anabranch_hub.api import enrolment
 from anabranch_hub.api.exchange import RESCOPED, STOPPING, Clock, Exchange, Finished, Interruption
 from anabranch_hub.api.ledger_calls import LedgerCalls, check_operator_standing
 from anabranch_hub.api.relayed import check_proof, peer_behind
-from anabranch_hub.api.streams import RESTORED, Streams
+from anabranch_hub.api.streams import RESTORED, EdgeName, Streams
 from anabranch_hub.errors import (
     CertificateUnknown,
     EdgeRevoked,
@@ -73,6 +77,8 @@ METADATA_BYTES_MAX = 4 * 1024
 STREAMS_PER_CONNECTION_MAX = STREAMS_PER_RELAY_MAX + 4
 # The target is 10,000 idle edges in 2 GB; over this one process says no, and a balancer finds another.
 EXCHANGES_MAX = 20_000
+# Each holds a part in memory. A stream for the edge and one of its ghost.
+FETCHES_PER_EDGE_MAX = 2
 # A token has 256 bits: not against guessing, only against keeping Vault busy.
 ENROLMENTS_AT_ONCE_MAX = 32
 # Edges ping every 40 s and notice a dead hub within 72 s. The hub pings rarely (34 bytes each): it
@@ -174,12 +180,16 @@ class _Service:
         self._streams = streams
         self._clock = Clock()
         self._ledger = LedgerCalls(store)
+        self._fetching: Counter[EdgeName] = Counter()
 
     def main_methods(self) -> dict[str, Any]:
         """Those that need a certificate."""
         return {
             methods.EXCHANGE: grpc.stream_stream_rpc_method_handler(
                 self.exchange, _frame_of, ExchangeFrame.SerializeToString
+            ),
+            methods.SNAPSHOT: grpc.stream_stream_rpc_method_handler(
+                self.snapshot, PartRequest.FromString, PartPiece.SerializeToString
             ),
             methods.CHECK_IN: grpc.unary_unary_rpc_method_handler(
                 self.check_in, _frame_of, ExchangeFrame.SerializeToString
@@ -246,6 +256,31 @@ class _Service:
             await context.abort(_STATUS_OF_ORDER[finished.interruption.order], finished.interruption.reason)
         if not finished.by_edge:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, finished.reason)
+
+    async def snapshot(self, _: object, context: aio.ServicerContext) -> None:
+        """Pieces of parts, each asked for by itself: to a relay, which keeps them for all behind it."""
+        peer = await self._peer(context)
+        edge = EdgeName(peer.tenant, peer.edge)
+        if self._fetching[edge] >= FETCHES_PER_EDGE_MAX:
+            await context.abort(
+                grpc.StatusCode.ABORTED, f"{FETCHES_PER_EDGE_MAX} at once fetch parts already"
+            )
+        self._fetching[edge] += 1
+        try:
+            name = sealed = b""
+            while (asked := await context.read()) is not aio.EOF:
+                if asked.name != name:
+                    await self._peer(context)  # it, or a relay on the way, may have been shut out
+                    finding = self._part(edge, asked.name)
+                    name, sealed = asked.name, await self._answered(context, finding)
+                end = asked.offset + min(asked.bytes_max, CHUNK_BYTES_MAX)
+                await context.write(PartPiece(piece=sealed[asked.offset : end]))
+        finally:
+            self._fetching[edge] -= 1
+            self._fetching += Counter()  # forget those that are gone
+
+    async def _part(self, edge: EdgeName, name: bytes) -> bytes:
+        return await self._store.part_for(edge.tenant, edge.edge, name) or b""
 
     async def check_in(self, frame: bytes, context: aio.ServicerContext) -> ExchangeFrame:
         """Whether there is anything new for an edge that holds no exchange."""

@@ -199,6 +199,8 @@ class Edge:
             case edge_session.Keep(name, sealed):
                 replica.keep(name, sealed)
                 self._world.reached.parts += 1
+            case edge_session.Discard():
+                replica.discard()
             case edge_session.Adopt(incarnation):
                 self._world.note(f"{self.name} adopts incarnation {incarnation}")
                 self._world.reached.fences += 1

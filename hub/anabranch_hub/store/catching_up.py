@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from anabranch_sync.ids import Cursor, DocumentId, Incarnation
 from anabranch_sync.plan import (
-    SNAPSHOT_BYTES_MIN,
     SNAPSHOT_PROTOCOL,
     Means,
     Plan,
     Prices,
     cheapest,
     link_bytes,
+    snapshot_bytes_min,
 )
 from anabranch_sync.pull import Pull
 from anabranch_sync.scope import Scope
@@ -40,12 +40,19 @@ class CatchingUp:
     snapshots: Snapshots
 
     async def plan(
-        self, tenant: str, edge: str, incarnation: Incarnation, after: Cursor, held: bytes
+        self,
+        tenant: str,
+        edge: str,
+        incarnation: Incarnation,
+        after: Cursor,
+        held: bytes,
+        *,
+        relayed: bool,
     ) -> Plan:
         """What `draw` would do now for a replica that knows snapshots. Raises EdgeRevoked, Fenced."""
         async with self.pool.undoing(tenant) as session:
             pulling = await pulls.begun(session, tenant, edge, incarnation, after, held=held)
-            return await self._plan(session, tenant, pulling)
+            return await self._plan(session, tenant, pulling, relayed=relayed)
 
     async def draw(
         self,
@@ -59,6 +66,7 @@ class CatchingUp:
         protocol: int,
         held: bytes,
         told: Scope | None,
+        relayed: bool,
     ) -> Pull | Offer | None:
         """What the replica lacks, as a pull or as a snapshot; None: nothing that concerns it has happened.
 
@@ -68,7 +76,7 @@ class CatchingUp:
         async with self.pool.undoing(tenant) as session:
             pulling = await pulls.begun(session, tenant, edge, incarnation, after, held=held, told=told)
             may_offer = protocol >= SNAPSHOT_PROTOCOL
-            if not (may_offer and await self._is_for_a_snapshot(session, tenant, pulling)):
+            if not (may_offer and await self._is_for_a_snapshot(session, tenant, pulling, relayed=relayed)):
                 return await pulls.drawn(
                     session, self.digests, tenant, pulling, always=always, replaced=replaced
                 )
@@ -76,23 +84,25 @@ class CatchingUp:
         async with self.pool.session(tenant) as session:
             return Offer(snapshot, await pulls.closing(session, pulling, snapshot))
 
-    async def _is_for_a_snapshot(self, session: Session, tenant: str, pulling: Pulling) -> bool:
-        if link_bytes(pulling.changed_bytes) < SNAPSHOT_BYTES_MIN:
+    async def _is_for_a_snapshot(
+        self, session: Session, tenant: str, pulling: Pulling, *, relayed: bool
+    ) -> bool:
+        if link_bytes(pulling.changed_bytes) < snapshot_bytes_min(relayed=relayed):
             return False
-        return (await self._plan(session, tenant, pulling)).means is Means.SNAPSHOT
+        return (await self._plan(session, tenant, pulling, relayed=relayed)).means is Means.SNAPSHOT
 
-    async def _plan(self, session: Session, tenant: str, pulling: Pulling) -> Plan:
+    async def _plan(self, session: Session, tenant: str, pulling: Pulling, *, relayed: bool) -> Plan:
         changed = 0
         if pulling.changed_bytes:  # of the whole tenant; most edges that come back find nothing new at all
             changed = await _changed(session, pulling, 0 if pulling.whole else pulling.start)
         changed += pulling.entering.size_bytes if pulling.entering else 0
-        if link_bytes(changed) < SNAPSHOT_BYTES_MIN:
+        if link_bytes(changed) < snapshot_bytes_min(relayed=relayed):
             return cheapest(Prices(link_bytes(changed), None))
         total = await _changed(session, pulling, 0)
         kept = await self.snapshots.kept(session, self._wanted(tenant, pulling))
         snapshot = kept.size_bytes if kept else link_bytes(total)
         delta = snapshot * changed // total if changed <= DELTA_BYTES_MAX else None
-        return cheapest(Prices(delta, snapshot))
+        return cheapest(Prices(delta, snapshot), relayed=relayed)
 
     @staticmethod
     def _wanted(tenant: str, pulling: Pulling) -> Wanted:

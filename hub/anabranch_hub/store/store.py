@@ -324,10 +324,20 @@ class Store:
         return answer
 
     async def plan(
-        self, tenant: str, edge: str, incarnation: Incarnation, after: Cursor, *, held: bytes = b""
+        self,
+        tenant: str,
+        edge: str,
+        incarnation: Incarnation,
+        after: Cursor,
+        *,
+        held: bytes = b"",
+        relayed: bool = False,
     ) -> Plan:
-        """How a replica at `after` will catch up, and about how many bytes that takes on the link."""
-        return await self._catching_up.plan(tenant, edge, incarnation, after, held)
+        """How a replica at `after` will catch up, and about how many bytes that takes on the link.
+
+        `relayed`: there is a relay on the way, which keeps parts of snapshots for others.
+        """
+        return await self._catching_up.plan(tenant, edge, incarnation, after, held, relayed=relayed)
 
     async def draw(
         self,
@@ -341,14 +351,22 @@ class Store:
         protocol: int,
         held: bytes = b"",
         told: Scope | None = None,
+        relayed: bool = False,
     ) -> Pull | Offer | None:
         """What a replica lacks, as a pull or as a snapshot, whichever is cheaper; None as of `pull`.
 
-        `told` is the scope that it was told of. Raises EdgeRevoked, Fenced, ScopeChanged.
+        `told` is the scope that it was told of, `relayed` as of `plan`. Raises EdgeRevoked, Fenced,
+        ScopeChanged.
         """
         at = (tenant, edge, incarnation, after)
         return await self._catching_up.draw(
-            *at, always=always, replaced=replaced, protocol=protocol, held=held, told=told
+            *at,
+            always=always,
+            replaced=replaced,
+            protocol=protocol,
+            held=held,
+            told=told,
+            relayed=relayed,
         )
 
     async def drawn_urgent(
@@ -360,6 +378,10 @@ class Store:
     async def part(self, tenant: str, name: bytes) -> bytes | None:
         """A part of a snapshot by its name, if it is still kept."""
         return await self._snapshots.part(tenant, name)
+
+    async def part_for(self, tenant: str, edge: str, name: bytes) -> bytes | None:
+        """A part by its name, if it is still kept and of a snapshot of this edge's scope."""
+        return await self._snapshots.part_for(tenant, edge, name)
 
     async def seen(
         self, tenant: str, incarnation: Incarnation, cursor: Cursor, shares: Sequence[Share] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import socket
 import subprocess
 import sys
@@ -91,3 +93,33 @@ def test_an_edge_that_was_not_invited_as_a_relay_cannot_be_one(edge: Callable[[s
     assert "acme/plain is not enrolled as a relay" in ran.err
     assert plain.apart("agent", "--relay", "").code == 2
     assert plain("relay", "use", "nonsense").code == 2
+
+
+def test_a_relay_tells_what_it_keeps_and_saved_and_forgets_it_when_told(
+    hub: RunningHub, anabranch: Anabranch, edge: Callable[[str], Anabranch]
+) -> None:
+    # given
+    relay, at = relay_of(hub, anabranch, "near"), free_address()
+    children = [edge(name) for name in ("one", "two", "three")]
+    text = random.Random(1).randbytes(10_000).hex()
+    hub.ok("set", "acme", "acme/prod/router", "/text", json.dumps(text))
+    for child in children:
+        child("relay", "use", at)
+
+    # when
+    with relaying(relay, at):
+        plans = [child.apart("sync", "--json").json["plan"] for child in children]
+        told, line = relay("relay", "cache", "--json").json, relay("relay", "cache").out
+    cleared, after = relay("relay", "clear"), relay("relay", "cache", "--json").json
+
+    # then
+    assert plans == ["snapshot"] * 3
+    assert (told["parts"], told["heads"], told["size_bytes"]) == (1, 0, told["fetched_bytes"])
+    assert told["served_bytes"] == 3 * told["fetched_bytes"] > 0
+    assert told["saved_bytes"] == 2 * told["fetched_bytes"]
+    assert line.startswith("1 part, ")
+    assert "saved" in line
+    assert cleared.out.startswith("ok removed 1 part, ")
+    assert (after["parts"], after["size_bytes"], after["served_bytes"]) == (0, 0, 0)
+    assert children[0]("relay", "cache").out == "0 parts, 0 B of 134.2 MB\n"
+    assert anabranch.beside("nobody")("relay", "cache").code != 0

@@ -39,6 +39,7 @@ class SqliteStore:
         self.marks = replica.marks
         self.note_stored = replica.note_stored
         self.store_part = replica.store_part
+        self.discard = replica.discard
         self.overtake = replica.overtake
         self.stage = replica.stage
         self.keep = replica.keep

@@ -11,6 +11,7 @@ from anabranch.agent import Waiting, run_agent
 from anabranch.errors import HubDenied, HubUnverified, NotARelay
 from anabranch.identity import certificate_request, go_via, identity_folder, new_key, next_key, put_renewed
 from anabranch.link import HubLink, channel_of
+from anabranch.part_cache import PartCache, parts_folder
 from anabranch.polling import Wish
 from anabranch.relay import Relay
 from anabranch_hub.api.streams import EdgeName
@@ -42,6 +43,11 @@ def certificate(replica: Path) -> bytes:
     return leaf.public_bytes(Encoding.DER)
 
 
+def relay(replica: Path, at: str) -> Relay:
+    """The edge as a relay that listens there."""
+    return Relay(identity_of(replica), at, PartCache(parts_folder(replica)))
+
+
 async def once(replica: Path) -> None:
     assert (await run_agent(replica, once=True)).settled
 
@@ -56,7 +62,7 @@ async def test_children_two_relays_away_and_the_relays_themselves_come_to_hold_t
     go(two, near_at)
 
     # when
-    async with Relay(identity_of(near), near_at), Relay(identity_of(far), far_at):
+    async with relay(near, near_at), relay(far, far_at):
         fleet.start(near, far, one, two)
         write(one, {"limit": 10})
         await fleet.comes_together(near, far, one, two)
@@ -85,13 +91,12 @@ async def test_a_child_is_told_that_the_relay_has_no_link_and_goes_on_by_itself_
 
     # when
     write(one, {"limit": 10})
-    cut_off = replace(identity_of(near), address=nowhere)
-    relay = Relay(cut_off, at)
-    async with relay:
+    cut_off = Relay(replace(identity_of(near), address=nowhere), at, PartCache(parts_folder(near)))
+    async with cut_off:
         fleet.start(one, progress=hear)
         await comes(lambda: bool(heard))
         assert read(one) == {"limit": 10}
-        await relay.renewed(identity_of(near))
+        await cut_off.renewed(identity_of(near))
         await fleet.comes_together(one)
         await fleet.stop()
 
@@ -139,7 +144,7 @@ async def test_a_child_renews_its_certificate_through_a_relay_and_a_relay_cannot
     identity = identity_of(one)
 
     # when
-    async with Relay(identity_of(near), at), HubLink(identity) as link:
+    async with relay(near, at), HubLink(identity) as link:
         answer = await link.renew(certificate_request(next_key(identity_folder(one))))
     async with channel_of(identity_of(near)) as channel:
         own_key = RenewRequest(csr_pem=certificate_request(new_key()), proof=b"")
@@ -152,7 +157,7 @@ async def test_a_child_renews_its_certificate_through_a_relay_and_a_relay_cannot
     assert status.name == "PERMISSION_DENIED"
     put_renewed(identity_folder(one), identity, answer.chain_pem, answer.root_pem, answer.renew_at_ms)
     assert identity_of(one).via == at
-    async with Relay(identity_of(near), at):
+    async with relay(near, at):
         await once(one)
 
 
@@ -164,7 +169,7 @@ async def test_a_child_looks_in_through_a_relay(fleet: Fleet) -> None:
     write(two, {"limit": 10})
 
     # when
-    async with Relay(identity_of(near), at):
+    async with relay(near, at):
         polling = asyncio.create_task(run_agent(one, mode=Wish(poll_ms=20)))
         await fleet.comes_together(one)
         await once(two)
@@ -185,9 +190,9 @@ async def test_only_a_relay_of_the_tenant_is_believed_to_be_one(fleet: Fleet) ->
 
     # when, then: an edge that is none, another tenant's, the hub's own port
     with pytest.raises(NotARelay, match="edge invite"):
-        Relay(identity_of(plain), at)
+        relay(plain, at)
     go(one, at)
-    async with Relay(identity_of(foreign), at):
+    async with relay(foreign, at):
         with pytest.raises(HubUnverified):
             await run_agent(one, once=True)
     go(one, fleet.hub.address)
@@ -208,7 +213,7 @@ async def test_a_relay_that_is_revoked_cuts_its_children_off_and_does_not_shut_t
         if isinstance(step, Waiting):
             heard.append(step.reason)
 
-    async with Relay(identity_of(near), at):
+    async with relay(near, at):
         fleet.start(one, progress=hear)
         await comes(lambda: EdgeName(fleet.tenant, "one") in fleet.hub.server.streams.names())
 
@@ -232,7 +237,7 @@ async def test_a_child_that_opens_too_many_streams_is_refused_and_others_are_ser
     go(two, at)
 
     # when
-    async with Relay(identity_of(near), at), channel_of(identity_of(one)) as channel:
+    async with relay(near, at), channel_of(identity_of(one)) as channel:
         calls = [channel.stream_stream(methods.EXCHANGE)() for _ in range(12)]
         for call in calls:
             # The refused ones may have ended before there is anything to say to them.
@@ -257,6 +262,6 @@ async def test_a_child_that_is_revoked_hears_it_from_its_hub(fleet: Fleet) -> No
     await fleet.hub.store.revoke(fleet.tenant, "one")
 
     # then
-    async with Relay(identity_of(near), at):
+    async with relay(near, at):
         with pytest.raises(HubDenied, match="revoked"):
             await run_agent(one, once=True)

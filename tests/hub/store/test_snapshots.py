@@ -28,7 +28,6 @@ def small_limits() -> Iterator[None]:
     """A snapshot is worth it from a few documents on, and has several parts."""
     with (
         patch.object(plan, "SNAPSHOT_BYTES_MIN", 100),
-        patch.object(catching_up, "SNAPSHOT_BYTES_MIN", 100),
         patch.object(snapshot, "SLICE_BYTES_MIN", 1_000),
         patch.object(snapshot, "SLICE_BYTES_MAX", 2_000),
         patch.object(snapshot, "_CUTS_ONE_OF", 4),

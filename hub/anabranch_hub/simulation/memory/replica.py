@@ -212,6 +212,11 @@ class MemoryReplica:
         self._state = replace(self._state, partial=Partial(batch, total, head + piece))
         self._sync()
 
+    def discard(self) -> None:
+        """The pieces that came are not what they were said to be."""
+        self._state = replace(self._state, partial=None)
+        self._sync()
+
     def stage(self, names: Sequence[bytes]) -> None:
         """Drop the parts that are not of this snapshot."""
         staged = {name: sealed for name, sealed in self._state.staged.items() if name in names}

@@ -59,6 +59,13 @@ WHERE p.made_at < now() - make_interval(secs => %(making_s)s)
 -- The bytes of a part, if they are still there.
 SELECT body FROM {tenant}.snapshot_parts WHERE name = %(part)b
 
+-- name: is_offered
+-- Whether a snapshot of an edge's scope names this part.
+SELECT EXISTS (
+    SELECT FROM {tenant}.snapshots s JOIN {tenant}.edges e ON e.prefixes = s.prefixes
+    WHERE e.name = %(edge)s AND %(part)b = ANY(s.names)
+) AS offered
+
 -- name: drop_damaged_snapshots
 -- Those that name a part which is gone or damaged.
 DELETE FROM {tenant}.snapshots WHERE %(part)b = ANY(names)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#anabranch_protos/sync/v1/sync.proto\x12\x11\x61nabranch.sync.v1\"\x1e\n\rExchangeFrame\x12\r\n\x05\x66rame\x18\x01 \x01(\x0c\"0\n\rEnrollRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63sr_pem\x18\x02 \x01(\x0c\"\x99\x01\n\x0b\x45nrollReply\x12\x11\n\tchain_pem\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x02 \x01(\x0c\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x0c\n\x04\x65\x64ge\x18\x04 \x01(\t\x12\x10\n\x08prefixes\x18\x05 \x03(\t\x12\x13\n\x0bincarnation\x18\x06 \x01(\x04\x12\r\n\x05\x65poch\x18\x07 \x01(\x04\x12\x13\n\x0brenew_at_ms\x18\x08 \x01(\x04\".\n\x0cRenewRequest\x12\x0f\n\x07\x63sr_pem\x18\x01 \x01(\x0c\x12\r\n\x05proof\x18\x02 \x01(\x0c\"D\n\nRenewReply\x12\x11\n\tchain_pem\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x02 \x01(\x0c\x12\x13\n\x0brenew_at_ms\x18\x03 \x01(\x04\x32\xbe\x02\n\x04Sync\x12R\n\x08\x45xchange\x12 .anabranch.sync.v1.ExchangeFrame\x1a .anabranch.sync.v1.ExchangeFrame(\x01\x30\x01\x12J\n\x06\x45nroll\x12 .anabranch.sync.v1.EnrollRequest\x1a\x1e.anabranch.sync.v1.EnrollReply\x12G\n\x05Renew\x12\x1f.anabranch.sync.v1.RenewRequest\x1a\x1d.anabranch.sync.v1.RenewReply\x12M\n\x07\x43heckIn\x12 .anabranch.sync.v1.ExchangeFrame\x1a .anabranch.sync.v1.ExchangeFrameb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#anabranch_protos/sync/v1/sync.proto\x12\x11\x61nabranch.sync.v1\"\x1e\n\rExchangeFrame\x12\r\n\x05\x66rame\x18\x01 \x01(\x0c\">\n\x0bPartRequest\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x11\n\tbytes_max\x18\x03 \x01(\r\"\x1a\n\tPartPiece\x12\r\n\x05piece\x18\x01 \x01(\x0c\"0\n\rEnrollRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63sr_pem\x18\x02 \x01(\x0c\"\x99\x01\n\x0b\x45nrollReply\x12\x11\n\tchain_pem\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x02 \x01(\x0c\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x0c\n\x04\x65\x64ge\x18\x04 \x01(\t\x12\x10\n\x08prefixes\x18\x05 \x03(\t\x12\x13\n\x0bincarnation\x18\x06 \x01(\x04\x12\r\n\x05\x65poch\x18\x07 \x01(\x04\x12\x13\n\x0brenew_at_ms\x18\x08 \x01(\x04\".\n\x0cRenewRequest\x12\x0f\n\x07\x63sr_pem\x18\x01 \x01(\x0c\x12\r\n\x05proof\x18\x02 \x01(\x0c\"D\n\nRenewReply\x12\x11\n\tchain_pem\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63\x61_pem\x18\x02 \x01(\x0c\x12\x13\n\x0brenew_at_ms\x18\x03 \x01(\x04\x32\x8c\x03\n\x04Sync\x12R\n\x08\x45xchange\x12 .anabranch.sync.v1.ExchangeFrame\x1a .anabranch.sync.v1.ExchangeFrame(\x01\x30\x01\x12J\n\x06\x45nroll\x12 .anabranch.sync.v1.EnrollRequest\x1a\x1e.anabranch.sync.v1.EnrollReply\x12G\n\x05Renew\x12\x1f.anabranch.sync.v1.RenewRequest\x1a\x1d.anabranch.sync.v1.RenewReply\x12M\n\x07\x43heckIn\x12 .anabranch.sync.v1.ExchangeFrame\x1a .anabranch.sync.v1.ExchangeFrame\x12L\n\x08Snapshot\x12\x1e.anabranch.sync.v1.PartRequest\x1a\x1c.anabranch.sync.v1.PartPiece(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,14 +33,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXCHANGEFRAME']._serialized_start=58
   _globals['_EXCHANGEFRAME']._serialized_end=88
-  _globals['_ENROLLREQUEST']._serialized_start=90
-  _globals['_ENROLLREQUEST']._serialized_end=138
-  _globals['_ENROLLREPLY']._serialized_start=141
-  _globals['_ENROLLREPLY']._serialized_end=294
-  _globals['_RENEWREQUEST']._serialized_start=296
-  _globals['_RENEWREQUEST']._serialized_end=342
-  _globals['_RENEWREPLY']._serialized_start=344
-  _globals['_RENEWREPLY']._serialized_end=412
-  _globals['_SYNC']._serialized_start=415
-  _globals['_SYNC']._serialized_end=733
+  _globals['_PARTREQUEST']._serialized_start=90
+  _globals['_PARTREQUEST']._serialized_end=152
+  _globals['_PARTPIECE']._serialized_start=154
+  _globals['_PARTPIECE']._serialized_end=180
+  _globals['_ENROLLREQUEST']._serialized_start=182
+  _globals['_ENROLLREQUEST']._serialized_end=230
+  _globals['_ENROLLREPLY']._serialized_start=233
+  _globals['_ENROLLREPLY']._serialized_end=386
+  _globals['_RENEWREQUEST']._serialized_start=388
+  _globals['_RENEWREQUEST']._serialized_end=434
+  _globals['_RENEWREPLY']._serialized_start=436
+  _globals['_RENEWREPLY']._serialized_end=504
+  _globals['_SYNC']._serialized_start=507
+  _globals['_SYNC']._serialized_end=903
 # @@protoc_insertion_point(module_scope)

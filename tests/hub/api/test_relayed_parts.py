@@ -1,0 +1,230 @@
+"""What relays keep of snapshots: fetched once for all, and given to those alone whom the hub offered it."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+from anabranch.agent import run_agent
+from anabranch.link import PartStream, channel_of
+from anabranch.part_cache import Counts, PartCache, parts_folder
+from anabranch.replica import Replica
+from anabranch_hub.store import Edit
+from anabranch_protos.relaying import BEHIND
+from anabranch_protos.sync.v1 import methods
+from anabranch_sync.ids import START, document_id
+from anabranch_sync.plan import SNAPSHOT_BYTES_MIN
+from anabranch_sync.snapshot import Offer, Part
+
+from tests.hub.api.fleet import Fleet, identity_of, new_tenant
+from tests.hub.api.test_relay import certificate, free_address, go, relay
+
+pytestmark = pytest.mark.anyio
+
+
+async def fill(fleet: Fleet, *, count: int = 40, chars: int = 2_000, namespace: str = "acme/prod") -> None:
+    """Documents that compress badly."""
+    chance = random.Random(count)
+    edits = [
+        Edit(document_id(namespace, f"k{n}"), {"n": n, "text": chance.randbytes(chars // 2).hex()})
+        for n in range(count)
+    ]
+    await fleet.hub.store.write(fleet.tenant, edits, author="op", message="")
+
+
+async def offered(fleet: Fleet, edge: Path) -> Part:
+    """The only part of the snapshot that the hub has for a new replica of this edge."""
+    with Replica.open(edge) as replica:
+        drawn = await fleet.hub.store.draw(
+            fleet.tenant, edge.stem, replica.standing().incarnation, START, protocol=2, relayed=True
+        )
+    assert isinstance(drawn, Offer)
+    (part,) = drawn.snapshot.parts
+    return part
+
+
+def cache_of(replica: Path) -> PartCache:
+    return PartCache(parts_folder(replica))
+
+
+def documents(replica: Path) -> int:
+    with Replica.open(replica) as opened:
+        return len(opened.every_document())
+
+
+async def all_sync(*replicas: Path) -> None:
+    ended = await asyncio.gather(*(run_agent(each, once=True) for each in replicas))
+    assert all(each.settled for each in ended)
+
+
+async def test_children_that_begin_at_once_two_relays_away_cost_the_uplink_one_snapshot(
+    fleet: Fleet,
+) -> None:
+    # given
+    await fill(fleet)
+    near, far = await fleet.enrol("near", relay=True), await fleet.enrol("far", relay=True)
+    children = [await fleet.enrol(f"child{n}") for n in range(4)]
+    near_at, far_at = free_address(), free_address()
+    go(far, near_at)
+    for child in children:
+        go(child, far_at)
+
+    # when
+    async with relay(near, near_at), relay(far, far_at):
+        await all_sync(*children)
+    size = (await offered(fleet, children[0])).size_bytes
+
+    # then
+    assert size > 2 * SNAPSHOT_BYTES_MIN
+    assert [documents(child) for child in children] == [40] * 4
+    assert cache_of(far).holding().counts == Counts(fetched_bytes=size, served_bytes=4 * size)
+    assert cache_of(near).holding().counts == Counts(fetched_bytes=size, served_bytes=size)
+
+
+async def test_a_small_scope_is_kept_too_and_outlives_the_relay(fleet: Fleet) -> None:
+    # given
+    await fill(fleet, chars=400)
+    near, one, two = await fleet.enrol("near", relay=True), await fleet.enrol("one"), await fleet.enrol("two")
+    at = free_address()
+    go(one, at)
+    go(two, at)
+
+    # when
+    async with relay(near, at):
+        await all_sync(one)
+    before = cache_of(near).holding()
+    async with relay(near, at):
+        await all_sync(two)
+
+    # then
+    size = (await offered(fleet, one)).size_bytes
+    assert (before.parts, before.heads, before.size_bytes) == (1, 0, size)
+    assert size < SNAPSHOT_BYTES_MIN
+    assert cache_of(near).holding().counts == Counts(fetched_bytes=size, served_bytes=2 * size)
+    assert [documents(one), documents(two)] == [40, 40]
+
+
+async def test_a_part_that_rotted_in_the_cache_is_fetched_again(fleet: Fleet) -> None:
+    # given
+    await fill(fleet)
+    near, one, two = await fleet.enrol("near", relay=True), await fleet.enrol("one"), await fleet.enrol("two")
+    at = free_address()
+    go(one, at)
+    go(two, at)
+    async with relay(near, at):
+        await all_sync(one)
+
+        # when
+        (kept,) = (each for each in parts_folder(near).iterdir() if each.stem != "counts")
+        rotten = bytearray(kept.read_bytes())
+        rotten[100] ^= 1
+        kept.write_bytes(rotten)
+        await all_sync(two)
+
+    # then
+    assert documents(two) == 40
+    assert kept.read_bytes() != rotten
+    assert cache_of(near).holding().counts.fetched_bytes == 2 * len(rotten)
+
+
+@pytest.mark.parametrize("trouble", ["no room", "no folder"])
+async def test_a_relay_whose_disk_takes_nothing_passes_parts_on_all_the_same(
+    fleet: Fleet, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    await fill(fleet)
+    near, one = await fleet.enrol("near", relay=True), await fleet.enrol("one")
+    at = free_address()
+    go(one, at)
+    if trouble == "no room":
+        monkeypatch.setattr("anabranch.part_cache.DISK_FREE_BYTES_MIN", 2**62)
+    else:
+        parts_folder(near).write_text("in the way")
+
+    # when
+    async with relay(near, at):
+        await all_sync(one)
+
+    # then
+    assert documents(one) == 40
+    assert cache_of(near).holding().parts == 0
+
+
+async def test_a_child_of_a_relay_that_keeps_no_parts_gets_them_from_the_hub(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(fleet)
+    near, one = await fleet.enrol("near", relay=True), await fleet.enrol("one")
+    at = free_address()
+    go(one, at)
+
+    async with relay(near, at):
+        monkeypatch.setattr(methods, "SNAPSHOT", "/anabranch.sync.v1.Sync/OfALaterRelease")
+        await all_sync(one)
+
+    assert documents(one) == 40
+
+
+async def test_a_relay_gives_a_part_to_no_child_that_was_not_offered_it(fleet: Fleet) -> None:
+    # given a relay that holds a part of acme/prod, and a child of another scope that knows its name
+    await fill(fleet)
+    near, one = await fleet.enrol("near", relay=True), await fleet.enrol("one")
+    other = await fleet.enrol("other", prefixes=("acme/lab",))
+    at = free_address()
+    go(one, at)
+    go(other, at)
+    async with relay(near, at):
+        await all_sync(one)
+        part = await offered(fleet, one)
+        asked = part.name, 0, 1_000
+
+        # when
+        fleet.start(other)
+        await fleet.comes_together(other)
+        async with channel_of(identity_of(other)) as channel:
+            stream = PartStream(channel)
+            answers = [await stream.piece(*asked), await stream.piece(b"no name", 0, 1_000)]
+        await fleet.stop()
+
+    # then
+    assert cache_of(near).piece(*asked) != b""
+    assert answers == [b"", b""]
+
+
+async def test_the_hub_gives_parts_to_edges_of_their_scope_only(fleet: Fleet) -> None:
+    # given
+    await fill(fleet)
+    near, one = await fleet.enrol("near", relay=True), await fleet.enrol("one")
+    other = await fleet.enrol("other", prefixes=("acme/lab",))
+    elsewhere = Fleet(fleet.hub, await new_tenant(fleet.hub.store), fleet.folder / "elsewhere")
+    stranger = await elsewhere.enrol("one")
+    part = await offered(fleet, one)
+
+    async def answer(caller: Path, *behind: Path) -> int:
+        async with channel_of(identity_of(caller)) as channel:
+            stream = PartStream(channel, [(BEHIND, certificate(each)) for each in behind])
+            return len(await stream.piece(part.name, 0, 1_000))
+
+    # when, then
+    assert [await answer(one), await answer(near, one)] == [1_000, 1_000]
+    assert [await answer(other), await answer(near, other), await answer(stranger)] == [0, 0, 0]
+    await fleet.hub.store.revoke(fleet.tenant, "one")
+    assert [await answer(one), await answer(near, one), await answer(near)] == [0, 0, 1_000]
+
+
+async def test_an_edge_that_is_shut_out_while_it_fetches_gets_no_further_part(fleet: Fleet) -> None:
+    # given
+    await fill(fleet)
+    near, one = await fleet.enrol("near", relay=True), await fleet.enrol("one")
+    part = await offered(fleet, one)
+
+    # when
+    async with channel_of(identity_of(near)) as channel:
+        stream = PartStream(channel, [(BEHIND, certificate(one))])
+        begun = await stream.piece(part.name, 0, 10)
+        await fleet.hub.store.revoke(fleet.tenant, "near")
+        await stream.piece(b"another part", 0, 10)
+        later = await stream.piece(part.name, 10, 10)
+
+    # then
+    assert (len(begun), later) == (10, b"")
