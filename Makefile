@@ -27,8 +27,10 @@ help: ## show this
 demo: setup ## a real hub and five edges on links that break: offline edits, merge, proof
 	@.venv/bin/anabranch-hub demo --power-rig "'$(CURDIR)/$(RUN)' -m tests.edge.replica.lose_power" $(ARGS)
 
-test: setup ## every test
-	@$(RUN) -m pytest $(ARGS)
+# A worker takes the tests of a file together and starts a Postgres and an OpenBao of its own: four are enough.
+WORKERS := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test: setup ## every test (one after the other: make test WORKERS=)
+	@$(RUN) -m pytest $(WORKERS) $(ARGS)
 
 lint: style types walls generated ## style, types, the walls between the rooms, generated code
 

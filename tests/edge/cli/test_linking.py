@@ -41,7 +41,9 @@ def test_an_address_that_is_none_is_refused_before_anything_is_made(
 
 
 @pytest.mark.parametrize(
-    "token", ["nonsense", TOKEN[:-1], "abr2" + TOKEN[4:], TOKEN + ".x", TOKEN + ".99999", "x" * 4_000]
+    "token",
+    ["nonsense", TOKEN[:-1], "abr2" + TOKEN[4:], TOKEN + ".x", TOKEN + ".99999", "x" * 4_000],
+    ids=["no token", "cut", "another version", "a word for a port", "a port too high", "long"],
 )
 def test_a_string_that_is_no_invitation_is_refused_and_not_repeated(anabranch: Anabranch, token: str) -> None:
     edge = new_edge(anabranch)

@@ -75,7 +75,7 @@ FILTERS: list[tuple[Matching, Callable[[LedgerRow], bool]]] = [
 ]
 
 
-@pytest.mark.parametrize(("matching", "fits"), FILTERS, ids=lambda each: repr(each) if each else "")
+@pytest.mark.parametrize(("matching", "fits"), FILTERS, ids=[repr(each) for each, _ in FILTERS])
 async def test_a_filter_finds_all_that_fit_and_nothing_else_page_by_page(
     store: Store, few: str, matching: Matching, fits: Callable[[LedgerRow], bool]
 ) -> None:
