@@ -30,6 +30,7 @@ from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.pull import Pull
 from anabranch_sync.register import Register, Stamp
 from anabranch_sync.reoffer import Reoffer
+from anabranch_sync.scope import Scope
 
 # The rarest needs some 35.
 SEEDS = 150
@@ -86,9 +87,9 @@ def _acknowledge_before_fsync() -> Any:
 def _reused_incarnation() -> Any:
     open_replica = MemoryHub.open_replica
 
-    def reusing(self: MemoryHub, incarnation: int, mark: bytes = b"") -> Opening:
+    def reusing(self: MemoryHub, incarnation: int, mark: bytes = b"", edge: str = "") -> Opening:
         newest = max(self._marks)
-        return open_replica(self, incarnation or (newest if newest > HUB_INCARNATION else 0), mark)
+        return open_replica(self, incarnation or (newest if newest > HUB_INCARNATION else 0), mark, edge)
 
     return patch.object(MemoryHub, "open_replica", reusing)
 
@@ -96,9 +97,9 @@ def _reused_incarnation() -> Any:
 def _cursor_before_apply() -> Any:
     apply = MemoryReplica.apply
 
-    def hasty(self: MemoryReplica, pull: Pull, reoffer: Reoffer | None = None) -> ScopeDigest:
+    def hasty(self: MemoryReplica, pull: Pull, *rest: Any) -> ScopeDigest:
         before = self.disk.confirmed
-        digest = apply(self, pull, reoffer)
+        digest = apply(self, pull, *rest)
         self.disk = replace(self.disk, confirmed=before)
         return digest
 
@@ -232,8 +233,10 @@ def _stream_kept_after_hub_restore() -> Any:
 def _no_resend_after_epoch_change() -> Any:
     apply = MemoryReplica.apply
 
-    def silent(self: MemoryReplica, pull: Pull, reoffer: Reoffer | None = None) -> ScopeDigest:
-        return apply(self, pull, None)
+    def silent(
+        self: MemoryReplica, pull: Pull, reoffer: Reoffer | None = None, rescoped: Scope | None = None
+    ) -> ScopeDigest:
+        return apply(self, pull, None, rescoped)
 
     return patch.object(MemoryReplica, "apply", silent)
 
@@ -260,6 +263,68 @@ def _log_rewritten() -> Any:
     return patch.object(HubSide, "crash", rewriting)
 
 
+def _rescoping_drops_unsent_changes() -> Any:
+    apply = MemoryReplica.apply
+
+    def tidy(
+        self: MemoryReplica, pull: Pull, reoffer: Reoffer | None = None, rescoped: Scope | None = None
+    ) -> ScopeDigest:
+        if rescoped is not None:
+            inside = [each for each in self.outbox if all(map(rescoped.writes, each.change.documents))]
+            self._state = replace(self._state, outbox=tuple(inside))
+        return apply(self, pull, reoffer, rescoped)
+
+    return patch.object(MemoryReplica, "apply", tidy)
+
+
+def _what_leaves_the_scope_stays() -> Any:
+    apply = MemoryReplica.apply
+
+    def keeping(
+        self: MemoryReplica, pull: Pull, reoffer: Reoffer | None = None, rescoped: Scope | None = None
+    ) -> ScopeDigest:
+        before = self.confirmed
+        digest = apply(self, pull, reoffer, rescoped)
+        if rescoped is not None:
+            left = {each: state for each, state in before.items() if not rescoped.reads(each)}
+            self._state = self.disk = replace(self._state, confirmed={**left, **self.confirmed})
+        return digest
+
+    return patch.object(MemoryReplica, "apply", keeping)
+
+
+def _a_stream_goes_on_under_another_scope() -> Any:
+    draw = MemoryHub.draw
+
+    def careless(self: MemoryHub, incarnation: int, after: Cursor, **settings: Any) -> Any:
+        return draw(self, incarnation, after, **{**settings, "told": None})
+
+    return patch.object(MemoryHub, "draw", careless)
+
+
+def _collected_and_forgotten() -> Any:
+    """The tombstones are thrown away: whoever wrote without having seen them meets none."""
+    return patch("anabranch_hub.simulation.memory.hub.recalled", lambda documents, *_: documents)
+
+
+@contextmanager
+def _collected_without_asking() -> Iterator[None]:
+    """The tombstones that some edge has not seen are thrown away; only collected, they would be survived."""
+    with patch.object(MemoryHub, "_holding", lambda self: ()), _collected_and_forgotten():
+        yield
+
+
+def _collected_behind_a_delta() -> Any:
+    """A replica from before the collection gets a delta, which does not say what was deleted."""
+    collect = MemoryHub.collect
+
+    def silent(self: MemoryHub) -> None:
+        collect(self)
+        self.collected_seq = 0
+
+    return patch.object(MemoryHub, "collect", silent)
+
+
 _BUGS: dict[str, Callable[[], Any]] = {
     "acknowledge before fsync": _acknowledge_before_fsync,
     "reused incarnation": _reused_incarnation,
@@ -280,5 +345,11 @@ _BUGS: dict[str, Callable[[], Any]] = {
     "invalid heads go live": _invalid_heads_go_live,
     "releases are not told": _releases_are_not_told,
     "log rewritten": _log_rewritten,
+    "rescoping drops unsent changes": _rescoping_drops_unsent_changes,
+    "what leaves the scope stays": _what_leaves_the_scope_stays,
+    "a stream goes on under another scope": _a_stream_goes_on_under_another_scope,
+    "collected without asking": _collected_without_asking,
+    "collected and forgotten": _collected_and_forgotten,
+    "collected behind a delta": _collected_behind_a_delta,
 }
 BUGS = tuple(_BUGS)

@@ -32,6 +32,7 @@ from anabranch_sync.document import Object, digest
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.pull import Pull
 from anabranch_sync.reoffer import Reoffer
+from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Standing
 from anabranch_sync.witness import Witnessed
 
@@ -103,10 +104,10 @@ class MirroredReplica(MemoryReplica):
             lambda: super(MirroredReplica, self).keep(name, sealed), lambda: self._real.keep(name, sealed)
         )
 
-    def apply(self, pull: Pull, reoffer: Reoffer | None = None) -> ScopeDigest:
+    def apply(self, pull: Pull, reoffer: Reoffer | None = None, rescoped: Scope | None = None) -> ScopeDigest:
         return self._both(
-            lambda: super(MirroredReplica, self).apply(pull, reoffer),
-            lambda: self._real.apply(pull, reoffer),
+            lambda: super(MirroredReplica, self).apply(pull, reoffer, rescoped),
+            lambda: self._real.apply(pull, reoffer, rescoped),
         )
 
     def note_stored(self, stored_mark: int) -> None:

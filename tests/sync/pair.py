@@ -170,9 +170,9 @@ class Pair:
             case hub_session.DrawUrgent(after):
                 return self.far.drawn_urgent(self.hub.urgent(self.far.incarnation, after))
             case hub_session.Compare():
-                return self.far.compared(*self.hub.compared())
+                return self.far.compared(*self.hub.compared(self.far.incarnation))
             case hub_session.Survey():
-                return self.far.surveyed(self.hub.survey())
+                return self.far.surveyed(self.hub.survey(self.far.incarnation))
             case hub_session.Report(incident):
                 self.hub_incidents.append(incident)
             case hub_session.Fetch(name):
@@ -181,8 +181,8 @@ class Pair:
                 self.hub.spool(self.far.incarnation, batch, sealed)
             case hub_session.Recall(batch):
                 return self.far.recalled(self.hub.spooled(self.far.incarnation, batch))
-            case hub_session.Seen():
-                self.hub.seen(self.far.incarnation)
+            case hub_session.Seen(cursor):
+                self.hub.seen(self.far.incarnation, cursor)
             case hub_session.Present(mark):
                 return self.far.presented(self.hub.tree.presented(mark))
             case hub_session.Accused(reason) | hub_session.WentBack(reason):

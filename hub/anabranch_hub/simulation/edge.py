@@ -17,17 +17,19 @@ from anabranch_hub.simulation.promise import Promise, Violation
 from anabranch_hub.simulation.promises import (
     Reading,
 )
-from anabranch_hub.simulation.world import SCOPE, World
+from anabranch_hub.simulation.world import World
+from anabranch_hub.simulation.writing import DOCUMENTS
 
 
 class Edge:
     """An edge's shell: it carries out what its session says, one effect at a time."""
 
-    def __init__(self, name: str, world: World, hub: HubSide, replica: MemoryReplica, skew_ms: int) -> None:
-        self.line = Line(name)
+    def __init__(self, line: Line, world: World, hub: HubSide, replica: MemoryReplica, skew_ms: int) -> None:
+        self.line = line
+        self.outside: set[DocumentId] = set()  # what was ever taken from it
         self.replica = replica
         self.skew_ms = skew_ms
-        self.reading = Reading(name)
+        self.reading = Reading(line.name)
         self._steady_skew_ms = skew_ms
         self._world = world
         self._hub = hub
@@ -56,7 +58,7 @@ class Edge:
             return
         self._life += 1
         life = self._life
-        fingerprint = SCOPE.fingerprint
+        fingerprint = self.replica.state.scope.fingerprint
         session = EdgeSession(self.replica.standing(), fingerprint, renew=renew, learned=self._learned)
         connection, pipe = self._hub.dial(self.line, lambda frame: self._received(life, frame))
         connection.on_cut.append(lambda: self._ended(life, "cut"))
@@ -188,9 +190,12 @@ class Edge:
                 replica.note_stored(stored_mark)
             case edge_session.Acknowledge(push_mark, chain):
                 replica.acknowledge(push_mark, chain)
-            case edge_session.Apply(pull, reoffer):
+            case edge_session.Apply(pull, reoffer, rescoped):
                 self._world.reached.rounds += 1
-                self._effects += session.applied(replica.apply(pull, reoffer))
+                if rescoped is not None:
+                    self._world.reached.rescoped += 1
+                    self.outside |= {each for each in DOCUMENTS if not rescoped.reads(each)}
+                self._effects += session.applied(replica.apply(pull, reoffer, rescoped))
             case edge_session.Overtake(pull):
                 self._world.reached.overtaken += 1
                 replica.overtake(pull)

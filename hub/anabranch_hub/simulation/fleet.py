@@ -23,13 +23,16 @@ from anabranch_hub.simulation.hub_side import HubSide
 from anabranch_hub.simulation.life import DAY_MS, SECOND_MS, Life
 from anabranch_hub.simulation.memory import MemoryReplica, ReplicaState, scope_digest
 from anabranch_hub.simulation.mishaps import Mishaps
-from anabranch_hub.simulation.network import CALM
+from anabranch_hub.simulation.network import CALM, Line
+from anabranch_hub.simulation.operators import Operators
 from anabranch_hub.simulation.promise import Promise, Violation
 from anabranch_hub.simulation.promises import (
     check_changes,
+    check_collected,
     check_converged,
     check_ledger,
     check_logged,
+    check_refused,
     check_repaired,
     check_written,
 )
@@ -57,10 +60,11 @@ class Fleet:
         self.hub = HubSide(world)
         self.hub.store.write(SCHEMA_DOCUMENT, schema(HIGH_MAX))
         self.began_ms = world.clock.now_ms
-        self._author = Author(world.chance, large=world.life.large)
+        self._author = Author(world.chance, large=world.life.large, deletes=world.life.deletes)
         self._read: dict[str, ReplicaState] = {}
         self.edges = [self._new_edge(f"edge{number}") for number in range(world.life.edges)]
         self.mishaps = Mishaps(world, self.hub, self.edges)
+        self.operators = Operators(world, self.hub, self.edges, self.mishaps)
         self._cut_and_trim(random.Random(f"{seed}: snapshots"))
 
     def run(self) -> "Fleet":
@@ -129,6 +133,7 @@ class Fleet:
         store = self.hub.store
         quarantined = sorted(store.quarantined)
         self.world.reached.quarantines = len(quarantined)
+        self.world.reached.outside = len(store.refused)
         for document in quarantined:
             store.write(document, REPAIRED)
         self.hub.fan_out()
@@ -141,9 +146,9 @@ class Fleet:
 
     def _new_edge(self, name: str) -> Edge:
         world = self.world
-        opening = self.hub.store.open_replica(0)
+        opening = self.hub.store.open_replica(0, edge=name)
         replica = self.new_replica(ReplicaState(opening.incarnation, SCOPE))
-        edge = Edge(name, world, self.hub, replica, world.chance.choice(SKEWS_MS))
+        edge = Edge(Line(name, name), world, self.hub, replica, world.chance.choice(SKEWS_MS))
         world.clock.after(world.chance.randrange(1_000), edge.connect)
         return edge
 
@@ -166,12 +171,16 @@ class Fleet:
             (life.revocations, lambda edge: mishaps.revoke(edge, self._while_retried_ms())),
             (life.full_disks, lambda edge: mishaps.fill_disk(edge, self._while_retried_ms())),
             (life.clock_jumps, mishaps.jump_clock),
+            (life.rescopes, self.operators.rescope),
+            (life.retirements, lambda edge: self.operators.retire(edge, chance.randrange(life.busy_ms))),
         )
         for times, event in at_an_edge:
             for _ in range(times):
                 self._at_some_time(partial(self._at_some_edge, event))
         for _ in range(life.hub_crashes):
             self._at_some_time(self.hub.crash)
+        for _ in range(life.collections):
+            self._at_some_time(self.operators.collect)
         for _ in range(life.restores):
             self._at_some_time(partial(self._at_some_edge, mishaps.back_up))
             self._at_some_time(mishaps.restore_some)
@@ -192,7 +201,7 @@ class Fleet:
         self.hub.store.offers = lambda: chance.random() < share
         self.hub.store.cut_bytes = chance.choice((1, SLICE_BYTES_MAX))
         for _ in range(chance.choice((0, 1, 5))):
-            self.world.clock.after(chance.randrange(self.life.busy_ms), self.hub.store.trim)
+            self.world.clock.after(chance.randrange(self.life.busy_ms), lambda: self.hub.store.trim())
 
     def _at_some_time(self, event: Callable[[], None]) -> None:
         self.world.clock.after(self.world.chance.randrange(self.life.busy_ms), event)
@@ -217,7 +226,8 @@ class Fleet:
             self._write_at_edge(self.world.chance.choice(self.edges))
 
     def _write_at_edge(self, edge: Edge) -> None:
-        document = self.world.chance.choice(DOCUMENTS)
+        scope = edge.replica.state.scope
+        document = self.world.chance.choice([each for each in DOCUMENTS if scope.writes(each)])
         before = rebuild(edge.replica.visible(document).registers)
         try:
             edge.write(document, self._author.edited(before))
@@ -248,15 +258,18 @@ class Fleet:
         check_logged(store, self.edges)
         check_written(store)
         check_ledger(store, self.edges)
+        check_refused(store)
+        check_collected(store)
 
     def _check_readers(self) -> None:
         """Whatever is written at once, whoever reads gets a valid document or none."""
         changed = {edge.name: edge.replica.state for edge in self.edges}
         unchanged = {name for name, state in changed.items() if self._read.get(name) is state}
         self._read = changed
+        decided = self.hub.store.merged | self.hub.store.refused
         for edge in self.edges:
             if edge.name not in unchanged:
-                edge.reading.check(edge.replica, self.hub.store.merged)
+                edge.reading.check(edge.replica, decided)
         for document in DOCUMENTS:
             for name, content in self._readers(document, unchanged):
                 if ALWAYS.violations(document, content):

@@ -14,6 +14,7 @@ from anabranch_sync.leaf import is_member, leaf_values
 from anabranch_sync.register import AnyValue, Edit, Increment, Register, RegisterValue, Slot, equal
 
 from anabranch_hub.simulation.memory import MemoryHub, ReplicaState
+from anabranch_hub.simulation.network import Line
 from anabranch_hub.simulation.promise import Promise, Violation
 
 
@@ -42,7 +43,7 @@ class HubRestores:
         """Keep the hub as it is; an earlier backup goes."""
         self._backup = hub.backup()
 
-    def restore(self, hub: MemoryHub, edges: Iterable[tuple[str, ReplicaState]]) -> MemoryHub:
+    def restore(self, hub: MemoryHub, edges: Iterable[tuple[Line, ReplicaState]]) -> MemoryHub:
         """The hub in place of `hub`, as the backup had it, or the same where there is none."""
         if self._backup is None:
             return hub
@@ -50,12 +51,13 @@ class HubRestores:
         # What has come back is confirmed at edges by now, where it was not overwritten: counted anew.
         self._orphans = self.missing(hub)
         again = hub.restored(self._backup)
-        for name, state in edges:
+        for line, state in edges:
             if state.epoch in (0, again.epoch):
                 continue
+            name, scope = line.name, again.edge(line.edge).scope
             known = again.epochs.known(state.epoch)
             for document, held in state.confirmed.items():
-                if again.scope.writes(document):
+                if scope.writes(document):
                     standing = leaf_values(again.documents.get(document, EMPTY).registers)
                     found = _orphans(name, document, held.registers, known)
                     self._orphans += [each for each in found if standing.get(each.slot) is not each.value]

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from anabranch_sync import hub_session
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import DocumentId
+from anabranch_sync.scope import Scope
 from anabranch_sync.value import Object
 
 from anabranch_hub.simulation.disk import DiskFailure
 from anabranch_hub.simulation.life import SECOND_MS
-from anabranch_hub.simulation.memory import Fenced, MemoryHub
+from anabranch_hub.simulation.memory import Fenced, MemoryHub, ScopeChanged
 from anabranch_hub.simulation.network import Connection, Line, Pipe
 from anabranch_hub.simulation.promise import Promise, Violation
 from anabranch_hub.simulation.world import SCOPE, World
@@ -54,6 +55,11 @@ class HubSide:
         for stream in list(self.streams):
             self._world.clock.after(1, self._notice(stream, hub_seq))
 
+    def heard(self) -> None:
+        """News of what operators did: whoever is concerned begins anew."""
+        for stream in list(self.streams):
+            stream.heard()
+
     def crash(self) -> None:
         """The process ends, and the next one starts."""
         self._world.happened["hub crash"] += 1
@@ -87,6 +93,7 @@ class HubStream:
     def __init__(self, world: World, hub: HubSide, line: Line, connection: Connection, pipe: Pipe) -> None:
         self.line = line
         self.session = HubSession()
+        self._told: Scope | None = None
         self._world = world
         self._hub = hub
         self._connection = connection
@@ -122,6 +129,11 @@ class HubStream:
         """The edge may not go on."""
         self._do(self.session.ended("revoked", "an operator said so"))
 
+    def heard(self) -> None:
+        """If the edge was given another scope than it was told, it comes back at once, and is told."""
+        if self._told not in (None, self._hub.store.edge(self.line.edge).scope):
+            self._do(self.session.busy(SECOND_MS))
+
     def cut(self) -> None:
         """The process is gone."""
         self._connection.cut()
@@ -132,7 +144,8 @@ class HubStream:
             case hub_session.Open() if self.line.revoked:
                 return session.ended("revoked", "an operator said so")
             case hub_session.Open(hello):
-                opening = hub.open_replica(hello.incarnation, hello.checkpoint)
+                opening = hub.open_replica(hello.incarnation, hello.checkpoint, self.line.edge)
+                self._told = opening.scope
                 self._world.reached.resumed_pushes += opening.upload is not None
                 return session.opened(opening, self._world.clock.now_ms)
             case hub_session.Send(frame):
@@ -147,17 +160,26 @@ class HubStream:
                 self._world.reached.rounds += 1
                 self._hub.fan_out()
                 return session.decided(answer)
-            case hub_session.Draw(after, always, replaced):
-                drawn = hub.draw(
-                    session.incarnation, after, always=always, replaced=replaced, protocol=session.protocol
-                )
+            case hub_session.Draw(after, always, replaced, held):
+                try:
+                    drawn = hub.draw(
+                        session.incarnation,
+                        after,
+                        always=always,
+                        replaced=replaced,
+                        protocol=session.protocol,
+                        held=held,
+                        told=self._told,
+                    )
+                except ScopeChanged:
+                    return session.busy(SECOND_MS)
                 return session.drawn(drawn)
             case hub_session.DrawUrgent(after):
                 return session.drawn_urgent(hub.urgent(session.incarnation, after))
             case hub_session.Compare():
-                return session.compared(*hub.compared())
+                return session.compared(*hub.compared(session.incarnation))
             case hub_session.Survey():
-                return session.surveyed(hub.survey())
+                return session.surveyed(hub.survey(session.incarnation))
             case hub_session.Report():
                 pass  # the edge notes it too
             case hub_session.Fetch(name):
@@ -168,8 +190,8 @@ class HubStream:
                 spooled = hub.spooled(session.incarnation, batch)
                 self._world.reached.resumed_pulls += spooled is not None
                 return session.recalled(spooled)
-            case hub_session.Seen():
-                hub.seen(session.incarnation)
+            case hub_session.Seen(cursor):
+                hub.seen(session.incarnation, cursor)
             case hub_session.Present(mark):
                 return session.presented(hub.tree.presented(mark))
             case hub_session.Accused(reason) | hub_session.WentBack(reason):

@@ -43,6 +43,10 @@ class Life:
     rots: int
     harm: Harm
     hub_harm: Harm
+    rescopes: int
+    retirements: int
+    collections: int
+    deletes: float
 
     @property
     def numbers(self) -> dict[str, int | float]:
@@ -108,4 +112,8 @@ def drawn(chance: random.Random) -> Life:
         rots=chance.choice((0, 0, 0, 0, 0, 1, 3)),
         harm=Harm(some(0.05), some(0.05), some(0.05)),
         hub_harm=Harm(some(0.05), some(0.05), some(0.05)),
+        rescopes=chance.choice((0, 0, 0, 1, 3)),
+        retirements=chance.choice((0, 0, 1, 2)),
+        collections=chance.choice((0, 0, 5, 20)),
+        deletes=chance.choice((0.05, 0.05, 0.3)),
     )

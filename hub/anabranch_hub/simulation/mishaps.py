@@ -11,6 +11,7 @@ from anabranch_hub.simulation.hub_restores import HubRestores
 from anabranch_hub.simulation.hub_side import HubSide
 from anabranch_hub.simulation.life import DAY_MS, SECOND_MS
 from anabranch_hub.simulation.memory import MemoryReplica, ReplicaState
+from anabranch_hub.simulation.network import Line
 from anabranch_hub.simulation.promises import Reading
 from anabranch_hub.simulation.world import World
 from anabranch_hub.simulation.writing import DOCUMENTS
@@ -42,12 +43,13 @@ class Mishaps:
     def restore_hub(self) -> None:
         """The hub comes back as its backup was. What no edge has, in its outbox or confirmed, is lost."""
         world, hub = self._world, self._hub
-        states = [(edge.name, edge.replica.disk) for edge in self._edges]
+        states = [(edge.line, edge.replica.disk) for edge in self._edges]
         hub.store = self.hub_restores.restore(hub.store, states)
         hub.cut_all()
         world.happened["hub restored"] += 1
         world.note(f"the hub is at {hub.store.hub_seq} of epoch {hub.store.epoch}")
-        kept = {each.content_id for _, state in states for each in state.outbox} | set(hub.store.merged)
+        kept = {each.content_id for _, state in states for each in state.outbox}
+        kept |= hub.store.merged | hub.store.refused
         world.acknowledged = {each: name for each, name in world.acknowledged.items() if each in kept}
         for edge in self._edges:
             edge.reading = Reading(edge.name)
@@ -80,7 +82,9 @@ class Mishaps:
         """A second machine starts with a copy of a disk."""
         world = self._world
         replica = MemoryReplica(source.replica.disk, world.new_medium())
-        clone = Edge(f"{source.name}'", world, self._hub, replica, source.skew_ms)
+        line = Line(f"{source.name}'", source.line.edge)
+        clone = Edge(line, world, self._hub, replica, source.skew_ms)
+        clone.outside |= source.outside
         self._edges.append(clone)
         world.happened["edge cloned"] += 1
         world.note(f"{source.name} is cloned")

@@ -56,9 +56,10 @@ class Clock:
 
 @dataclass(slots=True)
 class Line:
-    """An edge's way to its hub, and what is wrong with it."""
+    """A machine's way to the hub, and what is wrong with it. `edge` is whom its certificate names."""
 
     name: str
+    edge: str
     online: bool = True
     silenced: str = ""  # frames vanish: "up", "down" or "both"
     revoked: bool = False

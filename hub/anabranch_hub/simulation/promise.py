@@ -15,6 +15,7 @@ class Promise(StrEnum):
     LOGGED = "the log is what was decided, and goes on from what was seen"
     OWN_WRITES = "whoever wrote reads it"
     FORWARD = "no reader goes back"
+    COLLECTED = "collecting tombstones changes no decision"
     LEDGER = "whoever took part in a conflict is told of it"
 
 

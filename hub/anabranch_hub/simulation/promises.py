@@ -4,21 +4,25 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from anabranch_sync.change import Entry
-from anabranch_sync.conflict import Kind
-from anabranch_sync.document import digest, rebuild
+from anabranch_sync.conflict import Conflict, Kind
+from anabranch_sync.document import Document, digest, rebuild
 from anabranch_sync.ids import DocumentId
+from anabranch_sync.merge import decide
 from anabranch_sync.policy import join
 from anabranch_sync.pull import Outcome
 from anabranch_sync.register import Register
 
-from anabranch_hub.simulation.memory import MemoryHub, MemoryReplica, scope_digest
+from anabranch_hub.simulation.memory import MemoryHub, MemoryReplica, content_of, policies_of, scope_digest
+from anabranch_hub.simulation.network import Line
 from anabranch_hub.simulation.promise import Promise, Violation
 
 
 class Holder(Protocol):
     """An edge, as far as its promises go."""
 
+    line: Line
     replica: MemoryReplica
+    outside: set[DocumentId]
 
     @property
     def name(self) -> str: ...
@@ -27,30 +31,36 @@ class Holder(Protocol):
 
 
 def check_converged(hub: MemoryHub, edges: Iterable[Holder]) -> None:
-    """Every replica has what the hub has, byte for byte, shows it, and has heard that it is so."""
-    wanted = scope_digest(hub.documents, hub.scope)
+    """Every replica has what the hub has for it, byte for byte, shows it, and has heard that it is so."""
     heads = {each: digest(each, rebuild(state.registers)) for each, state in hub.documents.items()}
     for edge in edges:
-        if scope_digest(edge.replica.confirmed, hub.scope) != wanted:
+        scope = hub.edge(edge.line.edge).scope
+        if edge.replica.state.scope != scope:
+            raise Violation(Promise.CONVERGED, f"{edge.name} has another scope than it was given")
+        if scope_digest(edge.replica.confirmed, scope) != scope_digest(hub.documents, scope):
             raise Violation(Promise.CONVERGED, f"{edge.name} differs from the hub")
         if not edge.is_proved:
             raise Violation(Promise.CONVERGED, f"{edge.name} was not proved equal")
+        if left := [each for each in edge.replica.confirmed if not scope.reads(each)]:
+            raise Violation(Promise.CONVERGED, f"{edge.name} still has {left[0]}, outside of its scope")
         for document, state in hub.documents.items():
+            if not scope.reads(document):
+                continue
             here = edge.replica.visible(document)
             if digest(document, rebuild(here.registers)) != heads[document]:
                 raise Violation(Promise.CONVERGED, f"{edge.name} shows another {document}")
-            if here.version != state.version:
+            if here.version != state.version and hub.travels(document):
                 versions = f"{here.version}, the hub at {state.version}"
                 raise Violation(Promise.CONVERGED, f"{edge.name} has {document} at version {versions}")
 
 
 def check_changes(hub: MemoryHub, acknowledged: Mapping[bytes, str]) -> None:
-    """Each acknowledged change (who wrote it, by content id) was applied, once."""
+    """Each acknowledged change (who wrote it, by content id) was applied, once, or refused by its scope."""
     merged = [each.content_id for _, each, outcome in hub.log if outcome is Outcome.MERGED]
     distinct = set(merged)
     if len(merged) != len(distinct):
         raise Violation(Promise.ONCE, "a change was applied twice")
-    lost = [name for content, name in acknowledged.items() if content not in distinct]
+    lost = [name for content, name in acknowledged.items() if content not in distinct | hub.refused]
     if lost:
         raise Violation(Promise.KEPT, f"{len(lost)} acknowledged writes are lost, of {sorted(set(lost))}")
 
@@ -106,8 +116,35 @@ def check_ledger(hub: MemoryHub, edges: Iterable[Holder]) -> None:
         own = edge.replica.state.incarnation
         for hub_seq, conflict in hub.ledger:
             took_part = any(s.actor == own for c in conflict.candidates for s in c.stamps)
-            if took_part and hub_seq not in told:
+            if took_part and hub_seq not in told and conflict.document not in edge.outside:
                 raise Violation(Promise.LEDGER, f"{edge.name} was not told of the conflict at {hub_seq}")
+
+
+def check_refused(hub: MemoryHub) -> None:
+    """What was refused named a document outside of some scope that its edge was given."""
+    for hub_seq, each, outcome in hub.log:
+        if outcome is Outcome.REFUSED:
+            scopes = hub.scopes_of(each.dot.incarnation)
+            if all(scope.writes(document) for document in each.change.documents for scope in scopes):
+                raise Violation(Promise.KEPT, f"the change at {hub_seq} was refused for nothing")
+
+
+def check_collected(hub: MemoryHub) -> None:
+    """Had nothing been collected, every change would have been decided as it was."""
+    if not hub.collected:
+        return
+    documents: dict[DocumentId, Document] = {}
+    ledger: list[tuple[int, Conflict]] = []
+    for each in hub.decisions:
+        incarnation, policies = each.entry.dot.incarnation, policies_of(documents)
+        decision = decide(documents, each.entry.change, incarnation, each.hub_seq, each.timestamp, policies)
+        documents.update(decision.documents)
+        ledger += [(each.hub_seq, conflict) for conflict in decision.conflicts]
+    for document, state in hub.documents.items():
+        if content_of(state) != content_of(documents[document]):
+            raise Violation(Promise.COLLECTED, f"{document} would be another one")
+    if hub.ledger != ledger:
+        raise Violation(Promise.COLLECTED, f"{len(ledger)} conflicts would be another {len(hub.ledger)}")
 
 
 def check_repaired(hub: MemoryHub, edges: Collection[Holder]) -> None:
@@ -115,7 +152,8 @@ def check_repaired(hub: MemoryHub, edges: Collection[Holder]) -> None:
     for document, state in hub.documents.items():
         head = digest(document, rebuild(state.registers))
         for edge in edges:
-            if digest(document, edge.replica.read(document)) != head:
+            is_here = edge.replica.state.scope.reads(document)
+            if is_here and digest(document, edge.replica.read(document)) != head:
                 raise Violation(
                     Promise.CONVERGED, f"{edge.name} does not read the head of {document} after its repair"
                 )
@@ -128,7 +166,7 @@ class Reading:
         self._edge = edge
         self._epoch = 0
         self._cursor = 0
-        self._positions: dict[DocumentId, int] = {}
+        self._versions: dict[DocumentId, int] = {}
         self._written: list[bytes] = []
 
     def wrote(self, content_id: bytes) -> None:
@@ -143,12 +181,12 @@ class Reading:
                 Promise.FORWARD, f"{self._edge} is at {state.cursor.hub_seq}, and was at {self._cursor}"
             )
         if state.cursor.epoch != self._epoch:
-            self._positions = {}
+            self._versions = {}
         self._epoch, self._cursor = state.cursor.epoch, state.cursor.hub_seq
         for document, confirmed in state.confirmed.items():
-            if confirmed.hub_seq < self._positions.get(document, 0):
+            if confirmed.version < self._versions.get(document, 0):
                 raise Violation(Promise.FORWARD, f"{self._edge} reads an earlier {document}")
-            self._positions[document] = confirmed.hub_seq
+            self._versions[document] = confirmed.version
         waiting = {each.content_id for each in state.outbox}
         self._written = [each for each in self._written if each not in decided]
         if any(each not in waiting for each in self._written):

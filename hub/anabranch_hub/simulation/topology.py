@@ -48,6 +48,8 @@ WRITES_MAX = 2_000
 LASTS_MS_MAX = 366 * DAY_MS
 # An edge that tries in vain tries 2,000 times a day.
 IN_VAIN_MS_MAX = 2 * DAY_MS
+# Of the writes, so many delete their document.
+DELETES = 0.05
 _UNITS_MS = {"s": SECOND_MS, "m": 60 * SECOND_MS, "h": HOUR_MS, "d": DAY_MS}
 
 
@@ -99,7 +101,7 @@ class Topology:
     def life(self) -> dict[str, int | float]:
         """The numbers of its life; what is planned is not drawn."""
         numbers: dict[str, int | float] = dict.fromkeys(drawn(random.Random(0)).numbers, 0)
-        numbers |= {"edges": len(self.edges), "busy_ms": self.lasts_ms}
+        numbers |= {"edges": len(self.edges), "busy_ms": self.lasts_ms, "deletes": DELETES}
         for group, harms in (("faults", self.link), ("harm", self.disk), ("hub_harm", self.hub_disk)):
             numbers |= {f"{group}.{each.name}": getattr(harms, each.name) for each in fields(harms)}
         return numbers

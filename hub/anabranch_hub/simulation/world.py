@@ -28,6 +28,9 @@ class Reached:
     repaired: int = 0
     overtaken: int = 0
     parts: int = 0  # of snapshots
+    rescoped: int = 0
+    outside: int = 0  # changes that were refused, as they were written under another scope
+    collected: int = 0  # documents out of which tombstones were taken
 
 
 class World:

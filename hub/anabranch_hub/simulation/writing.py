@@ -18,14 +18,15 @@ _SCALARS: tuple[Json, ...] = (None, True, 1, 1.0, "text", [1, [2]])
 class Author:
     """Draws contents from a life's chance. `large`: some values take many chunks."""
 
-    def __init__(self, chance: random.Random, *, large: bool) -> None:
+    def __init__(self, chance: random.Random, *, large: bool, deletes: float) -> None:
         self._chance = chance
+        self._deletes = deletes
         self._large = large
 
     def edited(self, before: Object | None) -> Object | None:
         """What becomes of a document; None deletes it."""
         chance = self._chance
-        if before is not None and chance.random() < 0.05:
+        if before is not None and chance.random() < self._deletes:
             return None
         after: Object = dict(before or {})
         for _ in range(chance.randint(1, 3)):

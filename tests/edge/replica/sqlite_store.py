@@ -9,6 +9,7 @@ from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.pull import Pull
 from anabranch_sync.reoffer import Reoffer
+from anabranch_sync.scope import Scope
 from anabranch_sync.witness import Witnessed
 
 from tests.contracts.replica import NOW_MS, SCOPE
@@ -59,5 +60,5 @@ class SqliteStore:
     def distrust(self, reason: str, checkpoint: bytes) -> None:
         self.replica.distrust(reason, checkpoint, NOW_MS)
 
-    def apply(self, pull: Pull, reoffer: Reoffer | None = None) -> ScopeDigest:
-        return self.replica.apply(pull, NOW_MS, reoffer)
+    def apply(self, pull: Pull, reoffer: Reoffer | None = None, rescoped: Scope | None = None) -> ScopeDigest:
+        return self.replica.apply(pull, NOW_MS, reoffer, rescoped)

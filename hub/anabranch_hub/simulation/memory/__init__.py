@@ -8,6 +8,7 @@ from anabranch_hub.simulation.memory.documents import Documents, content_of, pol
 from anabranch_hub.simulation.memory.hub import Fenced, MemoryHub
 from anabranch_hub.simulation.memory.log import LOG_TENANT, MemoryLog
 from anabranch_hub.simulation.memory.replica import MemoryReplica, ReplicaState
+from anabranch_hub.simulation.memory.tenant import ScopeChanged, Tenant
 
 __all__ = [
     "LOG_TENANT",
@@ -17,6 +18,8 @@ __all__ = [
     "MemoryLog",
     "MemoryReplica",
     "ReplicaState",
+    "ScopeChanged",
+    "Tenant",
     "content_of",
     "policies_of",
     "scope_digest",

@@ -1,97 +1,63 @@
 """One tenant at its hub, in memory: Postgres' contract with the same pure functions."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from anabranch_sync.case import Case, Claim, Hand
-from anabranch_sync.change import CHAIN_START, Change, Entry, Op, chained, entry
+from anabranch_sync.change import Change, Entry, Op, chained, entry
 from anabranch_sync.clock import Timestamp, clamped
-from anabranch_sync.conflict import Conflict
-from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, Object, rebuild, written
 from anabranch_sync.epochs import Ended, Epochs
-from anabranch_sync.explanation import HANDS_SHOWN_MAX
 from anabranch_sync.ids import HUB_INCARNATION, START, Cursor, DocumentId, Dot
-from anabranch_sync.live import Quarantined, check_written, judged
+from anabranch_sync.live import check_written, judged
 from anabranch_sync.merge import decide
-from anabranch_sync.messages import PROTOCOL_MAX
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.policy import Policies
 from anabranch_sync.pull import (
-    Decided,
-    Notice,
     Outcome,
-    Pull,
-    Result,
-    Run,
-    difference,
-    touched_in_order,
-    urgent,
 )
-from anabranch_sync.register import DELETED, Operand, Slot, json_of
-from anabranch_sync.repairing import Surveyed
+from anabranch_sync.register import Operand, Slot
 from anabranch_sync.scope import Scope
-from anabranch_sync.snapshot import Cutter, Offer, Part, Slice, Snapshot, name_of, seal_slice
 from anabranch_sync.standing import Partial
 
 from anabranch_hub.simulation.disk import SOUND, Medium
-from anabranch_hub.simulation.memory.documents import content_of, policies_of, scope_digest, surveyed
+from anabranch_hub.simulation.memory.documents import Documents, policies_of
 from anabranch_hub.simulation.memory.log import MemoryLog
+from anabranch_hub.simulation.memory.tenant import Decision, Enrolled, Replicated, Tenant
+from anabranch_hub.store.collecting import recalled, tombstones
 
 
 class Fenced(Exception):
     """The incarnation's history is another one at the hub."""
 
 
-@dataclass
-class _Mark:
-    push_mark: int = 0
-    chain: bytes = CHAIN_START
-    upload: Partial | None = None
-    spool: dict[bytes, bytes] = field(default_factory=dict)
-
-
-class MemoryHub:
+class MemoryHub(Tenant):
     """One tenant's store. Every method is one transaction; a crash of the hub process loses none.
 
-    `decide`, `write` and `store_upload` raise DiskFailure: see `disk`.
+    What writes raises DiskFailure: see `disk`.
     """
 
     def __init__(self, scope: Scope, now_ms: Callable[[], int], medium: Medium = SOUND) -> None:
-        self.epochs = Epochs(1)
-        self.scope = scope
+        super().__init__(scope)
         self.medium = medium
-        self.documents: dict[DocumentId, Document] = {}
-        self.quarantined: dict[DocumentId, Quarantined] = {}
-        self.hub_seq = 0
-        self.log: list[tuple[int, Entry, Outcome]] = []
-        self.ledger: list[tuple[int, Conflict]] = []
-        self.tree = MemoryLog()
-        self.trimmed_seq = 0
-        # Whether a pull that could be a delta travels as a snapshot, and how large each document counts.
-        self.offers: Callable[[], bool] = lambda: False
-        self.cut_bytes = 1_000
-        self._parts: dict[bytes, bytes] = {}
         self._now_ms = now_ms
-        self._marks: dict[int, _Mark] = {HUB_INCARNATION: _Mark()}
-        self._merged: set[bytes] = set()
-        self._leased = HUB_INCARNATION
-
-    @property
-    def epoch(self) -> int:
-        """The one it is in."""
-        return self.epochs.current
+        self._moment = 0
 
     def backup(self) -> "MemoryHub":
         """A copy of everything that is stored. What was spooled is of no use later."""
         copied = MemoryHub(self.scope, self._now_ms, self.medium)
         copied.epochs = self.epochs
+        copied.edges = {name: replace(each, former=dict(each.former)) for name, each in self.edges.items()}
         copied.documents, copied.quarantined = dict(self.documents), dict(self.quarantined)
         copied.hub_seq, copied.log, copied.ledger = self.hub_seq, list(self.log), list(self.ledger)
+        copied.decisions = list(self.decisions)
         copied.tree = MemoryLog(self.tree.leaves)
-        copied._merged = set(self._merged)
+        copied.trimmed_seq = self.trimmed_seq
+        copied.collected_seq, copied.collected = self.collected_seq, dict(self.collected)
+        copied.offers, copied.cut_bytes = self.offers, self.cut_bytes
+        copied._merged, copied._refused = set(self._merged), set(self._refused)
         copied._marks = {number: replace(mark, spool={}) for number, mark in self._marks.items()}
+        copied._leased, copied._moment = self._leased, self._moment
         return copied
 
     def restored(self, backup: "MemoryHub") -> "MemoryHub":
@@ -105,23 +71,71 @@ class MemoryHub:
         again._leased = self._leased
         return again
 
-    def open_replica(self, incarnation: int, mark: bytes = b"") -> Opening:
+    def open_replica(self, incarnation: int, mark: bytes = b"", edge: str = "") -> Opening:
         """Find an incarnation or lease the next; `mark` is what the replica has seen of the log."""
+        if edge in self.edges:
+            self.edges[edge].retired = False  # it has come back
+        self._moment += 1
         if incarnation == HUB_INCARNATION or incarnation not in self._marks:
             incarnation = self._leased = self._leased + 1
-            self._marks[incarnation] = _Mark()
+            self._marks[incarnation] = Replicated(edge, self._moment, self._moment)
         standing = self._marks[incarnation]
+        standing.seen = self._moment
         return Opening(
             self.epoch,
             incarnation,
             standing.push_mark,
             standing.chain,
             self.hub_seq,
-            self.scope,
+            self.edge(edge).scope,
             standing.upload,
             self.tree.presented(mark),
             self.epochs.ended,
         )
+
+    def rescope(self, edge: str, scope: Scope) -> None:
+        """Give an edge another scope."""
+        with self._committed():
+            known = self.edges.setdefault(edge, Enrolled(self.scope))
+            known.former[known.scope.fingerprint] = known.scope
+            known.scope = scope
+            for mark in self._marks.values():
+                if mark.edge == edge:
+                    mark.spool = {}
+
+    def retire(self, edge: str) -> None:
+        """Let an edge hold no tombstones back until it comes again."""
+        with self._committed():
+            self.edges.setdefault(edge, Enrolled(self.scope)).retired = True
+
+    def collect(self) -> None:
+        """Take out of the documents the tombstones that all edges that count have acknowledged."""
+        upto = min([self.hub_seq, *self._holding()])
+        taken = {
+            document: gone for document, state in self.documents.items() if (gone := tombstones(state, upto))
+        }
+        if not taken:
+            return
+        with self._committed():
+            for document, gone in taken.items():
+                state, before = self.documents[document], self.collected.get(document, EMPTY)
+                left = {slot: each for slot, each in state.registers.items() if slot not in gone}
+                self.documents[document] = Document(left, state.version)
+                self.collected[document] = Document({**before.registers, **gone})
+            self.collected_seq = max(self.collected_seq, upto)
+
+    def _holding(self) -> Iterator[int]:
+        """How far each edge that is not retired has certainly come: with its newest replica, and twins."""
+        replicas: dict[str, list[Replicated]] = {}
+        for number, mark in self._marks.items():
+            if number != HUB_INCARNATION and not self.edge(mark.edge).retired:
+                replicas.setdefault(mark.edge, []).append(mark)
+        for marks in replicas.values():
+            if all(each.cursor == START for each in marks):
+                continue  # it begins with everything
+            for each in marks:
+                if each is marks[-1] or each.seen > marks[-1].leased:
+                    yield each.cursor.hub_seq if each.cursor.epoch == self.epoch else 0
 
     def decide(self, entries: Sequence[Entry], chain: bytes) -> Answer:
         """Merge a push, all or nothing. Raises Fenced."""
@@ -142,7 +156,7 @@ class MemoryHub:
         if failure is not None:
             raise failure
 
-    def _decide_all(self, entries: Sequence[Entry], mark: _Mark) -> None:
+    def _decide_all(self, entries: Sequence[Entry], mark: Replicated) -> None:
         for each in entries:
             self._decide_one(each)
             mark.chain = chained(mark.chain, each.body)
@@ -155,7 +169,9 @@ class MemoryHub:
         if each.content_id in self._merged:
             self.log.append((self.hub_seq, each, Outcome.DUPLICATE))
             return
-        if not all(self.scope.writes(document) for document in each.change.documents):
+        scope = self.scope_of(each.dot.incarnation)
+        if not all(scope.writes(document) for document in each.change.documents):
+            self._refused.add(each.content_id)
             self.log.append((self.hub_seq, each, Outcome.REFUSED))
             return
         timestamp = clamped(each.change.timestamp, self._now_ms())
@@ -164,9 +180,12 @@ class MemoryHub:
 
     def _merge(self, each: Entry, timestamp: Timestamp) -> None:
         policies = policies_of(self.documents)
-        decision = decide(
-            self.documents, each.change, each.dot.incarnation, self.hub_seq, timestamp, policies
-        )
+        self.decisions.append(Decision(self.hub_seq, each, timestamp))
+        standing: Documents = self.documents
+        if self.collected:
+            here = Cursor(self.epoch, self.hub_seq)
+            standing = recalled(standing, self.collected, [each.change], here)
+        decision = decide(standing, each.change, each.dot.incarnation, self.hub_seq, timestamp, policies)
         for document, state in decision.documents.items():
             self._judge(document, state, policies)
         self.documents.update(decision.documents)
@@ -181,16 +200,6 @@ class MemoryHub:
         quarantined = judged(document, content, replaced, standing, policies)
         if quarantined is not None:
             self.quarantined[document] = quarantined
-
-    @property
-    def merged(self) -> Collection[bytes]:
-        """The changes that count, by content id."""
-        return self._merged
-
-    def read(self, document: DocumentId) -> Object | None:
-        """What a reader gets."""
-        aside = self.quarantined.get(document)
-        return content_of(self.documents.get(document, EMPTY)) if aside is None else aside.live
 
     def write(self, document: DocumentId, content: Object | None) -> None:
         """The hub's own change: it has seen everything. Raises Invalid."""
@@ -214,109 +223,9 @@ class MemoryHub:
         self.tree.append(own.body)
         self._merge(own, timestamp)
 
-    def draw(
-        self,
-        incarnation: int,
-        after: Cursor,
-        *,
-        always: bool,
-        replaced: frozenset[DocumentId] = frozenset(),
-        protocol: int = PROTOCOL_MAX,
-    ) -> Pull | Offer | None:
-        """What the replica lacks; a snapshot where that is everything, or `offers` says so."""
-        pull = self.pull(incarnation, after, always=always, replaced=replaced)
-        if pull is None or protocol < 2 or not (pull.whole or self.offers()):
-            return pull
-        cutter, slices = Cutter(), list[Slice | None]()
-        for document, state in sorted(self.documents.items()):
-            if self.scope.reads(document):
-                slices.append(cutter.add(document, state, self.cut_bytes, self.quarantined.get(document)))
-        parts = [seal_slice(cut) for cut in [*slices, cutter.rest()] if cut is not None]
-        self._parts = {name_of(sealed): sealed for sealed in parts}
-        named = tuple(Part(name, len(sealed)) for name, sealed in self._parts.items())
-        names = tuple(self._parts)
-        closing = replace(
-            pull, documents={}, versions=(), whole=True, quarantined={}, replaced=frozenset(), parts=names
-        )
-        return Offer(Snapshot(pull.upto, pull.digest, named), closing)
-
-    def urgent(self, incarnation: int, after: Cursor) -> Pull | None:
-        """The urgent documents that others changed after a position, whole."""
-        policies = policies_of(self.documents)
-        changed = {
-            document: state
-            for document, state in self.documents.items()
-            if self.scope.reads(document)
-            and state.hub_seq > after.hub_seq
-            and document not in self.quarantined
-        }
-        upto = Cursor(self.epoch, self.hub_seq)
-        return urgent(changed, policies, incarnation, after, upto)
-
-    def part(self, name: bytes) -> bytes | None:
-        """A part of the last snapshot."""
-        return self._parts.get(name)
-
     def trim(self) -> None:
         """Forget of the log what only a delta needs: of changes everything but what became of them."""
         self.trimmed_seq = self.hub_seq
-
-    def pull(
-        self,
-        incarnation: int,
-        after: Cursor,
-        *,
-        always: bool,
-        replaced: frozenset[DocumentId] = frozenset(),
-    ) -> Pull | None:
-        """What the replica lacks, and these documents whole."""
-        start = after.hub_seq if after.epoch == self.epoch else 0
-        own = [
-            Decided(hub_seq, each.dot.local_seq, each.change, outcome)
-            for hub_seq, each, outcome in self.log
-            if hub_seq > start and each.dot.incarnation == incarnation
-        ]
-        whole = after.epoch != self.epoch or any(each.hub_seq <= self.trimmed_seq for each in own)
-        merged = [each.change for each in own if each.outcome is Outcome.MERGED]
-        touched = {document for each in own for document in each.change.documents}
-        documents = {
-            document: state
-            for document, state in self.documents.items()
-            if self.scope.reads(document)
-            and (whole or state.hub_seq > start or document in touched or document in replaced)
-        }
-        notices = tuple(
-            _notice(hub_seq, conflict, incarnation)
-            for hub_seq, conflict in self.ledger
-            if hub_seq > start and any(s.actor == incarnation for c in conflict.candidates for s in c.stamps)
-        )
-        if not (documents or own or notices or always or whole or replaced):
-            return None
-        return Pull(
-            after if after.epoch == self.epoch else START,
-            Cursor(self.epoch, self.hub_seq),
-            scope_digest(self.documents, self.scope),
-            documents if whole else difference(documents, start, incarnation, own, replaced),
-            tuple(Run(each.local_seq, each.hub_seq, 1) for each in own),
-            tuple(
-                Result(each.local_seq, each.outcome, "") for each in own if each.outcome is not Outcome.MERGED
-            ),
-            notices,
-            ()
-            if whole
-            else tuple(self.documents.get(document, EMPTY).version for document in touched_in_order(merged)),
-            whole,
-            {document: aside for document, aside in self.quarantined.items() if document in documents},
-            frozenset() if whole else replaced,
-        )
-
-    def compared(self) -> tuple[Cursor, ScopeDigest]:
-        """Where it stands, and what equals that."""
-        return Cursor(self.epoch, self.hub_seq), scope_digest(self.documents, self.scope)
-
-    def survey(self) -> Surveyed:
-        """The digests of the live documents."""
-        return surveyed(self.documents, self.scope)
 
     def store_upload(self, incarnation: int, batch: bytes, total: int, offset: int, piece: bytes) -> None:
         """Keep a piece of a push."""
@@ -333,21 +242,8 @@ class MemoryHub:
         """Find them again."""
         return self._marks[incarnation].spool.get(batch)
 
-    def seen(self, incarnation: int) -> None:
-        """The replica has applied what it was sent."""
-        self._marks[incarnation].spool = {}
-
-
-def _notice(hub_seq: int, conflict: Conflict, incarnation: int) -> Notice:
-    claims = tuple(
-        Claim(
-            each.slot.path,
-            each.slot.element,
-            each.value if each.value is DELETED else json_of(each.value),
-            tuple(Hand("", str(stamp.actor), stamp.timestamp) for stamp in each.stamps[:HANDS_SHOWN_MAX]),
-        )
-        for each in conflict.candidates
-    )
-    won = any(stamp.actor == incarnation for stamp in conflict.winner.stamps)
-    policy, version = str(conflict.policy), conflict.policy_version
-    return Notice(0, hub_seq, won, Case(conflict.document, conflict.kind, policy, version, claims))
+    def seen(self, incarnation: int, cursor: Cursor) -> None:
+        """The replica has applied what it was sent, up to there."""
+        self._moment += 1
+        mark = self._marks[incarnation]
+        mark.spool, mark.cursor, mark.seen = {}, cursor, self._moment

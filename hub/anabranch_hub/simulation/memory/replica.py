@@ -152,7 +152,7 @@ class MemoryReplica:
         state = self._state
         if pull.upto <= state.cursor:
             return
-        waiting = {document for each in state.outbox for document in each.change.documents}
+        waiting = _waiting(state)
         taken = {
             document: (pull.upto, whole)
             for document, whole in pull.documents.items()
@@ -229,9 +229,16 @@ class MemoryReplica:
         self._state = replace(self._state, staged={**self._state.staged, name: sealed}, partial=None)
         self._sync()
 
-    def apply(self, pull: Pull, reoffer: Reoffer | None = None) -> ScopeDigest:
-        """Documents, outbox, what is offered again, and cursor in one step."""
+    def apply(self, pull: Pull, reoffer: Reoffer | None = None, rescoped: Scope | None = None) -> ScopeDigest:
+        """Documents, outbox, what is offered again, scope and cursor in one step."""
         state = self._state
+        leaving = set[DocumentId]()
+        if rescoped is not None:
+            state = self._state = replace(state, scope=rescoped)
+            here = {*state.confirmed, *state.ahead, *_waiting(state)}
+            leaving = {document for document in here if not rescoped.reads(document)}
+            if not pull.whole:
+                pull = replace(pull, replaced=pull.replaced | leaving)
         for cut in [open_slice(state.staged[name]) for name in pull.parts]:
             documents = {**pull.documents, **cut.documents}
             pull = replace(pull, documents=documents, quarantined={**pull.quarantined, **cut.quarantined})
@@ -252,8 +259,14 @@ class MemoryReplica:
             timestamp=max(state.timestamp, seen),
             partial=None,
             staged={},
-            ahead={each: kept for each, kept in state.ahead.items() if kept[0] > pull.upto},
-            notices=(*state.notices, *pull.notices),
+            ahead={
+                each: kept
+                for each, kept in state.ahead.items()
+                if kept[0] > pull.upto and each not in leaving
+            },
+            notices=tuple(
+                each for each in (*state.notices, *pull.notices) if each.case.document not in leaving
+            ),
             results=(*state.results, *pull.results),
         )
         if reoffer is not None:
@@ -347,6 +360,10 @@ class MemoryReplica:
             self._state = self.disk
         if failure is not None:
             raise failure
+
+
+def _waiting(state: ReplicaState) -> set[DocumentId]:
+    return {document for each in state.outbox for document in each.change.documents}
 
 
 def _without_absent(documents: Documents) -> Documents:

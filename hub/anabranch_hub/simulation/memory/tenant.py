@@ -1,0 +1,282 @@
+"""What one tenant's hub has stored, and what its edges are given of it: Postgres' reading side, in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from anabranch_sync.case import Case, Claim, Hand
+from anabranch_sync.change import CHAIN_START, Entry
+from anabranch_sync.clock import Timestamp
+from anabranch_sync.conflict import Conflict
+from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.document import EMPTY, Document, Object
+from anabranch_sync.epochs import Epochs
+from anabranch_sync.explanation import HANDS_SHOWN_MAX
+from anabranch_sync.ids import HUB_INCARNATION, START, Cursor, DocumentId
+from anabranch_sync.live import Quarantined
+from anabranch_sync.messages import PROTOCOL_MAX
+from anabranch_sync.pull import (
+    Decided,
+    Notice,
+    Outcome,
+    Pull,
+    Result,
+    Run,
+    difference,
+    touched_in_order,
+    urgent,
+)
+from anabranch_sync.register import DELETED, json_of
+from anabranch_sync.repairing import Surveyed
+from anabranch_sync.scope import Scope
+from anabranch_sync.snapshot import Cutter, Offer, Part, Slice, Snapshot, name_of, seal_slice
+from anabranch_sync.standing import Partial
+
+from anabranch_hub.simulation.memory.documents import content_of, policies_of, scope_digest, surveyed
+from anabranch_hub.simulation.memory.log import MemoryLog
+
+
+@dataclass
+class Replicated:
+    """One incarnation of an edge's replica, as the hub knows it. `seen`: when it was last heard, in order."""
+
+    edge: str
+    leased: int
+    seen: int
+    push_mark: int = 0
+    chain: bytes = CHAIN_START
+    cursor: Cursor = START
+    upload: Partial | None = None
+    spool: dict[bytes, bytes] = field(default_factory=dict)
+
+
+@dataclass
+class Enrolled:
+    """An edge, the scope that it has and, by their fingerprints, those that it had."""
+
+    scope: Scope
+    former: dict[bytes, Scope] = field(default_factory=dict)
+    retired: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A change as it was decided, so that it can be decided again."""
+
+    hub_seq: int
+    entry: Entry
+    timestamp: Timestamp
+
+
+class ScopeChanged(Exception):
+    """The edge has another scope than the one that it was told."""
+
+
+class Tenant:
+    """Everything that is stored. Whoever asks sees it at one moment."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.epochs = Epochs(1)
+        self.scope = scope  # of every edge that was given no other
+        self.edges: dict[str, Enrolled] = {}
+        self.documents: dict[DocumentId, Document] = {}
+        self.quarantined: dict[DocumentId, Quarantined] = {}
+        self.hub_seq = 0
+        self.log: list[tuple[int, Entry, Outcome]] = []
+        self.decisions: list[Decision] = []
+        self.ledger: list[tuple[int, Conflict]] = []
+        self.tree = MemoryLog()
+        self.trimmed_seq = 0
+        self.collected_seq = 0
+        self.collected: dict[DocumentId, Document] = {}
+        # Whether a pull that could be a delta travels as a snapshot, and how large each document counts.
+        self.offers: Callable[[], bool] = lambda: False
+        self.cut_bytes = 1_000
+        self._parts: dict[bytes, bytes] = {}
+        self._marks = {HUB_INCARNATION: Replicated("", 0, 0)}
+        self._merged: set[bytes] = set()
+        self._refused: set[bytes] = set()
+        self._leased = HUB_INCARNATION
+
+    @property
+    def epoch(self) -> int:
+        """The one it is in."""
+        return self.epochs.current
+
+    @property
+    def merged(self) -> set[bytes]:
+        """The changes that count, by content id."""
+        return self._merged
+
+    @property
+    def refused(self) -> set[bytes]:
+        """The changes that their edges had no right to make, by content id."""
+        return self._refused
+
+    def edge(self, name: str) -> Enrolled:
+        """What is known of an edge."""
+        return self.edges.get(name) or Enrolled(self.scope)
+
+    def scope_of(self, incarnation: int) -> Scope:
+        """The scope of the edge whose incarnation this is."""
+        return self.edge(self._marks[incarnation].edge).scope
+
+    def scopes_of(self, incarnation: int) -> tuple[Scope, ...]:
+        """All that the edge of an incarnation ever had."""
+        edge = self.edge(self._marks[incarnation].edge)
+        return (*edge.former.values(), edge.scope)
+
+    def travels(self, document: DocumentId) -> bool:
+        """Whether there is anything of a document to send to whoever begins with nothing."""
+        state = self.documents[document]
+        is_live = content_of(state) is not None or document in self.quarantined
+        return is_live or state.hub_seq > self.collected_seq
+
+    def read(self, document: DocumentId) -> Object | None:
+        """What a reader gets."""
+        aside = self.quarantined.get(document)
+        return content_of(self.documents.get(document, EMPTY)) if aside is None else aside.live
+
+    def draw(
+        self,
+        incarnation: int,
+        after: Cursor,
+        *,
+        always: bool,
+        replaced: frozenset[DocumentId] = frozenset(),
+        protocol: int = PROTOCOL_MAX,
+        held: bytes = b"",
+        told: Scope | None = None,
+    ) -> Pull | Offer | None:
+        """What the replica lacks; a snapshot where that is everything, or `offers` says so.
+
+        `held` is the fingerprint of the scope that it holds, where that is another; `told` the one that it
+        was told of. Raises ScopeChanged.
+        """
+        scope = self.scope_of(incarnation)
+        if told is not None and told != scope:
+            raise ScopeChanged
+        pull = self.pull(incarnation, after, always=always, replaced=replaced, held=held)
+        if pull is None or protocol < 2 or not (pull.whole or self.offers()):
+            return pull
+        cutter, slices = Cutter(), list[Slice | None]()
+        for document, state in sorted(self.documents.items()):
+            if scope.reads(document) and self.travels(document):
+                slices.append(cutter.add(document, state, self.cut_bytes, self.quarantined.get(document)))
+        parts = [seal_slice(cut) for cut in [*slices, cutter.rest()] if cut is not None]
+        self._parts = {name_of(sealed): sealed for sealed in parts}
+        named = tuple(Part(name, len(sealed)) for name, sealed in self._parts.items())
+        names = tuple(self._parts)
+        closing = replace(
+            pull, documents={}, versions=(), whole=True, quarantined={}, replaced=frozenset(), parts=names
+        )
+        return Offer(Snapshot(pull.upto, pull.digest, named), closing)
+
+    def urgent(self, incarnation: int, after: Cursor) -> Pull | None:
+        """The urgent documents that others changed after a position, whole."""
+        policies, scope = policies_of(self.documents), self.scope_of(incarnation)
+        changed = {
+            document: state
+            for document, state in self.documents.items()
+            if scope.reads(document) and state.hub_seq > after.hub_seq and document not in self.quarantined
+        }
+        upto = Cursor(self.epoch, self.hub_seq)
+        return urgent(changed, policies, incarnation, after, upto)
+
+    def part(self, name: bytes) -> bytes | None:
+        """A part of the last snapshot."""
+        return self._parts.get(name)
+
+    def pull(
+        self,
+        incarnation: int,
+        after: Cursor,
+        *,
+        always: bool,
+        replaced: frozenset[DocumentId] = frozenset(),
+        held: bytes = b"",
+    ) -> Pull | None:
+        """What the replica lacks, and these documents whole; `held` as of `draw`."""
+        scope = self.scope_of(incarnation)
+        former = self._former(incarnation, held)
+        if held not in (b"", scope.fingerprint):
+            always, replaced = True, replaced | self._entering(scope, former)
+        start = after.hub_seq if after.epoch == self.epoch else 0
+        own = [
+            Decided(hub_seq, each.dot.local_seq, each.change, outcome)
+            for hub_seq, each, outcome in self.log
+            if hub_seq > start and each.dot.incarnation == incarnation
+        ]
+        whole = (
+            after.epoch != self.epoch
+            or start < self.collected_seq
+            or any(each.hub_seq <= self.trimmed_seq for each in own)
+            or (held not in (b"", scope.fingerprint) and former is None)
+        )
+        merged = [each.change for each in own if each.outcome is Outcome.MERGED]
+        touched = {document for each in own for document in each.change.documents}
+        documents = {
+            document: state
+            for document, state in self.documents.items()
+            if scope.reads(document)
+            and (
+                self.travels(document)
+                if whole
+                else state.hub_seq > start or document in touched or document in replaced
+            )
+        }
+        notices = tuple(
+            _notice(hub_seq, conflict, incarnation)
+            for hub_seq, conflict in self.ledger
+            if hub_seq > start and any(s.actor == incarnation for c in conflict.candidates for s in c.stamps)
+        )
+        if not (documents or own or notices or always or whole or replaced):
+            return None
+        return Pull(
+            after if after.epoch == self.epoch else START,
+            Cursor(self.epoch, self.hub_seq),
+            scope_digest(self.documents, scope),
+            documents if whole else difference(documents, start, incarnation, own, replaced),
+            tuple(Run(each.local_seq, each.hub_seq, 1) for each in own),
+            tuple(
+                Result(each.local_seq, each.outcome, "") for each in own if each.outcome is not Outcome.MERGED
+            ),
+            notices,
+            ()
+            if whole
+            else tuple(self.documents.get(document, EMPTY).version for document in touched_in_order(merged)),
+            whole,
+            {document: aside for document, aside in self.quarantined.items() if document in documents},
+            frozenset() if whole else replaced,
+        )
+
+    def _former(self, incarnation: int, held: bytes) -> Scope | None:
+        return self.edge(self._marks[incarnation].edge).former.get(held)
+
+    def _entering(self, scope: Scope, former: Scope | None) -> frozenset[DocumentId]:
+        """What is in a scope and was not in the one before, if that is known."""
+        had = former or Scope(())
+        return frozenset(each for each in self.documents if scope.reads(each) and not had.reads(each))
+
+    def compared(self, incarnation: int) -> tuple[Cursor, ScopeDigest]:
+        """Where it stands, and what equals that in the scope of a replica."""
+        digest = scope_digest(self.documents, self.scope_of(incarnation))
+        return Cursor(self.epoch, self.hub_seq), digest
+
+    def survey(self, incarnation: int) -> Surveyed:
+        """The digests of the live documents in the scope of a replica."""
+        return surveyed(self.documents, self.scope_of(incarnation))
+
+
+def _notice(hub_seq: int, conflict: Conflict, incarnation: int) -> Notice:
+    claims = tuple(
+        Claim(
+            each.slot.path,
+            each.slot.element,
+            each.value if each.value is DELETED else json_of(each.value),
+            tuple(Hand("", str(stamp.actor), stamp.timestamp) for stamp in each.stamps[:HANDS_SHOWN_MAX]),
+        )
+        for each in conflict.candidates
+    )
+    won = any(stamp.actor == incarnation for stamp in conflict.winner.stamps)
+    policy, version = str(conflict.policy), conflict.policy_version
+    return Notice(0, hub_seq, won, Case(conflict.document, conflict.kind, policy, version, claims))
