@@ -75,6 +75,9 @@ _LAST_BYTES = 8
 # A stream may last for weeks, and an edge should not be weeks behind as a witness. A checkpoint and its
 # proof are some 300 bytes, and travel only behind a pull that was applied.
 PRESENT_EVERY_MS = 10 * 60_000
+# Parts of a snapshot may come from near the edge, over a link that is slow. Or the offer was lost: who is cut
+# off for nothing goes on behind the parts and pieces that it has.
+GATHERING_MS_MAX = 4 * SILENCE_MS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,12 +240,10 @@ class HubSession:
         """When to call `woken` if nothing arrives before; None while nothing is awaited."""
         if self.phase is Phase.CLOSED:
             return None
-        # Parts may come from near, over a link that is slow: whether it stands, the transport knows.
         is_gathering = self._offering is not None and not self._offering.is_asked
-        awaiting_visible = self._awaiting_visible and not is_gathering
-        under_way = self._sending or self._receiving or awaiting_visible or self._repairing.is_under_way
+        under_way = self._sending or self._receiving or self._awaiting_visible or self._repairing.is_under_way
         awaiting = self.phase is Phase.GREETING or under_way
-        return self._heard_ms + SILENCE_MS_MAX if awaiting else None
+        return self._heard_ms + (GATHERING_MS_MAX if is_gathering else SILENCE_MS_MAX) if awaiting else None
 
     # What the shell tells.
 
@@ -265,7 +266,7 @@ class HubSession:
         """The time of `wake_ms` may have come."""
         if self.wake_ms is None or now_ms < self.wake_ms:
             return []
-        return self._close(f"no answer for {SILENCE_MS_MAX // 1000} s")
+        return self._close(f"no answer for {(now_ms - self._heard_ms) // 1000} s")
 
     def opened(self, opening: Opening, now_ms: int) -> list[HubEffect]:
         """The store's answer to `Open`."""

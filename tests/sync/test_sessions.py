@@ -10,7 +10,7 @@ from anabranch_sync.change import CHAIN_START
 from anabranch_sync.document import rebuild
 from anabranch_sync.edge_session import SILENCE_MS_MAX, EdgeSession
 from anabranch_sync.frame import FRAME_BYTES_MAX
-from anabranch_sync.hub_session import HubSession
+from anabranch_sync.hub_session import GATHERING_MS_MAX, HubSession
 from anabranch_sync.ids import document_id
 from anabranch_sync.messages import CHUNK_BYTES_MIN, Batch, Control, Stored, Visible, Welcome, decode_message
 from anabranch_sync.pull import Outcome
@@ -306,3 +306,18 @@ def test_a_push_that_is_wholly_on_the_other_side_is_stored_before_it_is_decided(
 
     # then that is noted, and nothing more is sent
     assert effects == [edge_session.NoteStored(1)]
+
+
+def test_an_offer_of_a_snapshot_that_is_lost_does_not_leave_both_sides_waiting_for_ever() -> None:
+    # given
+    hub = new_hub()
+    hub.write(ROUTER, {"limit": 1})
+    hub.offers = lambda: True
+    pair = Pair(
+        new_replica(hub), hub, lose=lambda direction, number: (direction, number) == ("down", 2)
+    ).run()
+    # when
+    assert pair.edge.wake_ms is None, "the edge does not know that anything is on its way"
+    closing = pair.far.woken(NOW_MS + GATHERING_MS_MAX)
+    # then
+    assert closing == [hub_session.Close("no answer for 300 s")]

@@ -11,7 +11,7 @@ from psycopg.rows import DictRow
 from anabranch_hub.store.news import CHANNEL, News, news
 from anabranch_hub.store.pool import connection_settings, reason
 from anabranch_hub.store.queries import HUB_SCHEMA, statement
-from anabranch_hub.store.records import Moved, Revoked
+from anabranch_hub.store.records import Moved, Rescoped, Revoked
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +24,9 @@ RECONNECT_S = 0.5
 async def listen(dsn: str) -> AsyncIterator[News]:
     """Yield news after whatever is decided, revoked or logged, for ever, over one connection of its own.
 
-    When the connection was lost and is there again, every tenant's position and every revoked edge
-    come once, for what was missed meanwhile. It needs a real session of Postgres: no pooler in
-    transaction mode between.
+    When the connection was lost and is there again, every tenant's position, every revoked edge and those
+    that lately got another scope come once, for what was missed meanwhile. It needs a real session of
+    Postgres: no pooler in transaction mode between.
     """
     missed = False
     while True:
@@ -60,4 +60,6 @@ async def _all_news(connection: AsyncConnection[DictRow]) -> list[News]:
         heard.append(Moved(tenant, int(position["hub_seq"])))
         revoked = await (await connection.execute(statement("revoked_edges", tenant))).fetchall()
         heard += [Revoked(tenant, str(each["name"])) for each in revoked]
+        rescoped = await (await connection.execute(statement("lately_rescoped", tenant))).fetchall()
+        heard += [Rescoped(tenant, str(each["edge"])) for each in rescoped]
     return heard

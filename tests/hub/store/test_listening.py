@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
-from anabranch_hub.store import Edit, Logged, Moved, Revoked, Store
+from anabranch_hub.store import Edit, Logged, Moved, Rescoped, Revoked, Store
 from anabranch_hub.store.news import News
 
 from tests.hub.store.replica import ROUTER, enrolled, place
@@ -74,3 +74,20 @@ async def test_a_revocation_is_heard(store: Store, tenant: str) -> None:
     await store.revoke(tenant, "e1")
 
     assert (await listening)[-1] == Revoked(tenant, "e1")
+
+
+async def test_a_rescoping_that_was_not_heard_is_made_up_for(
+    store: Store, tenant: str, postgres_dsn: str
+) -> None:
+    # given
+    await enrolled(store, tenant, "e1")
+    await store.rescope(tenant, "e1", ("acme/dev",), author="op")
+    listening = asyncio.create_task(_until(store.listen(), Rescoped(tenant, "e1")))
+    await asyncio.sleep(0.2)
+    # when
+    with psycopg.connect(postgres_dsn) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        )
+    # then
+    assert (await listening)[-1] == Rescoped(tenant, "e1")

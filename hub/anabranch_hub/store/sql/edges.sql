@@ -28,6 +28,10 @@ FROM {hub}.invitations WHERE token_hash = %(token_hash)b
 -- What an edge replicates, held until the transaction ends; no row where it is unknown or revoked.
 SELECT prefixes FROM {tenant}.edges WHERE name = %(edge)s AND status <> 'revoked' FOR UPDATE
 
+-- name: lately_rescoped
+-- Who may have got another scope while a hub process did not hear of it: that it does not, it knows within a minute.
+SELECT DISTINCT edge FROM {tenant}.former_scopes WHERE left_at > now() - interval '1 hour'
+
 -- name: leave_scope
 -- Remember a scope that an edge had, and of each edge the newest.
 WITH old AS (
