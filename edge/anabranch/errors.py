@@ -178,7 +178,7 @@ class Denied(AnabranchError):
         self.prefixes = prefixes
         super().__init__(
             f"{document} is outside what this edge may write ({', '.join(prefixes) or 'nothing'}): "
-            "ask an operator to write it on the hub or to widen the scope"
+            "ask an operator to write it on the hub or to widen the scope, or see `anabranch subscribe`"
         )
 
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from anabranch_sync.budget import (
@@ -52,6 +53,7 @@ from anabranch_sync.errors import AnabranchError
 from anabranch_sync.pacing import Pacing
 from anabranch_sync.patience import patience_ms
 from anabranch_sync.plan import Plan
+from anabranch_sync.scope import EVERYTHING
 from anabranch_sync.standing import Standing
 
 from anabranch.circumstances import circumstances
@@ -187,6 +189,8 @@ class Exchange:
         self._collects = False
         self._offer_ms: int | None = None
         self._bytes_max: int | None = None
+        self._asked = EVERYTHING
+        self._is_untold = False
         self._session: EdgeSession | None = None
         self._stirred = asyncio.Event()
         self._close: Close | None = None
@@ -239,14 +243,19 @@ class Exchange:
         around = circumstances(self._replica.path, before, metered=self._metered)
         self._link_class, self._collects = around.link_class, not until_settled
         self._count_from(standing)
-        fingerprint = self._replica.scope.fingerprint
+        asking = await self._on_disk(self._replica.subscribing.now)
+        # What leaves the disk is sent first, under what the hub knows already.
+        is_unsent = standing.last_local > standing.push_mark
+        self._asked = asking.told if is_unsent else asking.wanted
+        self._is_untold = asking.wanted != self._asked
         session = EdgeSession(
             standing,
-            fingerprint,
+            asking.held.fingerprint,
             renew=renew,
             learned=self._learned,
             circumstances=around,
             relayed=self._parts is not None,
+            subscription=self._asked,
         )
         self._session = session
         self._seen_view = self._replica.look()
@@ -257,6 +266,9 @@ class Exchange:
                 while session.phase is not Phase.CLOSED:
                     if not await self._go_on(session, look_s):
                         return self._ended("the hub ended the exchange")
+                    if self._is_untold and session.settled:
+                        self._settled = False
+                        return await self._finished("another subscription is to be told")
                     if self._settled and until_settled:
                         return await self._finished("nothing is on its way")
                     if self._bytes_max is not None and sum(self.carried) >= self._bytes_max:
@@ -280,6 +292,18 @@ class Exchange:
         await self._on_disk(lambda: self._replica.order_budget(ordered))
         if self._saves:
             self._bytes_max = left_bytes(smaller(before.own, ordered), before.spent)
+
+    async def _note_subscription(self, session: EdgeSession) -> None:
+        """Keep what the hub has made of what was asked for, where that is anything new."""
+        known = await self._on_disk(self._replica.subscribing.now)
+        granted = session.granted
+        if (self._asked, session.is_subscribed) == (known.told, known.known) and granted in (
+            None,
+            known.granted,
+        ):
+            return
+        told = partial(self._replica.subscribing.told, self._asked, granted, known=session.is_subscribed)
+        await self._on_disk(told)
 
     async def _finished(self, reason: str) -> Ended:
         """End in good order, so that the hub hears our last word. Without that nothing is lost."""
@@ -306,6 +330,7 @@ class Exchange:
                 self._is_connected = True
                 self._tell(Connected(self._address, session.clock_offset_ms, session.plan))
                 await self._obey(session.ordered)
+                await self._note_subscription(session)
             was_open = session.phase is Phase.OPEN
             await self._carry_out(session, effects)
             if not was_open:
@@ -352,6 +377,7 @@ class Exchange:
         view, now_ms = self._replica.look(), self._clock.now_ms()
         if view != self._seen_view:
             self._seen_view = view
+            self._is_untold = (await self._on_disk(self._replica.subscribing.now)).wanted != self._asked
             self._written_s = -SYNC_S_MAX
             due_ms = now_ms + await self._patience_ms()
             self._offer_ms = due_ms if self._offer_ms is None else min(self._offer_ms, due_ms)

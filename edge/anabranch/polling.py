@@ -117,6 +117,8 @@ class Polling:
         standing = await self._on_disk(self._replica.standing)
         if standing.last_local > standing.push_mark:
             return "something was written"
+        if (await self._on_disk(self._replica.subscribing.now)).is_untold:
+            return "another subscription is to be told"
         try:
             answer = await self._asked(link)
         except (HubError, WireError) as error:

@@ -420,6 +420,18 @@ class EdgeRevoked(RequestRefused):
         )
 
 
+class SubscriptionRefused(RequestRefused):
+    """What an edge asks for of its scope cannot be served."""
+
+    exit_code = 4
+
+    def __init__(self, tenant: str, edge: str, reason: str) -> None:
+        self.tenant = tenant
+        self.edge = edge
+        self.reason = reason
+        super().__init__(f"edge {edge} of tenant {tenant} asks for another part of its scope: {reason}")
+
+
 class ScopeChanged(RequestRefused):
     """The edge was given another scope while its stream was open."""
 

@@ -47,6 +47,8 @@ class EventKind(StrEnum):
     EDGE_RENEWED = "edge.renewed"
     # It replicates and may write something else from then on.
     EDGE_RESCOPED = "edge.rescoped"
+    # It asks for less of its scope than it was granted, or for another part.
+    EDGE_SUBSCRIBED = "edge.subscribed"
     EDGE_REVOKED = "edge.revoked"
     # What its link may carry: set, or taken away.
     EDGE_BUDGET_SET = "edge.budget"

@@ -74,7 +74,7 @@ from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.repairing import Report as Report
 from anabranch_sync.repairing import Survey as Survey
 from anabranch_sync.repairing import Surveyed
-from anabranch_sync.scope import Scope, told_scope
+from anabranch_sync.scope import EVERYTHING, Scope, told_scope
 from anabranch_sync.standing import Standing
 from anabranch_sync.stream import Send as Send
 from anabranch_sync.stream import Stream
@@ -239,6 +239,7 @@ class EdgeSession:
         learned: Pacing = NOTHING_LEARNED,
         circumstances: Circumstances = UNKNOWN,
         relayed: bool = False,
+        subscription: Scope | None = None,
     ) -> None:
         self.phase = Phase.GREETING
         self.clock_offset_ms: int | None = None
@@ -249,6 +250,7 @@ class EdgeSession:
         self._scope = scope_fingerprint
         self._circumstances = circumstances
         self._relayed = relayed
+        self._subscription = subscription
         self._renew = renew or standing.incarnation == 0
         self._stream = Stream(learned)
         self._welcome: Welcome | None = None
@@ -262,6 +264,7 @@ class EdgeSession:
         self._held: list[Message] = []
         self._reoffer: Reoffer | None = None
         self._rescoped: Scope | None = None
+        self._granted: Scope | None = None
         self._heard_ms = 0
         self._visible_mark = 0
         self._repairing = Asking()
@@ -280,6 +283,16 @@ class EdgeSession:
         if self._welcome is None:
             return None
         return Budget(self._welcome.budget_day_bytes, self._welcome.budget_month_bytes)
+
+    @property
+    def granted(self) -> Scope | None:
+        """What this replica may ask for, where the hub has named it."""
+        return self._granted
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether the hub has taken note of what this replica asks for; an earlier release does not."""
+        return self._subscription == EVERYTHING or bool(self._welcome and self._welcome.granted)
 
     @property
     def settled(self) -> bool:
@@ -498,7 +511,7 @@ class EdgeSession:
             lost = f"the hub lost what it once told ({reason}): its operator must say that it was restored"
             return [*effects, *self._close(lost, denied=True, retry_after_ms=WENT_BACK_RETRY_MS)]
         self._reoffer = _reoffer(self._standing.epoch, welcome)
-        self._rescoped = _rescoped(welcome)
+        self._rescoped = self._rescoping(welcome)
         is_level = self.cursor == Cursor(welcome.epoch, welcome.hub_seq)
         self._is_compared = not is_level or self.protocol < REPAIR_PROTOCOL
         if welcome.incarnation != self._standing.incarnation:
@@ -507,6 +520,20 @@ class EdgeSession:
         self.phase = Phase.CHECKING
         self._loading = True
         return [*effects, Load(self._standing.push_mark)]
+
+    def _rescoping(self, welcome: Welcome) -> Scope | None:
+        """The scope to hold from now on, where it is another than is held. Raises ProtocolViolation."""
+        try:
+            prefixes = welcome.granted or welcome.scope
+            if not prefixes:
+                return None
+            granted = self._granted = told_scope(prefixes)
+            if not welcome.granted or self._subscription is None:
+                return granted
+            wanted = granted.narrowed(self._subscription)
+        except InvalidName as error:
+            raise ProtocolViolation(str(error)) from error
+        return wanted if wanted.fingerprint != self._scope else None
 
     def _logged(self, logged: Logged) -> list[EdgeEffect]:
         try:
@@ -696,6 +723,7 @@ class EdgeSession:
             byte_budget=self._circumstances.byte_budget,
             budget_until_ms=self._circumstances.budget_until_ms,
             disk_free_bytes=self._circumstances.disk_free_bytes,
+            subscription=self._subscription.prefixes if self._subscription else (),
         )
 
     @property
@@ -715,14 +743,6 @@ class EdgeSession:
     ) -> list[EdgeEffect]:
         self.phase = Phase.CLOSED
         return [Close(reason, renew, denied, retry_after_ms)]
-
-
-def _rescoped(welcome: Welcome) -> Scope | None:
-    """The scope that the hub gives the replica in place of its own. Raises ProtocolViolation."""
-    try:
-        return told_scope(welcome.scope) if welcome.scope else None
-    except InvalidName as error:
-        raise ProtocolViolation(str(error)) from error
 
 
 def _reoffer(past: int, welcome: Welcome) -> Reoffer | None:

@@ -25,7 +25,7 @@ from anabranch_sync.change import Entry
 from anabranch_sync.columns import decode_entries
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.epochs import packed_ended, went_back
-from anabranch_sync.errors import ProtocolViolation, WireError
+from anabranch_sync.errors import InvalidName, ProtocolViolation, WireError
 from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.messages import (
     AHEAD_PROTOCOL,
@@ -63,6 +63,7 @@ from anabranch_sync.pull_body import encode_pull
 from anabranch_sync.repairing import Report as Report
 from anabranch_sync.repairing import Survey as Survey
 from anabranch_sync.repairing import Surveyed
+from anabranch_sync.scope import Scope, scope
 from anabranch_sync.snapshot import Offer
 from anabranch_sync.stream import Send as Send
 from anabranch_sync.stream import Stream
@@ -303,6 +304,7 @@ class HubSession:
             plan_bytes=opening.plan.size_bytes if opening.plan else 0,
             budget_day_bytes=opening.budget.day_bytes,
             budget_month_bytes=opening.budget.month_bytes,
+            granted=opening.granted.prefixes if opening.granted else (),
         )
         effects: list[HubEffect] = [self._send(welcome)]
         if reason := _beyond(hello, opening):
@@ -475,6 +477,7 @@ class HubSession:
                 "refused", f"protocol {spoken} is not spoken here: {PROTOCOL_MIN} to {PROTOCOL_MAX}"
             )
         size_of(hello.checkpoint)  # a malformed mark ends the stream here
+        subscription_of(hello)
         self.phase = Phase.OPENING
         self.protocol = min(hello.protocol_max, PROTOCOL_MAX)
         self._hello = hello
@@ -606,6 +609,14 @@ class HubSession:
     def _close(self, reason: str) -> list[HubEffect]:
         self.phase = Phase.CLOSED
         return [Close(reason)]
+
+
+def subscription_of(hello: Hello) -> Scope | None:
+    """What the edge asks for of its scope; None: it says nothing of that. Raises ProtocolViolation."""
+    try:
+        return scope(hello.subscription) if hello.subscription else None
+    except InvalidName as error:
+        raise ProtocolViolation(str(error)) from error
 
 
 def _upload_name(batch: bytes, last: int) -> bytes:

@@ -72,7 +72,8 @@ class Hello:
 
     `byte_budget`, `link_class`, `disk_free_bytes` and `budget_until_ms` are its `Circumstances`. `checkpoint`
     marks the newest tree of the log that the edge has seen (`witness.mark_of`). `passed_bytes` and
-    `breaks` are what the edge has learned of its link (`pacing.Pacing`).
+    `breaks` are what the edge has learned of its link (`pacing.Pacing`). `subscription` is what the edge asks
+    for of the scope that it was granted, `*` for all of it; empty: it says nothing of that.
     """
 
     protocol_min: int
@@ -97,6 +98,7 @@ class Hello:
     passed_bytes: int = 0
     breaks: int = 0
     budget_until_ms: int = 0
+    subscription: tuple[str, ...] = ()
     unknown: tuple[Any, ...] = ()
 
 
@@ -111,6 +113,7 @@ class Welcome:
     between the two, `log_key` for an edge without one.
     `ended` is for an edge of another epoch: those that restores of the hub ended (`epochs.packed_ended`).
     `budget_day_bytes` and `budget_month_bytes` are what the operator lets the edge's link carry; 0: no limit.
+    `granted` answers a subscription to less than all: the replica's scope is then what both cover.
     """
 
     protocol: int
@@ -136,6 +139,7 @@ class Welcome:
     ended: tuple[int, ...] = ()
     budget_day_bytes: int = 0
     budget_month_bytes: int = 0
+    granted: tuple[str, ...] = ()
     unknown: tuple[Any, ...] = ()
 
 

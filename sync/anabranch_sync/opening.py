@@ -20,7 +20,8 @@ class Opening:
     the newest signed checkpoint, unless it is the one that the edge's mark stands for, or there is none.
     `ended` are the epochs before this one.
     `plan` is how the replica will catch up, as far as that is known. `budget` is what the
-    operator lets the edge's link carry.
+    operator lets the edge's link carry. `scope` is what the replica is to hold, `granted` what it may ask for
+    where it asks for less.
     """
 
     epoch: int
@@ -34,6 +35,7 @@ class Opening:
     ended: tuple[Ended, ...] = ()
     plan: Plan | None = None
     budget: Budget = NO_BUDGET
+    granted: Scope | None = None
 
     @property
     def epochs(self) -> Epochs:

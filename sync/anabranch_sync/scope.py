@@ -11,6 +11,7 @@ stands for exactly one segment of any name::
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import product
 from typing import TypeAlias
 
 from anabranch_sync.errors import InvalidName
@@ -39,10 +40,26 @@ class Scope:
         """Whether the edge may change the document."""
         return _covers(self.prefixes, document.namespace) and not _covers(OPERATOR_LAYERS, document.namespace)
 
+    def narrowed(self, wanted: "Scope") -> "Scope":
+        """What both cover. Raises InvalidName where that takes too many prefixes."""
+        if wanted == EVERYTHING:
+            return self
+        pairs = product(map(_split, self.prefixes), map(_split, wanted.prefixes))
+        return Scope(_needed({met for pair in pairs if (met := _met(*pair)) is not None}))
+
+    @property
+    def has_stars(self) -> bool:
+        """Whether some prefix has a segment of any name: then an edge of an earlier release knows it not."""
+        return any(ANY in prefix for prefix in self.prefixes)
+
     @property
     def fingerprint(self) -> bytes:
         """Eight bytes that differ when the scope differs."""
         return blake2b(canonical(list(self.prefixes)), digest_size=8).digest()
+
+
+# As far as an edge may: what one asks for that was granted no more than it has room for.
+EVERYTHING = Scope((ANY,))
 
 
 def scope(prefixes: tuple[str, ...]) -> Scope:
@@ -58,7 +75,7 @@ def told_scope(prefixes: tuple[str, ...]) -> Scope:
     for prefix in prefixes:
         _segments(prefix)
     if len(prefixes) > SCOPE_PREFIXES_MAX:
-        raise _too_many(len(prefixes), prefixes[0])
+        raise _too_many(prefixes[0])
     return Scope(prefixes)
 
 
@@ -68,7 +85,7 @@ def _covers(prefixes: tuple[str, ...], namespace: str) -> bool:
 
 def _lies_below(namespace: str, prefix: str) -> bool:
     if ANY in prefix:
-        return _contains(tuple(prefix.split("/")), tuple(namespace.split("/")))
+        return _contains(_split(prefix), _split(namespace))
     return namespace == prefix or namespace.startswith(prefix + "/")
 
 
@@ -79,6 +96,15 @@ def _contains(outer: _Segments, inner: _Segments) -> bool:
     )
 
 
+def _met(one: _Segments, other: _Segments) -> _Segments | None:
+    """The prefix of what lies below both; None: nothing does."""
+    shorter, longer = sorted((one, other), key=len)
+    if any(a != b and ANY not in (a, b) for a, b in zip(shorter, longer, strict=False)):
+        return None
+    first = tuple(b if a == ANY else a for a, b in zip(shorter, longer, strict=False))
+    return first + longer[len(shorter) :]
+
+
 def _needed(prefixes: Iterable[_Segments]) -> tuple[str, ...]:
     """Those that no other contains. Raises InvalidName where they are too many."""
     needed: list[_Segments] = []
@@ -86,14 +112,14 @@ def _needed(prefixes: Iterable[_Segments]) -> tuple[str, ...]:
     for prefix in sorted(prefixes, key=lambda each: (len(each), -each.count(ANY))):
         if not any(_contains(wider, prefix) for wider in needed):
             needed.append(prefix)
-    if len(needed) > SCOPE_PREFIXES_MAX:
-        raise _too_many(len(needed), "/".join(needed[0]))
+            if len(needed) > SCOPE_PREFIXES_MAX:
+                raise _too_many("/".join(needed[0]))
     return tuple(sorted(map("/".join, needed)))
 
 
 def _segments(prefix: str) -> _Segments:
     """The segments of a checked prefix. Raises InvalidName."""
-    segments = tuple(prefix.split("/"))
+    segments = _split(prefix)
     for segment in segments:
         if ANY in segment and segment != ANY:
             reason = f"{segment!r} is no segment: '*' stands for a whole one, and a prefix covers all below"
@@ -105,6 +131,10 @@ def _segments(prefix: str) -> _Segments:
     return segments
 
 
-def _too_many(count: int, first: str) -> InvalidName:
-    reason = f"{count} prefixes, limit {SCOPE_PREFIXES_MAX}: name one they have in common"
+def _split(prefix: str) -> _Segments:
+    return tuple(prefix.split("/"))
+
+
+def _too_many(first: str) -> InvalidName:
+    reason = f"more than {SCOPE_PREFIXES_MAX} prefixes, the limit: name one they have in common"
     return InvalidName("scope", f"{first}, ...", reason)

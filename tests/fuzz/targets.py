@@ -326,7 +326,8 @@ def _messages() -> list[Message]:
         Hello(1, 1, 3, cursor, 12, CHAIN_START, ScopeDigest(2, 77), 1_750_000_000_000, b"scope678"),
         Hello(
             1, 1, 0, START, 0, CHAIN_START, ScopeDigest(), 0, b"", b"batch678", 9, 8, 7, "metered", 6,
-            ("zstd",), ("router@1",), (1, 2), b"checkpoint", 40_000, 3, 1_750_000_000_000, (5, "newer"),
+            ("zstd",), ("router@1",), (1, 2), b"checkpoint", 40_000, 3, 1_750_000_000_000,
+            ("acme/*/router",), (5, "newer"),
         ),
         Welcome(1, 1, 40, 3, 12, CHAIN_START, -250),
         Welcome(

@@ -3,7 +3,7 @@
 import pytest
 from anabranch_sync.errors import InvalidName
 from anabranch_sync.ids import OPERATOR_LAYERS, DocumentId, document_id
-from anabranch_sync.scope import SCOPE_PREFIXES_MAX, Scope, scope, told_scope
+from anabranch_sync.scope import EVERYTHING, SCOPE_PREFIXES_MAX, Scope, scope, told_scope
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,12 +106,31 @@ def test_a_scope_without_repeats_covers_what_each_of_its_prefixes_covers(
     assert scope(tuple(prefixes)).reads(document) is (any(alone) or Scope(()).reads(document))
 
 
+@given(prefix_lists, prefix_lists, addresses)
+def test_what_two_scopes_both_cover_is_what_each_covers(
+    granted: list[str], wanted: list[str], document: DocumentId
+) -> None:
+    one, other = scope(tuple(granted)), scope(tuple(wanted))
+
+    assert one.narrowed(other).writes(document) is (one.writes(document) and other.writes(document))
+    assert one.narrowed(other) == other.narrowed(one) or EVERYTHING in (one, other)
+    assert one.narrowed(EVERYTHING) is one
+
+
+def test_two_scopes_may_take_too_many_prefixes_together() -> None:
+    ones = scope(tuple(f"acme/*/n{number}" for number in range(SCOPE_PREFIXES_MAX)))
+    others = scope(tuple(f"acme/m{number}" for number in range(SCOPE_PREFIXES_MAX)))
+
+    with pytest.raises(InvalidName, match="more than 64"):
+        ones.narrowed(others)
+
+
 def test_a_scope_that_was_told_stays_as_it_was_named() -> None:
     named = ("acme", "acme/prod")
 
     assert told_scope(named).prefixes == named
     assert scope(named).prefixes == ("acme",)
-    with pytest.raises(InvalidName, match="limit 64"):
+    with pytest.raises(InvalidName, match="more than 64"):
         told_scope(tuple(f"acme/n{number}" for number in range(SCOPE_PREFIXES_MAX + 1)))
 
 
@@ -119,5 +138,5 @@ def test_a_scope_has_a_limit() -> None:
     prefixes = tuple(f"acme/n{number}" for number in range(SCOPE_PREFIXES_MAX))
     assert len(scope(prefixes).prefixes) == SCOPE_PREFIXES_MAX
 
-    with pytest.raises(InvalidName, match="65 prefixes, limit 64"):
+    with pytest.raises(InvalidName, match="more than 64 prefixes"):
         scope((*prefixes, "acme/more"))

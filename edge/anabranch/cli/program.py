@@ -33,6 +33,7 @@ _MODULES = {
     "traffic": "link",
     "courier": "courier",
     "relay": "relaying",
+    "subscribe": "subscribing",
     "watch": "reading",
     "conflicts": "conflicts",
     "audit": "audit",

@@ -68,16 +68,16 @@ def apply(
     at = position(connection)
     if not pull.whole and pull.after != at.cursor:
         raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {at.cursor}")
-    if rescoped is None:
-        scope = stored_scope(connection)
-        return _Application(connection, pull, shelf, now_ms, rot, at, scope, reoffer).run()
-    leaving = outside(connection, rescoped)
+    scope = rescoped or stored_scope(connection)
+    # Where the scope stays: what is merged after its document had left does not stay here.
+    leaving = outside(connection, scope, waiting=rescoped is None)
     drop_ahead(connection, leaving)
     if not pull.whole:
         pull = replace(pull, replaced=pull.replaced | leaving.keys())
-    total = _Application(connection, pull, shelf, now_ms, rot, at, rescoped, reoffer).run()
+    total = _Application(connection, pull, shelf, now_ms, rot, at, scope, reoffer).run()
     forget(connection, leaving)
-    put_scope(connection, rescoped)
+    if rescoped is not None:
+        put_scope(connection, rescoped)
     return total
 
 

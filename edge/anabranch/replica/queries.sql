@@ -443,3 +443,16 @@ DELETE FROM ahead WHERE document = ?;
 
 -- overtaken: readers see other documents; the next change is written later than what they see
 UPDATE replica SET last_timestamp = ?, revision = ?;
+
+-- subscription: what was granted, what is asked for, what is here, what the hub was told and whether it took note
+SELECT granted, subscription, prefixes, subscription_told, subscription_known FROM replica;
+
+-- subscribe: what to ask for
+UPDATE replica SET subscription = ?;
+
+-- subscribed: the hub was told, took note or not, and what it granted where that is another than was known
+UPDATE replica SET subscription_told = ?, subscription_known = ?, granted = coalesce(?, granted);
+
+-- kept_documents: those that take room, how much, and in how many waiting changes they are
+SELECT namespace, key, coalesce(length(body), 0), pending FROM documents LEFT JOIN confirmed USING (document)
+WHERE body IS NOT NULL OR pending > 0;

@@ -1,7 +1,7 @@
 """Another scope: what is outside of it goes, and nothing here tells of it any more.
 
 Only changes that wait in the outbox stay, for the hub to decide, and those that it refused, for somebody to
-look at.
+look at. An edge that asks for less itself sends them first (`subscribing`).
 """
 
 import json
@@ -26,9 +26,10 @@ def put_scope(connection: Connection, given: Scope) -> None:
     connection.execute(SQL["put_prefixes"], (json.dumps(given.prefixes),))
 
 
-def outside(connection: Connection, given: Scope) -> dict[DocumentId, int]:
-    """The documents that were ever here and are not in this scope, with their rows."""
-    rows = connection.execute(SQL["all_documents"]).fetchall()
+def outside(connection: Connection, given: Scope, *, waiting: bool) -> dict[DocumentId, int]:
+    """The documents outside of this scope, with their rows: all that were ever here, or only those that are
+    `waiting` in the outbox."""
+    rows = connection.execute(SQL["pending_documents" if waiting else "all_documents"]).fetchall()
     named = {DocumentId(namespace, key): row for row, namespace, key in rows}
     return {document: row for document, row in named.items() if not given.reads(document)}
 

@@ -65,6 +65,7 @@ from anabranch.replica.rescoping import stored_scope
 from anabranch.replica.rows import NO_DIGEST, Rot
 from anabranch.replica.schema import prepare
 from anabranch.replica.shelf import Shelf
+from anabranch.replica.subscribing import Subscribing
 
 
 class Replica:
@@ -405,6 +406,11 @@ class Replica:
     def parcels(self) -> Parcels:
         """What is remembered of courier files."""
         return Parcels(self._file)
+
+    @property
+    def subscribing(self) -> Subscribing:
+        """What this edge asks for of what it was granted."""
+        return Subscribing(self._file)
 
     def hub_restores(self) -> tuple[HubRestored, ...]:
         """The restores of the hub from a backup that this replica has met."""

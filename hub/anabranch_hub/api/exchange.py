@@ -40,6 +40,7 @@ from anabranch_sync.hub_session import (
     StorePart,
     Survey,
     WentBack,
+    subscription_of,
 )
 from anabranch_sync.plan import SNAPSHOT_PROTOCOL
 from anabranch_sync.pull import Pull
@@ -93,6 +94,8 @@ class _Refused(Exception):
 STOPPING = Interruption("stopping", "this hub stops")
 # The edge comes back at once, and is told of its scope.
 RESCOPED = Interruption("stopping", "the edge was given another scope")
+# It would take the prefixes for damage, again and again.
+STARS_UNKNOWN = "the edge's scope has stars, which its release does not know: update it, or name it prefixes"
 CERTIFICATE_ENDED = Interruption("refused", "the edge's certificate has ended: ask for a new token")
 
 
@@ -271,7 +274,12 @@ class Exchange:
                     hello.oldest_unsent_ms,
                     session.protocol,
                 )
-                opening = await store.open_replica(tenant, edge, hello.incarnation, hello.checkpoint, told)
+                wanted = subscription_of(hello)
+                opening = await store.open_replica(
+                    tenant, edge, hello.incarnation, hello.checkpoint, told, wanted
+                )
+                if wanted is None and opening.scope.has_stars:
+                    raise _Refused(Interruption("refused", STARS_UNKNOWN))
                 self._scope = opening.scope
                 self._streams.opened(self, opening.incarnation)
                 if session.protocol >= SNAPSHOT_PROTOCOL:

@@ -11,7 +11,7 @@ from anabranch_sync.circumstances import UNKNOWN
 from anabranch_sync.errors import InvalidName
 from anabranch_sync.ids import OPERATOR_LAYERS, check_edge, check_tenant
 from anabranch_sync.lateness import EdgeFacts, lateness
-from anabranch_sync.scope import scope
+from anabranch_sync.scope import EVERYTHING, scope
 
 from anabranch_hub.cli import reach, terminal
 from anabranch_hub.cli.arguments import EDGE, TENANT, Size
@@ -108,7 +108,7 @@ async def list_edges(invocation: Invocation, tenant: str) -> None:
             "never" if each.proved is None else terminal.moment(each.proved.at_ms),
             terminal.moment(each.not_after_ms)[:10],
             _limits(each.budget),
-            " ".join(each.scope.prefixes),
+            _replicated(each),
         )
         for each in edges
     ]
@@ -159,6 +159,8 @@ async def explain(invocation: Invocation, tenant: str, edge: str) -> None:
     rows = [("", sentence) for _, sentence in why.facts[1:]]
     proved = "never" if known.proved is None else terminal.moment(known.proved.at_ms)
     rows += [("last seen", terminal.moment(known.seen_ms)), ("proved equal", proved)]
+    if known.subscription != EVERYTHING:
+        rows.append(("scope", _replicated(known)))
     if known.budget != NO_BUDGET:
         rows.append(("budget", f"{_limits(known.budget)} (edge budget)"))
     if recent:
@@ -399,6 +401,7 @@ def _edge(each: Edge) -> dict[str, object]:
         "relay": each.relay,
         "retired_ms": each.retired_ms,
         "scope": list(each.scope.prefixes),
+        "subscription": None if each.subscription == EVERYTHING else list(each.subscription.prefixes),
         "certificate_serial": each.certificate_serial,
         "not_after_ms": each.not_after_ms,
         "incarnation": each.incarnation,
@@ -415,6 +418,14 @@ def _edge(each: Edge) -> dict[str, object]:
         "budget_until_ms": _by_our_clock(each.told, said.budget_until_ms) if each.told else None,
         "disk_free_bytes": said.disk_free_bytes or None,
     }
+
+
+def _replicated(each: Edge) -> str:
+    """What was granted, and what it asks for of that where it is less."""
+    granted = " ".join(each.scope.prefixes)
+    if each.subscription == EVERYTHING:
+        return granted
+    return f"{granted}, of which it asks for {' '.join(each.subscription.prefixes)}"
 
 
 def _scope(prefixes: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from anabranch_sync.circumstances import Circumstances, link_class
 from anabranch_sync.ids import Cursor, Incarnation, check_author, check_edge
 from anabranch_sync.incident import Incident, IncidentKind, Remedy
 from anabranch_sync.opening import Opening
-from anabranch_sync.scope import Scope, scope
+from anabranch_sync.scope import EVERYTHING, Scope, scope
 from anabranch_sync.value import Json
 
 from anabranch_hub.errors import EdgeRevoked, EdgeUnknown, Fenced, TokenRefused
@@ -29,6 +29,7 @@ from anabranch_hub.store.records import (
     Told,
     address,
     ended_of,
+    replicated,
 )
 from anabranch_hub.store.scope_filter import reading
 from anabranch_hub.store.transfers import arrived
@@ -190,13 +191,20 @@ async def retire(pool: Pool, tenant: str, name: str, author: str) -> None:
 
 
 async def open_replica(
-    pool: Pool, tenant: str, name: str, incarnation: Incarnation, mark: bytes, told: Told | None
+    pool: Pool,
+    tenant: str,
+    name: str,
+    incarnation: Incarnation,
+    mark: bytes,
+    told: Told | None,
+    wanted: Scope | None,
 ) -> Opening:
     """Where a replica's exchange begins; incarnation 0 leases a new one.
 
-    `mark` tells what the edge has seen of the log; `told` is what it says of itself, and is kept.
+    `mark` tells what the edge has seen of the log; `told` is what it says of itself, and is kept; `wanted` is
+    what it asks for of its scope, where it says so.
 
-    Raises EdgeUnknown, EdgeRevoked; Fenced for an incarnation that is not this edge's.
+    Raises EdgeUnknown, EdgeRevoked, SubscriptionRefused; Fenced for an incarnation that is not this edge's.
     """
     async with pool.transaction(tenant) as session:
         known = await _edge(session, tenant, name)
@@ -206,6 +214,8 @@ async def open_replica(
         if known.retired_ms is not None and await session.row("return_edge", edge=name) is not None:
             await _audit(session, tenant, EventKind.EDGE_RETURNED, name, {})
             log.warning("a retired edge has come back", extra={"tenant": tenant, "edge": name})
+        if wanted is not None and wanted != known.subscription:
+            await rescoping.subscribe(session, tenant, name, wanted)
         leased = incarnation or await _lease(session, name)
         row = await session.row("open_replica", incarnation=leased, edge=name)
         if row is None:
@@ -225,17 +235,19 @@ async def open_replica(
         if leased < row["latest"]:
             facts = {"tenant": tenant, "edge": name, "incarnation": leased, "latest": row["latest"]}
             log.warning("an edge lives twice: it was cloned, or put back to an older image", extra=facts)
+        scope = replicated(row)
         return Opening(
             row["epoch"],
             leased,
             row["push_mark"],
             row["chain"],
             row["hub_seq"],
-            Scope(tuple(row["prefixes"])),
+            scope,
             await arrived(session, leased) if incarnation else None,
             await presented(session, tenant, mark),
             ended_of(row),
             budget=Budget(row["budget_day_bytes"], row["budget_month_bytes"]),
+            granted=None if wanted in (None, EVERYTHING) else Scope(tuple(row["prefixes"])),
         )
 
 
@@ -282,7 +294,7 @@ async def behind(pool: Pool, tenant: str, edge: Edge) -> int:
         position = await session.row("position")
         assert position is not None, "a tenant has its state from its first migration on"
         after = edge.cursor.hub_seq if edge.cursor.epoch == position["epoch"] else 0
-        row = await session.row("changed_since", after=after, **reading(edge.scope))
+        row = await session.row("changed_since", after=after, **reading(edge.replicates))
         assert row is not None, "a count has one row"
         return int(row["documents"])
 
@@ -339,6 +351,7 @@ def _edge_of(tenant: str, row: Mapping[str, Any]) -> Edge:
         tuple(row["twins"]),
         Budget(row["budget_day_bytes"], row["budget_month_bytes"]),
         row["retired_ms"],
+        Scope(tuple(row["subscription"])),
     )
 
 

@@ -1,7 +1,7 @@
 """What a replica lacks, read at one moment: everything in a pull is of one snapshot."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -39,7 +39,7 @@ from anabranch_hub.store.deciding import read_schemas
 from anabranch_hub.store.ledger import recorded_candidates, restored_value
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.quarantining import stored_aside
-from anabranch_hub.store.records import address
+from anabranch_hub.store.records import address, replicated
 from anabranch_hub.store.rescoping import Entering
 from anabranch_hub.store.scope_digests import ScopeDigests
 from anabranch_hub.store.scope_filter import reading
@@ -95,7 +95,7 @@ async def begun(
         raise Fenced(edge, incarnation, "it was never leased to this edge")
     if row["revoked"]:
         raise EdgeRevoked(tenant, edge)
-    upto, scope = Cursor(row["epoch"], row["hub_seq"]), Scope(tuple(row["prefixes"]))
+    upto, scope = Cursor(row["epoch"], row["hub_seq"]), replicated(row)
     if told is not None and told != scope:
         raise ScopeChanged(tenant, edge)
     entering = None
@@ -196,7 +196,7 @@ async def closing(session: Session, pulling: Pulling, snapshot: Snapshot) -> Pul
         {},
         tuple(_runs(own)),
         tuple(_results(own)),
-        tuple(_notice(row, pulling.incarnation) for row in merges if row["hub_seq"] <= upto.hub_seq),
+        tuple(_notices([row for row in merges if row["hub_seq"] <= upto.hub_seq], pulling)),
         whole=True,
         parts=tuple(part.name for part in snapshot.parts),
     )
@@ -217,7 +217,7 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
             )
         if row is None:
             raise Fenced(edge, asked.incarnation, "it was never leased to this edge")
-        at, scope = Cursor(row["epoch"], row["hub_seq"]), Scope(tuple(row["prefixes"]))
+        at, scope = Cursor(row["epoch"], row["hub_seq"]), replicated(row)
         concerns = await session.row(
             "concerns",
             incarnation=asked.incarnation,
@@ -358,7 +358,7 @@ def _composed(lacking: _Lacking, pulling: Pulling, digest: ScopeDigest) -> Pull:
         documents,
         tuple(_runs(lacking.outcomes)),
         tuple(_results(lacking.outcomes)),
-        tuple(_notice(row, incarnation) for row in lacking.merges),
+        tuple(_notices(lacking.merges, pulling)),
         tuple(states.get(document, EMPTY).version for document in touched_in_order(merged)),
         pulling.whole,
         {document: lacking.aside[document] for document in lacking.aside.keys() & visible.keys()},
@@ -387,6 +387,13 @@ def _runs(own: Sequence[_Outcome]) -> list[Run]:
         else:
             runs.append(Run(each.local_seq, each.hub_seq, 1))
     return runs
+
+
+def _notices(merges: Sequence[Mapping[str, Any]], pulling: Pulling) -> Iterator[Notice]:
+    """Conflicts of the replica's own changes, but for documents that it has left since."""
+    for row in merges:
+        if pulling.scope.reads(address(row["document_id"])):
+            yield _notice(row, pulling.incarnation)
 
 
 def _notice(row: Mapping[str, Any], incarnation: Incarnation) -> Notice:

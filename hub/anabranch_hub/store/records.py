@@ -17,7 +17,7 @@ from anabranch_sync.live import Quarantined
 from anabranch_sync.path import Path
 from anabranch_sync.policy import SCHEMA_NAMESPACE
 from anabranch_sync.register import Slot, Value
-from anabranch_sync.scope import Scope
+from anabranch_sync.scope import EVERYTHING, Scope
 from anabranch_sync.value import Json
 from anabranch_sync.version import Patch
 from anabranch_sync.violation import Violation
@@ -78,7 +78,7 @@ class Edge:
     `next_serial` is that of a renewed certificate which the edge has not shown yet; empty: none. `relay`: it
     may pass others on. `proved` None: never; `told` None: it has not come yet. `twins` are earlier
     incarnations that were seen after the latest was leased: clones. `budget` is what an operator lets its
-    link carry. `retired_ms` None: it is not retired.
+    link carry. `retired_ms` None: it is not retired. `subscription` is what it asks for of its `scope`.
     """
 
     tenant: str
@@ -98,6 +98,12 @@ class Edge:
     twins: tuple[Incarnation, ...] = ()
     budget: Budget = NO_BUDGET
     retired_ms: int | None = None
+    subscription: Scope = EVERYTHING
+
+    @property
+    def replicates(self) -> Scope:
+        """What is both granted and asked for."""
+        return self.scope.narrowed(self.subscription)
 
 
 @dataclass(frozen=True, slots=True)
@@ -506,6 +512,11 @@ class Replica:
 def is_schema(document: DocumentId) -> bool:
     """Whether policies depend on this document."""
     return document.namespace == SCHEMA_NAMESPACE
+
+
+def replicated(row: Mapping[str, Any]) -> Scope:
+    """What an edge of these columns replicates: what is both granted and asked for."""
+    return Scope(tuple(row["prefixes"])).narrowed(Scope(tuple(row["subscription"])))
 
 
 def address(text: str) -> DocumentId:

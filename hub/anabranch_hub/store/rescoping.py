@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anabranch_sync.audit_event import Event, EventKind
+from anabranch_sync.errors import InvalidName
 from anabranch_sync.ids import DocumentId, check_author
 from anabranch_sync.scope import Scope, scope
 from anabranch_sync.value import Json
 
-from anabranch_hub.errors import EdgeRevoked, EdgeUnknown
+from anabranch_hub.errors import EdgeRevoked, EdgeUnknown, SubscriptionRefused
 from anabranch_hub.store import auditing
 from anabranch_hub.store.news import CHANNEL, rescoped_payload
 from anabranch_hub.store.pool import Pool, Session
-from anabranch_hub.store.records import address
+from anabranch_hub.store.records import address, replicated
 from anabranch_hub.store.scope_filter import reading
 
 # An edge that was away for longer than this many changes of its scope takes the whole of the present one.
@@ -57,22 +58,50 @@ async def rescope(pool: Pool, tenant: str, edge: str, prefixes: tuple[str, ...],
 
 
 async def give(session: Session, edge: str, prefixes: Sequence[str]) -> Scope | None:
-    """Give an edge a scope and remember the one it had, which is returned; None: it is unknown or revoked."""
+    """Give an edge a scope and return the one that it had; None: it is unknown or revoked.
+
+    Raises InvalidName where it and the edge's subscription take too many prefixes together.
+    """
     row = await session.row("scope_of_edge", edge=edge)
     if row is None:
         return None
-    former = Scope(tuple(row["prefixes"]))
-    if former.prefixes != tuple(prefixes):
-        await session.run(
-            "leave_scope",
-            edge=edge,
-            fingerprint=former.fingerprint,
-            prefixes=list(former.prefixes),
-            kept=FORMER_SCOPES_MAX - 1,
-        )
+    former, given = Scope(tuple(row["prefixes"])), Scope(tuple(prefixes))
+    if former != given:
+        given.narrowed(Scope(tuple(row["subscription"])))
         await session.row("rescope_edge", edge=edge, prefixes=list(prefixes))
-        await session.run("drop_spools_of", edge=edge)
+        await _leave(session, edge, replicated(row))
     return former
+
+
+async def subscribe(session: Session, tenant: str, edge: str, wanted: Scope) -> None:
+    """Let an edge replicate what it asks for of its scope. Raises SubscriptionRefused, EdgeRevoked."""
+    row = await session.row("scope_of_edge", edge=edge)
+    if row is None:
+        raise EdgeRevoked(tenant, edge)
+    former = Scope(tuple(row["subscription"]))
+    if former == wanted:
+        return
+    try:
+        Scope(tuple(row["prefixes"])).narrowed(wanted)
+    except InvalidName as error:
+        raise SubscriptionRefused(tenant, edge, error.reason) from error
+    await session.run("subscribe_edge", edge=edge, subscription=list(wanted.prefixes))
+    await _leave(session, edge, replicated(row))
+    said: dict[str, Json] = {"subscription": [*wanted.prefixes], "former": [*former.prefixes]}
+    act = auditing.Act(Event(EventKind.EDGE_SUBSCRIBED, edge, said))
+    await auditing.append(session, tenant, [act], auditing.hub_ms())
+
+
+async def _leave(session: Session, edge: str, former: Scope) -> None:
+    """Remember what an edge replicated until now, and drop the pulls of that which are on their way to it."""
+    await session.run(
+        "leave_scope",
+        edge=edge,
+        fingerprint=former.fingerprint,
+        prefixes=list(former.prefixes),
+        kept=FORMER_SCOPES_MAX - 1,
+    )
+    await session.run("drop_spools_of", edge=edge)
 
 
 async def entering(session: Session, edge: str, present: Scope, held: bytes) -> Entering:

@@ -275,13 +275,15 @@ class Store:
         incarnation: Incarnation,
         mark: bytes = b"",
         told: Told | None = None,
+        wanted: Scope | None = None,
     ) -> Opening:
         """Where a replica's exchange begins; incarnation 0 leases a new one.
 
-        `mark` tells what the edge has seen of the log; what it `told` of itself is kept.
-        Raises EdgeUnknown, EdgeRevoked; Fenced for an incarnation that is not this edge's.
+        `mark` tells what the edge has seen of the log; what it `told` of itself is kept, and what it has
+        `wanted` of its scope. Raises EdgeUnknown, EdgeRevoked, SubscriptionRefused; Fenced for an incarnation
+        that is not this edge's.
         """
-        return await edges.open_replica(self._pool, tenant, edge, incarnation, mark, told)
+        return await edges.open_replica(self._pool, tenant, edge, incarnation, mark, told, wanted)
 
     async def decide(self, tenant: str, edge: str, entries: Sequence[Entry], chain_before: bytes) -> Answer:
         """Merge consecutive changes of one incarnation; safe to repeat.

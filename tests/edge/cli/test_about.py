@@ -10,8 +10,8 @@ from tests.edge.cli.conftest import Anabranch
 
 COMMANDS = [
     "init", "get", "set", "patch", "delete", "list", "import", "export", "log", "diff", "rollback",
-    "status", "incidents", "sync", "agent", "link", "courier", "relay", "watch", "conflicts", "audit",
-    "doctor", "traffic", "version", "completion",
+    "status", "incidents", "sync", "agent", "link", "courier", "relay", "subscribe", "watch", "conflicts",
+    "audit", "doctor", "traffic", "version", "completion",
 ]  # fmt: skip
 
 

@@ -25,8 +25,8 @@ SELECT tenant, edge, prefixes, used_at IS NOT NULL AND used_by IS DISTINCT FROM 
 FROM {hub}.invitations WHERE token_hash = %(token_hash)b
 
 -- name: scope_of_edge
--- What an edge replicates, held until the transaction ends; no row where it is unknown or revoked.
-SELECT prefixes FROM {tenant}.edges WHERE name = %(edge)s AND status <> 'revoked' FOR UPDATE
+-- What an edge may replicate and asks for, held until the transaction ends; no row where it is unknown or revoked.
+SELECT prefixes, subscription FROM {tenant}.edges WHERE name = %(edge)s AND status <> 'revoked' FOR UPDATE
 
 -- name: lately_rescoped
 -- Who may have got another scope while a hub process did not hear of it: that it does not, it knows within a minute.
@@ -55,6 +55,10 @@ DELETE FROM {tenant}.spool WHERE incarnation IN (SELECT incarnation FROM {tenant
 -- name: rescope_edge
 -- Give an edge a scope; no row where it is revoked.
 UPDATE {tenant}.edges SET prefixes = %(prefixes)s WHERE name = %(edge)s AND status <> 'revoked' RETURNING name
+
+-- name: subscribe_edge
+-- What an edge asks for of its scope.
+UPDATE {tenant}.edges SET subscription = %(subscription)s WHERE name = %(edge)s
 
 -- name: certify_edge
 -- Record the only certificate an edge now has; no row where it is unknown or revoked.
@@ -98,7 +102,7 @@ DELETE FROM {hub}.invitations WHERE tenant = %(tenant)s AND edge = %(edge)s AND 
 
 -- name: edges
 -- Edges with their latest replica; one of them, or all where no name is given.
-SELECT e.name, e.status, e.prefixes, e.relay, e.certificate_serial, e.next_serial, e.not_after_ms,
+SELECT e.name, e.status, e.prefixes, e.subscription, e.relay, e.certificate_serial, e.next_serial, e.not_after_ms,
     coalesce(r.incarnation, 0) AS incarnation, coalesce(r.push_mark, 0) AS push_mark,
     coalesce(r.cursor_epoch, 0) AS cursor_epoch, coalesce(r.cursor_seq, 0) AS cursor_seq,
     coalesce((extract(epoch FROM r.seen_at) * 1000)::bigint, 0) AS seen_ms,
@@ -129,7 +133,7 @@ INSERT INTO {tenant}.replicas (edge, chain, seen_at) VALUES (%(edge)s, %(chain)b
 UPDATE {tenant}.replicas r SET seen_at = now()
 FROM {tenant}.edges e, {tenant}.tenant_state s
 WHERE r.incarnation = %(incarnation)s AND r.edge = %(edge)s AND e.name = r.edge
-RETURNING s.epoch, s.hub_seq, r.push_mark, r.chain, e.prefixes, e.budget_day_bytes, e.budget_month_bytes,
+RETURNING s.epoch, s.hub_seq, r.push_mark, r.chain, e.prefixes, e.subscription, e.budget_day_bytes, e.budget_month_bytes,
     (SELECT max(incarnation) FROM {tenant}.replicas WHERE edge = r.edge) AS latest,
     ARRAY(SELECT epoch FROM {tenant}.epochs ORDER BY epoch) AS ended_epochs,
     ARRAY(SELECT known FROM {tenant}.epochs ORDER BY epoch) AS ended_known

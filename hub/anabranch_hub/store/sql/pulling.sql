@@ -2,7 +2,7 @@
 -- Where the tenant stands, what this replica may see, and what all documents take that may be new to it. It is
 -- overtaken where changes of its own of which it knows no outcome were trimmed, or tombstones collected that it
 -- has not seen: then all are.
-SELECT s.epoch, s.hub_seq, s.schemas_seq, s.trimmed_seq, s.collected_seq, e.prefixes, r.push_mark,
+SELECT s.epoch, s.hub_seq, s.schemas_seq, s.trimmed_seq, s.collected_seq, e.prefixes, e.subscription, r.push_mark,
     e.status = 'revoked' AS revoked, e.budget_day_bytes, e.budget_month_bytes,
     (
         SELECT coalesce(sum(octet_length(state)), 0)::bigint FROM {tenant}.documents
