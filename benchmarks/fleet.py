@@ -136,11 +136,11 @@ class Fleet:
         """Where the tenant stands in the hub's order."""
         return int((await self.ask("digest", tenant))["hub_seq"])
 
-    async def enrol(self, tenant: str, name: str) -> Edge:
+    async def enrol(self, tenant: str, name: str, *invited_as: str) -> Edge:
         """A new edge with an empty replica, behind a link of its own. Its agent does not run yet."""
         link = await self.stack.enter_async_context(CountingLink(self.hub.listen))
         replica = self.folder / f"{tenant}-{name}.db"
-        invited = await self.ask("edge", "invite", tenant, name)
+        invited = await self.ask("edge", "invite", tenant, name, *invited_as)
         words = ("init", "--replica", str(replica), "--hub", link.address, "--token", "-", "--author", name)
         await command(program("anabranch"), *words, stdin=str(invited["token"]))
         edge = Edge(name, replica, link)

@@ -2,8 +2,9 @@
 
 It needs nothing but the release's own commands, so that it also runs where a release knew nothing of it:
 a real hub and two real edges, which write every kind of value, merge, lose, are fenced and revoked. Kept are
-the frames of every exchange in both directions, a replica with unsent changes, and the hub's tables. What
-was recorded is never changed afterwards: it stands for installations that are out there.
+the frames of every exchange in both directions, a replica with unsent changes, the hub's tables, and of a
+release that knows courier files one each way. What was recorded is never changed afterwards: it stands for
+installations that are out there.
 """
 
 import contextlib
@@ -120,6 +121,8 @@ def main() -> int:
             _keep_replica(one.replica, target / "replica.db.gz")
             _keep_replica(two.replica, target / "replica-2.db.gz")
             _keep_tables(folder / "hub/postgres", target / "hub.sql.gz")
+            if find_spec("anabranch.courier") is not None:
+                _keep_couriers(folder, listen, environment, target)
         for path in sorted((folder / "exchanges").iterdir()):
             _keep(path.read_bytes(), target / f"{path.name}.gz")
     return 0
@@ -194,6 +197,29 @@ def _scenario(folder: Path, listen: str, environment: dict[str, str]) -> tuple[_
     one.set("/greeting", "You were one, a good shop assistant.")
     one.set("/unsent", {"kept": [1, 1.0, True]}, "acme/prod/new")
     return one, two
+
+
+def _keep_couriers(folder: Path, listen: str, environment: dict[str, str], target: Path) -> None:
+    """A third edge's first file to its hub and the answer, with the replica that exported and its keys."""
+
+    def hub(*arguments: str) -> str:
+        return _run([sys.executable, "-m", "anabranch_hub", *arguments], environment)
+
+    edge = _Edge(folder, folder / "stick/replica.db", folder / "exchanges")
+    edge.replica.parent.mkdir()
+    invited = json.loads(hub("edge", "invite", "acme", "stick", "--scope", "acme/prod", "--json"))
+    edge.run("init", "--hub", listen, "--token", "-", stdin=invited["token"])
+    edge.set("/limits/requests", 300)
+    edge.set("/carried", {"by": "hand", "kinds": [None, True, 1, 1.0, "é😀"]}, "acme/prod/stick")
+    there, back = folder / "there", folder / "back"
+    edge.run("courier", "export", "-o", str(there))
+    hub("courier", "import", str(there))
+    hub("courier", "export", "acme", "stick", "-o", str(back))
+    _keep_replica(edge.replica, target / "courier.db.gz")
+    _keep(there.read_bytes(), target / "courier-there.gz")
+    _keep(back.read_bytes(), target / "courier-back.gz")
+    identity = {path.name: path.read_text() for path in Path(f"{edge.replica}.identity").iterdir()}
+    _keep(json.dumps(identity).encode(), target / "courier-identity.json.gz")
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ from anabranch_sync.transfer import Receiving
 
 FOLDER = Path(__file__).with_name("recordings")
 RELEASES = ("n-2", "n-1")
+# Releases whose courier files are recorded.
+COURIERS = ("n",)
 
 
 @dataclass(frozen=True, slots=True)

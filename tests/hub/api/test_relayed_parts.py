@@ -5,18 +5,21 @@ import random
 from pathlib import Path
 
 import pytest
-from anabranch.agent import run_agent
+from anabranch.agent import Progress, run_agent
+from anabranch.exchange import Pulled
 from anabranch.link import PartStream, channel_of
 from anabranch.part_cache import Counts, PartCache, parts_folder
 from anabranch.replica import Replica
+from anabranch_hub.demo.link import CutEvery, FlakyLink
 from anabranch_hub.store import Edit
 from anabranch_protos.relaying import BEHIND
 from anabranch_protos.sync.v1 import methods
+from anabranch_sync.document import Object
 from anabranch_sync.ids import START, document_id
 from anabranch_sync.plan import SNAPSHOT_BYTES_MIN
 from anabranch_sync.snapshot import Offer, Part
 
-from tests.hub.api.fleet import Fleet, identity_of, new_tenant
+from tests.hub.api.fleet import Fleet, comes, identity_of, new_tenant, point_to, read
 from tests.hub.api.test_relay import certificate, free_address, go, relay
 
 pytestmark = pytest.mark.anyio
@@ -228,3 +231,62 @@ async def test_an_edge_that_is_shut_out_while_it_fetches_gets_no_further_part(fl
 
     # then
     assert (len(begun), later) == (10, b"")
+
+
+async def test_children_come_to_their_end_over_an_uplink_that_breaks_again_and_again(fleet: Fleet) -> None:
+    # given
+    await fill(fleet, count=80, chars=4_000)
+    near, one, two = await fleet.enrol("near", relay=True), await fleet.enrol("one"), await fleet.enrol("two")
+    at = free_address()
+    go(one, at)
+    go(two, at)
+
+    # when
+    async with FlakyLink("127.0.0.1", fleet.hub.server.port) as uplink:
+        point_to(near, f"127.0.0.1:{uplink.port}")
+        uplink.set_cuts(CutEvery(60_000))
+        async with relay(near, at):
+            fleet.start(one, two)
+            await fleet.comes_together(one, two)
+            cuts = uplink.carried.cuts
+            await fleet.stop()
+    size = (await offered(fleet, one)).size_bytes
+
+    # then
+    assert cuts > 1
+    assert size > 2 * 60_000
+    assert [documents(one), documents(two)] == [80, 80]
+    assert cache_of(near).holding().counts.fetched_bytes <= size
+
+
+async def test_an_urgent_change_overtakes_what_comes_from_a_relay(fleet: Fleet) -> None:
+    # given
+    schema: Object = {"namespaces": ["acme/prod/switches"], "schema": {"x-anabranch-priority": 0}}
+    switch = document_id("acme/prod/switches")
+    await fleet.hub.store.write(
+        fleet.tenant,
+        [Edit(document_id("system/schemas", "s"), schema), Edit(switch, {"on": True})],
+        author="op",
+        message="",
+    )
+    await fill(fleet, count=80, chars=4_000)
+    near, one = await fleet.enrol("near", relay=True), await fleet.enrol("one")
+    at = free_address()
+    go(one, at)
+    async with FlakyLink("127.0.0.1", fleet.hub.server.port, bytes_per_s=40_000) as uplink:
+        point_to(near, f"127.0.0.1:{uplink.port}")
+        async with relay(near, at):
+            told: list[Progress] = []
+            fleet.start(one, progress=told.append)
+            await comes(lambda: any(isinstance(each, Pulled) for each in told))
+
+            # when
+            edits = [Edit(switch, {"on": False})]
+            await fleet.hub.store.write(fleet.tenant, edits, author="op", message="")
+            await comes(lambda: read(one, switch) == {"on": False})
+
+            # then
+            assert cache_of(near).holding().heads == 1
+            await fleet.comes_together(one)
+            await fleet.stop()
+    assert documents(one) == 82
