@@ -2,7 +2,7 @@
 # a minute once and nothing afterwards. Another Python: make test PYTHON=/path/to/python3.12
 # Arguments: make test ARGS='-k clock', make demo ARGS=--json
 
-.PHONY: help demo test lint style types walls generated format bench fuzz fuzz-coverage soak power lock protos clean setup
+.PHONY: help demo test lint style types walls generated format bench bench-peers fuzz fuzz-coverage soak power lock protos clean setup
 .DEFAULT_GOAL := help
 
 RUN := .venv/bin/python
@@ -22,7 +22,7 @@ exit 1
 endef
 
 help: ## show this
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: setup ## a real hub and five edges on links that break: offline edits, merge, proof
 	@.venv/bin/anabranch-hub demo --power-rig "'$(CURDIR)/$(RUN)' -m tests.edge.replica.lose_power" $(ARGS)
@@ -57,6 +57,9 @@ format: setup ## let ruff write the style that lint wants
 bench: setup ## measure; prints one JSON object (make -s bench)
 	@$(RUN) -m benchmarks $(ARGS)
 
+bench-peers: setup ## the same work for its peers (pip, npm, apt) in .peers, one table with the ratios; 20 minutes
+	@$(RUN) -m benchmarks.peers $(ARGS)
+
 # atheris is a wheel for Linux on x86-64 and Python 3.11 alone, and no part of the locks: it gets a folder of its own.
 ATHERIS := .fuzz/atheris-3.0.0
 HAS_ATHERIS := import platform as p, sys; \
@@ -83,7 +86,7 @@ protos: setup ## generate the code of protos/ anew
 	@$(RUN) build/protos.py $(ARGS)
 
 clean: ## remove .venv and every cache
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo .peers dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup:

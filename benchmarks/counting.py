@@ -124,13 +124,29 @@ class Allowance:
     left: float
 
 
-class CountingLink:
-    """The proxy before `target` (host:port); use it with `async with`."""
+@dataclass(slots=True)
+class Plain:
+    """One direction of one connection without TLS: all of it is payload."""
 
-    def __init__(self, target: str) -> None:
+    total_bytes: int = 0
+
+    @property
+    def payload_bytes(self) -> int:
+        return self.total_bytes
+
+    def add(self, chunk: bytes) -> None:
+        """Count the next bytes."""
+        self.total_bytes += len(chunk)
+
+
+class CountingLink:
+    """The proxy before `target` (host:port), over TLS or without; use it with `async with`."""
+
+    def __init__(self, target: str, *, tls: bool = True) -> None:
         host, _, port = target.rpartition(":")
+        self._tls = tls
         self._target = (host, int(port))
-        self._directions: list[tuple[Records, Records]] = []
+        self._directions: list[tuple[Records | Plain, Records | Plain]] = []
         self._server: asyncio.Server | None = None
         self._ends: set[asyncio.Transport] = set()
         self._break_after: Callable[[], float] | None = None
@@ -187,9 +203,11 @@ class CountingLink:
         while (left := self.last_byte_s + for_s - loop.time()) > 0:
             await asyncio.sleep(left)
 
-    def joined(self) -> tuple[Records, Records]:
+    def joined(self) -> tuple[Records | Plain, Records | Plain]:
         """A connection begins: its counters, up and down."""
-        pair = Records(_HANDSHAKE_RECORDS_UP), Records(_HANDSHAKE_RECORDS_DOWN)
+        pair: tuple[Records | Plain, Records | Plain] = Plain(), Plain()
+        if self._tls:
+            pair = Records(_HANDSHAKE_RECORDS_UP), Records(_HANDSHAKE_RECORDS_DOWN)
         self._directions.append(pair)
         return pair
 
@@ -215,7 +233,7 @@ class _End(asyncio.Protocol):
         self.link = link
         self.transport: asyncio.Transport | None = None
         self.other: _End | None = None
-        self.records: Records | None = None
+        self.records: Records | Plain | None = None
         self.allowance: Allowance | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

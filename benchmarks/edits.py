@@ -24,7 +24,7 @@ from benchmarks.workload import SEED
 
 Place: TypeAlias = tuple[str, str, tuple[str, ...]]
 # Which edits of one seed: each edge's of the ten is its own.
-OFFLINE, COMMITS, FIRST_OF_TEN = 0, 1, 2
+OFFLINE, COMMITS, FRAMES, FIRST_OF_TEN = 0, 1, 2_000, 2
 # A limit is moved by up to nine tenths of its size downwards, and up to three times upwards.
 STEPS: Sequence[int] = [*range(-9, 0), *range(1, 31)]
 

@@ -4,6 +4,7 @@
 
     python -m benchmarks.program edits REPLICA EDITS                          a commit for each edit of a file
     python -m benchmarks.program live WRITER READER EDITS                     write on one, read on the other
+    python -m benchmarks.program values REPLICA EDITS                         what each edited field holds
     python -m benchmarks.program reads REPLICA PREFIX COUNT DOCUMENTS SEED    warm reads, in microseconds
     python -m benchmarks.program commits REPLICA EDITS ROUNDS EACH            our commits and SQLite's in turn
 """
@@ -42,6 +43,8 @@ def main(words: Sequence[str]) -> object:
             return edit(Path(replica), Path(file))
         case "live", [writer, reader, file]:
             return live(Path(writer), Path(reader), Path(file))
+        case "values", [replica, file]:
+            return values(Path(replica), Path(file))
         case "reads", [replica, prefix, count, documents, seed]:
             return reads(Path(replica), prefix, int(count), int(documents), int(seed))
         case "commits", [replica, file, rounds, each]:
@@ -73,6 +76,16 @@ def live(writer: Path, reader: Path, file: Path) -> object:
                 time.sleep(LIVE_PAUSE_S)
             took_ms.append((time.monotonic_ns() - began_ns) / 1e6)
     return {"ms": took_ms}
+
+
+def values(replica: Path, file: Path) -> object:
+    """What each field holds that the edits name."""
+    with anabranch.open(replica) as client:
+        return {
+            "values": [
+                client.get(each.namespace, each.pointer, key=each.key).value for each in edits.read(file)
+            ]
+        }
 
 
 def reads(replica: Path, prefix: str, count: int, documents: int, seed: int) -> object:

@@ -10,7 +10,18 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from benchmarks import cold_start, hub_decisions, live_edit, local, offline_edits, reconnect, ten_edges, tls
+from benchmarks import (
+    cold_start,
+    frames,
+    hub_decisions,
+    live_edit,
+    local,
+    offline_edits,
+    proving,
+    reconnect,
+    ten_edges,
+    tls,
+)
 from benchmarks.answering import rounded
 from benchmarks.fleet import Fleet, PhaseStuck
 from benchmarks.idle import Idle
@@ -79,6 +90,8 @@ async def _asked(fleet: Fleet, sizes: Sizes) -> dict[str, object]:
         await edge.stop()
     figures |= await ten_edges.measure(fleet, sizes)
     figures |= await hub_decisions.measure(fleet, sizes)
+    figures |= frames.measure()
+    figures |= proving.measure(sizes.compared_documents)
     figures |= await idle.finish(sizes.idle_s)
     return figures
 

@@ -24,7 +24,10 @@ class Sizes:
     hub_batch_changes: int
     hub_single_writes: int
     starts: int
+    compared_documents: int
     idle_s: float
+    peers_idle_s: float
+    peers_quiet_s: float
 
 
 FULL = Sizes(
@@ -45,7 +48,11 @@ FULL = Sizes(
     hub_batch_changes=1_000,
     hub_single_writes=200,
     starts=7,
+    compared_documents=5_000,
     idle_s=50.0,
+    peers_idle_s=60.0,
+    # Longer than any peer gathers before it sends: what was to come has come.
+    peers_quiet_s=2.5,
 )
 
 TINY = Sizes(
@@ -66,5 +73,8 @@ TINY = Sizes(
     hub_batch_changes=10,
     hub_single_writes=3,
     starts=1,
+    compared_documents=200,
     idle_s=0.0,
+    peers_idle_s=0.1,
+    peers_quiet_s=0.3,
 )

@@ -1,15 +1,16 @@
 """What does it cost when many edges come back at once, having edited the same documents?"""
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from anabranch_hub.demo.catalogue import CatalogueDocument
 
 from benchmarks import edits
 from benchmarks.cold_start import Figures
 from benchmarks.fleet import Edge, Fleet, carried_until_quiet, run_program
+from benchmarks.losers import losers
 from benchmarks.sizes import Sizes
 from benchmarks.workload import documents
 
@@ -31,9 +32,9 @@ async def measure(fleet: Fleet, sizes: Sizes) -> Figures:
     for edge in edges:
         await edge.stop()
     fleet.say(f"{count} edges, each {sizes.fleet_edits} edits offline on the same documents")
+    files = list(_edits(fleet, made, sizes))
     await _few_at_once(
-        run_program("edits", str(edge.replica), str(file))
-        for edge, file in zip(edges, _edits(fleet, made, sizes), strict=True)
+        run_program("edits", str(edge.replica), str(file)) for edge, file in zip(edges, files, strict=True)
     )
     before = [edge.link.carried for edge in edges]
     began_s = asyncio.get_running_loop().time()
@@ -45,6 +46,7 @@ async def measure(fleet: Fleet, sizes: Sizes) -> Figures:
     for edge in edges:
         await edge.until(lambda facts: str(facts.digest) == digest, "the hub's digest")
         await edge.stop()
+    gone = losers(files, *await _held(edges[0], files, ledger))
     both = sum(each.both for each in carried)
     fleet.say(f"{count} edges: {both} bytes on all links, {len(ledger)} conflicts in the ledger")
     return {
@@ -54,7 +56,25 @@ async def measure(fleet: Fleet, sizes: Sizes) -> Figures:
         "ten_edges_bytes_down_tls": sum(each.down_tls for each in carried),
         "ten_edges_seconds": settled_s - began_s,
         "ten_edges_conflicts": len(ledger),
+        "ten_edges_lost": gone.lost,
+        "ten_edges_found": gone.found,
+        "ten_edges_innocent": gone.innocent,
     }
+
+
+async def _held(
+    edge: Edge, files: Sequence[Path], ledger: Sequence[Mapping[str, Any]]
+) -> tuple[list[object], list[list[object]]]:
+    """What each edited field holds, and what the ledger has beside it."""
+    beside: dict[tuple[str, str, str], list[object]] = {}
+    for row in ledger:
+        place = (row["namespace"], row["key"], row["path"])
+        beside.setdefault(place, []).extend(each["value"] for each in row["candidates"])
+    values: list[object] = []
+    for file in files:
+        values += (await run_program("values", str(edge.replica), str(file)))["values"]
+    written = [each for file in files for each in edits.read(file)]
+    return values, [beside.get((each.namespace, each.key, each.pointer), []) for each in written]
 
 
 def _edits(fleet: Fleet, made: Sequence[CatalogueDocument], sizes: Sizes) -> Iterator[Path]:

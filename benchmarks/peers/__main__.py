@@ -1,0 +1,87 @@
+"""``python -m benchmarks.peers``: the same work for anabranch and its peers, in one run; a table in Markdown.
+
+How it goes is told on standard error. A peer that cannot be had here, or does not come to an end in its time,
+has a row that says so; the others go on.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+from benchmarks.answering import answered, rounded
+from benchmarks.peers import install, works
+from benchmarks.peers.table import Column, table
+from benchmarks.run import run
+from benchmarks.sizes import FULL, TINY, Sizes
+
+FOLDER = Path(__file__).parents[2] / ".peers"
+
+
+def main() -> int:
+    """Measure; the exit code. 1: ours could not be measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_argument("--tiny", action="store_true", help="a few of everything: shows that it works")
+    parser.add_argument("--only", metavar="WORD", help="only columns with this word in their name")
+    parser.add_argument(
+        "--peers-folder", type=Path, default=FOLDER, help="where the peers are (default .peers)"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where databases are laid for the run: the disk to measure"
+    )
+    arguments = parser.parse_args()
+    sizes = TINY if arguments.tiny else FULL
+    began_s = time.monotonic()
+
+    def say(line: str) -> None:
+        sys.stderr.write(f"{time.monotonic() - began_s:6.1f} s  {line}\n")
+        sys.stderr.flush()
+
+    def chosen(name: str) -> bool:
+        return not arguments.only or arguments.only.lower() in name.lower()
+
+    with tempfile.TemporaryDirectory(prefix="anabranch-peers-", dir=arguments.folder) as folder:
+        work = works.Work.laid(Path(folder), sizes)
+        columns = []
+        install.lay_drivers(arguments.peers_folder)
+        for number, offer in enumerate(install.offers(arguments.peers_folder)):
+            if chosen(offer.peer.name):
+                place = Path(folder, str(number))
+                columns.append(_asked(offer, arguments.peers_folder, work, sizes, place, say))
+    ours = answered(partial(run, sizes), arguments.folder) if chosen("anabranch") else {}
+    if ours is None:
+        return 1
+    if arguments.json:
+        peers = {each.name: {"figures": rounded(each.figures), "missing": each.missing} for each in columns}
+        sys.stdout.write(json.dumps({"ours": ours, "peers": peers}, indent=2) + "\n")
+    else:
+        sys.stdout.write(table(columns, ours))
+    return 0
+
+
+def _asked(
+    offer: install.Offer,
+    folder: Path,
+    work: works.Work,
+    sizes: Sizes,
+    place: Path,
+    say: works.Say,
+) -> Column:
+    """What a peer answers, if it can be had."""
+    try:
+        for fetch in offer.needs:
+            fetch(folder)
+    except install.CannotInstall as error:
+        say(f"{offer.peer.name}: {error}")
+        return Column(offer.peer.name, {}, {"everything": str(error)})
+    answers = asyncio.run(works.ask(offer.peer, work, sizes, place, say))
+    return Column(offer.peer.name, answers.figures, answers.missing)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
