@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 from anabranch_sync.backoff import delay_ms, next_attempt
 from anabranch_sync.budget import left_bytes
 from anabranch_sync.errors import AnabranchError
+from anabranch_sync.ids import START
 from anabranch_sync.messages import CHUNK_BYTES_MIN
 from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.plan import Plan
@@ -238,6 +239,8 @@ class _Agent:
         self._clock_offset_ms = replica.link().clock_offset_ms or 0
         self._renewal_not_before_ms = 0
         self._counts = Counts()
+        self._overtaken = START
+        self._lacks = False
         self._learned = NOTHING_LEARNED
         self._advanced_s: float | None = None
         self._began_s = time.monotonic()
@@ -267,7 +270,7 @@ class _Agent:
                 ended = await self._polled(self._polling)
                 if ended.error is None:
                     continue
-            link = _link_after(ended)
+            link = Link.UP if urgent and ended.settled and ended.error is None else _link_after(ended)
             await self._note_down(link)
             self._judge(ended.error, link)
             if self._stop.is_set() or (once and ended.settled):
@@ -299,7 +302,9 @@ class _Agent:
 
     async def _is_saving(self) -> bool:
         """Wait while the budget is used up; True when something has to go all the same."""
-        saving = Polling(self._replica, self._disk, self._clock.now_ms, self._stop, SAVING_LOOK_MS)
+        saving = Polling(
+            self._replica, self._disk, self._clock.now_ms, self._stop, SAVING_LOOK_MS, self._overtaken
+        )
 
         def is_over() -> bool:
             return self._left_bytes() != 0 or self._renewal_due_ms() <= self._clock.now_ms()
@@ -324,8 +329,13 @@ class _Agent:
         return Ended(reason, settled=True)
 
     async def _attempt(self, *, renew: bool, once: bool, urgent: bool) -> Ended:
-        """One connection from its beginning to its end, however it ends."""
+        """One connection from its beginning to its end, however it ends.
+
+        Where the link saves and something urgent cannot go alone, another one follows.
+        """
         try:
+            if urgent and (ended := await self._urgent_alone(renew=renew)) is not None:
+                return ended
             return await self._watched(self._exchange(renew=renew, once=once, urgent=urgent), once=once)
         except HubDenied as error:
             return Ended(error.reason, settled=False, denied=True, error=error)
@@ -343,10 +353,18 @@ class _Agent:
             log.exception("exchange failed", extra={"edge": self._identity.edge})
             return Ended(f"unexpected {type(error).__name__}", settled=False)
 
+    async def _urgent_alone(self, *, renew: bool) -> Ended | None:
+        """Exchange what is urgent and nothing else; None: some of it is not here without all else."""
+        self._lacks = False
+        ended = await self._watched(
+            self._exchange(renew=renew, once=False, urgent=True, urgent_only=True), once=False
+        )
+        return None if self._lacks and not self._stop.is_set() else ended
+
     def _connect(self) -> HubLink:
         return HubLink(self._identity, metered=self._mode.metered)
 
-    async def _exchange(self, *, renew: bool, once: bool, urgent: bool) -> Ended:
+    async def _exchange(self, *, renew: bool, once: bool, urgent: bool, urgent_only: bool = False) -> Ended:
         """Connect and exchange. Raises HubError, ReplicaError."""
         if self._renewal_due_ms() <= self._clock.now_ms():
             await self._renew_certificate()
@@ -370,12 +388,14 @@ class _Agent:
                     until_settled=once or urgent or self._polling is not None,
                     until_ms=max(self._renewal_due_ms(), self._clock.now_ms() + 1),
                     save=not (once or urgent),
+                    urgent_only=urgent_only,
                 )
             except HubAway:
                 away = True
                 raise
             finally:
-                self._learned = exchange.learned
+                self._learned, self._lacks = exchange.learned, exchange.lacks
+                self._overtaken = max(self._overtaken, exchange.overtaken)
                 with contextlib.suppress(ReplicaError):  # what a failing disk does not count, it does not
                     await exchange.count()
                 self._counts.bytes_up += exchange.bytes_up

@@ -25,7 +25,7 @@ from anabranch_sync.acknowledgement import Level
 from anabranch_sync.document import at
 from anabranch_sync.ids import DocumentId, document_id
 from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
-from anabranch_sync.policy import check_priority
+from anabranch_sync.priority import check_priority
 from anabranch_sync.pull import Notice
 from anabranch_sync.reference import Reference
 from anabranch_sync.value import Json, check

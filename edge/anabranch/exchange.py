@@ -50,9 +50,10 @@ from anabranch_sync.edge_session import (
     Witness,
 )
 from anabranch_sync.errors import AnabranchError
+from anabranch_sync.ids import START, Cursor
 from anabranch_sync.pacing import Pacing
-from anabranch_sync.patience import patience_ms
 from anabranch_sync.plan import Plan
+from anabranch_sync.priority import patience_ms
 from anabranch_sync.scope import EVERYTHING
 from anabranch_sync.standing import Standing
 
@@ -230,9 +231,27 @@ class Exchange:
         now_ms = self._clock.now_ms()
         await self._on_disk(lambda: self._replica.spend(up - known_up, down - known_down, now_ms))
 
-    async def run(self, *, renew: bool, until_settled: bool, until_ms: int, save: bool = False) -> Ended:
+    @property
+    def overtaken(self) -> Cursor:
+        """Up to where the hub's urgent documents are here, ahead of all else."""
+        return START if self._session is None else self._session.overtaken
+
+    @property
+    def lacks(self) -> bool:
+        """Whether an urgent document cannot be shown without all else."""
+        return self._session is not None and self._session.lacks
+
+    async def run(
+        self,
+        *,
+        renew: bool,
+        until_settled: bool,
+        until_ms: int,
+        save: bool = False,
+        urgent_only: bool = False,
+    ) -> Ended:
         """Exchange until either side ends it, until nothing is on its way, until `until_ms` is over or,
-        where the link is to `save`, its budget is used up.
+        where the link is to `save`, its budget is used up. With `urgent_only` nothing else goes.
 
         Raises HubError, ReplicaError.
         """
@@ -256,6 +275,7 @@ class Exchange:
             circumstances=around,
             relayed=self._parts is not None,
             subscription=self._asked,
+            urgent_only=urgent_only,
         )
         self._session = session
         self._seen_view = self._replica.look()
@@ -407,14 +427,15 @@ class Exchange:
             return
         self._noted_s = now_s
         await self.count()
-        await self._on_disk(
-            lambda: self._replica.heard(
-                link=Link.UP,
-                now_ms=self._clock.wall_ms(),
-                clock_offset_ms=session.clock_offset_ms,
-                proved=session.proved,
+        if not session.is_ahead:
+            await self._on_disk(
+                lambda: self._replica.heard(
+                    link=Link.UP,
+                    now_ms=self._clock.wall_ms(),
+                    clock_offset_ms=session.clock_offset_ms,
+                    proved=session.proved,
+                )
             )
-        )
         if not self._settled:
             self._settled = True
             self._tell(Settled())
@@ -459,8 +480,9 @@ class Exchange:
                 self._tell(Applied(documents, conflicts))
                 return session.applied(digest)
             case Overtake(pull):
-                await self._on_disk(lambda: replica.overtake(pull))
+                lacks = await self._on_disk(lambda: replica.overtake(pull))
                 self._tell(Applied(len(pull.documents), 0))
+                return session.overtook(lacks=lacks)
             case Stage(names):
                 await self._on_disk(lambda: replica.stage(names))
             case Ask(name, offset, bytes_max):

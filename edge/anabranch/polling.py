@@ -13,15 +13,16 @@ import random
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from anabranch_sync.budget import Budget, resumes_ms
 from anabranch_sync.check_in import asked, read_answer
 from anabranch_sync.edge_session import Proved
 from anabranch_sync.errors import WireError
+from anabranch_sync.ids import START, Cursor
 from anabranch_sync.messages import CheckedIn
-from anabranch_sync.policy import URGENT
+from anabranch_sync.priority import URGENT
 
 from anabranch.errors import HubError
 from anabranch.link import HubLink
@@ -55,16 +56,26 @@ AS_KEPT = Wish()
 
 
 class Polling:
-    """The time between two exchanges. `now_ms` is steady."""
+    """The time between two exchanges. `now_ms` is steady.
+
+    `overtaken` is up to where the hub's urgent documents are here, ahead of all else.
+    """
 
     def __init__(
-        self, replica: Replica, disk: Executor, now_ms: Callable[[], int], stop: asyncio.Event, every_ms: int
+        self,
+        replica: Replica,
+        disk: Executor,
+        now_ms: Callable[[], int],
+        stop: asyncio.Event,
+        every_ms: int,
+        overtaken: Cursor = START,
     ) -> None:
         self._replica = replica
         self._disk = disk
         self._now_ms = now_ms
         self._stop = stop
         self._every_ms = every_ms
+        self._overtaken = overtaken
 
     async def until_urgent(self, connect: Callable[[], HubLink], is_over: Callable[[], bool]) -> str:
         """Wait until something urgent is here or at the hub, or until `is_over`, and say which."""
@@ -137,6 +148,8 @@ class Polling:
         await self._on_disk(lambda: self._replica.spend(LOOK_BYTES_UP, LOOK_BYTES_DOWN, self._now_ms()))
         now = await self._on_disk(lambda: self._replica.traffic(self._now_ms()))
         until_ms = resumes_ms(now.budget, now.spent, now.today)
+        # Where only what is urgent has come, it is what lies behind that which would be news.
+        standing = replace(standing, cursor=max(standing.cursor, self._overtaken))
         answer = read_answer(await link.check_in(asked(standing, until_ms)))
         ordered = Budget(answer.budget_day_bytes, answer.budget_month_bytes)
         if ordered != now.ordered:

@@ -1,4 +1,7 @@
-"""What an edge tells the hub of its machine and link: facts for a person, nothing is decided by them."""
+"""What an edge tells the hub of its machine and link.
+
+All are facts for a person; by the link's class the hub also knows whether to collect what is new.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -6,8 +6,8 @@
                                                                    any state, on error --> CLOSED
 
 The shell carries out effects in their order and waits for each durable one before it goes on, so
-that no acknowledgement leaves before what it acknowledges is on disk. After `Load`, `Apply` and
-`Adopt` it reports back (`loaded`, `applied`, `adopted`). A closed session is dropped; the next
+that no acknowledgement leaves before what it acknowledges is on disk. After `Load`, `Apply`, `Overtake` and
+`Adopt` it reports back (`loaded`, `applied`, `overtook`, `adopted`). A closed session is dropped; the next
 attempt is a new session over whatever the store then holds. Nothing here is remembered elsewhere.
 """
 
@@ -33,13 +33,14 @@ from anabranch_sync.errors import (
     ProtocolViolation,
     WireError,
 )
-from anabranch_sync.ids import Cursor, HubSeq
+from anabranch_sync.ids import START, Cursor, HubSeq
 from anabranch_sync.incident import IncidentKind, Remedy, incident
 from anabranch_sync.messages import (
     DISTRUST,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     REPAIR_PROTOCOL,
+    URGENT_ONLY,
     WENT_BACK_RETRY_MS,
     Ahead,
     Batch,
@@ -121,7 +122,10 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Overtake:
-    """Show readers these documents, whole, until an applied pull comes as far. Nothing else moves."""
+    """Show readers these documents, whole, until an applied pull comes as far; report `overtook`.
+
+    Nothing else moves.
+    """
 
     pull: Pull
 
@@ -228,6 +232,9 @@ class EdgeSession:
     """One stream. Make it over the store's standing, `start` it, then feed it.
 
     `relayed`: there is a relay on the way, which may have parts of a snapshot.
+    `urgent_only`: own changes go up to the last urgent one, and of the hub's documents the urgent ones come,
+    ahead of the pull that stays away. `overtaken` is the position up to which they have, and `lacks` says
+    that one of them cannot be shown without the pull.
     """
 
     def __init__(
@@ -240,12 +247,16 @@ class EdgeSession:
         circumstances: Circumstances = UNKNOWN,
         relayed: bool = False,
         subscription: Scope | None = None,
+        urgent_only: bool = False,
     ) -> None:
         self.phase = Phase.GREETING
         self.clock_offset_ms: int | None = None
         self.protocol = PROTOCOL_MIN
         self.proved: Proved | None = None
         self.plan: Plan | None = None
+        self.overtaken = START
+        self.lacks = False
+        self._urgent_only = urgent_only
         self._standing = standing
         self._scope = scope_fingerprint
         self._circumstances = circumstances
@@ -298,18 +309,29 @@ class EdgeSession:
     def settled(self) -> bool:
         """Whether nothing is on its way: all that was written is merged and the hub's state applied.
 
-        The hub's position is that of its Welcome: later news come by themselves.
+        The hub's position is that of its Welcome: later news come by themselves. Where only what is urgent
+        goes, that nothing of it is.
         """
-        return (
+        is_idle = (
             self.phase is Phase.OPEN
             and not (self._loading or self._more or self._in_flight or self._receiving or self._applying)
-            and self._is_compared
             and not self._repairing.is_under_way
             and self._gathering is None
+        )
+        if self.is_ahead:
+            return is_idle
+        return (
+            is_idle
+            and self._is_compared
             and self._welcome is not None
             and self.cursor >= Cursor(self._welcome.epoch, self._welcome.hub_seq)
             and self._standing.push_mark <= self._visible_mark
         )
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether what is urgent has come and the rest stays away, so that nothing is known of that."""
+        return self._urgent_only and self.overtaken != START
 
     @property
     def broken(self) -> Pacing:
@@ -321,6 +343,8 @@ class EdgeSession:
     def wake_ms(self) -> int | None:
         """When to call `woken` if nothing arrives before; None while nothing is awaited."""
         comparing = not self._is_compared or self._repairing.is_under_way
+        if self._urgent_only:
+            comparing = self._repairing.is_under_way or self.overtaken == START
         under_way = self._in_flight or self._receiving or self._gathering or comparing
         awaiting = self.phase in (Phase.GREETING, Phase.LEASING) or under_way
         return self._heard_ms + SILENCE_MS_MAX if awaiting else None
@@ -419,6 +443,11 @@ class EdgeSession:
                 return [came, *self._request(gathering)]
             case None:
                 return self._request(gathering)
+
+    def overtook(self, *, lacks: bool) -> list[EdgeEffect]:
+        """Readers see the urgent documents, or some of them wait for a pull."""
+        self.lacks = self.lacks or lacks
+        return []
 
     def surveyed(self, surveyed: Surveyed) -> list[EdgeEffect]:
         """The store's answer to `Survey`."""
@@ -625,7 +654,9 @@ class EdgeSession:
         pull = decode_pull(unseal(ahead.piece))
         if pull.upto.epoch != self._greeted.epoch:
             raise ProtocolViolation(f"a pull of epoch {pull.upto.epoch} in epoch {self._greeted.epoch}")
-        return [Overtake(pull)] if pull.upto > self.cursor and self._reoffer is None else []
+        self.overtaken = max(self.overtaken, pull.upto)
+        is_news = pull.documents and pull.upto > self.cursor and self._reoffer is None
+        return [Overtake(pull)] if is_news else []
 
     def _keep(self, part: Keep) -> list[EdgeEffect]:
         """A part is here; that it is on disk asks for the next."""
@@ -666,6 +697,8 @@ class EdgeSession:
 
     def _push(self, entries: Sequence[Entry]) -> list[EdgeEffect]:
         welcome = self._greeted
+        if self._urgent_only:
+            entries = [each for each in entries if each.dot.local_seq <= self._standing.urgent_upto]
         if not entries:
             return self._load() if self._more else []
         resumed = [each for each in entries if each.dot.local_seq <= welcome.upload_last]
@@ -724,6 +757,7 @@ class EdgeSession:
             budget_until_ms=self._circumstances.budget_until_ms,
             disk_free_bytes=self._circumstances.disk_free_bytes,
             subscription=self._subscription.prefixes if self._subscription else (),
+            capabilities=(URGENT_ONLY,) if self._urgent_only else (),
         )
 
     @property

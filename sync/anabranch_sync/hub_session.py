@@ -4,15 +4,16 @@
 
     GREETING --Hello--> OPENING --opened--> OPEN --> CLOSED
 
-The shell carries out effects in their order; `Open`, `Decide`, `Draw`, `DrawUrgent`, `Recall`, `Fetch`
-and `Present` report back (`opened`, `decided` or `fenced`, `drawn`, `drawn_urgent`, `recalled`, `fetched`,
-`presented`). Who the edge
-is comes from its certificate and never from a message: the shell binds tenant and edge to every effect
-by itself.
+The shell carries out effects in their order; `Open`, `Decide`, `Weigh`, `Draw`, `DrawUrgent`, `Recall`,
+`Fetch` and `Present` report back (`opened`, `decided` or `fenced`, `weighed`, `drawn`, `drawn_urgent`,
+`recalled`, `fetched`, `presented`). Who the edge is comes from its certificate and never from a message:
+the shell binds tenant and edge to every effect by itself.
 
 One pull is on its way at a time. What is decided meanwhile is folded into the next one, so a slow
-link gets fewer and larger pulls instead of a growing queue. Only what is urgent of it overtakes a pull
-that is cut into pieces, between two of them (`Ahead`).
+link gets fewer and larger pulls instead of a growing queue. Only what is urgent overtakes a pull that is cut
+into pieces, before its first one and between two of them (`Ahead`). To an edge on a metered link the
+next pull begins once what is new has waited as long as its priority lets it (`priority.patience_ms`); to one
+that wants what is urgent only (URGENT_ONLY) none does.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from typing import TypeAlias
 
 from anabranch_sync.answering import Answering
 from anabranch_sync.change import Entry
+from anabranch_sync.circumstances import LinkClass, link_class
 from anabranch_sync.columns import decode_entries
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.epochs import packed_ended, went_back
@@ -29,11 +31,13 @@ from anabranch_sync.errors import InvalidName, ProtocolViolation, WireError
 from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.messages import (
     AHEAD_PROTOCOL,
+    CHUNK_BYTES_MAX,
     DISTRUST,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     REPAIR_PROTOCOL,
     RESCOPE_PROTOCOL,
+    URGENT_ONLY,
     WENT_BACK_RETRY_MS,
     Ahead,
     Batch,
@@ -58,6 +62,7 @@ from anabranch_sync.offering import Offering
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.pacing import Pacing
 from anabranch_sync.packing import seal, unseal
+from anabranch_sync.priority import patience_ms
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import encode_pull
 from anabranch_sync.repairing import Report as Report
@@ -109,6 +114,13 @@ class Draw:
     always: bool
     replaced: frozenset[DocumentId] = frozenset()
     held: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Weigh:
+    """Find how pressing what is new to the replica after this position is; report `weighed`."""
+
+    after: Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +198,7 @@ HubEffect: TypeAlias = (
     | StorePart
     | Decide
     | Draw
+    | Weigh
     | DrawUrgent
     | Compare
     | Survey
@@ -225,6 +238,11 @@ class HubSession:
         self._drawing = False
         self._drawn_to = -1  # the position up to which the replica's scope was looked through
         self._overtaken_to = -1  # the position up to which a pull under way was overtaken
+        self._weighed_to = -1  # the position up to which it is known how pressing what is new is
+        self._link = LinkClass.UNKNOWN
+        self._due_ms: int | None = None  # when the next pull begins; None: nothing waits for it
+        self._is_due = True
+        self._is_urgent_only = False
         self._sending: Sending | None = None
         self._offering: Offering | None = None
         self._held = b""  # the fingerprint of a former scope, until what it lacks of the present one was seen
@@ -244,7 +262,8 @@ class HubSession:
         is_gathering = self._offering is not None and not self._offering.is_asked
         under_way = self._sending or self._receiving or self._awaiting_visible or self._repairing.is_under_way
         awaiting = self.phase is Phase.GREETING or under_way
-        return self._heard_ms + (GATHERING_MS_MAX if is_gathering else SILENCE_MS_MAX) if awaiting else None
+        silence_ms = GATHERING_MS_MAX if is_gathering else SILENCE_MS_MAX
+        return self._heard_ms + silence_ms if awaiting else self._due_ms
 
     # What the shell tells.
 
@@ -267,6 +286,8 @@ class HubSession:
         """The time of `wake_ms` may have come."""
         if self.wake_ms is None or now_ms < self.wake_ms:
             return []
+        if self.wake_ms == self._due_ms:
+            return self._come_due()
         return self._close(f"no answer for {(now_ms - self._heard_ms) // 1000} s")
 
     def opened(self, opening: Opening, now_ms: int) -> list[HubEffect]:
@@ -311,6 +332,9 @@ class HubSession:
             # Served as if nothing had happened, it would be told positions that mean something else to it.
             # The Welcome is for the witness in it.
             return [WentBack(reason), *effects, *self.busy(WENT_BACK_RETRY_MS)]
+        if URGENT_ONLY in hello.capabilities and self._cursor != START:
+            self._is_urgent_only = True
+            return [*effects, DrawUrgent(self._cursor)]
         if hello.partial and hello.incarnation == opening.incarnation:
             self._drawing = True
             return [*effects, Recall(hello.partial)]
@@ -355,21 +379,36 @@ class HubSession:
             self._drawn_to = pull.snapshot.upto.hub_seq
             self._hub_seq = max(self._hub_seq, self._drawn_to)
             self._offering, self._awaiting_visible = Offering(pull), True
-            return [self._send(self._offering.message)]
+            return [*self._foremost(), self._send(self._offering.message)]
         # The store may be further than the last notice said.
         self._hub_seq = self._drawn_to = max(self._hub_seq, pull.upto.hub_seq)
         return self._begin(seal(encode_pull(pull)), 0)
 
+    def weighed(self, priority: int | None, now_ms: int) -> list[HubEffect]:
+        """The store's answer to `Weigh`: of what is most pressing; None: nothing concerns the replica."""
+        if self.phase is not Phase.OPEN or priority is None:
+            return []
+        due_ms = now_ms + patience_ms(self._link, priority)
+        self._due_ms = due_ms if self._due_ms is None else min(self._due_ms, due_ms)
+        return self._come_due() if now_ms >= self._due_ms else []
+
     def drawn_urgent(self, pull: Pull | None) -> list[HubEffect]:
         """The store's answer to `DrawUrgent`: whole states, or nothing.
 
-        They go in one piece, no larger than those under way, or wait their turn.
+        They go in one piece, no larger than those under way, or wait their turn. Where nothing else is
+        wanted they take one piece as large as any, or come by a pull as everything does.
         """
-        if self.phase is not Phase.OPEN or pull is None or not self._is_long:
+        if self.phase is not Phase.OPEN:
             return []
-        self._overtaken_to = max(self._overtaken_to, pull.upto.hub_seq)
-        sealed = seal(encode_pull(pull))
-        return [self._send(Ahead(sealed))] if len(sealed) <= self._stream.pacing.chunk_bytes else []
+        if self._is_urgent_only:
+            return self._only_urgent(pull)
+        ahead: list[HubEffect] = []
+        if pull is not None and self._is_long:
+            self._overtaken_to = max(self._overtaken_to, pull.upto.hub_seq)
+            sealed = seal(encode_pull(pull))
+            if len(sealed) <= self._stream.pacing.chunk_bytes:
+                ahead.append(self._send(Ahead(sealed)))
+        return [*ahead, *self._pieces()]
 
     def fetched(self, sealed: bytes | None) -> list[HubEffect]:
         """The store's answer to `Fetch`: the part, if the snapshot is still kept."""
@@ -388,11 +427,12 @@ class HubSession:
             part=number,
             name=part.name,
         )
-        return [self._send(piece) for piece in self._sending.pieces(self._stream.pacing)]
+        return self._pieces()
 
     def decided(self, answer: Answer) -> list[HubEffect]:
         """The store's answer to `Decide`: committed."""
         self._deciding = False
+        self._is_due = True  # its author waits for it to be visible
         if self.phase is not Phase.OPEN:
             return []
         return [self._send(Merged(answer.push_mark, answer.chain)), *self.notified(answer.hub_seq)]
@@ -481,6 +521,8 @@ class HubSession:
         self.phase = Phase.OPENING
         self.protocol = min(hello.protocol_max, PROTOCOL_MAX)
         self._hello = hello
+        self._link = link_class(hello.link_class)
+        self._is_due = self._link is not LinkClass.METERED
         self._stream.learned = Pacing(hello.passed_bytes, hello.breaks)
         return [Open(hello)]
 
@@ -553,9 +595,12 @@ class HubSession:
         assert self._opening is not None, "draw before open"
         if self._drawing or self._repairing.is_under_way:
             return []
-        if self._awaiting_visible:
+        if self._awaiting_visible or self._is_urgent_only:
             return self._overtake()
         first = self._drawn_to < 0
+        if not (self._is_due or first or self._held or self._repairing.wanted):
+            return self._weigh()
+        self._is_due, self._due_ms = self._link is not LinkClass.METERED, None
         self._drawing = True
         self._drawn_to = self._hub_seq
         replaced = self._repairing.taken()
@@ -575,11 +620,41 @@ class HubSession:
     def _overtake(self) -> list[HubEffect]:
         """Look for what is urgent in what was decided since the pull under way was drawn."""
         assert self._opening is not None, "overtaking before open"
-        after = max(self._drawn_to, self._cursor.hub_seq, self._overtaken_to)
-        if self.protocol < AHEAD_PROTOCOL or not self._is_long or self._hub_seq <= after:
+        drawn_to = -1 if self._is_urgent_only else self._drawn_to
+        after = max(drawn_to, self._cursor.hub_seq, self._overtaken_to)
+        may = self.protocol >= AHEAD_PROTOCOL and (self._is_long or self._is_urgent_only)
+        if not may or self._hub_seq <= after:
             return []
         self._overtaken_to = self._hub_seq
         return [DrawUrgent(Cursor(self._opening.epoch, after))]
+
+    def _only_urgent(self, pull: Pull | None) -> list[HubEffect]:
+        """Send it, at first also where there is nothing: that tells the edge so."""
+        assert self._opening is not None, "drawn before open"
+        is_first = self._overtaken_to < 0
+        upto = Cursor(self._opening.epoch, self._hub_seq) if pull is None else pull.upto
+        self._overtaken_to = max(self._overtaken_to, upto.hub_seq)
+        if pull is None and not is_first:
+            return []
+        sealed = seal(encode_pull(pull or Pull(self._cursor, upto, ScopeDigest(), {})))
+        if len(sealed) <= CHUNK_BYTES_MAX:
+            return [self._send(Ahead(sealed))]
+        self._is_urgent_only = False
+        return self._draw()
+
+    def _weigh(self) -> list[HubEffect]:
+        """Look how pressing what is new is, where that is not known."""
+        assert self._opening is not None, "weighed before open"
+        after = max(self._drawn_to, self._cursor.hub_seq, self._weighed_to)
+        if self._hub_seq <= after:
+            return []
+        self._weighed_to = self._hub_seq
+        return [Weigh(Cursor(self._opening.epoch, after))]
+
+    def _come_due(self) -> list[HubEffect]:
+        """What waited has waited long enough; where a pull is under way, for its end."""
+        self._is_due, self._due_ms = True, None
+        return self._draw()
 
     def _next_part(self, offering: Offering) -> list[HubEffect]:
         """The next part that was asked for, and after all of them the pull that swaps them in."""
@@ -592,11 +667,24 @@ class HubSession:
     def _begin(self, sealed: bytes, offset: int) -> list[HubEffect]:
         self._sending = Sending(sealed, offset=offset)
         self._awaiting_visible = True
-        pacing = self._stream.pacing
-        pieces: list[HubEffect] = [self._send(piece) for piece in self._sending.pieces(pacing)]
-        if self._sending.total > pacing.chunk_bytes and not offset:
-            return [Spool(self._sending.batch, sealed), *pieces]
-        return pieces
+        spool: list[HubEffect] = []
+        if self._sending.total > self._stream.pacing.chunk_bytes and not offset:
+            spool = [Spool(self._sending.batch, sealed)]
+        return [*spool, *(self._foremost() or self._pieces())]
+
+    def _foremost(self) -> list[HubEffect]:
+        """Before the first piece of something long: what is urgent of all that the replica lacks."""
+        assert self._opening is not None, "drawn before open"
+        after = max(self._cursor.hub_seq, self._overtaken_to)
+        if self.protocol < AHEAD_PROTOCOL or not self._is_long or self._drawn_to <= after:
+            return []
+        self._overtaken_to = self._drawn_to
+        return [DrawUrgent(Cursor(self._opening.epoch, after))]
+
+    def _pieces(self) -> list[HubEffect]:
+        """What may go now of what is under way."""
+        sending = self._sending
+        return [] if sending is None else [self._send(each) for each in sending.pieces(self._stream.pacing)]
 
     def _send(self, message: Message) -> Send:
         return Send(self._stream.frame(message))

@@ -22,7 +22,8 @@ A body is a msgpack list of fields; trailing fields that have their default are 
 are only ever added at the end. What a newer peer adds is kept in `unknown` and skipped, as are
 messages of unknown type. `Equal` and `Range` compare and repair (`repairing`); types 16 and 17 travel alone,
 outside any stream (`check_in`). Types 8 and 11 are free: results travel inside a pull, budgets in Hello and
-Welcome.
+Welcome. Fields named `reserved_` keep their place on the wire: they never had a meaning, and are not read
+(docs/decisions/0023).
 """
 
 from collections.abc import Callable
@@ -64,13 +65,17 @@ BATCH_BYTES_MAX = 16 * 1024 * 1024
 WENT_BACK_RETRY_MS = 30_000
 
 DISTRUST = "distrust"
+# A capability: the edge wants nothing of this stream but what is urgent, as its budget is used up. A hub that
+# does not know it sends everything.
+URGENT_ONLY = "urgent-only"
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
     """The edge opens. `incarnation` 0 asks for a new one; `partial` is a pull broken off inside.
 
-    `byte_budget`, `link_class`, `disk_free_bytes` and `budget_until_ms` are its `Circumstances`. `checkpoint`
+    `byte_budget`, `link_class`, `disk_free_bytes` and `budget_until_ms` are its `Circumstances`, and
+    `capabilities` has URGENT_ONLY or nothing. `checkpoint`
     marks the newest tree of the log that the edge has seen (`witness.mark_of`). `passed_bytes` and
     `breaks` are what the edge has learned of its link (`pacing.Pacing`). `subscription` is what the edge asks
     for of the scope that it was granted, `*` for all of it; empty: it says nothing of that.
@@ -107,7 +112,7 @@ class Welcome:
     """The hub answers: the incarnation's push mark and chain, and an upload to go on with.
 
     `clock_offset_ms` is the hub's clock minus the edge's. `plan` and `plan_bytes` are how it catches up
-    (`plan.Plan`); `priority_min` and `lease_s` have no meaning yet. `scope` is the replica's, where it
+    (`plan.Plan`). `scope` is the replica's, where it
     shows that it holds another: the next pull brings what entered, and what is outside goes with it.
     `checkpoint` is the newest one of the log where it is another than the edge's, `consistency` the proof
     between the two, `log_key` for an edge without one.
@@ -131,8 +136,8 @@ class Welcome:
     scope: tuple[str, ...] = ()
     plan: str = ""
     plan_bytes: int = 0
-    priority_min: int = 0
-    lease_s: int = 0
+    reserved_priority: int = 0
+    reserved_lease: int = 0
     checkpoint: bytes = b""
     consistency: bytes = b""
     log_key: bytes = b""
@@ -158,7 +163,7 @@ class Batch:
     piece: bytes
     last: int = 0
     chain: bytes = b""
-    priority: int = 1
+    reserved_priority: int = 1
     part: int = 0
     unknown: tuple[Any, ...] = ()
 
@@ -199,10 +204,10 @@ class Visible:
 
 @dataclass(frozen=True, slots=True)
 class SlowDown:
-    """Come back after this many milliseconds, spread by as many again; the priority has no meaning yet."""
+    """Come back after this many milliseconds, spread by as many again."""
 
     retry_after_ms: int
-    shed_below_priority: int = 0
+    reserved_priority: int = 0
     unknown: tuple[Any, ...] = ()
 
 
@@ -311,7 +316,8 @@ class Parts:
 class Ahead:
     """Urgent documents that overtake the pull under way: `piece` is a sealed pull of whole states.
 
-    It moves no cursor, is not answered, and losing it loses nothing: the next pull has it too.
+    It moves no cursor, is not answered, and losing it loses nothing: the next pull has it too. Where
+    nothing else is wanted (URGENT_ONLY) one comes in any case, be it without documents.
     """
 
     piece: bytes

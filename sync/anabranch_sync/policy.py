@@ -22,6 +22,7 @@ from anabranch_sync.demands import demands
 from anabranch_sync.errors import InvalidValue, UnknownPolicy
 from anabranch_sync.ids import HUB_INCARNATION, DocumentId
 from anabranch_sync.path import Path, render_pointer
+from anabranch_sync.priority import PRIORITY_DEFAULT, check_priority
 from anabranch_sync.register import DELETED, Register, Stamp, json_of
 from anabranch_sync.value import DEPTH_MAX, Json, canonical, kind, rank
 from anabranch_sync.violation import Violation
@@ -32,12 +33,8 @@ if TYPE_CHECKING:
 KEYWORD = "x-anabranch-merge"
 SCHEMA_NAMESPACE = "system/schemas"
 
-# How pressing changes of a schema's documents are, at the root of its JSON Schema: 0 urgent (a kill switch, a
-# revocation, a safety limit), 1 configuration, 2 bulk, 3 telemetry.
+# How pressing changes of a schema's documents are (`priority`), at the root of its JSON Schema.
 PRIORITY_KEYWORD = "x-anabranch-priority"
-URGENT = 0
-PRIORITY_DEFAULT = 1
-PRIORITY_MAX = 3
 
 # The characters of namespaces (`ids`), and those with which fnmatch stands for others.
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?!\[\]-]+(/[A-Za-z0-9_.*?!\[\]-]+)*")
@@ -277,14 +274,6 @@ def check_schema_document(document: DocumentId, content: Json) -> None:
     """
     if document.namespace == SCHEMA_NAMESPACE:
         _parse_schema(document.key, 0, content).constraints()
-
-
-def check_priority(priority: object, place: str = "") -> int:
-    """`priority`, if it is one. Raises InvalidValue."""
-    if type(priority) is not int or not URGENT <= priority <= PRIORITY_MAX:
-        reason = f"a priority is {URGENT} (urgent) to {PRIORITY_MAX}, not {priority!r}"
-        raise InvalidValue(place, reason)
-    return priority
 
 
 def _parse_schema(name: str, version: int, content: Json) -> _Schema:

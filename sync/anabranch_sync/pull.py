@@ -21,7 +21,8 @@ from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.leaf import has_ended, without_ended
 from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
-from anabranch_sync.policy import SCHEMA_NAMESPACE, URGENT, Policies
+from anabranch_sync.policy import SCHEMA_NAMESPACE, Policies
+from anabranch_sync.priority import URGENT
 from anabranch_sync.register import DELETED, PENDING, Increment, Register, RegisterValue, Slot, Stamp
 
 

@@ -25,7 +25,8 @@ class Standing:
     `oldest_unsent_ms` is the wall clock at which the oldest change after the push mark was written.
     `log` is the origin of the tenant's log, `witnessed` what has been seen of it, in epoch `log_epoch`.
     `epoch` is that of what is confirmed here, also where the cursor was reset; 0 where nothing is.
-    `staged` names the parts of a snapshot that are here and wait for the others.
+    `staged` names the parts of a snapshot that are here and wait for the others. `urgent_upto` is the last
+    urgent change after the push mark; 0: there is none.
     """
 
     incarnation: Incarnation
@@ -41,3 +42,4 @@ class Standing:
     epoch: int = 0
     log_epoch: int = 0
     staged: tuple[bytes, ...] = ()
+    urgent_upto: LocalSeq = 0

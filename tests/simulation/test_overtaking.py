@@ -6,7 +6,7 @@ from anabranch_hub.simulation.running import live
 from anabranch_sync.document import Object
 
 
-def _urgent(high_max: int) -> Object:
+def urgent_schema(high_max: int) -> Object:
     document = validity.schema(high_max)
     policies = document["schema"]
     assert isinstance(policies, dict)
@@ -15,7 +15,7 @@ def _urgent(high_max: int) -> Object:
 
 def test_lives_in_which_all_is_urgent_keep_every_promise(monkeypatch: pytest.MonkeyPatch) -> None:
     # given
-    monkeypatch.setattr(fleet, "schema", _urgent)
+    monkeypatch.setattr(fleet, "schema", urgent_schema)
     overtaken = 0
     for seed in range(12):
         # when

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from anabranch_hub.simulation.memory import Fenced, MemoryHub, MemoryReplica, ReplicaState
 from anabranch_sync import edge_session, hub_session
+from anabranch_sync.circumstances import UNKNOWN, Circumstances
 from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.incident import Incident
@@ -36,11 +37,19 @@ class Pair:
         renew: bool = False,
         learned: Pacing = NOTHING_LEARNED,
         near: Callable[[bytes, int, int], bytes] | None = None,
+        circumstances: Circumstances = UNKNOWN,
+        urgent_only: bool = False,
     ) -> None:
         self.replica = replica
         self.hub = hub
         self.edge = EdgeSession(
-            replica.standing(), SCOPE.fingerprint, renew=renew, learned=learned, relayed=near is not None
+            replica.standing(),
+            SCOPE.fingerprint,
+            renew=renew,
+            learned=learned,
+            circumstances=circumstances,
+            relayed=near is not None,
+            urgent_only=urgent_only,
         )
         self._near = near or (lambda name, offset, bytes_max: b"")
         self.brought_bytes = 0
@@ -89,6 +98,11 @@ class Pair:
         """Tell the hub's end, and carry nothing yet."""
         self._at_hub(self.far.notified(self.hub.hub_seq))
 
+    def woken(self) -> "Pair":
+        """The hub's end is woken now."""
+        self._at_hub(self.far.woken(self.now_ms))
+        return self.run()
+
     def damaged(self) -> "Pair":
         """A read has met damage."""
         self._at_edge(self.edge.damaged())
@@ -117,7 +131,7 @@ class Pair:
                 case edge_session.Apply(pull, reoffer):
                     queue += self.edge.applied(self.replica.apply(pull, reoffer))
                 case edge_session.Overtake(pull):
-                    self.replica.overtake(pull)
+                    queue += self.edge.overtook(lacks=self.replica.overtake(pull))
                 case edge_session.Stage(names):
                     self.replica.stage(names)
                 case edge_session.Keep(name, sealed):
@@ -167,6 +181,8 @@ class Pair:
                     self.far.incarnation, after, always=always, replaced=replaced, protocol=self.far.protocol
                 )
                 return self.far.drawn(drawn)
+            case hub_session.Weigh(after):
+                return self.far.weighed(self.hub.weighed(self.far.incarnation, after), self.now_ms)
             case hub_session.DrawUrgent(after):
                 return self.far.drawn_urgent(self.hub.urgent(self.far.incarnation, after))
             case hub_session.Compare():

@@ -99,3 +99,34 @@ def test_a_break_after_it_came_does_not_take_it_back() -> None:
     while again.step():
         assert replica.read(SWITCH) == {"on": False}
     assert replica.standing().cursor.hub_seq == hub.hub_seq
+
+
+def test_what_is_urgent_in_a_long_pull_is_read_before_its_first_piece() -> None:
+    # given
+    hub, replica = _ready()
+    hub.write(SWITCH, {"on": False})
+    # when
+    pair = Pair(replica, hub, learned=SLOW)
+    while replica.read(SWITCH) == {"on": True}:
+        assert pair.step()
+    # then
+    assert replica.standing().partial is None
+    assert not replica.confirmed.keys() & {DocumentId("acme/bulk", "k0")}
+    pair.run()
+    assert (pair.closed, pair.hub_closed) == (None, "")
+    assert replica.standing().cursor.hub_seq == hub.hub_seq
+    assert replica.state.ahead == {}
+
+
+def test_a_new_edge_reads_urgent_documents_before_all_else() -> None:
+    # given
+    hub, _ = _ready()
+    replica = new_replica(hub)
+    # when
+    pair = Pair(replica, hub, learned=SLOW)
+    while replica.read(SWITCH) is None:
+        assert pair.step()
+    # then
+    assert not replica.confirmed
+    pair.run()
+    assert replica.standing().cursor.hub_seq == hub.hub_seq

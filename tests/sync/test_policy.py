@@ -12,9 +12,7 @@ from anabranch_sync.path import Path
 from anabranch_sync.policy import (
     KEYWORD,
     LATEST,
-    PRIORITY_DEFAULT,
     PRIORITY_KEYWORD,
-    URGENT,
     Policies,
     Policy,
     Rule,
@@ -23,6 +21,7 @@ from anabranch_sync.policy import (
     parse_policy,
     policies_from,
 )
+from anabranch_sync.priority import PRIORITY_DEFAULT, URGENT
 from anabranch_sync.register import DELETED, Register, Slot, Stamp, Value, agreed, equal
 from anabranch_sync.value import Json
 from hypothesis import assume, given

@@ -38,6 +38,7 @@ def standing(connection: Connection, rot: Rot) -> Standing:
         at.base.epoch,
         known.seen.epoch if known.seen else 0,
         staged(connection),
+        connection.execute(SQL["last_urgent_after"], (at.push_mark,)).fetchone()[0],
     )
 
 

@@ -16,8 +16,10 @@ from anabranch.replica.rows import checksum_of, position, row_of, shown
 from anabranch.replica.show import note_shown
 
 
-def overtake(connection: Connection, pull: Pull) -> None:
+def overtake(connection: Connection, pull: Pull) -> bool:
     """Show the documents of `pull`, whole states at `upto`, unless what is applied has come as far.
+
+    Returns whether one of them has to wait for a pull.
 
     One that a waiting change touches waits for it: the hub may have decided that change by now, and
     merging it twice would count it twice. So does one of which readers do not see the head. A schema
@@ -25,11 +27,12 @@ def overtake(connection: Connection, pull: Pull) -> None:
     """
     at, upto = position(connection), pull.upto
     if upto <= at.cursor:
-        return
-    latest = at.last_timestamp
+        return False
+    latest, lacks = at.last_timestamp, False
     for document, state in pull.documents.items():
         known = shown(connection, document)
         if known.pending or known.served is not Served.HEAD or document.namespace == SCHEMA_NAMESPACE:
+            lacks = True
             continue
         row = row_of(connection, document)
         put_ahead(connection, document, row, upto, state)
@@ -37,6 +40,7 @@ def overtake(connection: Connection, pull: Pull) -> None:
         stamps = (each.stamp.timestamp for each in state.registers.values())
         latest = max(latest, *stamps, 0)
     connection.execute(SQL["overtaken"], (latest, at.revision + 1))
+    return lacks
 
 
 def put_ahead(connection: Connection, document: DocumentId, row: int, upto: Cursor, state: Document) -> None:

@@ -417,6 +417,9 @@ UPDATE replica SET ordered_day = ?, ordered_month = ?;
 -- set_budget: both
 UPDATE replica SET budget_day = ?, budget_month = ?;
 
+-- last_urgent_after: the last urgent change after one
+SELECT coalesce(max(local_seq), 0) FROM outbox WHERE local_seq > ? AND priority = 0;
+
 -- link_mode: how this edge keeps in touch
 SELECT poll_ms, metered FROM replica;
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from anabranch_sync.change import chained
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import DocumentId, HubSeq
-from anabranch_sync.policy import PRIORITY_DEFAULT
+from anabranch_sync.priority import PRIORITY_DEFAULT
 from anabranch_sync.reoffer import Offers, Reoffer, in_front, offers
 from anabranch_sync.scope import Scope
 

@@ -297,14 +297,17 @@ class Replica:
         mark = {"mark": push_mark, "chain": chain}
         self._file.write(lambda connection: connection.execute(SQL["acknowledge"], mark))
 
-    def overtake(self, pull: Pull) -> None:
-        """Show readers the urgent documents of `pull`, until an applied one comes as far. Safe to repeat."""
+    def overtake(self, pull: Pull) -> bool:
+        """Show readers the urgent documents of `pull`, until an applied one comes as far. Safe to repeat.
 
-        def work(connection: Connection) -> None:
+        Returns whether one of them has to wait for a pull.
+        """
+
+        def work(connection: Connection) -> bool:
             self._file.require_room()
-            overtake(connection, pull)
+            return overtake(connection, pull)
 
-        self._file.write(work)
+        return self._file.write(work)
 
     def note_stored(self, stored_mark: LocalSeq) -> None:
         """The other side has own changes up to `stored_mark` on disk. Safe to repeat; never goes back."""

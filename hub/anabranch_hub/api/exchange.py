@@ -39,6 +39,7 @@ from anabranch_sync.hub_session import (
     Spool,
     StorePart,
     Survey,
+    Weigh,
     WentBack,
     subscription_of,
 )
@@ -310,6 +311,9 @@ class Exchange:
                 if len(pull.documents) <= INLINE_DOCUMENTS_MAX:
                     return self._drawn(pull)
                 return await _to_its_end(asyncio.to_thread(self._drawn, pull))
+            case Weigh(after):
+                priority = await store.weighed(tenant, self._scope, incarnation, after)
+                return session.weighed(priority, self._clock.now_ms())
             case DrawUrgent(after):
                 pull = await store.drawn_urgent(tenant, self._scope, incarnation, after)
                 return session.drawn_urgent(pull)

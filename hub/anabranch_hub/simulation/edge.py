@@ -198,7 +198,7 @@ class Edge:
                 self._effects += session.applied(replica.apply(pull, reoffer, rescoped))
             case edge_session.Overtake(pull):
                 self._world.reached.overtaken += 1
-                replica.overtake(pull)
+                self._effects += session.overtook(lacks=replica.overtake(pull))
             case edge_session.Stage(names):
                 replica.stage(names)
             case edge_session.Keep(name, sealed):

@@ -174,6 +174,9 @@ class HubStream:
                 except ScopeChanged:
                     return session.busy(SECOND_MS)
                 return session.drawn(drawn)
+            case hub_session.Weigh(after):
+                priority = hub.weighed(session.incarnation, after)
+                return session.weighed(priority, self._world.clock.now_ms)
             case hub_session.DrawUrgent(after):
                 return session.drawn_urgent(hub.urgent(session.incarnation, after))
             case hub_session.Compare():

@@ -17,7 +17,7 @@ from anabranch_sync.explanation import REVIEWS_SHOWN_MAX
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.live import Quarantined
 from anabranch_sync.messages import CheckIn
-from anabranch_sync.policy import URGENT
+from anabranch_sync.priority import URGENT
 from anabranch_sync.pull import (
     Decided,
     Notice,
@@ -182,6 +182,22 @@ async def drawn_urgent(
         rows = await session.rows("deciding_documents", ids=pressing)
     changed = {address(row["id"]): decode_document(row["state"]) for row in rows if not row["violations"]}
     return urgent(changed, policies, incarnation, after, upto)
+
+
+async def weighed(
+    pool: Pool, tenant: str, scope: Scope, incarnation: Incarnation, after: Cursor
+) -> int | None:
+    """How pressing what is new to the replica after a position is; None: nothing concerns it."""
+    async with pool.undoing(tenant) as session:
+        await session.begin(snapshot=True)
+        since = {"after": after.hub_seq, **reading(scope)}
+        concerns = await session.row("concerns", incarnation=incarnation, **since)
+        assert concerns is not None, "EXISTS always answers"
+        if not concerns["anything"]:
+            return None
+        rows = await session.rows("changed_addresses", **since)
+        policies = (await read_schemas(session, 0)).policies
+    return policies.most_pressing(address(row["id"]) for row in rows)
 
 
 async def closing(session: Session, pulling: Pulling, snapshot: Snapshot) -> Pull:

@@ -371,6 +371,10 @@ class Store:
             relayed=relayed,
         )
 
+    async def weighed(self, tenant: str, scope: Scope, incarnation: Incarnation, after: Cursor) -> int | None:
+        """How pressing what is new to the replica after a position is; None: nothing is."""
+        return await pulls.weighed(self._pool, tenant, scope, incarnation, after)
+
     async def drawn_urgent(
         self, tenant: str, scope: Scope, incarnation: Incarnation, after: Cursor
     ) -> Pull | None:

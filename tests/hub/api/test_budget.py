@@ -18,7 +18,7 @@ from anabranch_sync.circumstances import LinkClass
 from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, document_id
 
-from tests.hub.api.fleet import ROUTER, Fleet, comes, now_ms, read, write
+from tests.hub.api.fleet import ROUTER, Fleet, comes, facts_of, now_ms, read, write
 
 pytestmark = pytest.mark.anyio
 
@@ -68,8 +68,14 @@ async def test_once_its_budget_is_used_up_an_edge_hears_of_urgent_changes_only(
         assert read(one) is None
         assert await store.read(tenant, document_id("acme/prod/other")) is None
         # until something is
+        before = traffic_of(one).spent.day_bytes
         await store.write(tenant, [Edit(SWITCHES, {"stop": True})], author="ops", message="")
         await comes(lambda: read(one, SWITCHES) == {"stop": True})
+        await asyncio.sleep(3 * LOOK_MS / 1000)
+        # which comes alone, once, for less than a connection and some looks
+        assert read(one) is None
+        assert await store.read(tenant, document_id("acme/prod/other")) is None
+        assert traffic_of(one).spent.day_bytes - before < 20_000
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -88,8 +94,10 @@ async def test_an_urgent_change_goes_whatever_the_budget(fleet: Fleet) -> None:
     try:
         # when
         write(one, {"stop": True}, SWITCHES)
-        # then
-        await fleet.comes_together(one)
+        write(one, {"a": 1})
+        # then it goes, and what was written after it stays
+        await comes(lambda: facts_of(one).unsent == 1)
+        assert await fleet.hub.store.read(fleet.tenant, ROUTER) is None
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

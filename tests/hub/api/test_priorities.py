@@ -11,11 +11,11 @@ from anabranch.client import Client
 from anabranch.client import open as open_client
 from anabranch.polling import Wish
 from anabranch.replica import LinkMode, Replica
-from anabranch_sync import patience
+from anabranch_sync import priority
 from anabranch_sync.budget import Budget
 from anabranch_sync.errors import InvalidValue
 from anabranch_sync.ids import document_id
-from anabranch_sync.policy import URGENT
+from anabranch_sync.priority import URGENT
 
 from tests.hub.api.fleet import ROUTER, Fleet, comes, facts_of, write
 
@@ -76,7 +76,7 @@ async def test_a_metered_link_collects_what_is_written_and_carries_it_at_once(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given
-    monkeypatch.setattr(patience, "_METERED", (0, NEVER_MS, NEVER_MS, NEVER_MS))
+    monkeypatch.setattr(priority, "_METERED", (0, NEVER_MS, NEVER_MS, NEVER_MS))
     one = await fleet.enrol("one")
     async with running(one, METERED):
         await linked(one)
@@ -89,7 +89,7 @@ async def test_a_metered_link_collects_what_is_written_and_carries_it_at_once(
         assert facts_of(one).unsent == 10
         assert await fleet.hub.store.read(fleet.tenant, ROUTER) is None
         # until something presses
-        monkeypatch.setattr(patience, "_METERED", (0, SOON_MS, NEVER_MS, NEVER_MS))
+        monkeypatch.setattr(priority, "_METERED", (0, SOON_MS, NEVER_MS, NEVER_MS))
         write(one, {"a": 10})
         await fleet.comes_together(one)
 

@@ -13,6 +13,7 @@ from anabranch_sync.ids import START, Cursor, DocumentId, Dot
 from anabranch_sync.live import Quarantined, Served, check_written, served
 from anabranch_sync.outbox import next_push
 from anabranch_sync.policy import SCHEMA_NAMESPACE
+from anabranch_sync.priority import URGENT
 from anabranch_sync.pull import (
     Notice,
     Pull,
@@ -147,11 +148,11 @@ class MemoryReplica:
         ahead = self._state.ahead.get(document)
         return self._state.confirmed.get(document, EMPTY) if ahead is None else ahead[1]
 
-    def overtake(self, pull: Pull) -> None:
-        """Show readers these documents until an applied pull comes as far."""
+    def overtake(self, pull: Pull) -> bool:
+        """Show readers these documents until an applied pull comes as far; whether some wait for it."""
         state = self._state
         if pull.upto <= state.cursor:
-            return
+            return False
         waiting = _waiting(state)
         taken = {
             document: (pull.upto, whole)
@@ -165,6 +166,7 @@ class MemoryReplica:
         )
         self._state = replace(state, ahead={**state.ahead, **taken}, timestamp=max(state.timestamp, seen))
         self._sync()
+        return len(taken) < len(pull.documents)
 
     def standing(self) -> Standing:
         """What a session begins with."""
@@ -182,7 +184,15 @@ class MemoryReplica:
             epoch=state.epoch,
             log_epoch=state.log_epoch,
             staged=tuple(state.staged),
+            urgent_upto=self._urgent_upto(),
         )
+
+    def _urgent_upto(self) -> int:
+        """The last urgent change that is not at the hub; 0: there is none."""
+        policies = policies_of(self._state.confirmed)
+        unsent = (each for each in self._state.outbox if each.dot.local_seq > self._state.push_mark)
+        urgent = (e.dot.local_seq for e in unsent if policies.most_pressing(e.change.documents) == URGENT)
+        return max(urgent, default=0)
 
     def pending(self, after: int) -> Sequence[Entry]:
         """The head of the outbox after this mark."""

@@ -182,6 +182,13 @@ class Tenant:
         upto = Cursor(self.epoch, self.hub_seq)
         return urgent(changed, policies, incarnation, after, upto)
 
+    def weighed(self, incarnation: int, after: Cursor) -> int | None:
+        """How pressing what is new after a position is; None: nothing concerns the replica."""
+        if self.pull(incarnation, after, always=False) is None:
+            return None
+        changed = [document for document, state in self.documents.items() if state.hub_seq > after.hub_seq]
+        return policies_of(self.documents).most_pressing(filter(self.scope_of(incarnation).reads, changed))
+
     def part(self, name: bytes) -> bytes | None:
         """A part of the last snapshot."""
         return self._parts.get(name)

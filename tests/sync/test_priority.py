@@ -1,8 +1,13 @@
 """How long a change waits for company on a link."""
 
 from anabranch_sync.circumstances import LinkClass
-from anabranch_sync.patience import BULK_WAIT_MS, CONFIGURATION_WAIT_MS, TELEMETRY_WAIT_MS, patience_ms
-from anabranch_sync.policy import PRIORITY_MAX
+from anabranch_sync.priority import (
+    BULK_WAIT_MS,
+    CONFIGURATION_WAIT_MS,
+    PRIORITY_MAX,
+    TELEMETRY_WAIT_MS,
+    patience_ms,
+)
 
 
 def test_a_metered_link_collects_the_longer_the_less_pressing_and_urgent_changes_not_at_all() -> None:
