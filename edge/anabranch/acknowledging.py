@@ -91,7 +91,7 @@ def _way_out(replica: Replica) -> str:
             each = f"{mode.poll_ms // 1000} s"
             return f"the agent looks in each {each}: write it with --urgent, or run `anabranch sync`"
         case Link.UP | None if mode.metered and replica.most_pressing_unsent() is not None:
-            return "changes are collected on a metered link: write it with --urgent, or run `anabranch sync`"
+            return "changes are saved up on a metered link: write it with --urgent, or run `anabranch sync`"
         case Link.UP | None:
             return "an agent is running: `anabranch status` tells what is on its way"
         case Link.DOWN:

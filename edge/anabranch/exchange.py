@@ -187,7 +187,7 @@ class Exchange:
         self._before: Traffic | None = None
         self._link_class = LinkClass.UNKNOWN
         self._saves = False
-        self._collects = False
+        self._saves_up = False
         self._offer_ms: int | None = None
         self._bytes_max: int | None = None
         self._asked = EVERYTHING
@@ -260,7 +260,7 @@ class Exchange:
         self._before, self._saves = before, save
         self._bytes_max = left_bytes(before.budget, before.spent) if save else None
         around = circumstances(self._replica.path, before, metered=self._metered)
-        self._link_class, self._collects = around.link_class, not until_settled
+        self._link_class, self._saves_up = around.link_class, not until_settled
         self._count_from(standing)
         asking = await self._on_disk(self._replica.subscribing.now)
         # What leaves the disk is sent first, under what the hub knows already.
@@ -408,7 +408,7 @@ class Exchange:
 
     async def _patience_ms(self) -> int:
         """How long what waits in the outbox may wait for company."""
-        if not self._collects or self._link_class is not LinkClass.METERED:
+        if not self._saves_up or self._link_class is not LinkClass.METERED:
             return 0
         priority = await self._on_disk(self._replica.most_pressing_unsent)
         return 0 if priority is None else patience_ms(self._link_class, priority)

@@ -1,6 +1,6 @@
 """What an edge tells the hub of its machine and link.
 
-All are facts for a person; by the link's class the hub also knows whether to collect what is new.
+All are facts for a person; by the link's class the hub also knows whether to save up what is new.
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 Priorities decide when changes travel, never in which order. Push marks are contiguous and a pull moves its
 cursor at its end, so nothing may be left behind by what comes after it: whatever goes takes with it what was
 written before. A link that is free carries everything at once. On one that is paid by the byte an exchange
-of one small change costs several times what it carries, so that all but urgent changes are collected.
+of one small change costs several times what it carries, so that all but urgent changes are saved up.
 """
 
 from anabranch_sync.circumstances import LinkClass

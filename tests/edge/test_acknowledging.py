@@ -197,7 +197,7 @@ def test_who_waits_in_vain_hears_that_the_budget_is_used_up_and_the_way_out(clie
     ("mode", "told"),
     [
         (LinkMode(poll_ms=3_600_000), "the agent looks in each 3600 s: write it with --urgent"),
-        (LinkMode(metered=True), "changes are collected on a metered link: write it with --urgent"),
+        (LinkMode(metered=True), "changes are saved up on a metered link: write it with --urgent"),
     ],
 )
 def test_who_waits_in_vain_hears_how_the_agent_keeps_in_touch(

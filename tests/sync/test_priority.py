@@ -10,7 +10,7 @@ from anabranch_sync.priority import (
 )
 
 
-def test_a_metered_link_collects_the_longer_the_less_pressing_and_urgent_changes_not_at_all() -> None:
+def test_a_metered_link_saves_up_the_longer_the_less_pressing_and_urgent_changes_not_at_all() -> None:
     waits = [patience_ms(LinkClass.METERED, priority) for priority in range(PRIORITY_MAX + 1)]
 
     assert waits == [0, CONFIGURATION_WAIT_MS, BULK_WAIT_MS, TELEMETRY_WAIT_MS]

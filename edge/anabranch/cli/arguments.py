@@ -87,7 +87,7 @@ POLL: Decorator = click.option(
 METERED: Decorator = click.option(
     "--metered/--free",
     default=None,
-    help="The link costs money by the byte: collect changes, and keep it awake less often.",
+    help="The link costs money by the byte: save changes up, and keep it awake less often.",
 )
 URGENT: Decorator = click.option(
     "--urgent",

@@ -138,7 +138,7 @@ def set_link(
 def mode_told(mode: "LinkMode") -> str:
     """How the agent keeps in touch."""
     poll = f"looks in each {terminal.duration(mode.poll_ms / 1000)}" if mode.poll_ms else "holds a connection"
-    return poll + (", metered: changes are collected" if mode.metered else "")
+    return poll + (", metered: changes are saved up" if mode.metered else "")
 
 
 def told(now: "Traffic") -> str:

@@ -130,7 +130,7 @@ def agent(invocation: Invocation, relay: str | None, poll_ms: int | None, metere
     for. Exits with 0 when stopped, 7 without a replica or identity, 8 when one of them is damaged.
 
     How it keeps in touch is remembered, as anabranch link set does: --poll none and --free undo it. With
-    --poll what is written here waits for the next look. With --metered it is collected: configuration for a
+    --poll what is written here waits for the next look. With --metered it is saved up: configuration for a
     minute, bulk for an hour, telemetry for six. Urgent changes (set --urgent, and those of documents whose
     schema says x-anabranch-priority: 0) go at once.
 

@@ -77,7 +77,7 @@ class Link(StrEnum):
 class LinkMode:
     """How an agent keeps in touch: it holds an exchange, or looks in each `poll_ms`.
 
-    `metered`: the link is paid by the byte, so it is kept awake less often and changes are collected.
+    `metered`: the link is paid by the byte, so it is kept awake less often and changes are saved up.
     """
 
     poll_ms: int = 0

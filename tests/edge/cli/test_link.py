@@ -89,7 +89,7 @@ def test_how_the_agent_keeps_in_touch_is_set_shown_and_undone(anabranch: Anabran
     facts = anabranch("link", "set", "--poll", "1h", "--metered", "--json").json
     # then
     assert (facts["poll_s"], facts["metered"]) == (3600, True)
-    assert "looks in each 1 h, metered: changes are collected" in anabranch("status").out
+    assert "looks in each 1 h, metered: changes are saved up" in anabranch("status").out
     assert anabranch("status", "--json").json["mode"] == {"poll_ms": 3_600_000, "metered": True}
     # when
     anabranch("link", "set", "--poll", "none")

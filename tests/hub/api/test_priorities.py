@@ -72,7 +72,7 @@ async def test_it_goes_although_the_budget_is_used_up(fleet: Fleet) -> None:
         await comes(lambda: facts_of(one).unsent == 0)
 
 
-async def test_a_metered_link_collects_what_is_written_and_carries_it_at_once(
+async def test_a_metered_link_saves_up_what_is_written_and_carries_it_at_once(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given
