@@ -329,6 +329,8 @@ class Exchange:
         """End in good order, so that the hub hears our last word. Without that nothing is lost."""
         with contextlib.suppress(HubError, TimeoutError):
             async with asyncio.timeout(FINISH_S_MAX):
+                if self._session is not None:
+                    await self._carry_out(self._session, self._session.leaving())
                 await self._stream.finish()
         return self._ended(reason)
 

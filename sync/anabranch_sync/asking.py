@@ -24,25 +24,26 @@ class Asking:
         self._repair: Repair | None = None
         self._only_damage = False
         self._has_named = False
-        self._applied = False
         self._answer: Range | None = None
 
-    def begun(self, *, applied: bool, answer: Range | None = None) -> list[Survey] | None:
-        """The digests differ: after a pull was `applied`, or as the hub found, whose first answer came."""
+    def begun(self, answer: Range | None = None) -> list[Survey] | None:
+        """The digests differ: after a pull was applied, or as the hub found, whose first `answer` came."""
+        if self.is_under_way and not self._has_named:
+            self._only_damage = False
+            return []  # one more pull was on its way; what is asked covers it
         self._times += 1
         if self._times > REPAIRS_MAX:
             return None
         self.is_under_way = True
         self._repair, self._answer = None, answer
         self._only_damage = self._has_named = False
-        self._applied = applied
         return [Survey()]
 
     def damaged(self) -> list[Survey]:
         """Some read has met damage here."""
         if self.is_under_way or self._times >= REPAIRS_MAX:
             return []
-        surveys = self.begun(applied=False) or []
+        surveys = self.begun() or []
         self._only_damage = True
         return surveys
 
@@ -52,14 +53,14 @@ class Asking:
             self._has_named = True
             report = Report(incident(IncidentKind.DAMAGED, Remedy.REPLACED, cursor.hub_seq, surveyed.damaged))
             documents = tuple(str(document) for document in surveyed.damaged)
-            return [report, Range(cursor, int(self._applied), documents=documents)]
+            return [report, Range(cursor, documents=documents)]
         if self._only_damage:
             self.is_under_way = False
             return []
         self._repair = Repair(surveyed.digests)
         if self._answer is not None:
             return self.answered(self._answer, cursor)
-        return [Range(cursor, int(self._applied), (ROOT,))]
+        return [Range(cursor, asked=(ROOT,))]
 
     def answered(self, answer: Range, cursor: Cursor) -> list[Range | Report] | None:
         """The hub's answer. Raises CorruptFrame, ProtocolViolation."""

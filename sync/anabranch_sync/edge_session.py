@@ -37,6 +37,8 @@ from anabranch_sync.ids import START, Cursor, HubSeq
 from anabranch_sync.incident import IncidentKind, Remedy, incident
 from anabranch_sync.messages import (
     DISTRUST,
+    LIVE_PROTOCOL,
+    MERGED_CHAIN_BYTES,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     REPAIR_PROTOCOL,
@@ -60,6 +62,7 @@ from anabranch_sync.messages import (
     Stored,
     Visible,
     Welcome,
+    Whole,
 )
 from anabranch_sync.offering import Ask as Ask
 from anabranch_sync.offering import Discard as Discard
@@ -76,6 +79,7 @@ from anabranch_sync.repairing import Report as Report
 from anabranch_sync.repairing import Survey as Survey
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.scope import EVERYTHING, Scope, told_scope
+from anabranch_sync.seeing import Owed, waits
 from anabranch_sync.standing import Standing
 from anabranch_sync.stream import Send as Send
 from anabranch_sync.stream import Stream
@@ -228,6 +232,14 @@ class Phase(Enum):
     CLOSED = auto()
 
 
+@dataclass(frozen=True, slots=True)
+class _Applying:
+    """A pull that the shell applies, and whether its acknowledgement may wait for others."""
+
+    pull: Pull
+    may_wait: bool
+
+
 class EdgeSession:
     """One stream. Make it over the store's standing, `start` it, then feed it.
 
@@ -269,13 +281,14 @@ class EdgeSession:
         self._in_flight: Sequence[Entry] = ()
         self._receiving: Receiving | None = None
         self._gathering: Gathering | None = None
-        self._applying: Pull | None = None
+        self._applying: list[_Applying] = []  # in the order in which they came
         self._loading = False
         self._more = False
         self._held: list[Message] = []
         self._reoffer: Reoffer | None = None
         self._rescoped: Scope | None = None
         self._granted: Scope | None = None
+        self._owed = Owed()
         self._heard_ms = 0
         self._visible_mark = 0
         self._repairing = Asking()
@@ -337,7 +350,7 @@ class EdgeSession:
     def broken(self) -> Pacing:
         """What is known of the link now that it broke under this session."""
         pacing = self._stream.pacing
-        return pacing.broken() if self._sending or self._receiving or self._gathering else pacing
+        return pacing.broken() if self._in_flight or self._receiving or self._gathering else pacing
 
     @property
     def wake_ms(self) -> int | None:
@@ -347,7 +360,8 @@ class EdgeSession:
             comparing = self._repairing.is_under_way or self.overtaken == START
         under_way = self._in_flight or self._receiving or self._gathering or comparing
         awaiting = self.phase in (Phase.GREETING, Phase.LEASING) or under_way
-        return self._heard_ms + SILENCE_MS_MAX if awaiting else None
+        silent_ms = self._heard_ms + SILENCE_MS_MAX if awaiting else None
+        return min((each for each in (silent_ms, self._owed.due_ms) if each is not None), default=None)
 
     # What the shell tells.
 
@@ -377,9 +391,15 @@ class EdgeSession:
 
     def woken(self, now_ms: int) -> list[EdgeEffect]:
         """The time of `wake_ms` may have come."""
-        if self.wake_ms is None or now_ms < self.wake_ms:
+        if self.phase is Phase.CLOSED or self.wake_ms is None or now_ms < self.wake_ms:
             return []
+        if self._owed.due_ms == self.wake_ms:
+            return self.leaving()
         return self._close(f"no answer for {SILENCE_MS_MAX // 1000} s")
+
+    def leaving(self) -> list[EdgeEffect]:
+        """Say what is owed: the shell is about to end the stream."""
+        return [self._seen()] if self._owed.is_any and self.phase is Phase.OPEN else []
 
     def offered(self) -> list[EdgeEffect]:
         """Something was written to the outbox."""
@@ -409,21 +429,23 @@ class EdgeSession:
 
     def applied(self, digest: ScopeDigest) -> list[EdgeEffect]:
         """The pull is durable and the confirmed documents have this digest."""
-        assert self._applying is not None, "applied without Apply"
-        pull, self._applying = self._applying, None
+        assert self._applying, "applied without Apply"
+        applying = self._applying.pop(0)
+        pull = applying.pull
         here = replace(self._standing, cursor=pull.upto, digest=digest, partial=None, epoch=pull.upto.epoch)
         self._standing = replace(here, staged=())
         offered, self._reoffer, self._rescoped = self._reoffer, None, None
         for run in pull.runs:
             self._visible_mark = max(self._visible_mark, run.first_local + run.count - 1)
+        is_due = self._owed.applied(self._heard_ms, may_wait=applying.may_wait)
         if digest != pull.digest:
             reason = f"digest {digest} here, {pull.digest} at the hub, at {pull.upto.hub_seq}"
-            repairs = self._repairing.begun(applied=True) if self.protocol >= REPAIR_PROTOCOL else None
+            repairs = self._repairing.begun() if self.protocol >= REPAIR_PROTOCOL else None
             effects = self._repair(repairs, reason)
         else:
             self._repairing.proved(pull)
             self._prove()
-            effects = [self._send(Visible(pull.upto))]
+            effects = [self._seen()] if is_due else []
         return effects if offered is None or self.phase is Phase.CLOSED else [*effects, *self._load()]
 
     def brought(self, piece: bytes, now_ms: int) -> list[EdgeEffect]:
@@ -491,6 +513,8 @@ class EdgeSession:
                 return self._piece(message.offset, message.piece)
             case Chunk() if self._receiving is not None:
                 return self._piece(message.offset, message.piece)
+            case Whole() if self.phase is Phase.OPEN and self._receiving is None:
+                return self._pulled(self._stream.heard.unseal(message.piece), in_pieces=False)
             case Ahead() if self.phase is Phase.OPEN:
                 return self._overtaken(message)
             case Logged() if self.phase is Phase.OPEN:
@@ -501,7 +525,7 @@ class EdgeSession:
             case Range() if self.phase is Phase.OPEN and self._repairing.is_under_way:
                 return self._repair(self._repairing.answered(message, self.cursor))
             case Range() if self.phase is Phase.OPEN:
-                return self._repair(self._repairing.begun(applied=False, answer=message))
+                return self._repair(self._repairing.begun(message))
             case (
                 Equal()
                 | Range()
@@ -517,6 +541,7 @@ class EdgeSession:
                 | CheckedIn()
                 | Parts()
                 | SnapshotOffer()
+                | Whole()
             ):
                 raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
 
@@ -615,10 +640,14 @@ class EdgeSession:
         chain = self._chain
         for each in self._in_flight:
             chain = chained(chain, each.body)
-        if merged.push_mark != self._in_flight[-1].dot.local_seq or merged.chain != chain:
+        said = chain if self.protocol < LIVE_PROTOCOL else chain[:MERGED_CHAIN_BYTES]
+        if merged.push_mark != self._in_flight[-1].dot.local_seq or merged.chain != said:
             return self._close("the hub merged something other than what was sent", renew=True)
         self._in_flight, self._sending = (), None
-        return [self._acknowledge(merged.push_mark, chain), *self._load()]
+        effects: list[EdgeEffect] = [self._acknowledge(merged.push_mark, chain)]
+        if merged.pull:
+            effects += self._pulled(self._stream.heard.unseal(merged.pull), in_pieces=False)
+        return effects if self.phase is Phase.CLOSED else [*effects, *self._load()]
 
     def _piece(self, offset: int, piece: bytes) -> list[EdgeEffect]:
         receiving = self._receiving
@@ -634,11 +663,15 @@ class EdgeSession:
             return [Discard(), *self._close(str(error))]
         if receiving.name:
             return self._keep(Keep(receiving.name, sealed))
-        pull = decode_pull(unseal(sealed))
+        return self._pulled(unseal(sealed), in_pieces=True)
+
+    def _pulled(self, body: bytes, *, in_pieces: bool) -> list[EdgeEffect]:
+        pull = decode_pull(body)
+        here = self._applying[-1].pull.upto if self._applying else self.cursor
         if pull.upto.epoch != self._greeted.epoch:
             raise ProtocolViolation(f"a pull of epoch {pull.upto.epoch} in epoch {self._greeted.epoch}")
-        if pull.after != self.cursor and not pull.whole:
-            raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {self.cursor}")
+        if pull.after != here and not pull.whole:
+            raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {here}")
         if not set(self._standing.staged).issuperset(pull.parts):
             raise ProtocolViolation("a pull names parts of a snapshot that are not here")
         if pull.whole:  # also one that closes the offer of an earlier stream, and is resumed here
@@ -646,7 +679,8 @@ class EdgeSession:
         if any(run.first_local + run.count - 1 > self._standing.push_mark for run in pull.runs):
             # The hub acknowledges before it names positions, so a clone of this replica wrote these.
             return self._close("the hub decided changes under our incarnation that are not ours", renew=True)
-        self._applying = pull
+        may_wait = not (in_pieces or waits(pull) or self._reoffer or self._rescoped)
+        self._applying.append(_Applying(pull, may_wait))
         return [Apply(pull, self._reoffer, self._rescoped)]
 
     def _overtaken(self, ahead: Ahead) -> list[EdgeEffect]:
@@ -693,7 +727,17 @@ class EdgeSession:
             closing = self._close(f"documents differ from the hub's: {reason}")
             return [report, Reset(reason), *closing]
         self._is_compared = True
-        return [self._send(each) if isinstance(each, Range) else each for each in steps]
+        return [self._send(self._telling(each)) if isinstance(each, Range) else each for each in steps]
+
+    def _telling(self, step: Range) -> Range:
+        """A step of a repair says by itself that what came before is applied; it proves nothing."""
+        applied = int(self._owed.is_any)
+        self._owed.said()
+        return replace(step, applied=applied)
+
+    def _seen(self) -> Send:
+        self._owed.said()
+        return self._send(Visible(self.cursor))
 
     def _push(self, entries: Sequence[Entry]) -> list[EdgeEffect]:
         welcome = self._greeted
@@ -703,17 +747,24 @@ class EdgeSession:
             return self._load() if self._more else []
         resumed = [each for each in entries if each.dot.local_seq <= welcome.upload_last]
         push = resumed or next_push(entries)
-        sending = self._batch(push, 0)
+        body = encode_entries(push)
+        sealed = seal(body)
+        sending = self._batch(push, sealed, 0)
         if resumed and sending.batch == welcome.upload:
-            sending = self._batch(push, welcome.upload_bytes)
+            sending = self._batch(push, sealed, welcome.upload_bytes)
         self._welcome = replace(welcome, upload_last=0)
         self._more = True  # look again after this push: it may not have been all
-        self._in_flight, self._sending = push, sending
+        self._in_flight = push
+        if self.protocol >= LIVE_PROTOCOL and not resumed and sending.is_small(self._stream.pacing):
+            piece = self._stream.said.seal(body)
+            self._stream.said.learn(body)
+            return [self._send(Whole(piece))]
+        self._sending = sending
         return [self._send(piece) for piece in sending.pieces(self._stream.pacing)]
 
-    def _batch(self, push: Sequence[Entry], offset: int) -> Sending:
+    def _batch(self, push: Sequence[Entry], sealed: bytes, offset: int) -> Sending:
         return Sending(
-            seal(encode_entries(push)),
+            sealed,
             offset=offset,
             last=push[-1].dot.local_seq,
             chain=self._chain,

@@ -9,20 +9,20 @@ The shell carries out effects in their order; `Open`, `Decide`, `Weigh`, `Draw`,
 `recalled`, `fetched`, `presented`). Who the edge is comes from its certificate and never from a message:
 the shell binds tenant and edge to every effect by itself.
 
-One pull is on its way at a time. What is decided meanwhile is folded into the next one, so a slow
-link gets fewer and larger pulls instead of a growing queue. Only what is urgent overtakes a pull that is cut
-into pieces, before its first one and between two of them (`Ahead`). To an edge on a metered link the
-next pull begins once what is new has waited as long as its priority lets it (`priority.patience_ms`); to one
-that wants what is urgent only (URGENT_ONLY) none does.
+One large pull is on its way at a time, or a few small ones (`seeing`). What is decided meanwhile is folded
+into the next one, so a slow link gets fewer and larger pulls instead of a growing queue. Only what is urgent
+overtakes a pull that is cut into pieces, before its first one and between two of them (`Ahead`). To an edge on
+a metered link the next pull begins once what is new has waited as long as its priority lets it
+(`priority.patience_ms`); to one that wants what is urgent only (URGENT_ONLY) none does.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TypeAlias
 
 from anabranch_sync.answering import Answering
-from anabranch_sync.change import Entry
+from anabranch_sync.change import CHAIN_START, Entry
 from anabranch_sync.circumstances import LinkClass, link_class
 from anabranch_sync.columns import decode_entries
 from anabranch_sync.digest import ScopeDigest
@@ -33,6 +33,8 @@ from anabranch_sync.messages import (
     AHEAD_PROTOCOL,
     CHUNK_BYTES_MAX,
     DISTRUST,
+    LIVE_PROTOCOL,
+    MERGED_CHAIN_BYTES,
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     REPAIR_PROTOCOL,
@@ -57,6 +59,7 @@ from anabranch_sync.messages import (
     Stored,
     Visible,
     Welcome,
+    Whole,
 )
 from anabranch_sync.offering import Offering
 from anabranch_sync.opening import Answer, Opening
@@ -69,6 +72,7 @@ from anabranch_sync.repairing import Report as Report
 from anabranch_sync.repairing import Survey as Survey
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.scope import Scope, scope
+from anabranch_sync.seeing import Unseen, waits
 from anabranch_sync.snapshot import Offer
 from anabranch_sync.stream import Send as Send
 from anabranch_sync.stream import Stream
@@ -234,6 +238,7 @@ class HubSession:
         self._hello: Hello | None = None
         self._opening: Opening | None = None
         self._cursor = START
+        self._chain = CHAIN_START
         self._hub_seq = 0
         self._drawing = False
         self._drawn_to = -1  # the position up to which the replica's scope was looked through
@@ -246,7 +251,8 @@ class HubSession:
         self._sending: Sending | None = None
         self._offering: Offering | None = None
         self._held = b""  # the fingerprint of a former scope, until what it lacks of the present one was seen
-        self._awaiting_visible = False
+        self._unseen = Unseen()
+        self._merged: Merged | None = None  # waits for the pull that names the positions
         self._repairing = Answering()
         self._receiving: Receiving | None = None
         self._deciding = False
@@ -260,7 +266,7 @@ class HubSession:
         if self.phase is Phase.CLOSED:
             return None
         is_gathering = self._offering is not None and not self._offering.is_asked
-        under_way = self._sending or self._receiving or self._awaiting_visible or self._repairing.is_under_way
+        under_way = self._sending or self._receiving or self._unseen.is_any or self._repairing.is_under_way
         awaiting = self.phase is Phase.GREETING or under_way
         silence_ms = GATHERING_MS_MAX if is_gathering else SILENCE_MS_MAX
         return self._heard_ms + silence_ms if awaiting else self._due_ms
@@ -299,6 +305,7 @@ class HubSession:
         self.incarnation = opening.incarnation
         self._cursor = hello.cursor if hello.cursor.epoch == opening.epoch else START
         self._hub_seq = opening.hub_seq
+        self._chain = opening.chain
         upload, log = opening.upload, opening.log
         self._mark = mark_of(log.checkpoint.tree) if log else hello.checkpoint
         self._presented_ms = now_ms
@@ -366,6 +373,7 @@ class HubSession:
             return []
         if sealed is None or batch_id(sealed) != self._hello.partial:
             return self._first()
+        self._unseen.sent_large()
         return self._begin(sealed, self._hello.partial_bytes)
 
     def drawn(self, pull: Pull | Offer | None) -> list[HubEffect]:
@@ -374,15 +382,16 @@ class HubSession:
         if self.phase is not Phase.OPEN:
             return []
         if pull is None:
-            return self.notified(self._hub_seq)
+            return [*self._acknowledged(), *self.notified(self._hub_seq)]
         if isinstance(pull, Offer):
             self._drawn_to = pull.snapshot.upto.hub_seq
             self._hub_seq = max(self._hub_seq, self._drawn_to)
-            self._offering, self._awaiting_visible = Offering(pull), True
-            return [*self._foremost(), self._send(self._offering.message)]
+            self._offering = Offering(pull)
+            self._unseen.sent_large(pull.snapshot.upto)
+            return [*self._acknowledged(), *self._foremost(), self._send(self._offering.message)]
         # The store may be further than the last notice said.
         self._hub_seq = self._drawn_to = max(self._hub_seq, pull.upto.hub_seq)
-        return self._begin(seal(encode_pull(pull)), 0)
+        return self._pulled(pull)
 
     def weighed(self, priority: int | None, now_ms: int) -> list[HubEffect]:
         """The store's answer to `Weigh`: of what is most pressing; None: nothing concerns the replica."""
@@ -417,7 +426,8 @@ class HubSession:
         if self.phase is not Phase.OPEN:
             return []
         if sealed is None:  # another snapshot took its place; parts that are in both do not travel again
-            self._offering, self._awaiting_visible = None, False
+            self._offering = None
+            self._unseen.seen(offering.closing.upto)
             return self._draw()
         assert offering.next is not None, "fetched without Fetch"
         number, part = offering.next
@@ -435,7 +445,12 @@ class HubSession:
         self._is_due = True  # its author waits for it to be visible
         if self.phase is not Phase.OPEN:
             return []
-        return [self._send(Merged(answer.push_mark, answer.chain)), *self.notified(answer.hub_seq)]
+        self._chain = answer.chain
+        if self.protocol < LIVE_PROTOCOL:
+            return [self._send(Merged(answer.push_mark, answer.chain)), *self.notified(answer.hub_seq)]
+        self._merged = Merged(answer.push_mark, answer.chain[:MERGED_CHAIN_BYTES])
+        drawing = self.notified(answer.hub_seq)
+        return drawing if self._drawing else [*self._acknowledged(), *drawing]
 
     def presented(self, log: Presented | None) -> list[HubEffect]:
         """The store's answer to `Present`: what is new of the log, or nothing."""
@@ -474,6 +489,8 @@ class HubSession:
                 return self._piece(message.offset, message.piece)
             case Chunk() if self._receiving is not None:
                 return self._piece(message.offset, message.piece)
+            case Whole() if self.phase is Phase.OPEN and not (self._receiving or self._deciding):
+                return self._pushed(decode_entries(self._stream.heard.unseal(message.piece)), self._chain)
             case Stored() if self._sending is not None:
                 pieces = self._sending.stored(message.offset, self._stream.pacing)
                 if self._offering is not None and self._sending.is_stored:
@@ -483,7 +500,7 @@ class HubSession:
             case Parts() if self._offering is not None:
                 self._offering.asked(message)
                 return self._next_part(self._offering)
-            case Visible() if self._awaiting_visible:
+            case Visible() if self._unseen.is_any:
                 return self._seen(message.cursor)
             case Range() if self.phase is Phase.OPEN and self.protocol >= REPAIR_PROTOCOL:
                 return self._ranged(message)
@@ -507,6 +524,7 @@ class HubSession:
                 | SnapshotOffer()
                 | Parts()
                 | Ahead()
+                | Whole()
             ):
                 raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
 
@@ -543,19 +561,22 @@ class HubSession:
             return [stored, *map(self._send, receiving.acknowledgement())]
         self._receiving = None
         entries = decode_entries(unseal(receiving.sealed()))
-        if any(each.dot.incarnation != self.incarnation for each in entries):
-            raise ProtocolViolation(f"changes of another incarnation than {self.incarnation}")
         if entries[-1].dot.local_seq != receiving.last:
             raise ProtocolViolation("the batch ends with another change than it says")
+        return self._pushed(entries, receiving.chain)
+
+    def _pushed(self, entries: Sequence[Entry], chain: bytes) -> list[HubEffect]:
+        if any(each.dot.incarnation != self.incarnation for each in entries):
+            raise ProtocolViolation(f"changes of another incarnation than {self.incarnation}")
         self._deciding = True
-        return [Decide(entries, receiving.chain)]
+        return [Decide(entries, chain)]
 
     def _seen(self, cursor: Cursor) -> list[HubEffect]:
         self._applied(cursor)
         return [Seen(cursor), *self._present(), *self.notified(self._hub_seq)]
 
     def _ranged(self, asked: Range) -> list[HubEffect]:
-        if asked.applied and self._awaiting_visible:
+        if asked.applied and self._unseen.is_any:
             self._applied(asked.cursor)
         steps = self._repairing.asked(asked, self._cursor)
         return [*self._repair(steps), *self.notified(self._hub_seq)]
@@ -565,10 +586,11 @@ class HubSession:
             raise ProtocolViolation(
                 f"replica says {cursor}, it was sent between {self._cursor} and {self._hub_seq}"
             )
-        self._awaiting_visible = False
-        self._sending = None
-        self._held = b""
+        self._unseen.seen(cursor)
         self._cursor = cursor
+        if not self._unseen.is_large:
+            self._sending = None
+            self._held = b""
 
     # What this side does.
 
@@ -595,7 +617,7 @@ class HubSession:
         assert self._opening is not None, "draw before open"
         if self._drawing or self._repairing.is_under_way:
             return []
-        if self._awaiting_visible or self._is_urgent_only:
+        if self._unseen.is_full or self._is_urgent_only:
             return self._overtake()
         first = self._drawn_to < 0
         if not (self._is_due or first or self._held or self._repairing.wanted):
@@ -605,17 +627,18 @@ class HubSession:
         self._drawn_to = self._hub_seq
         replaced = self._repairing.taken()
         wanted = replaced or self._held
-        if self._cursor != START and self._cursor.hub_seq >= self._hub_seq and not wanted:
+        after = self._unseen.last or self._cursor
+        if after != START and after.hub_seq >= self._hub_seq and not wanted:
             self._drawing = False
             return []
-        return [Draw(self._cursor, always=first, replaced=replaced, held=self._held)]
+        return [Draw(after, always=first, replaced=replaced, held=self._held)]
 
     @property
     def _is_long(self) -> bool:
         """Whether more than one piece is under way, so that there is something to overtake."""
         sending = self._sending
         is_cut = sending is not None and sending.total > self._stream.pacing.chunk_bytes
-        return self._awaiting_visible and (is_cut or self._offering is not None)
+        return self._unseen.is_large and (is_cut or self._offering is not None)
 
     def _overtake(self) -> list[HubEffect]:
         """Look for what is urgent in what was decided since the pull under way was drawn."""
@@ -662,11 +685,30 @@ class HubSession:
         if offering.next is not None:
             return [Fetch(offering.next[1].name)]
         self._offering = None
-        return self._begin(seal(encode_pull(offering.closing)), 0)
+        return self._pulled(offering.closing)
+
+    def _pulled(self, pull: Pull) -> list[HubEffect]:
+        """Send a pull: in one message, with the acknowledgement that waits for it, or in pieces."""
+        body = encode_pull(pull)
+        sealed = seal(body)
+        if self.protocol < LIVE_PROTOCOL or len(sealed) > self._stream.pacing.chunk_bytes:
+            self._unseen.sent_large(pull.upto)
+            return [*self._acknowledged(), *self._begin(sealed, 0)]
+        if waits(pull) or self._held:
+            self._unseen.sent_large(pull.upto)
+        else:
+            self._unseen.sent(pull.upto)
+        piece = self._stream.said.seal(body)
+        self._stream.said.learn(body)
+        return self._acknowledged(piece) or [self._send(Whole(piece))]
+
+    def _acknowledged(self, pull: bytes = b"") -> list[HubEffect]:
+        """The acknowledgement that waited to take a pull with it; nothing where none does."""
+        merged, self._merged = self._merged, None
+        return [] if merged is None else [self._send(replace(merged, pull=pull))]
 
     def _begin(self, sealed: bytes, offset: int) -> list[HubEffect]:
         self._sending = Sending(sealed, offset=offset)
-        self._awaiting_visible = True
         spool: list[HubEffect] = []
         if self._sending.total > self._stream.pacing.chunk_bytes and not offset:
             spool = [Spool(self._sending.batch, sealed)]

@@ -16,6 +16,7 @@
                <-  Batch Chunk*    (a part, then the next; last a pull that closes it)
      Stored*                                    ->
                <-  Ahead     between two pieces: an urgent document that overtakes them
+     Whole                              <->   from protocol 3 on, a push or pull of a single piece
                <-  SlowDown | Control | Logged | Batch ...
 
 A body is a msgpack list of fields; trailing fields that have their default are left out, so fields
@@ -40,9 +41,10 @@ from anabranch_sync.packing import unpack
 from anabranch_sync.value import INT_MAX, INT_MIN
 
 # A stream speaks the greatest protocol that both sides know. Protocol 1 is what is drawn above without
-# SnapshotOffer, Parts and Ahead, and without Range and Equal; whoever speaks it is sent none of these.
+# SnapshotOffer, Parts and Ahead, and without Range and Equal; protocol 2 is without Whole. Whoever speaks
+# them is sent none of these.
 PROTOCOL_MIN = 1
-PROTOCOL_MAX = 2
+PROTOCOL_MAX = 3
 
 # From here on both sides compare digests where nothing else is to be said, and repair by ranges.
 REPAIR_PROTOCOL = 2
@@ -50,6 +52,9 @@ REPAIR_PROTOCOL = 2
 AHEAD_PROTOCOL = 2
 # And from here on a replica can be given another scope, without all of it coming anew.
 RESCOPE_PROTOCOL = 2
+# And from here on one edit takes three messages: what fits one piece travels as Whole, Merged brings the pull
+# that names the positions, and Visible may answer several pulls, and late (`seeing`).
+LIVE_PROTOCOL = 3
 
 # A pull or push travels as pieces between these sizes, at first of this one: see `pacing`.
 CHUNK_BYTES_MIN = 2 * 1024
@@ -60,6 +65,8 @@ WINDOW_BYTES = 2 * CHUNK_BYTES_MAX
 # Sealed bytes of one batch; expanded they are bounded by packing.RAW_BYTES_MAX.
 BATCH_BYTES_MAX = 16 * 1024 * 1024
 
+# It detects accidents between two ends that have just compared histories whole.
+MERGED_CHAIN_BYTES = 4
 
 # A hub that went back waits for an operator to say that it was restored; nothing is lost meanwhile.
 WENT_BACK_RETRY_MS = 30_000
@@ -187,10 +194,15 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Acknowledgement, second level: all changes up to `push_mark` are decided and committed."""
+    """Acknowledgement, second level: all changes up to `push_mark` are decided and committed.
+
+    From LIVE_PROTOCOL on the chain is cut to MERGED_CHAIN_BYTES, and `pull` is one that was drawn at once, as
+    the piece of a Whole would be.
+    """
 
     push_mark: int
     chain: bytes
+    pull: bytes = b""
     unknown: tuple[Any, ...] = ()
 
 
@@ -227,7 +239,7 @@ class Control:
 class Range:
     """A step of a range repair (`repairing`). From the edge it asks, or names what is to travel whole.
 
-    `cursor` is where its sender stands. `applied`: the edge has applied the pull that was under way, and
+    `cursor` is where its sender stands. `applied`: the edge has applied what was under way up to there, and
     is not equal. `asked` are ranges, `answers` what the hub has in each; `documents` are addresses, and
     `hashes` of addresses stand for documents that the edge may not have.
     """
@@ -324,6 +336,18 @@ class Ahead:
     unknown: tuple[Any, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A push or pull of a single piece, sealed by the stream's `context`.
+
+    A push goes on where the changes end that the hub has said in this stream it has, and a pull where the
+    one before it ended.
+    """
+
+    piece: bytes
+    unknown: tuple[Any, ...] = ()
+
+
 Message: TypeAlias = (
     Hello
     | Welcome
@@ -342,6 +366,7 @@ Message: TypeAlias = (
     | SnapshotOffer
     | Parts
     | Ahead
+    | Whole
 )
 
 _KINDS: dict[type[Message], int] = {
@@ -362,6 +387,7 @@ _KINDS: dict[type[Message], int] = {
     SnapshotOffer: 10,
     Parts: 15,
     Ahead: 19,
+    Whole: 20,
 }
 _TYPES = {kind: message for message, kind in _KINDS.items()}
 _FIELDS = {message: fields(message) for message in _KINDS}

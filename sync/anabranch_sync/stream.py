@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from anabranch_sync import frame
+from anabranch_sync.context import Context
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.frame import Frame
 from anabranch_sync.messages import Message, decode_message, encode_message
@@ -19,11 +20,14 @@ class Send:
 class Stream:
     """Numbers what goes out and checks the numbers of what comes in.
 
-    `learned` is what was known of the link before this stream.
+    `learned` is what was known of the link before this stream. `said` and `heard` are what both ends have of
+    its two directions.
     """
 
     def __init__(self, learned: Pacing = NOTHING_LEARNED) -> None:
         self.learned = learned
+        self.said = Context()
+        self.heard = Context()
         self._sent = 0
         self._received = 0
         self._bytes = 0

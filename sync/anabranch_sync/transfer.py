@@ -75,6 +75,10 @@ class Sending:
         """Whether the receiver has all of it on disk."""
         return self._stored == self.total
 
+    def is_small(self, pacing: Pacing) -> bool:
+        """Whether one piece is all of it, over a link that is known as this."""
+        return self.total <= min(pacing.chunk_bytes, self._chunk_bytes_max)
+
     def pieces(self, pacing: Pacing) -> list[Batch | Chunk]:
         """What may go now over a link that is known as this."""
         chunk_bytes = min(pacing.chunk_bytes, self._chunk_bytes_max)

@@ -197,7 +197,8 @@ def _wrong_incarnation_acknowledged() -> Iterator[None]:
 
     def trusting(self: EdgeSession, merged: Merged) -> list[edge_session.EdgeEffect]:
         self._in_flight, self._sending = (), None
-        return [self._acknowledge(merged.push_mark, merged.chain), *self._load()]
+        pulled = self._pulled(self._stream.heard.unseal(merged.pull), in_pieces=False) if merged.pull else []
+        return [self._acknowledge(merged.push_mark, merged.chain), *pulled, *self._load()]
 
     with patch.object(MemoryHub, "decide", crossed), patch.object(EdgeSession, "_merged", trusting):
         yield
