@@ -1,7 +1,7 @@
 """What is fuzzed: each decoder with valid encodings of its own, and what is done with what it accepts."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
@@ -12,6 +12,7 @@ from anabranch_sync import change, columns, frame, merge
 from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, unpacked_value
 from anabranch_sync.check_in import read_answer, read_question
+from anabranch_sync.context import Context
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, rebuild, written
 from anabranch_sync.epochs import unpacked_ended
@@ -47,6 +48,7 @@ from anabranch_sync.messages import (
     Stored,
     Visible,
     Welcome,
+    Whole,
     decode_message,
     encode_message,
 )
@@ -67,6 +69,8 @@ from tests.sync.fleet import Fleet
 from tests.sync.steps import DOCUMENTS, drawn
 
 _CRC_BYTES = 4
+# What a stream has carried before what is fuzzed.
+CARRIED = b"acme/prod/router/config limits requests_per_minute edge-0" * 9
 NAME_BYTES = len(MEMBER) + CLIENT_BYTES
 
 
@@ -127,6 +131,7 @@ def targets() -> tuple[Target, ...]:
         Target("token", words.tokens(), words.take_token, (InvalidInput,)),
         Target("identity", words.identities(), words.take_identity, (IdentityUnusable,)),
         Target("sealed", tuple(seal(body) for body in pushes + pulls), unseal),
+        Target("sealed in a stream", _sealed_in_a_stream(pushes + pulls), _take_sealed_in_a_stream),
     )
 
 
@@ -320,6 +325,19 @@ def _pulls(documents: list[Document]) -> list[Pull]:
     ]
 
 
+def _sealed_in_a_stream(bodies: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Each as the last of a stream that carried CARRIED."""
+    context = Context()
+    context.learn(CARRIED)
+    return tuple(context.seal(body) for body in bodies)
+
+
+def _take_sealed_in_a_stream(raw: bytes) -> None:
+    context = Context()
+    context.learn(CARRIED)
+    context.unseal(raw)
+
+
 def _messages() -> list[Message]:
     cursor = Cursor(1, 40)
     return [
@@ -338,6 +356,8 @@ def _messages() -> list[Message]:
         Chunk(1_500, b"piece" * 300),
         Stored(3_000),
         Merged(14, CHAIN_START),
+        Merged(14, CHAIN_START[:4], b"piece" * 9),
+        Whole(b"piece" * 20),
         Visible(cursor),
         SlowDown(30_000, 2),
         Control("fence", "another history"),

@@ -61,6 +61,7 @@ class Pair:
         self.accusations: list[str] = []
         self.incidents: list[Incident] = []
         self.hub_incidents: list[Incident] = []
+        self.seen: list[int] = []  # the positions that the hub knows to be applied
         self.frames = {"up": 0, "down": 0}
         self.sent_bytes = {"up": 0, "down": 0}
         self._lose = lose
@@ -106,6 +107,17 @@ class Pair:
     def damaged(self) -> "Pair":
         """A read has met damage."""
         self._at_edge(self.edge.damaged())
+        return self.run()
+
+    def later(self, after_ms: int) -> "Pair":
+        """Time passes."""
+        self.now_ms += after_ms
+        self._at_edge(self.edge.woken(self.now_ms))
+        return self.run()
+
+    def leave(self) -> "Pair":
+        """The edge is about to end the stream."""
+        self._at_edge(self.edge.leaving())
         return self.run()
 
     def _put(self, direction: str, frame: bytes) -> None:
@@ -198,6 +210,7 @@ class Pair:
             case hub_session.Recall(batch):
                 return self.far.recalled(self.hub.spooled(self.far.incarnation, batch))
             case hub_session.Seen(cursor):
+                self.seen.append(cursor.hub_seq)
                 self.hub.seen(self.far.incarnation, cursor)
             case hub_session.Present(mark):
                 return self.far.presented(self.hub.tree.presented(mark))

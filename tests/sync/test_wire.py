@@ -28,6 +28,7 @@ from anabranch_sync.messages import (
     Stored,
     Visible,
     Welcome,
+    Whole,
     decode_message,
     encode_message,
 )
@@ -79,7 +80,8 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Batch, blobs, naturals, naturals, blobs, naturals, blobs, naturals, naturals, st.just(())),
     st.builds(Chunk, naturals, blobs, st.just(())),
     st.builds(Stored, naturals, st.just(())),
-    st.builds(Merged, naturals, blobs, st.just(())),
+    st.builds(Merged, naturals, blobs, blobs, st.just(())),
+    st.builds(Whole, blobs, st.just(())),
     st.builds(Visible, cursors, st.just(())),
     st.builds(SlowDown, naturals, naturals, st.just(())),
     st.builds(Control, names, names, st.just(())),
