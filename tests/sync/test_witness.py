@@ -230,16 +230,16 @@ def test_a_stream_that_lasts_shows_how_the_log_goes_on_now_and_then() -> None:
     hub.write(ROUTER, {"a": 3})
 
     # when a pull is applied soon after the stream began
-    pair.notified()
+    pair.notified().leave()
     # then it says nothing of the log
     assert seen(replica).tree == hub.tree.head_at(2)
 
     # when one is applied later on, and another right after it
     pair.now_ms += PRESENT_EVERY_MS
     hub.write(ROUTER, {"a": 4})
-    pair.notified()
+    pair.notified().leave()
     hub.write(ROUTER, {"a": 5})
-    pair.notified()
+    pair.notified().leave()
     # then one of them does
     assert seen(replica).tree == hub.tree.head_at(4)
 
@@ -248,7 +248,7 @@ def test_a_stream_that_lasts_shows_how_the_log_goes_on_now_and_then() -> None:
     pair.now_ms += PRESENT_EVERY_MS
     hub.write(ROUTER, {"a": 6})
     # then the stream goes on
-    assert pair.notified().edge.settled
+    assert pair.notified().leave().edge.settled
 
 
 def test_a_stream_that_began_without_a_checkpoint_pins_the_first_it_is_shown() -> None:
@@ -262,7 +262,7 @@ def test_a_stream_that_began_without_a_checkpoint_pins_the_first_it_is_shown() -
     hub.tree.away = False
     hub.write(ROUTER, {"a": 2})
     pair.now_ms += PRESENT_EVERY_MS
-    pair.notified()
+    pair.notified().leave()
 
     assert seen(replica).tree == hub.tree.head_at(2)
 
@@ -274,7 +274,7 @@ def test_a_log_that_is_bent_while_a_stream_lasts_ends_the_stream() -> None:
     hub.write(ROUTER, {"a": 3})
     pair.now_ms += PRESENT_EVERY_MS
 
-    pair.notified()
+    pair.notified().leave()
 
     assert pair.closed is not None
     assert pair.accusations == [pair.closed.reason]
