@@ -11,8 +11,8 @@ the shell binds tenant and edge to every effect by itself.
 
 One large pull is on its way at a time, or a few small ones (`seeing`). What is decided meanwhile is folded
 into the next one, so a slow link gets fewer and larger pulls instead of a growing queue. Only what is urgent
-overtakes a pull that is cut into pieces, before its first one and between two of them (`Ahead`). To an edge on
-a metered link the next pull begins once what is new has waited as long as its priority lets it
+overtakes a pull that is cut into pieces, before its first one and between two of them (`Ahead`). To an edge
+on a metered link the next pull begins once what is new has waited as long as its priority lets it
 (`priority.patience_ms`); to one that wants what is urgent only (URGENT_ONLY) none does.
 """
 
