@@ -129,6 +129,8 @@ class _Hub:
                 return session.decided(Answer(entries[-1].dot.local_seq, chain, upto))
             case hub_session.Draw():
                 return session.drawn(self._pulls.pop(0) if self._pulls else None)
+            case hub_session.DrawUrgent():
+                return session.drawn_urgent(None)
             case hub_session.Compare():
                 hello = self._recording.hello
                 return session.compared(hello.cursor, hello.digest)
