@@ -45,6 +45,7 @@ from anabranch.exchange import (
     Connected,
     Ended,
     Exchange,
+    Parts,
     Pulled,
     Pushed,
     Settled,
@@ -361,6 +362,12 @@ class _Agent:
         )
         return None if self._lacks and not self._stop.is_set() else ended
 
+    def _parts_of(self, link: HubLink) -> Parts | None:
+        """Whoever may have parts of snapshots nearer than the hub."""
+        if self._relay is not None:
+            return self._relay.through_cache(link.parts())
+        return link.parts() if self._identity.via else None
+
     def _connect(self) -> HubLink:
         return HubLink(self._identity, metered=self._mode.metered)
 
@@ -379,7 +386,7 @@ class _Agent:
                 self._learned,
                 PING_METERED_MS if self._mode.metered else PING_MS,
                 metered=self._mode.metered,
-                parts=link.parts(),
+                parts=self._parts_of(link),
             )
             away = False
             try:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from anabranch_sync.budget import (
     CONNECTION_BYTES_DOWN,
@@ -55,11 +55,12 @@ from anabranch_sync.pacing import Pacing
 from anabranch_sync.plan import Plan
 from anabranch_sync.priority import patience_ms
 from anabranch_sync.scope import EVERYTHING
+from anabranch_sync.snapshot import Part
 from anabranch_sync.standing import Standing
 
 from anabranch.circumstances import circumstances
 from anabranch.errors import HubError, HubLogRefused
-from anabranch.link import FrameStream, PartStream
+from anabranch.link import FrameStream
 from anabranch.replica import Link, Replica
 from anabranch.replica.traffic import Traffic
 from anabranch.wake import woken_by_writes
@@ -138,6 +139,16 @@ class Ended:
     error: AnabranchError | None = None
 
 
+class Parts(Protocol):
+    """Who is nearer than the hub and may have parts of a snapshot."""
+
+    async def piece(self, part: Part, offset: int, bytes_max: int) -> bytes:
+        """Bytes of a part from `offset` on; empty where they are not to be had."""
+
+    def cancel(self) -> None:
+        """No more is asked for. Safe to repeat."""
+
+
 class Clock:
     """Milliseconds since 1970 as of the start of the process, and steady since: it never jumps."""
 
@@ -168,7 +179,7 @@ class Exchange:
         ping_ms: int,
         *,
         metered: bool,
-        parts: PartStream | None = None,
+        parts: Parts | None = None,
     ) -> None:
         self.bytes_up = 0
         self.bytes_down = 0
@@ -487,10 +498,10 @@ class Exchange:
                 return session.overtook(lacks=lacks)
             case Stage(names):
                 await self._on_disk(lambda: replica.stage(names))
-            case Ask(name, offset, bytes_max):
+            case Ask(part, offset, bytes_max):
                 assert self._parts is not None, "a question without a relay"
-                self._asking = self._stirring(self._parts.piece(name, offset, bytes_max))
-                self.bytes_up += len(name)
+                self._asking = self._stirring(self._parts.piece(part, offset, bytes_max))
+                self.bytes_up += len(part.name)
                 self._frames_up += 1
             case Discard():
                 await self._on_disk(replica.discard)

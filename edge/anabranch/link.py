@@ -25,6 +25,7 @@ from anabranch_protos.sync.v1.sync_pb2 import (
     RenewRequest,
 )
 from anabranch_sync.frame import FRAME_BYTES_MAX
+from anabranch_sync.snapshot import Part
 
 from anabranch.errors import HubAway, HubDenied, HubError, HubUnreachable, HubUnverified
 from anabranch.identity import Identity, proof
@@ -157,7 +158,7 @@ class PartStream:
         self._behind = behind
         self._call: aio.StreamStreamCall | None = None
 
-    async def piece(self, name: bytes, offset: int, bytes_max: int) -> bytes:
+    async def piece(self, part: Part, offset: int, bytes_max: int) -> bytes:
         """Bytes of a part from `offset` on; empty where they are not to be had here, or the link broke."""
         try:
             if self._call is None:
@@ -165,7 +166,7 @@ class PartStream:
                     methods.SNAPSHOT, PartRequest.SerializeToString, PartPiece.FromString
                 )
                 self._call = start(metadata=tuple(self._behind))
-            await self._call.write(PartRequest(name=name, offset=offset, bytes_max=bytes_max))
+            await self._call.write(PartRequest(name=part.name, offset=offset, bytes_max=bytes_max))
             reply = await self._call.read()
         except (aio.AioRpcError, aio.UsageError, asyncio.InvalidStateError):
             return b""
@@ -183,7 +184,6 @@ class HubLink:
     def __init__(self, identity: Identity, *, metered: bool = False) -> None:
         self._address = identity.called
         self._key_pem = identity.key_pem
-        self._is_relayed = bool(identity.via)
         self._channel = channel_of(identity, more=_METERED if metered else ())
 
     async def __aenter__(self) -> Self:
@@ -201,9 +201,9 @@ class HubLink:
         )
         return FrameStream(self._address, start())
 
-    def parts(self) -> PartStream | None:
-        """Pieces of parts from the relay that is called; None where it is the hub itself."""
-        return PartStream(self._channel) if self._is_relayed else None
+    def parts(self) -> PartStream:
+        """Pieces of parts from the relay or hub that is called."""
+        return PartStream(self._channel)
 
     async def check_in(self, frame: bytes) -> bytes:
         """Ask whether anything is new; the frame of the answer. Raises HubError."""

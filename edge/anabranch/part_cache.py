@@ -89,15 +89,20 @@ class PartCache:
                 os.utime(path)
             with (path if path.exists() else _head_of(path)).open("rb") as file:
                 file.seek(offset)
-                return file.read(bytes_max)
+                kept = file.read(bytes_max)
         except OSError:
             return b""
+        if kept:
+            with self._writing:
+                self._count(0, len(kept))
+        return kept
 
     def add(self, part: Part, offset: int, piece: bytes) -> None:
-        """Keep a piece where it goes on from what is here."""
+        """Keep a piece that was fetched for somebody, where it goes on from what is here."""
         path = self._path(part.name)
         head = _head_of(path)
         with self._writing:
+            self._count(len(piece), len(piece))
             try:
                 if path.exists() or (
                     not offset and not head.exists() and not self._has_room(part.size_bytes)
@@ -113,17 +118,6 @@ class PartCache:
                 log.warning("a part is not kept", extra={"part": part.name.hex(), "reason": str(error)})
                 _remove(head)  # what is there of it would only keep the disk full
 
-    def count(self, fetched_bytes: int, served_bytes: int) -> None:
-        """Add to what is counted."""
-        path = self._folder / _COUNTS
-        with self._writing:
-            before = self._counts()
-            now = Counts(before.fetched_bytes + fetched_bytes, before.served_bytes + served_bytes)
-            with contextlib.suppress(OSError):  # it only counts
-                aside = path.with_suffix(".new")
-                aside.write_text(json.dumps(asdict(now)))
-                aside.replace(path)
-
     def holding(self) -> Holding:
         """What is here now."""
         kept = [*self._kept()]
@@ -137,6 +131,17 @@ class PartCache:
             each.path.unlink(missing_ok=True)
         (self._folder / _COUNTS).unlink(missing_ok=True)
         return held
+
+    def _count(self, fetched_bytes: int, served_bytes: int) -> None:
+        """Add to what is counted."""
+        before = self._counts()
+        now = Counts(before.fetched_bytes + fetched_bytes, before.served_bytes + served_bytes)
+        with contextlib.suppress(OSError):  # it only counts
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            aside = self._folder / f"{_COUNTS}.new"
+            aside.touch(mode=0o600)
+            aside.write_text(json.dumps(asdict(now)))
+            aside.replace(self._folder / _COUNTS)
 
     def _path(self, name: bytes) -> Path:
         assert len(name) == NAME_BYTES, "the name of a part"

@@ -19,7 +19,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from weakref import WeakValueDictionary
 
 from anabranch_protos.grpc_settings import settle_grpc
@@ -76,6 +76,11 @@ _OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
+# The certificates from the child's to the caller's. Only the last is proved by TLS, so that whoever shows
+# another's is not taken for it: the hub takes the row as a whole, or not.
+_Behind: TypeAlias = tuple[bytes, ...]
+
+
 @dataclass(eq=False, slots=True)
 class _Stream:
     """A child's, with what the hub has offered on it."""
@@ -94,7 +99,7 @@ class Relay:
         self._identity = identity
         self._listen = listen
         self._parts = parts
-        self._streams: dict[bytes, list[_Stream]] = {}
+        self._streams: dict[_Behind, list[_Stream]] = {}
         self._fetching: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     async def __aenter__(self) -> Self:
@@ -132,6 +137,10 @@ class Relay:
         await self._server.stop(STOP_S_MAX)
         await self._channel.close()
 
+    def through_cache(self, above: PartStream) -> "CachedParts":
+        """Parts for a child or for the relay's own exchange; what is not here comes from `above`."""
+        return CachedParts(self._parts, self._fetching, above)
+
     async def renewed(self, identity: Identity) -> None:
         """Serve and call under the next certificate; children whose streams end by that come back."""
         self._identity = identity
@@ -144,7 +153,7 @@ class Relay:
         call = self._channel.stream_stream(methods.EXCHANGE)(metadata=_passed(behind))
         upward = asyncio.create_task(_carry_up(context, call))
         frames = bytes_down = 0
-        with self._stream_of(behind[0]) as stream:
+        with self._stream_of(behind) as stream:
             try:
                 while (frame := await call.read()) is not aio.EOF:
                     stream.offered = _offered(frame) or stream.offered
@@ -162,49 +171,37 @@ class Relay:
     async def _snapshot(self, _: object, context: Any) -> None:
         """Pieces of parts for a child; an empty one where the child has to ask the hub itself."""
         behind = await self._behind(context)
-        above = PartStream(self._channel, _passed(behind))
-        fetched = served = 0
-        with self._stream_of(behind[0]):
+        parts = self.through_cache(PartStream(self._channel, _passed(behind)))
+        served = 0
+        with self._stream_of(behind):
             try:
                 while (asked := await context.read()) is not aio.EOF:
-                    piece, is_fetched = await self._piece(behind[0], asked, above)
+                    part = self._offered_to(behind, asked.name)
+                    piece = b""
+                    if part is not None and asked.offset < part.size_bytes:
+                        piece = await parts.piece(part, asked.offset, min(asked.bytes_max, CHUNK_BYTES_MAX))
                     await context.write(PartPiece(piece=piece))
                     served += len(piece)
-                    fetched += len(piece) if is_fetched else 0
             finally:
-                above.cancel()
-                self._parts.count(fetched, served)
-                facts = {"edge": self._identity.edge, "bytes_down": served, "bytes_fetched": fetched}
-                log.info("parts served", extra=facts)
+                parts.cancel()
+                log.info("parts served", extra={"edge": self._identity.edge, "bytes_down": served})
 
-    async def _piece(self, child: bytes, asked: PartRequest, above: PartStream) -> tuple[bytes, bool]:
-        """What the child may have of what it asks for, and whether it had to be fetched."""
-        part = next((s.offered[asked.name] for s in self._streams[child] if asked.name in s.offered), None)
-        if part is None or asked.offset >= part.size_bytes:
-            return b"", False
-        wanted = part.name, asked.offset, min(asked.bytes_max, CHUNK_BYTES_MAX)
-        if kept := await asyncio.to_thread(self._parts.piece, *wanted):
-            return kept, False
-        async with self._fetching.setdefault(part.name, asyncio.Lock()):
-            # Another child may have been ahead.
-            if kept := await asyncio.to_thread(self._parts.piece, *wanted):
-                return kept, False
-            piece = await above.piece(*wanted)
-            if piece:
-                await asyncio.to_thread(self._parts.add, part, asked.offset, piece)
-            return piece, True
+    def _offered_to(self, behind: _Behind, name: bytes) -> Part | None:
+        """The part of this name, if the hub has offered it to the child on a stream that stands."""
+        offers = (stream.offered for stream in self._streams[behind])
+        return next((offered[name] for offered in offers if name in offered), None)
 
     @contextmanager
-    def _stream_of(self, child: bytes) -> Iterator[_Stream]:
+    def _stream_of(self, behind: _Behind) -> Iterator[_Stream]:
         """A stream of this child, while it stands."""
-        streams, stream = self._streams.setdefault(child, []), _Stream()
+        streams, stream = self._streams.setdefault(behind, []), _Stream()
         streams.append(stream)
         try:
             yield stream
         finally:
             streams.remove(stream)
             if not streams:
-                del self._streams[child]
+                del self._streams[behind]
 
     def _passing(self, method: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
         """The handler of a unary method that passes a child's question and its answer on."""
@@ -221,13 +218,13 @@ class Relay:
 
         return passed_on
 
-    async def _behind(self, context: Any) -> list[bytes]:
+    async def _behind(self, context: Any) -> _Behind:
         """The certificates to pass on, the child's first. Ends the call where it may not come this way."""
         tenant = self._identity.tenant
         (pem,) = context.auth_context()[_CERTIFICATE]
         caller = x509.load_pem_x509_certificate(pem)
         passed = [bytes(value) for key, value in context.invocation_metadata() or () if key == BEHIND]
-        behind = [*passed, caller.public_bytes(Encoding.DER)]
+        behind = (*passed, caller.public_bytes(Encoding.DER))
         if not _is_edge_of(tenant, caller):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"this relay is for edges of {tenant}")
         if len(behind) > LEVELS_MAX:
@@ -235,7 +232,7 @@ class Relay:
                 f"{len(behind)} relays one behind the other, limit {LEVELS_MAX}: call one nearer to the hub"
             )
             await context.abort(grpc.StatusCode.ABORTED, reason)
-        if len(self._streams.get(behind[0], ())) >= STREAMS_PER_CHILD_MAX:
+        if len(self._streams.get(behind, ())) >= STREAMS_PER_CHILD_MAX:
             reason = f"this edge has {STREAMS_PER_CHILD_MAX} streams through this relay already"
             await context.abort(grpc.StatusCode.ABORTED, reason)
         return behind
@@ -251,6 +248,35 @@ class Relay:
                 await context.abort(grpc.StatusCode.ABORTED, reason)
             case _:
                 await context.abort(status, details)  # the hub means the child
+
+
+class CachedParts:
+    """Pieces of parts from the cache, and from `above` into it."""
+
+    def __init__(
+        self, cache: PartCache, fetching: WeakValueDictionary[bytes, asyncio.Lock], above: PartStream
+    ) -> None:
+        self._cache = cache
+        self._fetching = fetching
+        self._above = above
+
+    async def piece(self, part: Part, offset: int, bytes_max: int) -> bytes:
+        """Bytes of a part from `offset` on; empty where they are not to be had, or the link broke."""
+        wanted = part.name, offset, bytes_max
+        if kept := await asyncio.to_thread(self._cache.piece, *wanted):
+            return kept
+        async with self._fetching.setdefault(part.name, asyncio.Lock()):
+            # Somebody else may have been ahead.
+            if kept := await asyncio.to_thread(self._cache.piece, *wanted):
+                return kept
+            piece = await self._above.piece(part, offset, bytes_max)
+            if piece:
+                await asyncio.to_thread(self._cache.add, part, offset, piece)
+            return piece
+
+    def cancel(self) -> None:
+        """No more is asked for. Safe to repeat."""
+        self._above.cancel()
 
 
 def _upward(identity: Identity) -> aio.Channel:

@@ -29,7 +29,7 @@ class Keep:
 class Ask:
     """An edge's effect: ask the relay for so many bytes of a part; report `brought`."""
 
-    name: bytes
+    part: Part
     offset: int
     bytes_max: int
 
@@ -149,7 +149,7 @@ class Gathering:
         if not self._wanted:
             return None
         part, offset = self._parts[self._wanted[0] - 1], len(self._head)
-        return Ask(part.name, offset, min(bytes_max, part.size_bytes - offset))
+        return Ask(part, offset, min(bytes_max, part.size_bytes - offset))
 
     def brought(self, piece: bytes) -> StorePart | Keep | Discard:
         """The piece that was asked for has come from near, to be believed once it is what the hub named."""

@@ -98,7 +98,7 @@ def test_what_nobody_used_for_long_goes_with_the_next_that_comes(cache: PartCach
 
     cache.add(part_of(TWO), 0, TWO)
 
-    assert [each.name for each in folder.iterdir()] == [name_of(TWO).hex()]
+    assert [each.name for each in folder.iterdir() if each.name != "counts"] == [name_of(TWO).hex()]
 
 
 def test_a_disk_that_becomes_full_keeps_what_it_has_and_nothing_of_the_rest(
@@ -114,7 +114,6 @@ def test_a_disk_that_becomes_full_keeps_what_it_has_and_nothing_of_the_rest(
     # when
     monkeypatch.setattr(part_cache, "_append", full)
     cache.add(part_of(TWO), 400, TWO[400:])
-    cache.count(1, 2)
 
     # then
     assert is_kept(cache, ONE)
@@ -125,8 +124,7 @@ def test_what_is_counted_outlives_a_restart_and_ends_with_what_is_kept(
     cache: PartCache, folder: Path
 ) -> None:
     cache.add(part_of(ONE), 0, ONE)
-    cache.count(1_000, 1_000)
-    PartCache(folder).count(0, 3_000)
+    assert all(is_kept(PartCache(folder), ONE) for _ in range(3))
 
     held = PartCache(folder).clear()
 
@@ -143,6 +141,6 @@ def test_damaged_counts_begin_again(cache: PartCache, folder: Path, told: bytes)
     folder.mkdir()
     (folder / "counts").write_bytes(told)
 
-    cache.count(1, 2)
+    cache.add(part_of(ONE), 0, ONE)
 
-    assert cache.holding().counts == Counts(1, 2)
+    assert cache.holding().counts == Counts(1_000, 1_000)

@@ -148,8 +148,8 @@ class Pair:
                     self.replica.stage(names)
                 case edge_session.Keep(name, sealed):
                     self.replica.keep(name, sealed)
-                case edge_session.Ask(name, offset, bytes_max):
-                    piece = self._near(name, offset, bytes_max)
+                case edge_session.Ask(part, offset, bytes_max):
+                    piece = self._near(part.name, offset, bytes_max)
                     self.brought_bytes += len(piece)
                     queue += self.edge.brought(piece, self.now_ms)
                 case edge_session.Discard():

@@ -266,16 +266,20 @@ class _Service:
                 grpc.StatusCode.ABORTED, f"{FETCHES_PER_EDGE_MAX} at once fetch parts already"
             )
         self._fetching[edge] += 1
+        name = sealed = b""
+        bytes_down = 0
         try:
-            name = sealed = b""
             while (asked := await context.read()) is not aio.EOF:
                 if asked.name != name:
                     await self._peer(context)  # it, or a relay on the way, may have been shut out
                     finding = self._part(edge, asked.name)
                     name, sealed = asked.name, await self._answered(context, finding)
-                end = asked.offset + min(asked.bytes_max, CHUNK_BYTES_MAX)
-                await context.write(PartPiece(piece=sealed[asked.offset : end]))
+                piece = sealed[asked.offset : asked.offset + min(asked.bytes_max, CHUNK_BYTES_MAX)]
+                await context.write(PartPiece(piece=piece))
+                bytes_down += len(piece)
         finally:
+            sent = {"via": " ".join(peer.via), "bytes_down": bytes_down}
+            log.info("parts sent", extra={"tenant": peer.tenant, "edge": peer.edge, **sent})
             self._fetching[edge] -= 1
             self._fetching += Counter()  # forget those that are gone
 

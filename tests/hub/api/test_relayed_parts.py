@@ -179,19 +179,28 @@ async def test_a_relay_gives_a_part_to_no_child_that_was_not_offered_it(fleet: F
     async with relay(near, at):
         await all_sync(one)
         part = await offered(fleet, one)
-        asked = part.name, 0, 1_000
 
         # when
         fleet.start(other)
         await fleet.comes_together(other)
         async with channel_of(identity_of(other)) as channel:
             stream = PartStream(channel)
-            answers = [await stream.piece(*asked), await stream.piece(b"no name", 0, 1_000)]
+            answers = [await stream.piece(each, 0, 1_000) for each in (part, Part(b"no name", 9))]
+        # and when it shows the certificate of one that was, as if it were a relay
+        two = await fleet.enrol("two")
+        go(two, at)
+        fleet.start(two)
+        await fleet.comes_together(two)
+        async with channel_of(identity_of(two)) as channel:
+            rightful = await PartStream(channel).piece(part, 0, 1_000)
+        async with channel_of(identity_of(other)) as channel:
+            stream = PartStream(channel, [(BEHIND, certificate(two))])
+            answers.append(await stream.piece(part, 0, 1_000))
         await fleet.stop()
 
     # then
-    assert cache_of(near).piece(*asked) != b""
-    assert answers == [b"", b""]
+    assert len(rightful) == 1_000
+    assert answers == [b"", b"", b""]
 
 
 async def test_the_hub_gives_parts_to_edges_of_their_scope_only(fleet: Fleet) -> None:
@@ -206,7 +215,7 @@ async def test_the_hub_gives_parts_to_edges_of_their_scope_only(fleet: Fleet) ->
     async def answer(caller: Path, *behind: Path) -> int:
         async with channel_of(identity_of(caller)) as channel:
             stream = PartStream(channel, [(BEHIND, certificate(each)) for each in behind])
-            return len(await stream.piece(part.name, 0, 1_000))
+            return len(await stream.piece(part, 0, 1_000))
 
     # when, then
     assert [await answer(one), await answer(near, one)] == [1_000, 1_000]
@@ -224,10 +233,10 @@ async def test_an_edge_that_is_shut_out_while_it_fetches_gets_no_further_part(fl
     # when
     async with channel_of(identity_of(near)) as channel:
         stream = PartStream(channel, [(BEHIND, certificate(one))])
-        begun = await stream.piece(part.name, 0, 10)
+        begun = await stream.piece(part, 0, 10)
         await fleet.hub.store.revoke(fleet.tenant, "near")
-        await stream.piece(b"another part", 0, 10)
-        later = await stream.piece(part.name, 10, 10)
+        await stream.piece(Part(b"another part", 10), 0, 10)
+        later = await stream.piece(part, 10, 10)
 
     # then
     assert (len(begun), later) == (10, b"")
@@ -290,3 +299,24 @@ async def test_an_urgent_change_overtakes_what_comes_from_a_relay(fleet: Fleet) 
             await fleet.comes_together(one)
             await fleet.stop()
     assert documents(one) == 82
+
+
+async def test_what_a_relay_fetched_for_itself_its_children_need_not(fleet: Fleet) -> None:
+    # given
+    await fill(fleet, chars=8_000)
+    near, one = await fleet.enrol("near", relay=True), await fleet.enrol("one")
+    at = free_address()
+    go(one, at)
+
+    # when
+    running = asyncio.create_task(run_agent(near, relay=at))
+    await fleet.comes_together(near)
+    alone = cache_of(near).holding().counts
+    await all_sync(one)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    # then
+    size = (await offered(fleet, one)).size_bytes
+    assert alone == Counts(fetched_bytes=size, served_bytes=size)
+    assert cache_of(near).holding().counts == Counts(fetched_bytes=size, served_bytes=2 * size)
