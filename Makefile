@@ -2,7 +2,7 @@
 # a minute once and nothing afterwards. Another Python: make test PYTHON=/path/to/python3.12
 # Arguments: make test ARGS='-k clock', make demo ARGS=--json
 
-.PHONY: help demo test lint style types walls generated format bench bench-peers fuzz fuzz-coverage soak power lock protos clean setup
+.PHONY: help demo test lint style types walls generated format bench bench-peers binary fuzz fuzz-coverage soak power lock protos clean setup
 .DEFAULT_GOAL := help
 
 RUN := .venv/bin/python
@@ -60,6 +60,9 @@ bench: setup ## measure; prints one JSON object (make -s bench)
 bench-peers: setup ## the same work for its peers (pip, npm, apt) in .peers, one table with the ratios; 20 minutes
 	@$(RUN) -m benchmarks.peers $(ARGS)
 
+binary: ## dist/anabranch: the edge in one file that needs no Python (needs gcc; four minutes)
+	@$(call with_python,build/edge_binary.py $(ARGS))
+
 # atheris is a wheel for Linux on x86-64 and Python 3.11 alone, and no part of the locks: it gets a folder of its own.
 ATHERIS := .fuzz/atheris-3.0.0
 HAS_ATHERIS := import platform as p, sys; \
@@ -86,7 +89,7 @@ protos: setup ## generate the code of protos/ anew
 	@$(RUN) build/protos.py $(ARGS)
 
 clean: ## remove .venv and every cache
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo .peers dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .binary .demo .peers dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup:

@@ -4,8 +4,9 @@
     make lock ARGS=--upgrade     take the newest versions that pyproject.toml allows
 
 One resolution holds for Python 3.11 and newer on every platform (environment markers where they differ);
-edge.txt, hub.txt and test.txt are parts of dev.txt, so that what is tested is what is shipped. The files
-name no package index: where packages come from is the affair of the machine that installs them.
+edge.txt, hub.txt and test.txt are parts of dev.txt, so that what is tested is what is shipped; binary.txt
+holds the tools of `make binary`, at dev.txt's versions where both have one. The files name no package index:
+where packages come from is the affair of the machine that installs them.
 """
 
 import argparse
@@ -31,6 +32,7 @@ PARTS: dict[str, list[str]] = {
     "hub.txt": ["pyproject.toml", "--extra", "hub"],
     "edge.txt": ["pyproject.toml"],
     "test.txt": ["--group", "test"],
+    "binary.txt": ["--group", "binary"],
 }
 
 HEADER = """\

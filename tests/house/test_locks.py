@@ -14,6 +14,7 @@ from tests.house.checkout import (
 )
 
 PARTS = ["edge.txt", "hub.txt", "test.txt"]
+ALL = [*PARTS, "dev.txt", "binary.txt"]
 
 
 def assert_covered(lock: str, requirements: list[Requirement]) -> None:
@@ -42,7 +43,12 @@ def test_the_development_lock_covers_everything_and_the_build_backend() -> None:
     assert_covered("dev.txt", edge_requirements() + hub_requirements() + group_requirements("dev") + backend)
 
 
-@pytest.mark.parametrize("lock", [*PARTS, "dev.txt"])
+def test_the_lock_of_the_binary_covers_its_tools_and_the_build_backend() -> None:
+    backend = [Requirement(line) for line in pyproject()["build-system"]["requires"]]
+    assert_covered("binary.txt", group_requirements("binary") + backend)
+
+
+@pytest.mark.parametrize("lock", ALL)
 def test_every_locked_package_has_hashes(lock: str) -> None:
     for name, (_, hashes) in pins(lock).items():
         assert hashes, f"{name} in {lock} has no hash"
@@ -53,7 +59,7 @@ def test_a_part_has_the_versions_that_are_tested(lock: str) -> None:
     assert pins(lock).items() <= pins("dev.txt").items()
 
 
-@pytest.mark.parametrize("lock", [*PARTS, "dev.txt"])
+@pytest.mark.parametrize("lock", ALL)
 def test_no_lock_says_where_packages_come_from(lock: str) -> None:
     text = (LOCKS / lock).read_text()
 

@@ -1,0 +1,195 @@
+/* The one file that users have: it unpacks the program into a cache once and becomes it.
+ *
+ *     CACHE/anabranch/NAME/...     NAME holds the version and the digest of what is inside
+ *
+ * A start that finds the folder whole costs a stat per file. Otherwise everything is unpacked beside it and
+ * renamed into place, so that several starts at once, or a power cut, never leave half a program. Only folders
+ * that no other user can change are used: a cache that somebody else owns would run his program as ours.
+ *
+ * payload.h is written by build/payload.py: NAME, PROGRAM, PAYLOAD, CONTENT_BYTES and the FILES in their order.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <locale.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "payload.h"
+
+__asm__(".section .rodata\n"
+        ".global payload, payload_end\n"
+        "payload: .incbin \"" PAYLOAD "\"\n"
+        "payload_end: .byte 0\n"
+        ".section .note.GNU-stack,\"\",%progbits\n");
+extern const unsigned char payload[], payload_end[];
+
+/* Why a place was not used, for the message when none was. */
+static char refusals[8 * PATH_MAX];
+
+static void refuse(const char *place, const char *reason) {
+    size_t used = strlen(refusals);
+    snprintf(refusals + used, sizeof refusals - used, "\n  %s: %s", place, reason);
+}
+
+/* Whether nobody but this user and root can put something else at `path`, at any step of the way to it. */
+static int is_ours(const char *path) {
+    char step[PATH_MAX];
+    struct stat at;
+    if (!realpath(path, step)) return 0;
+    if (stat(step, &at) || at.st_uid != geteuid() || at.st_mode & (S_IWGRP | S_IWOTH)) return 0;
+    for (char *slash = strrchr(step, '/'); slash; slash = strrchr(step, '/')) {
+        *slash = 0;
+        if (stat(*step ? step : "/", &at) || (at.st_uid != geteuid() && at.st_uid != 0)) return 0;
+        if (at.st_mode & S_IWOTH && !(at.st_mode & S_ISVTX)) return 0;
+    }
+    return 1;
+}
+
+/* Whether every file is there at its full length (cleaners of caches take single files). */
+static int is_whole(const char *folder) {
+    char path[PATH_MAX];
+    struct stat at;
+    for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, FILES[i].path);
+        if (lstat(path, &at) || !S_ISREG(at.st_mode) || (size_t)at.st_size != FILES[i].bytes) return 0;
+    }
+    return 1;
+}
+
+static void make_parents(char *path, size_t from) {
+    for (char *slash = strchr(path + from, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(path, 0700);
+        *slash = '/';
+    }
+}
+
+/* Undo payload.py's `addressed`: x86's relative addresses were made absolute, which compresses better. */
+static void relative(unsigned char *content) {
+    for (size_t i = 0; i + 7 <= CONTENT_BYTES;) {
+        const unsigned char *at = content + i;
+        size_t operand = (at[0] & 0xFE) == 0xE8 ? 1
+                         : (at[0] & 0xFB) == 0x48 && (at[1] == 0x8B || at[1] == 0x8D) && (at[2] & 0xC7) == 5 ? 3
+                                                                                                           : 0;
+        uint32_t address;
+        if (!operand) {
+            i++;
+            continue;
+        }
+        memcpy(&address, at + operand, 4);
+        i += operand + 4;
+        if (address >> 24 != 0x00 && address >> 24 != 0xFF) continue;
+        address = (address - (uint32_t)i) & 0x01FFFFFF;
+        address |= address & 0x01000000 ? 0xFF000000 : 0;
+        memcpy(content + i - 4, &address, 4);
+    }
+}
+
+static int write_file(const char *path, mode_t mode, const unsigned char *from, size_t bytes) {
+    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    while (file >= 0 && bytes) {
+        ssize_t written = write(file, from, bytes);
+        if (written <= 0) break;
+        from += written;
+        bytes -= (size_t)written;
+    }
+    return file < 0 || bytes ? -1 : close(file);
+}
+
+static void discard(const char *folder) {
+    char path[PATH_MAX];
+    for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, FILES[i].path);
+        unlink(path);
+        for (char *slash = strrchr(path, '/'); slash > path + strlen(folder); slash = strrchr(path, '/')) {
+            *slash = 0;
+            rmdir(path);
+        }
+    }
+    rmdir(folder);
+}
+
+/* Unpack everything as `folder`; NULL, or why not. */
+static const char *unpack(const char *folder) {
+    char fresh[PATH_MAX + 8], old[PATH_MAX + 8], path[2 * PATH_MAX];
+    unsigned char *content =
+        mmap(NULL, CONTENT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (content == MAP_FAILED) return "not enough memory to unpack";
+    /* The frame carries a checksum of its content, which is compared here. */
+    if (ZSTD_decompress(content, CONTENT_BYTES, payload, (size_t)(payload_end - payload)) != CONTENT_BYTES)
+        return "this file is damaged: get it anew";
+    relative(content);
+    snprintf(fresh, sizeof fresh, "%s.XXXXXX", folder);
+    if (!mkdtemp(fresh)) return strerror(errno);
+    const unsigned char *from = content;
+    int failed = 0;
+    for (size_t i = 0; i < sizeof FILES / sizeof *FILES && !failed; i++) {
+        snprintf(path, sizeof path, "%s/%s", fresh, FILES[i].path);
+        make_parents(path, strlen(fresh) + 1);
+        failed = write_file(path, FILES[i].mode, from, FILES[i].bytes);
+        from += FILES[i].bytes;
+    }
+    munmap(content, CONTENT_BYTES);
+    /* One flush for all, before the name says that it is whole. */
+    int handle = failed ? -1 : open(fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    failed = handle < 0 || syncfs(handle) || close(handle);
+    if (!failed && rename(fresh, folder) == 0) return NULL;
+    int reason = errno;
+    if (!failed && !is_whole(folder)) { /* what is there has lost files */
+        snprintf(old, sizeof old, "%s.XXXXXX", folder);
+        if (mkdtemp(old) && rename(folder, old) == 0 && rename(fresh, folder) == 0) {
+            discard(old);
+            return NULL;
+        }
+        reason = errno;
+    }
+    discard(fresh);
+    return is_whole(folder) ? NULL : strerror(reason);
+}
+
+/* Become the program in `home`/anabranch[-UID]; returns if that place is of no use. */
+static void run_from(const char *home, const char *below, char **arguments) {
+    char parent[PATH_MAX], folder[PATH_MAX], program[2 * PATH_MAX];
+    struct statvfs disk;
+    if (!home || home[0] != '/') return;
+    if ((size_t)snprintf(parent, sizeof parent, "%s/%s", home, below) >= sizeof parent - sizeof NAME - 32) return;
+    make_parents(parent, 1);
+    if (mkdir(parent, 0700) && errno != EEXIST) return refuse(parent, strerror(errno));
+    if (!is_ours(parent)) return refuse(parent, "another user could change it");
+    if (statvfs(parent, &disk) == 0 && disk.f_flag & ST_NOEXEC) return refuse(parent, "mounted noexec");
+    snprintf(folder, sizeof folder, "%.*s/" NAME, (int)(sizeof folder - sizeof NAME - 32), parent);
+    if (!is_whole(folder)) {
+        const char *reason = unpack(folder);
+        if (reason) return refuse(folder, reason);
+    }
+    snprintf(program, sizeof program, "%s/" PROGRAM, folder);
+    execv(program, arguments);
+    refuse(program, strerror(errno));
+}
+
+int main(int count, char **arguments) {
+    char home[PATH_MAX], mine[32];
+    (void)count;
+    /* A locale that is named but not installed (a container, ssh's AcceptEnv) would end Python at once. */
+    if (!setlocale(LC_ALL, "")) setenv("LC_ALL", setlocale(LC_ALL, "C.UTF-8") ? "C.UTF-8" : "C", 1);
+    snprintf(mine, sizeof mine, "anabranch-%u", (unsigned)geteuid());
+    run_from(getenv("CACHE_DIRECTORY"), "anabranch", arguments); /* systemd's */
+    run_from(getenv("XDG_CACHE_HOME"), "anabranch", arguments);
+    if (getenv("HOME") && (size_t)snprintf(home, sizeof home, "%s/.cache", getenv("HOME")) < sizeof home)
+        run_from(home, "anabranch", arguments);
+    run_from("/var/tmp", mine, arguments);
+    run_from("/tmp", mine, arguments);
+    fprintf(stderr,
+            "anabranch: found no place to unpack itself (%d MB); name a folder of your own in XDG_CACHE_HOME:%s\n",
+            (int)(CONTENT_BYTES / 1000000), refusals);
+    return 1;
+}

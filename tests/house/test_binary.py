@@ -1,0 +1,39 @@
+"""What `make binary` is made of, as far as it can be tried without making it (`make test-binary` does)."""
+
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.house.checkout import CHECKOUT
+
+PAYLOAD_H = """
+#define NAME "0-0"
+#define PROGRAM "program"
+#define PAYLOAD "{payload}"
+#define CONTENT_BYTES ((size_t)0)
+static const struct {{ const char *path; size_t bytes; mode_t mode; }} FILES[] = {{ {{"program", 0, 0755}} }};
+"""
+ZSTD_H = "#include <stddef.h>\nsize_t ZSTD_decompress(void *, size_t, const void *, size_t);\n"
+
+
+def test_the_budget_holds_its_limits() -> None:
+    budget = tomllib.loads((CHECKOUT / "build" / "budget.toml").read_text())
+
+    assert {name: type(limit) for name, limit in budget.items()} == {"size_bytes_max": int, "glibc": str}
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc here")
+def test_the_launcher_compiles_without_a_warning(tmp_path: Path) -> None:
+    payload = tmp_path / "payload.zst"
+    payload.write_bytes(b"")
+    (tmp_path / "payload.h").write_text(PAYLOAD_H.format(payload=payload))
+    (tmp_path / "zstd.h").write_text(ZSTD_H)
+    source = CHECKOUT / "build" / "launcher.c"
+    strictly = ["gcc", "-Os", "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}", "-c", str(source)]
+
+    done = subprocess.run(strictly, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
