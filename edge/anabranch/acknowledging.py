@@ -14,7 +14,7 @@ from anabranch_sync.change import Entry
 from anabranch_sync.ids import Dot
 
 from anabranch.condition import clock_condition
-from anabranch.errors import ChangeLost, ChangeRefused, IdentityUnusable, NotAcknowledged
+from anabranch.errors import ChangeDamaged, ChangeLost, ChangeRefused, IdentityUnusable, NotAcknowledged
 from anabranch.replica import Acknowledged, Fate, Link, Replica
 
 # How often a wait looks: some tens of microseconds each time, and a person does not notice it.
@@ -39,12 +39,17 @@ class Receipt:
         self._epoch = entry.change.base.epoch
 
     def wait(self, level: Level, timeout_s: float) -> Acknowledged:
-        """Return once the change has come so far. Raises NotAcknowledged, ChangeRefused, ChangeLost."""
+        """Return once the change has come so far.
+
+        Raises NotAcknowledged, ChangeRefused, ChangeLost, ChangeDamaged.
+        """
         end_s = time.monotonic() + timeout_s
         while True:
             now = self._replica.acknowledged(self._dot, self._content_id, self._epoch)
             if now is None:
                 raise ChangeLost(str(self._dot))
+            if now.fate is Fate.DAMAGED:
+                raise ChangeDamaged(str(now.dot))
             if now.fate is Fate.REFUSED:
                 raise ChangeRefused(str(now.dot), now.reason)
             if now.reaches(level):

@@ -188,6 +188,7 @@ class Client:
             proved_hub_seq=facts.proved_hub_seq,
             incidents=facts.incidents,
             damaged=facts.damaged,
+            damaged_changes=facts.damaged_changes,
             log=log_reading(self.replica.log_state(), facts.cursor.hub_seq, now_s),
             file_bytes=facts.file_bytes,
             wal_bytes=facts.wal_bytes,

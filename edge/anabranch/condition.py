@@ -75,10 +75,13 @@ def condition(
     has_reserve: bool,
     clock: Condition | None,
     link: Link | None,
+    damaged_changes: int = 0,
 ) -> Condition:
     """The condition of an edge whose replica can be read."""
     if loss is not None:
         return Condition(Word.DAMAGED, f"{loss} (anabranch doctor --forget-loss once you know)")
+    if damaged_changes:
+        return Condition(Word.DAMAGED, f"{damaged_changes} changes rotted here unsent (anabranch doctor)")
     if is_read_only:
         return Condition(Word.READ_ONLY, "the replica's disk is read-only: what is here is served, no writes")
     if not has_reserve:

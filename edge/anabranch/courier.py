@@ -83,30 +83,34 @@ def export_to_files(path: Path, target: Path, bytes_max: int) -> Exported:
     IdentityForeign, OSError.
     """
     with Replica.open(path) as replica:
-        identity = read_identity(identity_folder(path), of=f"{replica.tenant}/{replica.edge}")
-        standing = replica.standing()
-        renewal = replica.parcels.renewal_due() or standing.incarnation == 0
-        session = EdgeSession(standing, replica.scope.fingerprint, renew=renewal)
-        now_ms = time.time_ns() // 1_000_000
-        (hello,) = (each.frame for each in session.start(now_ms) if isinstance(each, Send))
-        # Under an incarnation that has to end nothing is sent: it would be taken for another history.
-        entries = [] if renewal else list(_unsent(replica, standing.push_mark))
-        chain = standing.chain or CHAIN_START
-        letters = letters_from_edge(presented(hello), pushes(entries, chain, bytes_max), bytes_max)
-        export = secrets.token_bytes(EXPORT_BYTES)
-        replica.parcels.exported(export, now_ms)
-        files = file_names(target, len(letters))
-        parcels = [
-            _signed(
-                identity,
-                Letter(
-                    *(False, replica.tenant, replica.edge, export, b"", max(0, now_ms)),
-                    *(part, len(letters), START, START, frames),
-                ),
-            )
-            for part, frames in enumerate(letters, 1)
-        ]
-        write_parcels(files, parcels)
+        return replica.salvaging(lambda: _exported(replica, target, bytes_max))
+
+
+def _exported(replica: Replica, target: Path, bytes_max: int) -> Exported:
+    identity = read_identity(identity_folder(replica.path), of=f"{replica.tenant}/{replica.edge}")
+    standing = replica.standing()
+    renewal = replica.parcels.renewal_due() or standing.incarnation == 0
+    session = EdgeSession(standing, replica.scope.fingerprint, renew=renewal)
+    now_ms = time.time_ns() // 1_000_000
+    (hello,) = (each.frame for each in session.start(now_ms) if isinstance(each, Send))
+    # Under an incarnation that has to end nothing is sent: it would be taken for another history.
+    entries = [] if renewal else list(_unsent(replica, standing.push_mark))
+    chain = standing.chain or CHAIN_START
+    letters = letters_from_edge(presented(hello), pushes(entries, chain, bytes_max), bytes_max)
+    export = secrets.token_bytes(EXPORT_BYTES)
+    replica.parcels.exported(export, now_ms)
+    files = file_names(target, len(letters))
+    parcels = [
+        _signed(
+            identity,
+            Letter(
+                *(False, replica.tenant, replica.edge, export, b"", max(0, now_ms)),
+                *(part, len(letters), START, START, frames),
+            ),
+        )
+        for part, frames in enumerate(letters, 1)
+    ]
+    write_parcels(files, parcels)
     return Exported(files, len(entries), renewal)
 
 

@@ -10,6 +10,7 @@
     ├── NotAcknowledged         6   a write that is durable here has not come as far as was waited for
     ├── ChangeRefused           5   the hub refused a write, whole; it is kept: `anabranch conflicts`
     ├── ChangeLost              8   the replica's file is an older copy: what was waited for is not in it
+    ├── ChangeDamaged           8   its bytes rotted on this disk before the hub had them: `anabranch doctor`
     ├── Denied                  4   a write outside the edge's scope or into an operators' layer
     ├── Invalid                 5   (anabranch_sync.errors) a schema forbids it: rule, place, what passes
     ├── PreconditionFailed      5   the document is not what the write demands; nothing was changed
@@ -47,6 +48,7 @@ from anabranch_sync.ids import DocumentId
 
 __all__ = [
     "AnabranchError",
+    "ChangeDamaged",
     "ChangeLost",
     "ChangeRefused",
     "ConflictUnknown",
@@ -165,6 +167,19 @@ class ChangeLost(AnabranchError):
         super().__init__(
             f"change {dot} is not in the replica any more: its file was put back from an older copy; "
             "write it again"
+        )
+
+
+class ChangeDamaged(AnabranchError):
+    """What was waited for rotted on the disk before the hub had it."""
+
+    exit_code = 8
+
+    def __init__(self, dot: str) -> None:
+        self.dot = dot
+        super().__init__(
+            f"the bytes of change {dot} were damaged on this disk before the hub had them: write it again; "
+            "`anabranch doctor` lists what is left of it"
         )
 
 
@@ -372,6 +387,15 @@ class ReplicaCorrupt(ReplicaError):
 
     exit_code = 8
     way_out = "move the file aside, enrol again with `anabranch init` and let the hub fill it"
+
+
+class OutboxSalvaged(ReplicaError):
+    """Damaged changes were set aside, and what is left of the outbox goes on under a new incarnation."""
+
+    way_out = "nothing is to be done: the next exchange asks for it; `anabranch doctor` lists what is damaged"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "its outbox was damaged")
 
 
 class StagedPartDamaged(ReplicaError):

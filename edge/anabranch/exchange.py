@@ -59,7 +59,7 @@ from anabranch_sync.snapshot import Part
 from anabranch_sync.standing import Standing
 
 from anabranch.circumstances import circumstances
-from anabranch.errors import HubError, HubLogRefused
+from anabranch.errors import HubError, HubLogRefused, OutboxSalvaged, ReplicaCorrupt
 from anabranch.link import FrameStream
 from anabranch.replica import Link, Replica
 from anabranch.replica.traffic import Traffic
@@ -307,6 +307,14 @@ class Exchange:
                     if session.settled and self._clock.now_ms() >= until_ms:
                         return await self._finished("the certificate is due for renewal")
             return self._ended("")
+        except OutboxSalvaged as salvaged:
+            return Ended(salvaged.reason, self._settled, renew=True)
+        except ReplicaCorrupt as corrupt:
+            if not await self._on_disk(self._replica.salvage.run):
+                raise
+            told = {"edge": self._replica.edge, "reason": corrupt.reason}
+            log.error("damaged changes set aside: anabranch doctor", extra=told)
+            return Ended(corrupt.reason, self._settled, renew=True)
         finally:
             for waiting in (self._reading, self._asking):
                 if waiting is not None:

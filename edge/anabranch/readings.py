@@ -150,6 +150,7 @@ class Status:
     proved_hub_seq: HubSeq | None
     incidents: int
     damaged: int
+    damaged_changes: int
     log: LogReading
     file_bytes: int
     wal_bytes: int

@@ -274,7 +274,7 @@ class EdgeSession:
         self._circumstances = circumstances
         self._relayed = relayed
         self._subscription = subscription
-        self._renew = renew or standing.incarnation == 0
+        self._renew = renew or standing.must_renew or standing.incarnation == 0
         self._stream = Stream(learned)
         self._welcome: Welcome | None = None
         self._sending: Sending | None = None
@@ -809,6 +809,8 @@ class EdgeSession:
             disk_free_bytes=self._circumstances.disk_free_bytes,
             subscription=self._subscription.prefixes if self._subscription else (),
             capabilities=(URGENT_ONLY,) if self._urgent_only else (),
+            damaged_changes=standing.damaged_changes,
+            damaged_documents=standing.damaged_documents,
         )
 
     @property

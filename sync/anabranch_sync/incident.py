@@ -3,11 +3,13 @@
 Equality is proved, not hoped for; so where a proof fails, both sides write down that it did.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from anabranch_sync.ids import DocumentId, HubSeq
+from anabranch_sync.errors import InvalidInput
+from anabranch_sync.ids import DocumentId, HubSeq, document_id
 
 # Enough to see what they have in common; `count` tells how many there were.
 DOCUMENTS_NAMED_MAX = 20
@@ -18,6 +20,7 @@ class IncidentKind(StrEnum):
 
     DIVERGED = "diverged"  # whole documents, but not those that the hub has
     DAMAGED = "damaged"  # bytes that are not those that were written
+    OUTBOX = "outbox"  # such bytes in changes that had not reached the hub
 
 
 class Remedy(StrEnum):
@@ -25,11 +28,15 @@ class Remedy(StrEnum):
 
     REPLACED = "replaced"  # these documents were asked for whole
     RESET = "reset"  # everything was
+    SET_ASIDE = "set aside"  # nobody else has them: what there is of them is kept at the edge
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One of them, which showed at position `hub_seq`: `count` documents, of which some are named."""
+    """One of them, which showed at position `hub_seq`: `count` documents, of which some are named.
+
+    In an OUTBOX it counts changes, and names documents that they touch.
+    """
 
     kind: IncidentKind
     remedy: Remedy
@@ -58,3 +65,11 @@ def incident(
     """An incident with as many of `documents` as are named; `count` where there are more than are known."""
     named = tuple(sorted(documents)[:DOCUMENTS_NAMED_MAX])
     return Incident(kind, remedy, hub_seq, max(count, len(documents)), named)
+
+
+def documents_named(addresses: Iterable[str]) -> Iterator[DocumentId]:
+    """The documents at these addresses, without those that are none: they may come from damaged bytes."""
+    for address in addresses:
+        namespace, _, key = address.rpartition("/")
+        with suppress(InvalidInput):
+            yield document_id(namespace, key)

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     DISK = "disk"
     CLOCK = "clock"
     UNEQUAL = "unequal"
+    DAMAGED = "damaged"
     UNSENT = "unsent"
     BEHIND = "behind"
     REFUSED = "refused"
@@ -61,6 +62,7 @@ class EdgeFacts:
     quarantined: int = 0
     proved_ms: int | None = None
     unhealed: int = 0
+    damaged_changes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,9 @@ def _reasons(facts: EdgeFacts) -> Iterator[tuple[Reason, str]]:
         yield Reason.CLOCK, f"Its clock is {_span(abs(offset_ms))} {side} of the hub's: set it."
     if facts.unhealed:
         yield Reason.UNEQUAL, f"{facts.unhealed} of its documents are damaged and asked for again."
+    if facts.damaged_changes:
+        count = f"{facts.damaged_changes} of its changes"
+        yield Reason.DAMAGED, f"{count} rotted on its disk unsent: `anabranch doctor` there lists them."
     if facts.unsent or facts.oldest_unsent_ms:
         oldest_ms = facts.oldest_unsent_ms
         since = f", the oldest for {_span(now_ms - oldest_ms)}" if oldest_ms else ""

@@ -85,7 +85,8 @@ class Hello:
     `capabilities` has URGENT_ONLY or nothing. `checkpoint`
     marks the newest tree of the log that the edge has seen (`witness.mark_of`). `passed_bytes` and
     `breaks` are what the edge has learned of its link (`pacing.Pacing`). `subscription` is what the edge asks
-    for of the scope that it was granted, `*` for all of it; empty: it says nothing of that.
+    for of the scope that it was granted, `*` for all of it; empty: it says nothing of that. `damaged_changes`
+    of its outbox were set aside before they got here; `damaged_documents` are some of those they touch.
     """
 
     protocol_min: int
@@ -111,6 +112,8 @@ class Hello:
     breaks: int = 0
     budget_until_ms: int = 0
     subscription: tuple[str, ...] = ()
+    damaged_changes: int = 0
+    damaged_documents: tuple[str, ...] = ()
     unknown: tuple[Any, ...] = ()
 
 

@@ -27,6 +27,8 @@ class Standing:
     `epoch` is that of what is confirmed here, also where the cursor was reset; 0 where nothing is.
     `staged` names the parts of a snapshot that are here and wait for the others. `urgent_upto` is the last
     urgent change after the push mark; 0: there is none.
+    `must_renew`: nothing of the outbox may go under this incarnation any more. `damaged_changes` of it were
+    set aside before the hub had them; `damaged_documents` are some of those they touch.
     """
 
     incarnation: Incarnation
@@ -43,3 +45,6 @@ class Standing:
     log_epoch: int = 0
     staged: tuple[bytes, ...] = ()
     urgent_upto: LocalSeq = 0
+    must_renew: bool = False
+    damaged_changes: int = 0
+    damaged_documents: tuple[str, ...] = ()

@@ -345,7 +345,7 @@ def _messages() -> list[Message]:
         Hello(
             1, 1, 0, START, 0, CHAIN_START, ScopeDigest(), 0, b"", b"batch678", 9, 8, 7, "metered", 6,
             ("zstd",), ("router@1",), (1, 2), b"checkpoint", 40_000, 3, 1_750_000_000_000,
-            ("acme/*/router",), (5, "newer"),
+            ("acme/*/router",), 2, ("acme/prod/router/config",), (5, "newer"),
         ),
         Welcome(1, 1, 40, 3, 12, CHAIN_START, -250),
         Welcome(

@@ -17,7 +17,7 @@ from anabranch_sync.clock import SKEW_FLAG_MS
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.lateness import EdgeFacts, Lateness, lateness
 
-from anabranch.cli import terminal
+from anabranch.cli import damaged, terminal
 from anabranch.cli.failure import ExitCode
 from anabranch.cli.invocation import Invocation, command
 from anabranch.condition import CLOCK_FLOOR_S
@@ -60,7 +60,16 @@ class Check:
 @command("doctor")
 @click.option("--offline", is_flag=True, help="Do not try to reach the hub.")
 @click.option("--forget-loss", is_flag=True, help="You know of the changes that went missing.")
-def doctor(invocation: Invocation, offline: bool, forget_loss: bool) -> None:
+@click.option(
+    "--export-damaged",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write what is left of damaged changes to a new file, as JSON.",
+)
+@click.option("--drop-damaged", is_flag=True, help="You have what there is of the damaged changes.")
+def doctor(
+    invocation: Invocation, offline: bool, forget_loss: bool, export_damaged: Path | None, drop_damaged: bool
+) -> None:
     """Check replica, disk, clock, certificate and hub.
 
     There is a hint for everything that is wrong. Exits with 8 if anything that is verified turns out
@@ -69,6 +78,12 @@ def doctor(invocation: Invocation, offline: bool, forget_loss: bool) -> None:
     if forget_loss:
         with invocation.open() as client:
             client.replica.forget_loss()
+    if export_damaged is not None or drop_damaged:
+        with invocation.open() as client:
+            if export_damaged is not None:
+                damaged.export(client, export_damaged)
+            if drop_damaged:
+                client.replica.salvage.drop()
     checks = []
     why = _why(invocation.replica)
     if why is not None and not invocation.json:
@@ -121,6 +136,7 @@ def _why(replica: Path) -> Lateness | None:
             quarantined=status.quarantined,
             proved_ms=None if status.proved_ms is None else status.proved_ms - (status.clock_offset_ms or 0),
             unhealed=status.damaged,
+            damaged_changes=status.damaged_changes,
         )
     )
 
@@ -166,6 +182,8 @@ def _replica_checks(client: "Client", status: "Status") -> Iterator[Check]:
     yield Check("storage", Verdict.OK, "journal_mode=WAL, synchronous=EXTRA")
     yield Check("schema", Verdict.OK, f"version {SCHEMA_VERSION}, the newest known here")
     damages = client.replica.verify()
+    if damages and client.replica.salvage.run():
+        damages = client.replica.verify()
     for damage in damages[:DAMAGES_SHOWN_MAX]:
         yield _failed("integrity", damage)
     if not damages:
@@ -173,6 +191,8 @@ def _replica_checks(client: "Client", status: "Status") -> Iterator[Check]:
             f"{terminal.count(status.documents, 'document')} and {terminal.count(status.outbox, 'change')}"
         )
         yield Check("integrity", Verdict.OK, f"{found} in the outbox verified")
+    if changes := client.replica.salvage.changes():
+        yield Check("outbox", Verdict.FAIL, damaged.sentence(changes), damaged.HINT, ExitCode.UNVERIFIED)
     if client.replica.loss is not None:
         hint = "check the disk; anabranch doctor --forget-loss once you know"
         yield Check("losses", Verdict.FAIL, str(client.replica.loss), hint, ExitCode.UNVERIFIED)

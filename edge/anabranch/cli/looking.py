@@ -77,6 +77,7 @@ def _condition(client: "Client", now: "Status", identity: "Identity | None") -> 
     forgotten = now.link is Link.UP and not (now.agent_running or now.state == "FRESH")
     seen = condition(
         loss=client.replica.loss,
+        damaged_changes=now.damaged_changes,
         is_read_only=client.replica.is_read_only(),
         has_reserve=now.reserve,
         clock=clock_condition(identity, time.time()),
@@ -158,6 +159,8 @@ def _proof_row(now: "Status") -> str:
         row = f"proved at {terminal.time_text(now.proved_ms)}, position {now.proved_hub_seq:,}"
     if now.damaged:
         row += f"; {terminal.count(now.damaged, 'document')} damaged, asked for at the next exchange"
+    if now.damaged_changes:
+        row += f"; {terminal.count(now.damaged_changes, 'change')} damaged and set aside (anabranch doctor)"
     if now.incidents:
         row += f"; {terminal.count(now.incidents, 'incident')} (anabranch incidents)"
     return row

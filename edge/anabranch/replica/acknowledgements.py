@@ -46,6 +46,12 @@ def acknowledged(connection: Connection, dot: Dot, content: bytes, epoch: int) -
     incarnation, known = marks(connection)
     dot = _present(connection, dot, epoch)
     decided = connection.execute(SQL["decided_as"], (dot.incarnation, dot.local_seq)).fetchone()
+    damaged = connection.execute(SQL["damaged_change"], (dot.incarnation, dot.local_seq)).fetchone()
+    if decided is None and damaged is not None:
+        (is_merged,) = damaged
+        return (
+            Acknowledged(dot, Level.MERGED, Fate.SENT) if is_merged else Acknowledged(dot, None, Fate.DAMAGED)
+        )
     if decided is None and dot.incarnation == incarnation:
         return _waiting(connection, dot, content, known)
     if decided is None:

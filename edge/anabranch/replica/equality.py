@@ -38,14 +38,7 @@ class Equality:
 
     def report(self, incident: Incident, now_ms: int) -> None:
         """Keep an incident."""
-        documents = json.dumps([str(document) for document in incident.documents])
-        row = (str(incident.kind), str(incident.remedy), incident.hub_seq, incident.count, documents)
-
-        def work(connection: Connection) -> None:
-            connection.execute(SQL["report"], (now_ms, *row))
-            connection.execute(SQL["trim_incidents"], (INCIDENTS_MAX,))
-
-        self._file.write(work)
+        self._file.write(lambda connection: put_incident(connection, incident, now_ms))
 
     def incidents(self) -> list[Reported]:
         """Those that are kept, oldest first."""
@@ -74,6 +67,14 @@ class Equality:
 
         with suppress(ReplicaError):
             self._file.write(work)
+
+
+def put_incident(connection: Connection, incident: Incident, now_ms: int) -> None:
+    """Keep an incident, and of all of them the newest."""
+    documents = json.dumps([str(document) for document in incident.documents])
+    row = (now_ms, str(incident.kind), str(incident.remedy), incident.hub_seq, incident.count, documents)
+    connection.execute(SQL["report"], row)
+    connection.execute(SQL["trim_incidents"], (INCIDENTS_MAX,))
 
 
 def _survey(connection: Connection) -> Surveyed:

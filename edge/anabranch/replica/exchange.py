@@ -3,14 +3,17 @@
 from anabranch_sync.change import CHAIN_START, Entry, chained
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import DocumentId, Incarnation, LocalSeq
+from anabranch_sync.incident import DOCUMENTS_NAMED_MAX
 from anabranch_sync.outbox import PUSH_CHANGES_MAX, next_push
 from anabranch_sync.standing import Partial, Standing
 
+from anabranch.errors import OutboxSalvaged
 from anabranch.replica.acknowledgements import rename
 from anabranch.replica.file import Connection
 from anabranch.replica.log import log_state
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import Rot, entry, position, shown, standing_body
+from anabranch.replica.salvage import damaged_changes
 from anabranch.replica.serving import aside
 from anabranch.replica.shelf import Shelf
 from anabranch.replica.show import Outbox, note_shown, show
@@ -22,6 +25,7 @@ def standing(connection: Connection, rot: Rot) -> Standing:
     at = position(connection)
     known = log_state(connection, rot)
     unsent = connection.execute(SQL["oldest_unsent"], (at.push_mark,)).fetchone()
+    lost = [each for each in damaged_changes(connection) if not each.merged]
     parts = connection.execute(SQL["parts"]).fetchall()
     partial = Partial(parts[0][0], parts[0][1], b"".join(part[3] for part in parts)) if parts else None
     return Standing(
@@ -39,16 +43,24 @@ def standing(connection: Connection, rot: Rot) -> Standing:
         known.seen.epoch if known.seen else 0,
         staged(connection),
         connection.execute(SQL["last_urgent_after"], (at.push_mark,)).fetchone()[0],
+        connection.execute(SQL["renewal_due"]).fetchone() is not None,
+        len(lost),
+        tuple(sorted({document for each in lost for document in each.documents})[:DOCUMENTS_NAMED_MAX]),
     )
 
 
 def pending(connection: Connection, after: LocalSeq, rot: Rot) -> list[Entry]:
-    """The changes after `after`, as many as one push may carry. Raises ReplicaCorrupt."""
+    """The changes after `after`, as many as one push may carry. Raises ReplicaCorrupt, OutboxSalvaged."""
     at = position(connection)
+    if connection.execute(SQL["renewal_due"]).fetchone() is not None:
+        raise OutboxSalvaged(str(rot.path))
     rows = connection.execute(SQL["outbox_after"], (after, PUSH_CHANGES_MAX)).fetchall()
     # A pull may have taken changes out whose acknowledgement was lost; they are below the mark then.
-    if rows and rows[0][0] > max(after, at.push_mark) + 1:
-        raise ProtocolViolation(f"change {after} is not in the outbox, which starts at {rows[0][0]}")
+    mark = max(after, at.push_mark)
+    unsent = [row[0] for row in rows if row[0] > mark]
+    end = at.last_local if len(rows) < PUSH_CHANGES_MAX else mark + len(unsent)
+    if unsent != list(range(mark + 1, end + 1)):
+        raise rot.at("the numbers of changes in the outbox")
     return list(next_push([entry(at.incarnation, columns, rot) for columns in rows]))
 
 

@@ -93,6 +93,7 @@ class Fate(StrEnum):
     DUPLICATE = "duplicate"
     REFUSED = "refused"
     RECEIVED = "received"  # somebody else's
+    DAMAGED = "damaged"  # its bytes rotted before the hub had them, and are set aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,7 @@ class Facts:
     proved_hub_seq: HubSeq | None
     incidents: int
     damaged: int
+    damaged_changes: int
     file_bytes: int
     wal_bytes: int
     reserve: bool

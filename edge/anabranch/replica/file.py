@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from anabranch.errors import (
     DiskFull,
@@ -50,9 +50,16 @@ _SWEEP_MS = 1_000
 _EXTRA = 3
 # The smallest page; SQLite takes anything shorter for an empty database.
 _FILE_BYTES_MIN = 512
+_PROBLEMS_TOLD_MAX = 3
 
 # Primary result codes (https://sqlite.org/rescode.html).
 _FULL_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
+
+
+# How the names of tables begin that were put aside because SQLite cannot read them.
+UNREADABLE = "unreadable_"
+# Of what a salvage makes anew: damage in these alone keeps nobody from the rest of the file.
+_SALVAGED = ("outbox", "outbox_documents")
 
 
 class NoSuchWord(Exception):
@@ -250,11 +257,11 @@ class ReplicaFile:
             raise ReplicaCorrupt(str(self.path), reason)
 
     def quick_check(self) -> None:
-        """Let SQLite look through the whole file. Raises ReplicaCorrupt."""
+        """Let SQLite look through the whole file. Raises ReplicaCorrupt, unless a salvage mends it."""
         with self.reading() as connection:
-            found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
-        if found != ["ok"]:
-            raise ReplicaCorrupt(str(self.path), "; ".join(found))
+            found = problems(connection)
+        if found:
+            raise ReplicaCorrupt(str(self.path), "; ".join(found[:_PROBLEMS_TOLD_MAX]))
 
     def close(self) -> None:
         """Close both connections; the last process to do so merges the WAL into the file."""
@@ -370,6 +377,37 @@ class ReplicaFile:
         if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
             return ReplicaUnwritable(path, str(error))
         return ReplicaCorrupt(path, f"{error} ({name})")
+
+
+def problems(connection: Connection) -> list[str]:
+    """What SQLite finds wrong with the file; nothing where a salvage makes that anew, or has put it aside."""
+    found = problems_of(connection)
+    if not found or any("freelist" in line.lower() for line in found):
+        return found
+    tables = [name for (name,) in connection.execute(SQL["tables"])]
+    damaged = {name for name in tables if problems_of(connection, name)}
+    mended = {name for name in damaged if name in _SALVAGED or name.startswith(UNREADABLE)}
+    return [] if mended and mended == damaged else found
+
+
+def problems_of(connection: Connection, table: str = "") -> list[str]:
+    """What SQLite finds wrong with one table; without a name, with the whole file."""
+    of = f"('{table}')" if table else ""
+    rows = readable(connection, f"PRAGMA quick_check{of}")
+    lines = ["SQLite cannot read it"] if rows is None else [str(line) for (line,) in rows]
+    return [] if lines == ["ok"] else lines
+
+
+def readable(connection: Connection, statement: str, *parameters: object) -> list[Any] | None:
+    """The rows of a query; None where SQLite cannot read them all."""
+    try:
+        return connection.execute(statement, parameters).fetchall()
+    except UnicodeDecodeError:  # a message that quotes damaged text
+        return None
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        return None
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -14,7 +14,7 @@ from anabranch_sync.pull import Notice
 
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.facts import Facts, Fate, Heard, Listed, LogLine, Refused
-from anabranch.replica.file import Connection, ReplicaFile
+from anabranch.replica.file import Connection, ReplicaFile, problems
 from anabranch.replica.log import log_state
 from anabranch.replica.past import check
 from anabranch.replica.queries import SQL
@@ -64,6 +64,7 @@ def facts(connection: Connection, file: ReplicaFile, heard: Heard) -> Facts:
         proved_hub_seq=proved_hub_seq,
         incidents=_count(connection, "incidents_count"),
         damaged=_count(connection, "damaged_count"),
+        damaged_changes=_count(connection, "damaged_changes_count"),
         file_bytes=_size_bytes(file.path),
         wal_bytes=_size_bytes(Path(f"{file.path}-wal")),
         reserve=file.ballast.exists(),
@@ -105,9 +106,8 @@ def refused(connection: Connection) -> list[Refused]:
 def verify(connection: Connection, policies: Policies, rot: Rot) -> list[ReplicaCorrupt]:
     """Every damaged place that the file's structure, checksums, digests and chain show."""
     found = []
-    for (line,) in connection.execute("PRAGMA quick_check(10)").fetchall():
-        if line != "ok":
-            found.append(ReplicaCorrupt(str(rot.path), str(line)))
+    for line in problems(connection):
+        found.append(ReplicaCorrupt(str(rot.path), line))
     at = position(connection)
     try:
         log_state(connection, rot)

@@ -153,7 +153,7 @@ UPDATE replica SET stored_mark = :mark WHERE stored_mark < :mark;
 
 -- acknowledged: how far own changes have come
 SELECT incarnation, last_local, max(stored_mark, push_mark), push_mark,
-       coalesce((SELECT min(local_seq) - 1 FROM outbox), last_local)
+       min(push_mark, coalesce((SELECT min(local_seq) - 1 FROM outbox), last_local))
 FROM replica;
 
 -- renamed: the changes of an outbox go on under other dots
@@ -185,6 +185,41 @@ UPDATE replica SET cursor_epoch = 0, cursor_hub_seq = 0;
 
 -- renumber: a change under a new incarnation
 UPDATE outbox SET local_seq = ?, chain = ? WHERE local_seq = ?;
+
+-- outbox_as_found: all of it, whatever is in it
+SELECT local_seq, CAST(written_ms AS INTEGER), CAST(chain AS BLOB), CAST(checksum AS BLOB), CAST(body AS BLOB),
+       CAST(priority AS INTEGER), typeof(chain) || typeof(checksum) || typeof(body) = 'blobblobblob'
+FROM outbox ORDER BY local_seq;
+
+-- outbox_row_as_found: one of it
+SELECT local_seq, CAST(written_ms AS INTEGER), CAST(chain AS BLOB), CAST(checksum AS BLOB), CAST(body AS BLOB),
+       CAST(priority AS INTEGER), typeof(chain) || typeof(checksum) || typeof(body) = 'blobblobblob'
+FROM outbox WHERE local_seq = ?;
+
+-- set_damaged_aside: a change of the outbox that is not what was written
+INSERT INTO damaged_changes (incarnation, local_seq, merged, written_ms, noted_ms, documents, body)
+VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- damaged_changes: those that are set aside, oldest first
+SELECT incarnation, local_seq, merged, written_ms, noted_ms, documents, body FROM damaged_changes ORDER BY id;
+
+-- damaged_changes_count: how many there are
+SELECT count(*) FROM damaged_changes;
+
+-- damaged_change: whether one is, and the hub has it
+SELECT merged FROM damaged_changes WHERE incarnation = ? AND local_seq = ?;
+
+-- drop_damaged_changes: somebody has what there is of them
+DELETE FROM damaged_changes;
+
+-- definition: how a table was made
+SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?;
+
+-- unreadable_count: tables that were put aside because SQLite cannot read them
+SELECT count(*) FROM sqlite_master WHERE name LIKE 'unreadable_%';
+
+-- tables: all there are
+SELECT name FROM sqlite_master WHERE type = 'table';
 
 -- outbox_pairs: which changes touch which documents
 SELECT document, local_seq FROM outbox_documents;
@@ -312,7 +347,7 @@ DELETE FROM exports WHERE number <= (SELECT max(number) FROM exports) - ?;
 -- exports: courier files that were made here
 SELECT export FROM exports;
 
--- ask_renewal: the next courier file asks for a new incarnation
+-- ask_renewal: the next exchange or courier file asks for a new incarnation
 INSERT OR IGNORE INTO renewals (incarnation) SELECT incarnation FROM replica;
 
 -- renewal_due: whether the present incarnation must not go on

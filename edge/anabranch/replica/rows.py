@@ -185,7 +185,7 @@ def entry(incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes], rot:
     """The change of a row (local_seq, checksum, body) of the outbox. Raises ReplicaCorrupt."""
     local_seq, known, body = columns
     place = f"change {incarnation}:{local_seq} in the outbox"
-    if _checked(body) != known:
+    if not isinstance(body, bytes) or _checked(body) != known:
         raise rot.at(place)
     try:
         return Entry(Dot(incarnation, local_seq), decode(body), body)

@@ -30,7 +30,7 @@ from anabranch_sync.standing import Standing
 from anabranch_sync.violation import Violation
 from anabranch_sync.witness import Witnessed
 
-from anabranch.errors import DiskFull, ReplicaCorrupt, StagedPartDamaged
+from anabranch.errors import DiskFull, ReplicaCorrupt, ReplicaError, StagedPartDamaged
 from anabranch.replica import acknowledgements, exchange, log, looking, past, staging
 from anabranch.replica import traffic as carried
 from anabranch.replica.acknowledgements import Acknowledged
@@ -53,7 +53,7 @@ from anabranch.replica.facts import (
     SetAside,
     Visible,
 )
-from anabranch.replica.file import Connection, ReplicaFile
+from anabranch.replica.file import Connection, ReplicaFile, T
 from anabranch.replica.log import LogState
 from anabranch.replica.marks import Loss
 from anabranch.replica.overtaking import overtake
@@ -63,8 +63,9 @@ from anabranch.replica.read_only import is_read_only
 from anabranch.replica.reoffer import HubRestored, hub_restores
 from anabranch.replica.rescoping import stored_scope
 from anabranch.replica.rows import NO_DIGEST, Rot
+from anabranch.replica.salvage import Salvage
 from anabranch.replica.schema import prepare
-from anabranch.replica.shelf import Shelf
+from anabranch.replica.shelf import Held, Shelf
 from anabranch.replica.subscribing import Subscribing
 
 
@@ -85,6 +86,7 @@ class Replica:
         self._rot = Rot(file.path)
         self._shelf = Shelf(file, self._rot)
         self.equality = Equality(file)
+        self.salvage = Salvage(file, self._shelf)
         self._is_unswept = False
 
     @classmethod
@@ -183,19 +185,34 @@ class Replica:
     def read(self, document: DocumentId) -> Visible | None:
         """The document as it stands, the outbox merged into it. Raises ReplicaCorrupt."""
         try:
-            return self._shelf.held(document).visible
+            return self._held(document).visible
         except ReplicaCorrupt:
             self.equality.note_damage(document)
             raise
 
     def head(self, document: DocumentId) -> Visible | None:
         """All that has merged and waits here, also where that is invalid and readers do not see it."""
-        return self._shelf.held(document).head
+        return self._held(document).head
 
     def violations(self, document: DocumentId) -> tuple[Violation, ...]:
         """What is wrong with the head, where readers do not see it for that reason."""
-        aside = self._shelf.held(document).aside
+        aside = self._held(document).aside
         return () if aside is None else aside.violations
+
+    def _held(self, document: DocumentId) -> Held:
+        return self.salvaging(lambda: self._shelf.held(document))
+
+    def salvaging(self, work: Callable[[], T]) -> T:
+        """Do `work`; where it meets damage in the outbox, once more without what is damaged there."""
+        try:
+            return work()
+        except ReplicaCorrupt:
+            is_salvaged = False
+            with suppress(ReplicaError):  # on a disk that takes no writes, `work` tells what it met
+                is_salvaged = self.salvage.run()
+            if not is_salvaged:
+                raise
+            return work()
 
     def look(self) -> int:
         """A number that changes whenever readers may see something else; costs some microseconds."""
@@ -267,7 +284,7 @@ class Replica:
             scope = stored_scope(connection)
             return commit(connection, edits, scope, self._shelf, about, self._file.require_room)
 
-        written = self._file.write(work)
+        written = self.salvaging(lambda: self._file.write(work))
         if written is not None:
             self._shelf.put_written(written.documents, written.revision)
         return written
@@ -285,7 +302,10 @@ class Replica:
             return exchange.most_pressing_unsent(connection)
 
     def pending(self, after: LocalSeq) -> list[Entry]:
-        """The changes of the outbox after `after`, as many as one push may carry, oldest first."""
+        """The changes of the outbox after `after`, as many as one push may carry, oldest first.
+
+        Raises ReplicaCorrupt, OutboxSalvaged.
+        """
         with self._file.snapshot() as connection:
             return exchange.pending(connection, after, self._rot)
 
@@ -380,7 +400,11 @@ class Replica:
 
         Safe to repeat.
         """
-        self._file.write(lambda connection: exchange.adopt(connection, incarnation, self._shelf, self._rot))
+        self.salvaging(
+            lambda: self._file.write(
+                lambda connection: exchange.adopt(connection, incarnation, self._shelf, self._rot)
+            )
+        )
 
     def reset(self) -> None:
         """Forget the cursor, so that the next pull is whole. Safe to repeat; nothing readers see changes."""
@@ -529,8 +553,12 @@ class Replica:
 
     def history(self, document: DocumentId) -> list[LogLine]:
         """What this replica knows of the document's past, oldest first; what waits comes last."""
-        with self._file.snapshot() as connection:
-            return looking.history(connection, document, self._rot)
+
+        def work() -> list[LogLine]:
+            with self._file.snapshot() as connection:
+                return looking.history(connection, document, self._rot)
+
+        return self.salvaging(work)
 
     def known(self, document: DocumentId) -> list[Known]:
         """The states of the document that can be read here, oldest first. Raises ReplicaCorrupt."""

@@ -43,6 +43,7 @@ from anabranch_sync.hub_session import (
     WentBack,
     subscription_of,
 )
+from anabranch_sync.incident import documents_named
 from anabranch_sync.plan import SNAPSHOT_PROTOCOL
 from anabranch_sync.pull import Pull
 from anabranch_sync.scope import Scope
@@ -274,6 +275,8 @@ class Exchange:
                     ),
                     hello.oldest_unsent_ms,
                     session.protocol,
+                    damaged_changes=hello.damaged_changes,
+                    damaged_documents=tuple(documents_named(hello.damaged_documents)),
                 )
                 wanted = subscription_of(hello)
                 opening = await store.open_replica(

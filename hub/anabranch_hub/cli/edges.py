@@ -219,6 +219,7 @@ def _facts(known: Edge, behind: int, now_ms: int) -> EdgeFacts:
         clock_offset_ms=told.clock_offset_ms if told else None,
         oldest_unsent_ms=_by_our_clock(told, unsent_ms) if told else None,
         behind=behind,
+        damaged_changes=told.damaged_changes if told else 0,
         proved_ms=known.proved.at_ms if known.proved else None,
     )
 

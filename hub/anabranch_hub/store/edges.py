@@ -221,7 +221,7 @@ async def open_replica(
         if row is None:
             raise Fenced(name, leased, "it was never leased to this edge")
         if told is not None:
-            await session.run(
+            before = await session.row(
                 "tell_report",
                 edge=name,
                 clock_offset_ms=told.clock_offset_ms,
@@ -231,7 +231,13 @@ async def open_replica(
                 budget_until_ms=told.circumstances.budget_until_ms,
                 oldest_unsent_ms=told.oldest_unsent_ms,
                 protocol=told.protocol,
+                damaged_changes=told.damaged_changes,
             )
+            assert before is not None, "an upsert returns its row"
+            if told.damaged_changes > before["damaged_before"]:
+                rotted = (row["hub_seq"], told.damaged_changes, told.damaged_documents)
+                await _report(session, name, Incident(IncidentKind.OUTBOX, Remedy.SET_ASIDE, *rotted))
+                log.warning("changes rotted at an edge", extra={"tenant": tenant, "edge": name})
         if leased < row["latest"]:
             facts = {"tenant": tenant, "edge": name, "incarnation": leased, "latest": row["latest"]}
             log.warning("an edge lives twice: it was cloned, or put back to an older image", extra=facts)
@@ -254,16 +260,20 @@ async def open_replica(
 async def report(pool: Pool, tenant: str, name: str, incident: Incident) -> None:
     """Keep an incident of an edge, in place of its oldest where there are many."""
     async with pool.session(tenant) as session:
-        await session.run(
-            "report_incident",
-            edge=name,
-            kind=str(incident.kind),
-            remedy=str(incident.remedy),
-            hub_seq=incident.hub_seq,
-            count=incident.count,
-            documents=[str(document) for document in incident.documents],
-            kept=INCIDENTS_OF_EDGE_MAX - 1,
-        )
+        await _report(session, name, incident)
+
+
+async def _report(session: Session, name: str, incident: Incident) -> None:
+    await session.run(
+        "report_incident",
+        edge=name,
+        kind=str(incident.kind),
+        remedy=str(incident.remedy),
+        hub_seq=incident.hub_seq,
+        count=incident.count,
+        documents=[str(document) for document in incident.documents],
+        kept=INCIDENTS_OF_EDGE_MAX - 1,
+    )
 
 
 async def incidents(pool: Pool, tenant: str, name: str | None, limit: int) -> list[EdgeIncident]:
@@ -375,4 +385,5 @@ def _told(row: Mapping[str, Any]) -> Told | None:
         row["oldest_unsent_ms"],
         row["protocol"],
         row["told_ms"],
+        row["damaged_changes"],
     )

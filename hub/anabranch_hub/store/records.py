@@ -52,7 +52,7 @@ class Told:
     """What an edge said of itself when it came last, at `told_ms` by the hub's clock.
 
     `clock_offset_ms` is the hub's clock minus the edge's; `oldest_unsent_ms` is by the edge's clock, 0: all
-    was sent.
+    was sent. `damaged_changes` rotted in its outbox; some of what they touch are `damaged_documents`.
     """
 
     clock_offset_ms: int
@@ -60,6 +60,8 @@ class Told:
     oldest_unsent_ms: int
     protocol: int
     told_ms: int = 0
+    damaged_changes: int = 0
+    damaged_documents: tuple[DocumentId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

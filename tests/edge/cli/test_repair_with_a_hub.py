@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,6 +71,48 @@ def altered(edge: Anabranch) -> None:
     connection.execute("UPDATE replica SET digest_sum = ?", (added.to_bytes(16, "big"),))
     connection.commit()
     connection.close()
+
+
+def test_a_change_that_rots_unsent_is_set_aside_and_keeps_no_other_from_the_hub(
+    hub: RunningHub, edge: Callable[[str], Anabranch], tmp_path: Path
+) -> None:
+    # given
+    kiosk = edge("kiosk")
+    kiosk("set", "acme/prod/router", "/limit", "700")
+    kiosk("set", "acme/prod/limits", "/a", "2")
+    connection = sqlite3.connect(kiosk.path)
+    connection.execute(
+        "UPDATE outbox SET body = body || x'00' WHERE local_seq = (SELECT min(local_seq) FROM outbox)"
+    )
+    connection.commit()
+    connection.close()
+
+    # when
+    synced = kiosk.apart("sync")
+
+    # then
+    assert synced.code == 0
+    assert hub.ok("get", "acme", "acme/prod/limits", "/a").strip() == "2"
+    assert kiosk.apart("get", "acme/prod/router", "/limit").out.strip() == "600"
+    (incident,) = kiosk.apart("incidents", "--json").json
+    assert (incident["kind"], incident["remedy"], incident["documents"]) == (
+        "outbox",
+        "set aside",
+        [str(ROUTER)],
+    )
+    why = hub.json("edge", "explain", "acme", "kiosk")
+    assert why["reason"] == "damaged"
+    assert why["last_incident"]["documents"] == [str(ROUTER)]
+
+    # and
+    kept = tmp_path / "kept.json"
+    told = kiosk.apart("doctor", "--export-damaged", str(kept))
+    assert told.code == 8
+    assert f"1 unsent change of {ROUTER} rotted" in told.out
+    assert [each["documents"] for each in json.loads(kept.read_text())] == [[str(ROUTER)]]
+    assert kiosk.apart("doctor", "--drop-damaged").code == 0
+    assert kiosk.apart("sync").code == 0
+    assert hub.json("edge", "explain", "acme", "kiosk")["reason"] is None
 
 
 def test_a_damaged_document_is_refused_to_readers_and_fetched_again(

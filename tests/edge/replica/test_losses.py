@@ -9,11 +9,12 @@ from anabranch.errors import ReplicaCorrupt, ReplicaError, ReplicaMissing
 from anabranch.replica import Replica
 from anabranch.replica.marks import Loss, Marks
 
-from tests.edge.replica.rot import flip, run
+from tests.edge.replica.rot import flip, run, run_waiting
 from tests.edge.replica.sqlite_store import create, write
 from tests.edge.replica.workload import DOCUMENTS
 
 FLIPS = 2_000
+OUTBOX_FLIPS = 150
 SECONDS_MAX = 20.0
 
 
@@ -33,6 +34,14 @@ def test_every_flipped_bit_is_found_before_it_is_served() -> None:
     assert tally.outcomes["told a loss"] > 0
     assert tally.outcomes["refused a document"] > 0
     assert tally.outcomes["refused to open"] > 0
+
+
+def test_whatever_bit_rots_in_an_outbox_all_other_changes_are_sent_and_it_is_told() -> None:
+    tally = run_waiting(OUTBOX_FLIPS)
+
+    assert tally.wrong == []
+    assert tally.outcomes["set aside"] > 0
+    assert tally.outcomes["sent all"] > 0
 
 
 def test_a_flipped_bit_in_the_wal_takes_acknowledged_changes_with_it_and_that_is_told(path: Path) -> None:

@@ -108,7 +108,7 @@ SELECT e.name, e.status, e.prefixes, e.subscription, e.relay, e.certificate_seri
     coalesce((extract(epoch FROM r.seen_at) * 1000)::bigint, 0) AS seen_ms,
     (extract(epoch FROM t.proved_at) * 1000)::bigint AS proved_ms, t.proved_seq, t.proved_epoch,
     (extract(epoch FROM t.told_at) * 1000)::bigint AS told_ms, t.clock_offset_ms, t.disk_free_bytes,
-    t.oldest_unsent_ms, t.protocol, t.link_class, t.byte_budget, t.budget_until_ms,
+    t.oldest_unsent_ms, t.damaged_changes, t.protocol, t.link_class, t.byte_budget, t.budget_until_ms,
     e.budget_day_bytes, e.budget_month_bytes,
     (extract(epoch FROM e.retired_at) * 1000)::bigint AS retired_ms,
     -- Whoever goes on under a number of before the last lease is another than who asked for that.
@@ -149,17 +149,20 @@ SET proved_at = now(), proved_epoch = %(epoch)s, proved_seq = %(hub_seq)s
 FROM seen WHERE r.edge = seen.edge
 
 -- name: tell_report
--- What an edge says of itself.
+-- What an edge says of itself; how many damaged changes it told of before.
+WITH before AS (SELECT damaged_changes FROM {tenant}.edge_reports WHERE edge = %(edge)s)
 INSERT INTO {tenant}.edge_reports AS r (
-    edge, clock_offset_ms, disk_free_bytes, oldest_unsent_ms, protocol, link_class, byte_budget, budget_until_ms
+    edge, clock_offset_ms, disk_free_bytes, oldest_unsent_ms, protocol, link_class, byte_budget, budget_until_ms,
+    damaged_changes
 ) VALUES (
     %(edge)s, %(clock_offset_ms)s, %(disk_free_bytes)s, %(oldest_unsent_ms)s, %(protocol)s, %(link_class)s,
-    %(byte_budget)s, %(budget_until_ms)s
+    %(byte_budget)s, %(budget_until_ms)s, %(damaged_changes)s
 )
 ON CONFLICT (edge) DO UPDATE SET told_at = now(), clock_offset_ms = excluded.clock_offset_ms,
     disk_free_bytes = excluded.disk_free_bytes, oldest_unsent_ms = excluded.oldest_unsent_ms,
     protocol = excluded.protocol, link_class = excluded.link_class, byte_budget = excluded.byte_budget,
-    budget_until_ms = excluded.budget_until_ms
+    budget_until_ms = excluded.budget_until_ms, damaged_changes = excluded.damaged_changes
+RETURNING coalesce((SELECT damaged_changes FROM before), 0) AS damaged_before
 
 -- name: tell_budget_used_up
 -- An edge says so each time it looks in; written down once.
