@@ -377,16 +377,18 @@ class Exchange:
             if not was_open:
                 await self._mend(session)
         if self._asking is not None and self._asking.done():
-            await self._carry_out(session, self._brought(session, self._asking.result(), now_ms))
+            await self._brought(session, self._asking.result(), now_ms)
         await self._look(session)
         await self._note(session)
         return True
 
-    def _brought(self, session: EdgeSession, piece: bytes, now_ms: int) -> Sequence[EdgeEffect]:
+    async def _brought(self, session: EdgeSession, piece: bytes, now_ms: int) -> None:
         self._asking = None
         self.bytes_down += len(piece)
         self._frames_down += 1
-        return session.brought(piece, now_ms)
+        await self._carry_out(session, session.brought(piece, now_ms))
+        if self._asking is None and self._parts is not None:
+            self._parts.cancel()  # all is here, or comes from the hub: a stream is not held for that
 
     def _written(self) -> None:
         """Linux tells of bytes in the WAL."""

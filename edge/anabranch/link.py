@@ -173,9 +173,10 @@ class PartStream:
         return b"" if reply is aio.EOF else bytes(reply.piece[:bytes_max])
 
     def cancel(self) -> None:
-        """No more is asked for. Safe to repeat."""
+        """No more is asked for now. Safe to repeat."""
         if self._call is not None:
             self._call.cancel()
+            self._call = None
 
 
 class HubLink:

@@ -52,6 +52,7 @@ from anabranch_sync.messages import (
     decode_message,
     encode_message,
 )
+from anabranch_sync.offering import overheard
 from anabranch_sync.packing import seal, unpack, unseal
 from anabranch_sync.path import Path
 from anabranch_sync.policy import NO_POLICIES, Policy, Rule, policies_from
@@ -98,6 +99,7 @@ def targets() -> tuple[Target, ...]:
     table: bytes = msgpack.packb(columns.pack_documents(dict(zip(DOCUMENTS, documents, strict=False))))
     return (
         Target("frame", frames, frame.decode, mutate=_mutated_frame),
+        Target("overheard", tuple(filter(overheard, frames)), _take_overheard, mutate=_mutated_frame),
         Target("message", messages, _take_message),
         Target("change", tuple(each.body for each in entries), change.decode),
         Target("push", pushes, _take_push),
@@ -232,6 +234,11 @@ _TYPED = policies_from(
 
 def _moved(neighbour: Id | None, client: int) -> Id | None:
     return None if neighbour is None else Id(client, neighbour.clock % 40)
+
+
+def _take_overheard(raw: bytes) -> None:
+    if not overheard(raw):
+        raise CorruptFrame("no offer")
 
 
 def _take_message(raw: bytes) -> None:

@@ -10,6 +10,7 @@ from anabranch.exchange import Pulled
 from anabranch.link import PartStream, channel_of
 from anabranch.part_cache import Counts, PartCache, parts_folder
 from anabranch.replica import Replica
+from anabranch_hub.api.grpc_service import FETCHES_PER_EDGE_MAX
 from anabranch_hub.demo.link import CutEvery, FlakyLink
 from anabranch_hub.store import Edit
 from anabranch_protos.relaying import BEHIND
@@ -201,6 +202,52 @@ async def test_a_relay_gives_a_part_to_no_child_that_was_not_offered_it(fleet: F
     # then
     assert len(rightful) == 1_000
     assert answers == [b"", b"", b""]
+
+
+async def test_a_child_that_has_its_snapshot_holds_one_stream_and_gets_the_next_snapshot_on_it(
+    fleet: Fleet,
+) -> None:
+    # given
+    await fill(fleet)
+    near, one = await fleet.enrol("near", relay=True), await fleet.enrol("one")
+    at = free_address()
+    go(one, at)
+
+    # when
+    async with relay(near, at) as serving:
+        fleet.start(one)
+        await fleet.comes_together(one)
+        await comes(lambda: [len(streams) for streams in serving._streams.values()] == [1])
+        first = cache_of(near).holding().counts.served_bytes
+        await fill(fleet, chars=4_000)
+        await fleet.comes_together(one)
+        await fleet.stop()
+
+    # then
+    assert first > 0
+    assert cache_of(near).holding().counts.served_bytes > 2 * first
+
+
+async def test_an_edge_fetches_parts_over_so_many_streams_at_once_and_no_more(fleet: Fleet) -> None:
+    await fill(fleet)
+    one = await fleet.enrol("one")
+    part = await offered(fleet, one)
+
+    async with channel_of(identity_of(one)) as channel:
+        streams = [PartStream(channel) for _ in range(FETCHES_PER_EDGE_MAX + 1)]
+        pieces = [await stream.piece(part, 0, 10) for stream in streams]
+        streams[0].cancel()
+        await comes(lambda: again(streams[0], part))
+
+    assert [len(piece) for piece in pieces] == [10] * FETCHES_PER_EDGE_MAX + [0]
+
+
+async def again(stream: PartStream, part: Part) -> bool:
+    """Ask anew, as an edge does that was told to come back."""
+    came = await stream.piece(part, 0, 10)
+    if not came:
+        stream.cancel()
+    return bool(came)
 
 
 async def test_the_hub_gives_parts_to_edges_of_their_scope_only(fleet: Fleet) -> None:
