@@ -29,6 +29,7 @@ from anabranch_sync.plan import Plan
 from anabranch.condition import Condition, clock_condition, condition, condition_after
 from anabranch.errors import (
     DiskFull,
+    EdgeWiped,
     HubAway,
     HubDenied,
     HubLogRefused,
@@ -65,6 +66,7 @@ from anabranch.polling import AS_KEPT, Polling, Wish
 from anabranch.relay import Relay
 from anabranch.replica import Link, LinkMode, Replica
 from anabranch.supervision import Supervisor, supervised
+from anabranch.wiping import finish_wipe
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +152,8 @@ async def run_agent(
     `once` also HubUnreachable, HubDenied, HubUnverified.
     """
     path = Path(replica_path)
+    if finish_wipe(path):
+        raise EdgeWiped(str(path))
     with _stop_at_signals() as stop:
         hear = progress or (lambda step: None)
         replica = await _opened(path, hear, supervisor, stop, once=once)
@@ -271,6 +275,8 @@ class _Agent:
                 ended = await self._polled(self._polling)
                 if ended.error is None:
                     continue
+            if isinstance(ended.error, EdgeWiped):
+                raise ended.error
             link = Link.UP if urgent and ended.settled and ended.error is None else _link_after(ended)
             await self._note_down(link)
             self._judge(ended.error, link)

@@ -40,6 +40,7 @@ from anabranch.identity import (
 )
 from anabranch.link import Enrolled, enroll
 from anabranch.replica import Replica
+from anabranch.wiping import finish_wipe
 
 # A lost reply is asked for again with the same key, which the hub answers with the same edge.
 ATTEMPTS_MAX = 4
@@ -86,6 +87,7 @@ async def initialise(
     address = _enrolment_address(hub, invitation, enrolment_address)
     if replica.exists():
         raise ReplicaExists(str(replica), "there is one already")
+    finish_wipe(replica)
     folder = identity_folder(replica)
     with _all_or_nothing(replica, folder):
         identity, enrolled = await _identified(hub, address, invitation)

@@ -23,6 +23,7 @@
     │   ├── HubDenied           4   revoked, a used token, a certificate that is not the last one
     │   ├── HubUnverified       8   whoever answers there cannot prove to be this edge's hub
     │   └── HubLogRefused       8   its transparency log is not the one that was seen here before
+    ├── EdgeWiped               9   everything of this edge was removed, by order of its hub
     ├── NotARelay               4   its certificate does not let it serve others
     ├── ListenRefused           5   a relay cannot listen there
     ├── IdentityUnusable        7   the edge's key or certificate is missing or damaged
@@ -54,6 +55,7 @@ __all__ = [
     "ConflictUnknown",
     "Denied",
     "DiskFull",
+    "EdgeWiped",
     "HubAway",
     "HubDenied",
     "HubError",
@@ -180,6 +182,19 @@ class ChangeDamaged(AnabranchError):
         super().__init__(
             f"the bytes of change {dot} were damaged on this disk before the hub had them: write it again; "
             "`anabranch doctor` lists what is left of it"
+        )
+
+
+class EdgeWiped(AnabranchError):
+    """Everything of this edge was removed from its disk, by order of its hub's operator."""
+
+    exit_code = 9
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path}: everything of this edge was removed, by order of the hub's operator: "
+            "it can be enrolled anew with `anabranch init`"
         )
 
 

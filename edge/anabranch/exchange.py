@@ -47,6 +47,7 @@ from anabranch_sync.edge_session import (
     Stage,
     StorePart,
     Survey,
+    Wipe,
     Witness,
 )
 from anabranch_sync.errors import AnabranchError
@@ -59,11 +60,12 @@ from anabranch_sync.snapshot import Part
 from anabranch_sync.standing import Standing
 
 from anabranch.circumstances import circumstances
-from anabranch.errors import HubError, HubLogRefused, OutboxSalvaged, ReplicaCorrupt
+from anabranch.errors import EdgeWiped, HubError, HubLogRefused, OutboxSalvaged, ReplicaCorrupt
 from anabranch.link import FrameStream
 from anabranch.replica import Link, Replica
 from anabranch.replica.traffic import Traffic
 from anabranch.wake import woken_by_writes
+from anabranch.wiping import wipe
 
 # How often to look whether another process wrote, where Linux does not tell and where it does. Looking costs
 # some microseconds; Linux tells of the WAL file it was asked about, which a repair may have replaced.
@@ -206,7 +208,7 @@ class Exchange:
         self._session: EdgeSession | None = None
         self._stirred = asyncio.Event()
         self._close: Close | None = None
-        self._refused: HubLogRefused | None = None
+        self._error: HubLogRefused | EdgeWiped | None = None
         self._is_connected = False
         self._settled = False
         self._noted_s = 0.0
@@ -297,7 +299,7 @@ class Exchange:
                 while session.phase is not Phase.CLOSED:
                     if not await self._go_on(session, look_s):
                         return self._ended("the hub ended the exchange")
-                    if self._is_untold and session.settled:
+                    if self._is_untold and session.settled and not session.is_ahead:
                         self._settled = False
                         return await self._finished("another subscription is to be told")
                     if self._settled and until_settled:
@@ -306,7 +308,8 @@ class Exchange:
                         return self._ended(BUDGET_USED_UP)
                     if session.settled and self._clock.now_ms() >= until_ms:
                         return await self._finished("the certificate is due for renewal")
-            return self._ended("")
+            # That it was wiped the hub is to hear: nobody is left to say it again.
+            return await self._finished("") if isinstance(self._error, EdgeWiped) else self._ended("")
         except OutboxSalvaged as salvaged:
             return Ended(salvaged.reason, self._settled, renew=True)
         except ReplicaCorrupt as corrupt:
@@ -538,6 +541,12 @@ class Exchange:
                     },
                 )
                 await self._on_disk(lambda: replica.equality.report(incident, self._clock.wall_ms()))
+            case Wipe(at_once):
+                if not await self._on_disk(lambda: wipe(replica, at_once=at_once)):
+                    return session.offered()
+                log.warning("wiped, by order of the hub's operator", extra={"edge": replica.edge})
+                self._error = EdgeWiped(str(replica.path))
+                return session.wiped()
             case Witness(witnessed, hub_seq, epoch, broken):
                 now_ms = self._clock.wall_ms()
                 await self._on_disk(
@@ -547,7 +556,7 @@ class Exchange:
                     told = {"edge": replica.edge, "epoch": epoch, "reason": broken}
                     log.warning("the hub was restored: its log begins anew", extra=told)
             case Distrust(reason, checkpoint):
-                self._refused = HubLogRefused(self._address, reason)
+                self._error = HubLogRefused(self._address, reason)
                 await self._on_disk(lambda: replica.distrust(reason, checkpoint, self._clock.wall_ms()))
             case Close():
                 self._close = effect
@@ -569,5 +578,5 @@ class Exchange:
     def _ended(self, reason: str) -> Ended:
         close = self._close or Close(reason)
         return Ended(
-            close.reason, self._settled, close.renew, close.denied, close.retry_after_ms, self._refused
+            close.reason, self._settled, close.renew, close.denied, close.retry_after_ms, self._error
         )

@@ -50,6 +50,9 @@ class EventKind(StrEnum):
     # It asks for less of its scope than it was granted, or for another part.
     EDGE_SUBSCRIBED = "edge.subscribed"
     EDGE_REVOKED = "edge.revoked"
+    # Everything is to leave its disk; and it says that it has.
+    EDGE_WIPE_ORDERED = "edge.wipe"
+    EDGE_WIPED = "edge.wiped"
     # What its link may carry: set, or taken away.
     EDGE_BUDGET_SET = "edge.budget"
     # It no longer holds tombstones back; and it came again, so it does.

@@ -86,6 +86,7 @@ from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import SILENCE_MS_MAX as SILENCE_MS_MAX
 from anabranch_sync.transfer import Receiving, Sending
 from anabranch_sync.transfer import StorePart as StorePart
+from anabranch_sync.wiping import WIPE, WIPED
 from anabranch_sync.witness import Witnessed, begun_again, mark_of, unpack_presented, witnessed
 
 
@@ -156,6 +157,13 @@ class Reset:
 
 
 @dataclass(frozen=True, slots=True)
+class Wipe:
+    """Remove everything: at once, or unless something is unsent. Report `wiped`, or else `offered`."""
+
+    at_once: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Witness:
     """The hub's log goes on from what was seen of it: make the newer checkpoint durable.
 
@@ -208,6 +216,7 @@ EdgeEffect: TypeAlias = (
     | Reset
     | Survey
     | Report
+    | Wipe
     | Witness
     | Distrust
     | Close
@@ -480,6 +489,11 @@ class EdgeSession:
         except WireError as error:
             return self._close(str(error))
 
+    def wiped(self) -> list[EdgeEffect]:
+        """Nothing is here any more: the hub hears of it, as the last word."""
+        last_word = self._send(Control(WIPED))
+        return [last_word, *self._close("wiped, by order of the hub's operator", denied=True)]
+
     def damaged(self) -> list[EdgeEffect]:
         """Some read has met bytes that are not those that were written: the hub has what they were."""
         if self.phase is not Phase.OPEN or self.protocol < REPAIR_PROTOCOL:
@@ -494,6 +508,8 @@ class EdgeSession:
                 return self._welcomed(message)
             case Control(order="fence"):
                 return self._close("fenced: the hub knows another history of this replica", renew=True)
+            case Control(order=order) if order == WIPE:
+                return [Wipe(at_once=True)]
             case Control():
                 return self._close(f"{message.order}: {message.reason}", denied=True)
             case SlowDown():
@@ -741,10 +757,11 @@ class EdgeSession:
 
     def _push(self, entries: Sequence[Entry]) -> list[EdgeEffect]:
         welcome = self._greeted
-        if self._urgent_only:
+        if self._urgent_only and not welcome.wipe:
             entries = [each for each in entries if each.dot.local_seq <= self._standing.urgent_upto]
         if not entries:
-            return self._load() if self._more else []
+            done: list[EdgeEffect] = [Wipe(at_once=False)] if welcome.wipe else []
+            return self._load() if self._more else done
         resumed = [each for each in entries if each.dot.local_seq <= welcome.upload_last]
         push = resumed or next_push(entries)
         body = encode_entries(push)

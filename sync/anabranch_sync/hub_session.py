@@ -3,6 +3,7 @@
 ::
 
     GREETING --Hello--> OPENING --opened--> OPEN --> CLOSED
+                                --wipe--> WIPING --> CLOSED
 
 The shell carries out effects in their order; `Open`, `Decide`, `Weigh`, `Draw`, `DrawUrgent`, `Recall`,
 `Fetch` and `Present` report back (`opened`, `decided` or `fenced`, `weighed`, `drawn`, `drawn_urgent`,
@@ -71,7 +72,7 @@ from anabranch_sync.pull_body import encode_pull
 from anabranch_sync.repairing import Report as Report
 from anabranch_sync.repairing import Survey as Survey
 from anabranch_sync.repairing import Surveyed
-from anabranch_sync.scope import Scope, scope
+from anabranch_sync.scope import Scope, scope, told_scope
 from anabranch_sync.seeing import Unseen, waits
 from anabranch_sync.snapshot import Offer
 from anabranch_sync.stream import Send as Send
@@ -79,6 +80,7 @@ from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import BATCH_ID_BYTES, Receiving, Sending, batch_id
 from anabranch_sync.transfer import SILENCE_MS_MAX as SILENCE_MS_MAX
 from anabranch_sync.transfer import StorePart as StorePart
+from anabranch_sync.wiping import WIPE, WIPED, WipeOrder
 from anabranch_sync.witness import Presented, mark_of, size_of
 
 _LAST_BYTES = 8
@@ -169,6 +171,11 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Wiped:
+    """The edge says that it has removed everything, as it was ordered to."""
+
+
+@dataclass(frozen=True, slots=True)
 class Present:
     """Find what a replica that shows this mark is to be shown of the log; report `presented`."""
 
@@ -211,6 +218,7 @@ HubEffect: TypeAlias = (
     | Recall
     | Fetch
     | Seen
+    | Wiped
     | Present
     | Accused
     | WentBack
@@ -224,6 +232,7 @@ class Phase(Enum):
     GREETING = auto()
     OPENING = auto()
     OPEN = auto()
+    WIPING = auto()
     CLOSED = auto()
 
 
@@ -251,6 +260,7 @@ class HubSession:
         self._sending: Sending | None = None
         self._offering: Offering | None = None
         self._held = b""  # the fingerprint of a former scope, until what it lacks of the present one was seen
+        self._is_served = True
         self._unseen = Unseen()
         self._merged: Merged | None = None  # waits for the pull that names the positions
         self._repairing = Answering()
@@ -267,7 +277,7 @@ class HubSession:
             return None
         is_gathering = self._offering is not None and not self._offering.is_asked
         under_way = self._sending or self._receiving or self._unseen.is_any or self._repairing.is_under_way
-        awaiting = self.phase is Phase.GREETING or under_way
+        awaiting = self.phase in (Phase.GREETING, Phase.WIPING) or under_way
         silence_ms = GATHERING_MS_MAX if is_gathering else SILENCE_MS_MAX
         return self._heard_ms + silence_ms if awaiting else self._due_ms
 
@@ -300,6 +310,8 @@ class HubSession:
         """The store's answer to `Open`."""
         hello = self._hello
         assert hello is not None, "opened without Open"
+        if opening.wipe is WipeOrder.AT_ONCE:
+            return self.wipe()
         self.phase = Phase.OPEN
         self._opening = opening
         self.incarnation = opening.incarnation
@@ -333,16 +345,19 @@ class HubSession:
             budget_day_bytes=opening.budget.day_bytes,
             budget_month_bytes=opening.budget.month_bytes,
             granted=opening.granted.prefixes if opening.granted else (),
+            wipe=int(opening.wipe),
         )
         effects: list[HubEffect] = [self._send(welcome)]
         if reason := _beyond(hello, opening):
             # Served as if nothing had happened, it would be told positions that mean something else to it.
             # The Welcome is for the witness in it.
             return [WentBack(reason), *effects, *self.busy(WENT_BACK_RETRY_MS)]
-        if URGENT_ONLY in hello.capabilities and self._cursor != START:
+        # Nothing more for who is to remove it, but for what tells it which changes it has to send again.
+        self._is_served = opening.wipe is WipeOrder.KEEP or is_older
+        if self._is_served and URGENT_ONLY in hello.capabilities and self._cursor != START:
             self._is_urgent_only = True
             return [*effects, DrawUrgent(self._cursor)]
-        if hello.partial and hello.incarnation == opening.incarnation:
+        if self._is_served and hello.partial and hello.incarnation == opening.incarnation:
             self._drawing = True
             return [*effects, Recall(hello.partial)]
         return effects + self._first()
@@ -459,6 +474,11 @@ class HubSession:
         self._mark = mark_of(log.checkpoint.tree)
         return [self._send(Logged(log.checkpoint.packed, b"".join(log.consistency), log.public_key))]
 
+    def wipe(self) -> list[HubEffect]:
+        """The edge is to remove everything, at once and whatever is unsent. It says when that is done."""
+        self.phase = Phase.WIPING
+        return [self._send(Control(WIPE, "everything is to leave this edge, by order of the hub's operator"))]
+
     def fenced(self, reason: str) -> list[HubEffect]:
         """The incarnation's history differs from the hub's: nothing was merged."""
         return self._end(Control("fence", reason))
@@ -504,6 +524,8 @@ class HubSession:
                 return self._seen(message.cursor)
             case Range() if self.phase is Phase.OPEN and self.protocol >= REPAIR_PROTOCOL:
                 return self._ranged(message)
+            case Control(order=order) if order == WIPED:
+                return [Wiped(), *self._close(WIPED)]
             case Control(order=order, reason=reason):
                 accused: list[HubEffect] = [Accused(reason)] if order == DISTRUST else []
                 return accused + self._close(f"{order}: {reason}")
@@ -604,6 +626,8 @@ class HubSession:
     def _first(self) -> list[HubEffect]:
         """Compare where there is nothing to draw, and draw where there is."""
         is_level = self._cursor != START and self._cursor.hub_seq == self._hub_seq
+        if not self._is_served:
+            return []
         if not is_level or self._held or self.protocol < REPAIR_PROTOCOL:
             return self._draw()
         self._drawing = True
@@ -615,7 +639,7 @@ class HubSession:
     def _draw(self) -> list[HubEffect]:
         """Start a pull, unless one is on its way: then the next begins when it has been seen."""
         assert self._opening is not None, "draw before open"
-        if self._drawing or self._repairing.is_under_way:
+        if self._drawing or self._repairing.is_under_way or not self._is_served:
             return []
         if self._unseen.is_full or self._is_urgent_only:
             return self._overtake()
@@ -744,7 +768,7 @@ class HubSession:
 def subscription_of(hello: Hello) -> Scope | None:
     """What the edge asks for of its scope; None: it says nothing of that. Raises ProtocolViolation."""
     try:
-        return scope(hello.subscription) if hello.subscription else None
+        return scope(told_scope(hello.subscription).prefixes) if hello.subscription else None
     except InvalidName as error:
         raise ProtocolViolation(str(error)) from error
 

@@ -128,7 +128,8 @@ class Welcome:
     between the two, `log_key` for an edge without one.
     `ended` is for an edge of another epoch: those that restores of the hub ended (`epochs.packed_ended`).
     `budget_day_bytes` and `budget_month_bytes` are what the operator lets the edge's link carry; 0: no limit.
-    `granted` answers a subscription to less than all: the replica's scope is then what both cover.
+    `granted` answers a subscription to less than all: the replica's scope is then what both cover. `wipe` 1:
+    the edge is to send what is unsent, and then to remove everything (`wiping`).
     """
 
     protocol: int
@@ -155,6 +156,7 @@ class Welcome:
     budget_day_bytes: int = 0
     budget_month_bytes: int = 0
     granted: tuple[str, ...] = ()
+    wipe: int = 0
     unknown: tuple[Any, ...] = ()
 
 
@@ -228,9 +230,9 @@ class SlowDown:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """An order of the hub: `fence` (go on under a new incarnation), `revoked`, `refused`.
+    """An order of the hub: `fence` (go on under a new incarnation), `revoked`, `refused`, `wipe`.
 
-    From an edge it is a last word: DISTRUST, its log is not the one that was seen.
+    From an edge it is a last word: DISTRUST, its log is not the one that was seen; `wiped`, nothing is there.
     """
 
     order: str

@@ -8,6 +8,7 @@ from anabranch_sync.ids import HubSeq, Incarnation, LocalSeq
 from anabranch_sync.plan import Plan
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial
+from anabranch_sync.wiping import WipeOrder
 from anabranch_sync.witness import Presented
 
 
@@ -36,6 +37,7 @@ class Opening:
     plan: Plan | None = None
     budget: Budget = NO_BUDGET
     granted: Scope | None = None
+    wipe: WipeOrder = WipeOrder.KEEP
 
     @property
     def epochs(self) -> Epochs:

@@ -15,7 +15,7 @@ from itertools import product
 from typing import TypeAlias
 
 from anabranch_sync.errors import InvalidName
-from anabranch_sync.ids import OPERATOR_LAYERS, DocumentId, document_id
+from anabranch_sync.ids import NAMESPACE_SEGMENTS_MAX, OPERATOR_LAYERS, DocumentId, document_id
 from anabranch_sync.value import canonical
 
 # A scope travels in every enrolment and is matched against every document of a pull.
@@ -72,10 +72,10 @@ def told_scope(prefixes: tuple[str, ...]) -> Scope:
 
     It stays as it was named: its fingerprint is of that.
     """
-    for prefix in prefixes:
-        _segments(prefix)
     if len(prefixes) > SCOPE_PREFIXES_MAX:
         raise _too_many(prefixes[0])
+    for prefix in prefixes:
+        _segments(prefix)
     return Scope(prefixes)
 
 
@@ -120,7 +120,7 @@ def _needed(prefixes: Iterable[_Segments]) -> tuple[str, ...]:
 def _segments(prefix: str) -> _Segments:
     """The segments of a checked prefix. Raises InvalidName."""
     segments = _split(prefix)
-    for segment in segments:
+    for segment in segments[:NAMESPACE_SEGMENTS_MAX]:
         if ANY in segment and segment != ANY:
             reason = f"{segment!r} is no segment: '*' stands for a whole one, and a prefix covers all below"
             raise InvalidName("scope", prefix, reason)

@@ -18,6 +18,7 @@ from anabranch_sync.ids import document_id
 from anabranch_sync.leaf_decoder import decode_update
 from anabranch_sync.packing import unpack, unseal, varint
 from anabranch_sync.path import parse_pointer
+from anabranch_sync.scope import SCOPE_PREFIXES_MAX, Scope, scope, told_scope
 from anabranch_sync.value import parse_json
 
 # What promises allow any bytes to take, beyond what the interpreter has before it meets them.
@@ -60,6 +61,9 @@ def bombs() -> dict[str, Callable[[], object]]:
             document_id("acme/prod/router"), [{"op": "remove", "path": "/a"}] * 1_000_000
         ),
         "D20 namespace: 10 KB": lambda: document_id("a" * 10_000),
+        "D20 scope: 100,000 prefixes": lambda: told_scope(tuple(f"a/{each}" for each in range(100_000))),
+        "D20 scope: a million segments": lambda: told_scope(("a/" * 1_000_000,)),
+        "D20 scope: 64 prefixes that meet 64 others": lambda: _scope("*/*/n{}").narrowed(_scope("m{}/*")),
     }
 
 
@@ -81,6 +85,10 @@ def _outcome(light: Callable[[], object]) -> str:
     except BaseException as error:  # noqa: BLE001  (which one it was is the finding)
         return f"{type(error).__name__}: {error}"[:200]
     return "accepted"
+
+
+def _scope(prefix: str) -> Scope:
+    return scope(tuple(prefix.format(each) for each in range(SCOPE_PREFIXES_MAX)))
 
 
 def _magicless(body: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Two sessions face to face over stores in memory: no network, no failure but those a test makes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from anabranch_hub.simulation.memory import Fenced, MemoryHub, MemoryReplica, ReplicaState
 from anabranch_sync import edge_session, hub_session
@@ -10,6 +11,7 @@ from anabranch_sync.hub_session import HubSession
 from anabranch_sync.incident import Incident
 from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
 from anabranch_sync.scope import scope
+from anabranch_sync.wiping import WipeOrder
 
 SCOPE = scope(("acme",))
 NOW_MS = 1_800_000_000_000
@@ -36,6 +38,7 @@ class Pair:
         lose: Callable[[str, int], bool] = lambda direction, number: False,
         renew: bool = False,
         learned: Pacing = NOTHING_LEARNED,
+        order: WipeOrder = WipeOrder.KEEP,
         near: Callable[[bytes, int, int], bytes] | None = None,
         circumstances: Circumstances = UNKNOWN,
         urgent_only: bool = False,
@@ -64,6 +67,8 @@ class Pair:
         self.seen: list[int] = []  # the positions that the hub knows to be applied
         self.frames = {"up": 0, "down": 0}
         self.sent_bytes = {"up": 0, "down": 0}
+        self.is_wiped = self.hub_knows_of_wipe = False
+        self._order = order
         self._lose = lose
         self._on_the_way: list[tuple[str, bytes]] = []
         self._at_edge(self.edge.start(NOW_MS))
@@ -167,6 +172,10 @@ class Pair:
                     self.replica.witness(witnessed, hub_seq, epoch=epoch, broken=broken)
                 case edge_session.Distrust(reason, checkpoint):
                     self.replica.distrust(reason, checkpoint)
+                case edge_session.Wipe(at_once):
+                    unsent = self.replica.standing().last_local > self.replica.standing().push_mark
+                    self.is_wiped = at_once or not unsent
+                    queue += self.edge.wiped() if self.is_wiped else self.edge.offered()
                 case edge_session.Close() as close:
                     self.closed = close
 
@@ -178,7 +187,8 @@ class Pair:
     def _hub_effect(self, effect: hub_session.HubEffect) -> list[hub_session.HubEffect]:
         match effect:
             case hub_session.Open(hello):
-                return self.far.opened(self.hub.open_replica(hello.incarnation, hello.checkpoint), NOW_MS)
+                opening = self.hub.open_replica(hello.incarnation, hello.checkpoint)
+                return self.far.opened(replace(opening, wipe=self._order), NOW_MS)
             case hub_session.Send(frame):
                 self._put("down", frame)
             case hub_session.StorePart(batch, total, offset, piece):
@@ -212,6 +222,8 @@ class Pair:
             case hub_session.Seen(cursor):
                 self.seen.append(cursor.hub_seq)
                 self.hub.seen(self.far.incarnation, cursor)
+            case hub_session.Wiped():
+                self.hub_knows_of_wipe = True
             case hub_session.Present(mark):
                 return self.far.presented(self.hub.tree.presented(mark))
             case hub_session.Accused(reason) | hub_session.WentBack(reason):

@@ -35,6 +35,7 @@ class ExitCode(IntEnum):
     NOT_ACKNOWLEDGED = 6
     NOTHING_CACHED = 7
     UNVERIFIED = 8
+    WIPED = 9
     INTERRUPTED = 130
     # As a shell reports a process that SIGPIPE ended, which is what other tools die of here.
     BROKEN_PIPE = 141

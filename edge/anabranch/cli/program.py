@@ -76,7 +76,7 @@ program = _Program(
     Every command works on this machine's replica; only init, sync and agent need the hub.""",
     epilog="Exit codes: 0 ok, also offline; 1 other; 2 usage; 3 not found; 4 denied; 5 conflict or "
     "precondition; 6 not acknowledged; 7 nothing cached and unreachable; "
-    "8 verification failed; 130 interrupted.",
+    "8 verification failed; 9 wiped by the hub; 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 

@@ -395,6 +395,18 @@ class Replica:
         finally:
             self._shelf.forget_policies()
 
+    def end(self, put_aside: Callable[[], None]) -> bool:
+        """Put the file aside for good, while nobody writes; False, and it stays, if something is unsent."""
+
+        def work(connection: Connection) -> bool:
+            standing = exchange.standing(connection, self._rot)
+            if standing.last_local > standing.push_mark:
+                return False
+            put_aside()
+            return True
+
+        return self._file.write(work)
+
     def adopt(self, incarnation: Incarnation) -> None:
         """Go on under `incarnation`: the outbox is numbered anew from 1, what was written stays.
 

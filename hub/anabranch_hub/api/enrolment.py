@@ -123,12 +123,15 @@ async def renew(store: Store, authority: Authority, clock: Clock, peer: Peer, cs
 
 
 async def check_standing(store: Store, peer: Peer) -> None:
-    """Return if `peer` may be served. Raises CertificateUnknown, EdgeRevoked, StoreUnavailable."""
+    """Return if `peer` may be served, and a revoked one that is to be wiped, to be told so.
+
+    Raises CertificateUnknown, EdgeRevoked, StoreUnavailable.
+    """
     try:
         edge = await store.edge(peer.tenant, peer.edge)
     except (TenantUnknown, EdgeUnknown) as error:
         raise CertificateUnknown(f"edge {peer.edge} of tenant {peer.tenant} is not known here") from error
-    if edge.status is EdgeStatus.REVOKED:
+    if edge.status is EdgeStatus.REVOKED and edge.wipe is None:
         raise EdgeRevoked(peer.tenant, peer.edge)
     if peer.serial == edge.next_serial:
         await store.certificate_shown(peer.tenant, peer.edge, peer.serial)

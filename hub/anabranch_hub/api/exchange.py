@@ -41,6 +41,7 @@ from anabranch_sync.hub_session import (
     Survey,
     Weigh,
     WentBack,
+    Wiped,
     subscription_of,
 )
 from anabranch_sync.incident import documents_named
@@ -49,7 +50,7 @@ from anabranch_sync.pull import Pull
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Offer
 
-from anabranch_hub.errors import Fenced, RequestRefused, ScopeChanged, StoreUnavailable
+from anabranch_hub.errors import EdgeRevoked, Fenced, RequestRefused, ScopeChanged, StoreUnavailable
 from anabranch_hub.identity.peer import Peer
 from anabranch_hub.store.attribution import Attribution
 from anabranch_hub.store.records import Told
@@ -94,8 +95,8 @@ class _Refused(Exception):
 
 
 STOPPING = Interruption("stopping", "this hub stops")
-# The edge comes back at once, and is told of its scope.
-RESCOPED = Interruption("stopping", "the edge was given another scope")
+# The edge comes back at once, and is told.
+RESCOPED = Interruption("stopping", "the edge was given another scope, or an order")
 # It would take the prefixes for damage, again and again.
 STARS_UNKNOWN = "the edge's scope has stars, which its release does not know: update it, or name it prefixes"
 CERTIFICATE_ENDED = Interruption("refused", "the edge's certificate has ended: ask for a new token")
@@ -279,9 +280,14 @@ class Exchange:
                     damaged_documents=tuple(documents_named(hello.damaged_documents)),
                 )
                 wanted = subscription_of(hello)
-                opening = await store.open_replica(
-                    tenant, edge, hello.incarnation, hello.checkpoint, told, wanted
-                )
+                try:
+                    opening = await store.open_replica(
+                        tenant, edge, hello.incarnation, hello.checkpoint, told, wanted
+                    )
+                except EdgeRevoked:
+                    if (await store.edge(tenant, edge)).wipe is None:
+                        raise
+                    return session.wipe()
                 if wanted is None and opening.scope.has_stars:
                     raise _Refused(Interruption("refused", STARS_UNKNOWN))
                 self._scope = opening.scope
@@ -340,6 +346,9 @@ class Exchange:
             case Seen(cursor):
                 shares = self._attribution.take(self.carried.bytes_up, self.carried.bytes_down)
                 await _to_its_end(store.seen(tenant, incarnation, cursor, shares))
+            case Wiped():
+                log.warning("an edge was wiped", extra={"tenant": tenant, "edge": edge})
+                await _to_its_end(store.wiped(tenant, edge))
             case Present(mark):
                 return session.presented(await store.presented(tenant, mark))
             case Accused(reason):

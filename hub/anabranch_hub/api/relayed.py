@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from anabranch_hub.api.enrolment import check_standing
-from anabranch_hub.errors import CertificateUnknown, RelayRefused, RequestRefused
+from anabranch_hub.errors import CertificateUnknown, EdgeRevoked, RelayRefused, RequestRefused
 from anabranch_hub.identity.peer import Peer, peer_of_certificate
-from anabranch_hub.store import Store
+from anabranch_hub.store import EdgeStatus, Store
 
 
 async def peer_behind(
@@ -68,7 +68,10 @@ async def _check_relay(store: Store, peer: Peer) -> None:
         await check_standing(store, peer)
     except RequestRefused as error:
         raise RelayRefused(peer.edge, str(error)) from error
-    if not (await store.edge(peer.tenant, peer.edge)).relay:
+    edge = await store.edge(peer.tenant, peer.edge)
+    if edge.status is EdgeStatus.REVOKED:  # also one that is let in to be told of a wipe
+        raise RelayRefused(peer.edge, str(EdgeRevoked(peer.tenant, peer.edge)))
+    if not edge.relay:
         raise RelayRefused(peer.edge, "it was not invited as a relay")
 
 

@@ -1,5 +1,5 @@
 """Commands on edges: `invite`, `list`, `explain`, `incidents`, `traffic`, `budget`, `scope`, `retire`,
-`revoke`."""
+`revoke`, `wipe`."""
 
 import re
 import time
@@ -159,6 +159,11 @@ async def explain(invocation: Invocation, tenant: str, edge: str) -> None:
     rows = [("", sentence) for _, sentence in why.facts[1:]]
     proved = "never" if known.proved is None else terminal.moment(known.proved.at_ms)
     rows += [("last seen", terminal.moment(known.seen_ms)), ("proved equal", proved)]
+    if known.wipe is not None:
+        answer = "it has not said that it is done"
+        if known.wipe.done_ms is not None:
+            answer = f"it said at {terminal.moment(known.wipe.done_ms)} that it is done"
+        rows.append(("wipe", f"ordered at {terminal.moment(known.wipe.ordered_ms)}, {answer}"))
     if known.subscription != EVERYTHING:
         rows.append(("scope", _replicated(known)))
     if known.budget != NO_BUDGET:
@@ -367,6 +372,50 @@ async def revoke(invocation: Invocation, tenant: str, edge: str) -> None:
         terminal.write(f"{terminal.painted('ok', 'green')} edge {edge} of tenant {tenant} is revoked")
 
 
+@command("wipe")
+@TENANT
+@EDGE
+@click.option("--discard-unsent", is_flag=True, help="At once: what was written there and waits is lost.")
+@click.option("--cancel", is_flag=True, help="Take the order back, as long as it was not carried out.")
+@click.option("--yes", "confirmed", is_flag=True, help="Really remove everything there.")
+async def wipe(
+    invocation: Invocation, tenant: str, edge: str, *, discard_unsent: bool, cancel: bool, confirmed: bool
+) -> None:
+    """Remove everything of an edge from its disk at its next contact: a machine that is given away or stolen.
+
+    It sends first what was written there and waits, and is told nothing new meanwhile; then replica, keys
+    and caches are overwritten and deleted, and its agent ends with exit code 9. A revoked edge that calls is
+    wiped too, at once: what it writes is not taken any more. Courier files do not carry the order.
+
+    The order stands until the edge is enrolled anew, as an older image of its disk may call.
+
+    \b
+    anabranch-hub edge wipe acme store-17 --yes
+    anabranch-hub edge wipe acme store-17 --discard-unsent --yes
+    anabranch-hub edge wipe acme store-17 --cancel
+    """
+    check_tenant(tenant)
+    check_edge(edge)
+    if cancel and (discard_unsent or confirmed):
+        raise click.UsageError("--cancel takes an order back: give it alone")
+    if not (cancel or confirmed):
+        raise click.UsageError(f"this removes everything of edge {edge} from its disk: say --yes to do it")
+    async with reach.store(invocation) as store:
+        if not cancel:
+            await store.order_wipe(tenant, edge, at_once=discard_unsent, author=invocation.author)
+        elif not await store.cancel_wipe(tenant, edge, author=invocation.author):
+            raise click.ClickException(f"edge {edge} has no order that can be taken back")
+        known = await store.edge(tenant, edge)
+    if invocation.json:
+        terminal.write_json({"tenant": tenant, "edge": edge, "wipe": _wipe(known)})
+        return
+    ok = terminal.painted("ok", "green")
+    if cancel:
+        terminal.write(f"{ok} edge {edge} of tenant {tenant} keeps what it has")
+    else:
+        terminal.write(f"{ok} edge {edge} of tenant {tenant} is wiped at its next contact")
+
+
 @command("retire")
 @TENANT
 @EDGE
@@ -390,6 +439,8 @@ def _status(each: Edge) -> str:
     notes = [str(each.status)]
     notes += ["relay"] if each.relay else []
     notes += ["retired"] if each.retired_ms is not None else []
+    if each.wipe is not None:
+        notes.append("to be wiped" if each.wipe.done_ms is None else "wiped")
     return ", ".join(notes)
 
 
@@ -401,6 +452,7 @@ def _edge(each: Edge) -> dict[str, object]:
         "status": str(each.status),
         "relay": each.relay,
         "retired_ms": each.retired_ms,
+        "wipe": _wipe(each),
         "scope": list(each.scope.prefixes),
         "subscription": None if each.subscription == EVERYTHING else list(each.subscription.prefixes),
         "certificate_serial": each.certificate_serial,
@@ -419,6 +471,13 @@ def _edge(each: Edge) -> dict[str, object]:
         "budget_until_ms": _by_our_clock(each.told, said.budget_until_ms) if each.told else None,
         "disk_free_bytes": said.disk_free_bytes or None,
     }
+
+
+def _wipe(each: Edge) -> dict[str, object] | None:
+    wipe = each.wipe
+    if wipe is None:
+        return None
+    return {"ordered_ms": wipe.ordered_ms, "discards_unsent": wipe.at_once, "done_ms": wipe.done_ms}
 
 
 def _replicated(each: Edge) -> str:
@@ -459,5 +518,6 @@ edge.add_command(set_budget)
 edge.add_command(rescope)
 edge.add_command(retire)
 edge.add_command(revoke)
+edge.add_command(wipe)
 
 COMMANDS = {"edge": edge}

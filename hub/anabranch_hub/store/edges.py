@@ -13,11 +13,12 @@ from anabranch_sync.incident import Incident, IncidentKind, Remedy
 from anabranch_sync.opening import Opening
 from anabranch_sync.scope import EVERYTHING, Scope, scope
 from anabranch_sync.value import Json
+from anabranch_sync.wiping import WipeOrder
 
 from anabranch_hub.errors import EdgeRevoked, EdgeUnknown, Fenced, TokenRefused
 from anabranch_hub.store import auditing, rescoping
 from anabranch_hub.store.log_reading import presented
-from anabranch_hub.store.news import CHANNEL, revoked_payload
+from anabranch_hub.store.news import CHANNEL, rescoped_payload, revoked_payload
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import (
     Edge,
@@ -27,6 +28,7 @@ from anabranch_hub.store.records import (
     Invitation,
     Proof,
     Told,
+    Wipe,
     address,
     ended_of,
     replicated,
@@ -190,6 +192,40 @@ async def retire(pool: Pool, tenant: str, name: str, author: str) -> None:
         await _audit(session, tenant, EventKind.EDGE_RETIRED, name, {"author": author})
 
 
+async def order_wipe(pool: Pool, tenant: str, name: str, author: str, *, at_once: bool) -> None:
+    """Let everything leave an edge's disk at its next contact, and be told again if it was; safe to repeat.
+
+    Unless `at_once`, it sends first what is unsent. Raises EdgeUnknown.
+    """
+    async with pool.transaction(tenant) as session:
+        if await session.row("order_wipe", edge=name, at_once=at_once) is None:
+            raise EdgeUnknown(tenant, name)
+        await _audit(
+            session, tenant, EventKind.EDGE_WIPE_ORDERED, name, {"author": author, "discard_unsent": at_once}
+        )
+        await session.run("notify", channel=CHANNEL, payload=rescoped_payload(tenant, name))
+
+
+async def cancel_wipe(pool: Pool, tenant: str, name: str, author: str) -> bool:
+    """Take the order back; False: there was none, or it was done. Raises EdgeUnknown."""
+    async with pool.transaction(tenant) as session:
+        await _edge(session, tenant, name)
+        if await session.row("cancel_wipe", edge=name) is None:
+            return False
+        await _audit(
+            session, tenant, EventKind.EDGE_WIPE_ORDERED, name, {"author": author, "cancelled": True}
+        )
+        await session.run("notify", channel=CHANNEL, payload=rescoped_payload(tenant, name))
+        return True
+
+
+async def wiped(pool: Pool, tenant: str, name: str) -> None:
+    """An edge says that nothing is left there, as was ordered; safe to repeat."""
+    async with pool.transaction(tenant) as session:
+        if await session.row("wiped_edge", edge=name) is not None:
+            await _audit(session, tenant, EventKind.EDGE_WIPED, name, {})
+
+
 async def open_replica(
     pool: Pool,
     tenant: str,
@@ -253,6 +289,8 @@ async def open_replica(
             await presented(session, tenant, mark),
             ended_of(row),
             budget=Budget(row["budget_day_bytes"], row["budget_month_bytes"]),
+            # Courier files, which tell nothing of the edge, order nothing either.
+            wipe=WipeOrder.KEEP if told is None else _order(known.wipe),
             granted=None if wanted in (None, EVERYTHING) else Scope(tuple(row["prefixes"])),
         )
 
@@ -362,7 +400,20 @@ def _edge_of(tenant: str, row: Mapping[str, Any]) -> Edge:
         Budget(row["budget_day_bytes"], row["budget_month_bytes"]),
         row["retired_ms"],
         Scope(tuple(row["subscription"])),
+        _wipe(row),
     )
+
+
+def _wipe(row: Mapping[str, Any]) -> Wipe | None:
+    if row["wipe_ordered_ms"] is None:
+        return None
+    return Wipe(row["wipe_ordered_ms"], row["wipe_at_once"], row["wiped_ms"])
+
+
+def _order(wipe: Wipe | None) -> WipeOrder:
+    if wipe is None:
+        return WipeOrder.KEEP
+    return WipeOrder.AT_ONCE if wipe.at_once else WipeOrder.WHEN_SENT
 
 
 def _proof(row: Mapping[str, Any]) -> Proof | None:

@@ -219,7 +219,7 @@ async def closing(session: Session, pulling: Pulling, snapshot: Snapshot) -> Pul
 
 
 async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, asked: CheckIn) -> bytes:
-    """The answer to a check-in, as a frame. Raises Fenced."""
+    """The answer to a check-in, as a frame. Raises EdgeRevoked, Fenced."""
     async with pool.undoing(tenant) as session:
         async with session.pipeline():
             await session.begin(snapshot=True)
@@ -233,6 +233,8 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
             )
         if row is None:
             raise Fenced(edge, asked.incarnation, "it was never leased to this edge")
+        if row["revoked"] and not row["wiping"]:
+            raise EdgeRevoked(tenant, edge)
         at, scope = Cursor(row["epoch"], row["hub_seq"]), replicated(row)
         concerns = await session.row(
             "concerns",
@@ -241,13 +243,17 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
             **reading(scope),
         )
         assert concerns is not None, "EXISTS always answers"
-        is_urgent = concerns["anything"] and await _is_urgent(session, scope, asked.cursor.hub_seq)
+        # An order to wipe waits for nothing, nor for a byte budget.
+        is_wiping = row["wiping"]
+        is_urgent = is_wiping or (
+            concerns["anything"] and await _is_urgent(session, scope, asked.cursor.hub_seq)
+        )
         return answered(
             asked,
             epoch=at.epoch,
             hub_seq=at.hub_seq,
             push_mark=row["push_mark"],
-            concerned=concerns["anything"],
+            concerned=is_wiping or concerns["anything"],
             digest=await digests.at(session, tenant, scope, at),
             urgent=is_urgent,
             budget=Budget(row["budget_day_bytes"], row["budget_month_bytes"]),

@@ -212,6 +212,21 @@ class Store:
         """
         return await rescoping.rescope(self._pool, tenant, edge, prefixes, author)
 
+    async def order_wipe(self, tenant: str, edge: str, *, at_once: bool, author: str) -> None:
+        """Let everything leave an edge's disk at its next contact. Safe to repeat. Raises EdgeUnknown.
+
+        Unless `at_once`, it sends first what is unsent.
+        """
+        await edges.order_wipe(self._pool, tenant, edge, author, at_once=at_once)
+
+    async def cancel_wipe(self, tenant: str, edge: str, *, author: str) -> bool:
+        """Take the order back; False: there was none, or it was done. Raises EdgeUnknown."""
+        return await edges.cancel_wipe(self._pool, tenant, edge, author)
+
+    async def wiped(self, tenant: str, edge: str) -> None:
+        """An edge says that nothing is left there, as was ordered; safe to repeat."""
+        await edges.wiped(self._pool, tenant, edge)
+
     # A restore from a backup.
 
     async def restored(self, tenant: str, *, author: str, known: HubSeq | None, now_ms: int) -> NewEpoch:

@@ -63,7 +63,8 @@ UPDATE {tenant}.edges SET subscription = %(subscription)s WHERE name = %(edge)s
 -- name: certify_edge
 -- Record the only certificate an edge now has; no row where it is unknown or revoked.
 UPDATE {tenant}.edges
-SET status = 'enrolled', certificate_serial = %(serial)s, next_serial = '', not_after_ms = %(not_after_ms)s
+SET status = 'enrolled', certificate_serial = %(serial)s, next_serial = '', not_after_ms = %(not_after_ms)s,
+    wipe_ordered_at = NULL, wipe_at_once = false, wiped_at = NULL
 WHERE name = %(edge)s AND status <> 'revoked'
 RETURNING name
 
@@ -86,6 +87,22 @@ SELECT name FROM {tenant}.edges WHERE status = 'revoked'
 -- Shut an edge out for good; no row where it is unknown.
 UPDATE {tenant}.edges SET status = 'revoked', revoked_at = coalesce(revoked_at, now())
 WHERE name = %(edge)s RETURNING name
+
+-- name: order_wipe
+-- Everything is to leave an edge's disk; no row where it is unknown.
+UPDATE {tenant}.edges
+SET wipe_ordered_at = coalesce(wipe_ordered_at, now()), wipe_at_once = %(at_once)s, wiped_at = NULL
+WHERE name = %(edge)s RETURNING name
+
+-- name: cancel_wipe
+-- It keeps what it has; no row where nothing was ordered, or it was done.
+UPDATE {tenant}.edges SET wipe_ordered_at = NULL, wipe_at_once = false
+WHERE name = %(edge)s AND wipe_ordered_at IS NOT NULL AND wiped_at IS NULL RETURNING name
+
+-- name: wiped_edge
+-- An edge says that it was done; no row where that was not ordered, or is known.
+UPDATE {tenant}.edges SET wiped_at = now()
+WHERE name = %(edge)s AND wipe_ordered_at IS NOT NULL AND wiped_at IS NULL RETURNING name
 
 -- name: retire_edge
 -- Let an edge hold nothing back any more; no row where it is unknown or revoked.
@@ -111,6 +128,8 @@ SELECT e.name, e.status, e.prefixes, e.subscription, e.relay, e.certificate_seri
     t.oldest_unsent_ms, t.damaged_changes, t.protocol, t.link_class, t.byte_budget, t.budget_until_ms,
     e.budget_day_bytes, e.budget_month_bytes,
     (extract(epoch FROM e.retired_at) * 1000)::bigint AS retired_ms,
+    (extract(epoch FROM e.wipe_ordered_at) * 1000)::bigint AS wipe_ordered_ms, e.wipe_at_once,
+    (extract(epoch FROM e.wiped_at) * 1000)::bigint AS wiped_ms,
     -- Whoever goes on under a number of before the last lease is another than who asked for that.
     ARRAY(
         SELECT incarnation FROM {tenant}.replicas

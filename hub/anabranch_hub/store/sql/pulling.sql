@@ -3,7 +3,7 @@
 -- overtaken where changes of its own of which it knows no outcome were trimmed, or tombstones collected that it
 -- has not seen: then all are.
 SELECT s.epoch, s.hub_seq, s.schemas_seq, s.trimmed_seq, s.collected_seq, e.prefixes, e.subscription, r.push_mark,
-    e.status = 'revoked' AS revoked, e.budget_day_bytes, e.budget_month_bytes,
+    e.status = 'revoked' AS revoked, e.wipe_ordered_at IS NOT NULL AS wiping, e.budget_day_bytes, e.budget_month_bytes,
     (
         SELECT coalesce(sum(octet_length(state)), 0)::bigint FROM {tenant}.documents
         WHERE hub_seq > CASE WHEN o.overtaken THEN 0 ELSE c.after END
