@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from benchmarks import history
 from benchmarks.answering import answered
 from benchmarks.run import run
 from benchmarks.sizes import FULL, TINY
@@ -18,10 +19,15 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=Path, help="where databases are laid for the run: the disk to measure"
     )
+    parser.add_argument(
+        "--record", action="store_true", help="append the figures to history.jsonl, for the release at hand"
+    )
     arguments = parser.parse_args()
     figures = answered(partial(run, TINY if arguments.tiny else FULL), arguments.folder)
     if figures is None:
         return 1
+    if arguments.record:
+        history.record(figures)
     sys.stdout.write(json.dumps(figures, indent=2) + "\n")
     return 0
 

@@ -65,10 +65,7 @@ class Edge:
 
     def _memory(self, table: str, name: str) -> int:
         assert self.agent is not None, "does not run"
-        for line in Path(f"/proc/{self.agent.pid}/{table}").read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1]) * 1024
-        raise PhaseStuck(f"the kernel does not tell {name} of {self.name}")
+        return _memory_bytes(self.agent.pid, table, name)
 
     async def until(self, holds: Callable[[Facts], bool], what: str, within_s: float = PHASE_S_MAX) -> float:
         """Watch the replica until its facts are so; the moment (time.monotonic)."""
@@ -101,7 +98,6 @@ class Fleet:
     folder: Path
     hub: Hub
     started_s: float
-    _catalogue_position: int = 0
 
     @classmethod
     async def start(cls, stack: AsyncExitStack, folder: Path) -> "Fleet":
@@ -114,6 +110,11 @@ class Fleet:
     @property
     def hub_dir(self) -> Path:
         return self.folder / "hub"
+
+    @property
+    def hub_resident_bytes(self) -> int:
+        """The memory of the hub's process; its Postgres and OpenBao are others."""
+        return _memory_bytes(self.hub.process.pid, "status", "VmRSS")
 
     def say(self, line: str) -> None:
         """Tell how it goes, on standard error."""
@@ -168,3 +169,10 @@ async def carried_until_quiet(edges: Sequence[Edge], before: Sequence[Carried]) 
     for edge in edges:
         await edge.link.quiet(QUIET_S)
     return [edge.link.carried - old for edge, old in zip(edges, before, strict=True)]
+
+
+def _memory_bytes(pid: int, table: str, name: str) -> int:
+    for line in Path(f"/proc/{pid}/{table}").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise PhaseStuck(f"the kernel does not tell {name} of process {pid}")

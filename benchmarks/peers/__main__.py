@@ -13,12 +13,14 @@ import time
 from functools import partial
 from pathlib import Path
 
+from benchmarks import history
 from benchmarks.answering import answered, rounded
 from benchmarks.peers import install, works
 from benchmarks.peers.table import Column, table
 from benchmarks.run import run
 from benchmarks.sizes import FULL, TINY, Sizes
 
+RECORDED = Path(__file__).parents[1] / "peers.json"
 FOLDER = Path(__file__).parents[2] / ".peers"
 
 
@@ -34,6 +36,7 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=Path, help="where databases are laid for the run: the disk to measure"
     )
+    parser.add_argument("--record", action="store_true", help="keep the answers in benchmarks/peers.json")
     arguments = parser.parse_args()
     sizes = TINY if arguments.tiny else FULL
     began_s = time.monotonic()
@@ -56,9 +59,15 @@ def main() -> int:
     ours = answered(partial(run, sizes), arguments.folder) if chosen("anabranch") else {}
     if ours is None:
         return 1
+    answers = {
+        "when": f"{history.today()}, {history.machine()}",
+        "ours": ours,
+        "peers": {each.name: {"figures": rounded(each.figures), "missing": each.missing} for each in columns},
+    }
+    if arguments.record:
+        RECORDED.write_text(json.dumps(answers, indent=1) + "\n")
     if arguments.json:
-        peers = {each.name: {"figures": rounded(each.figures), "missing": each.missing} for each in columns}
-        sys.stdout.write(json.dumps({"ours": ours, "peers": peers}, indent=2) + "\n")
+        sys.stdout.write(json.dumps(answers, indent=2) + "\n")
     else:
         sys.stdout.write(table(columns, ours))
     return 0

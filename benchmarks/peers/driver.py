@@ -121,11 +121,12 @@ async def _ended(process: Process) -> None:
 
 
 async def _line(process: Process) -> Any:
+    """Its next answer; what libraries print in between is theirs."""
     assert process.stdout is not None, "piped"
-    line = await process.stdout.readline()
-    if not line:
-        raise PeerFailed("its process ended")
-    return json.loads(line)
+    while line := await process.stdout.readline():
+        if line.startswith(b"{"):
+            return json.loads(line)
+    raise PeerFailed("its process ended")
 
 
 def _peak_bytes(pid: int) -> int:

@@ -141,12 +141,13 @@ class _Running:
             self._edges.append(edge)
         await seeder.ask("disconnect")
         first = self._edges[0]
+        stored = {"replica_bytes": first.stored_bytes} if first.stored_bytes else {}
         return {
             "cold_start_bytes_down": first.link.carried.down,
             "cold_start_bytes_up": first.link.carried.up,
             "cold_start_link_seconds": statistics.median(took_s),
             "edge_peak_resident_bytes": max(peak_bytes),
-            "replica_bytes": first.stored_bytes,
+            **stored,
         }
 
     async def _live_edit(self) -> Figures:

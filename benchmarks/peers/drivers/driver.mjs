@@ -21,6 +21,8 @@ import { isDeepStrictEqual } from "node:util";
 
 const LOOK_MS = 1;
 
+// Servers that a driver started: they end with it.
+export const servers = [];
 export const say = (object) => process.stdout.write(JSON.stringify(object) + "\n");
 export const json = (file) => JSON.parse(readFileSync(file, "utf8"));
 export const at = (content, path) => path.reduce((value, name) => value?.[name], content);
@@ -86,3 +88,7 @@ async function untilAll(missing, holds) {
 }
 
 process.on("unhandledRejection", (error) => process.stderr.write(`unhandled: ${error?.stack ?? error}\n`));
+// Whoever asked is gone: nobody stays behind.
+process.stdin.on("end", () => process.exit(0));
+if (process.argv[2] === "hub") process.stdin.resume();
+process.on("exit", () => servers.forEach((each) => each.kill()));

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { createRequire } from "node:module";
-import { put, say, serve } from "./driver.mjs";
+import { put, say, serve, servers } from "./driver.mjs";
 
 const { Etcd3 } = createRequire(import.meta.url)("etcd3");
 const [role, folder, hub] = process.argv.slice(2);
@@ -20,7 +20,7 @@ if (role === "hub") {
     "--advertise-client-urls", `http://127.0.0.1:${port}`, "--listen-peer-urls", `http://127.0.0.1:${peer}`,
     "--initial-advertise-peer-urls", `http://127.0.0.1:${peer}`, "--initial-cluster", `default=http://127.0.0.1:${peer}`];
   const server = spawn(process.env.ETCD, words, { stdio: "ignore" });
-  process.on("SIGTERM", () => (server.kill(), process.exit(0)));
+  servers.push(server);
   const client = new Etcd3({ hosts: `127.0.0.1:${port}` });
   for (;;) {
     try { await client.get("ready"); break; } catch { await new Promise((wake) => setTimeout(wake, 100)); }

@@ -61,7 +61,7 @@ if (role === "hub") {
       }
     },
     connect() {
-      socket = new HocuspocusProviderWebsocket({ url: `ws://${hub}`, WebSocketPolyfill: WebSocket });
+      socket = new HocuspocusProviderWebsocket({ url: `ws://${hub}`, WebSocketPolyfill: WebSocket, messageReconnectTimeout: 1e9 });
       providers = (each ? json(names) : ["all"]).map((name) => {
         const provider = new HocuspocusProvider({ websocketProvider: socket, name, document: doc(name), awareness: null });
         provider.attach();

@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { createRequire } from "node:module";
-import { put, say, serve } from "./driver.mjs";
+import { put, say, serve, servers } from "./driver.mjs";
 
 const { connect, StorageType } = createRequire(import.meta.url)("nats");
 const [role, folder, hub] = process.argv.slice(2);
@@ -29,6 +29,7 @@ async function start(domain, leaf) {
     jetstream { store_dir: "${folder}/js", domain: ${domain}, sync_interval: always }
     ${leaf}`);
   const server = spawn(process.env.NATS_SERVER, ["-c", `${folder}/server.conf`, "-l", `${folder}/log.txt`]);
+  servers.push(server);
   for (;;) {
     try {
       return { server, port, client: await connect({ servers: `127.0.0.1:${port}` }) };
@@ -48,7 +49,6 @@ const bucket = { storage: StorageType.File, max_msgs_per_subject: 1, allow_direc
 if (role === "hub") {
   const leaves = await freePort();
   const running = await start("hub", `leafnodes { host: 127.0.0.1, port: ${leaves}, compression: s2_best }`);
-  process.on("SIGTERM", () => (running.server.kill(), process.exit(0)));
   const jsm = await running.client.jetstreamManager();
   await jsm.streams.add({ ...bucket, name: "config", subjects: ["join"] });
   // An edge that joins names its stream; the hub's bucket sources it from then on.
