@@ -1,5 +1,7 @@
 """An edge behind a relay gets parts of a snapshot from near, and from its hub what does not come so."""
 
+from functools import partial
+
 from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync import snapshot
 from anabranch_sync.digest import ScopeDigest
@@ -10,6 +12,8 @@ from anabranch_sync.offering import overheard
 from anabranch_sync.snapshot import Part
 from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import SILENCE_MS_MAX
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.sync.pair import Pair, new_hub, new_replica
 
@@ -38,11 +42,11 @@ def part_of(hub: MemoryHub, name: bytes) -> bytes:
     return sealed
 
 
-def large_hub() -> MemoryHub:
+def large_hub(items: int = 30_000) -> MemoryHub:
     hub = new_hub()
     hub.offers, hub.cut_bytes = lambda: True, snapshot.SLICE_BYTES_MAX
-    hub.write(ROUTER, {"a": list(range(30_000))})
-    hub.write(LIMITS, {"b": list(range(40_000, 80_000))})
+    hub.write(ROUTER, {"a": list(range(items))})
+    hub.write(LIMITS, {"b": list(range(40_000, 40_000 + items))})
     return hub
 
 
@@ -117,6 +121,47 @@ def test_a_head_on_disk_that_is_not_of_its_part_is_dropped_and_the_next_stream_g
     assert first.closed.reason == "corrupt frame: batch does not match its hash"
     assert second.edge.settled
     assert replica.confirmed == hub.documents
+
+
+@given(
+    answers=st.lists(st.sampled_from(["all", "some", "none", "damaged", "too much"]), max_size=12),
+    losses=st.lists(st.tuples(st.sampled_from(["up", "down"]), st.integers(1, 8)), max_size=6),
+)
+@settings(max_examples=40)
+def test_whatever_a_relay_answers_and_a_link_loses_an_edge_comes_to_hold_what_its_hub_has(
+    answers: list[str], losses: list[tuple[str, int]]
+) -> None:
+    # given
+    hub = large_hub(8_000)
+    replica, left = new_replica(hub), iter(answers)
+
+    def near(name: bytes, offset: int, bytes_max: int) -> bytes:
+        piece = part_of(hub, name)[offset : offset + bytes_max]
+        match next(left, "all"):
+            case "some":
+                return piece[: len(piece) // 2]
+            case "none":
+                return b""
+            case "damaged":
+                return bytes(len(piece))
+            case "too much":
+                return part_of(hub, name)[offset:] + b"more"
+        return piece
+
+    # when
+    for direction, first in losses:
+        Pair(replica, hub, near=near, lose=partial(beyond, direction, first)).run()
+        assert replica.confirmed in ({}, hub.documents)
+    # A head that is damaged ends a stream, and goes with it.
+    pairs = (Pair(replica, hub, near=near).run() for _ in range(len(answers) + 1))
+
+    # then
+    assert any(pair.edge.settled for pair in pairs)
+    assert replica.confirmed == hub.documents
+
+
+def beyond(direction: str, first: int, way: str, number: int) -> bool:
+    return way == direction and number > first
 
 
 def test_the_hub_waits_longer_for_an_edge_that_gets_parts_from_near() -> None:
