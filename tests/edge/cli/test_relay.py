@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -30,8 +31,8 @@ def free_address() -> str:
 
 
 @contextmanager
-def relaying(edge: Anabranch, listen: str) -> Iterator[None]:
-    """An agent that serves on `listen`."""
+def relaying(edge: Anabranch, listen: str, *, end: signal.Signals = signal.SIGTERM) -> Iterator[None]:
+    """An agent that serves on `listen`, until `end`."""
     command = [sys.executable, "-m", "anabranch.cli", "agent", "--relay", listen, "--json"]
     with subprocess.Popen(command, env=edge.environment(), stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -40,9 +41,9 @@ def relaying(edge: Anabranch, listen: str) -> Iterator[None]:
                 assert line, f"the agent ended with {process.wait(PATIENCE_S)}"
             yield
         finally:
-            process.terminate()
+            process.send_signal(end)
             process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0
+    assert process.returncode == (0 if end is signal.SIGTERM else -end)
 
 
 def relay_of(hub: RunningHub, anabranch: Anabranch, name: str) -> Anabranch:
@@ -95,7 +96,7 @@ def test_an_edge_that_was_not_invited_as_a_relay_cannot_be_one(edge: Callable[[s
     assert plain("relay", "use", "nonsense").code == 2
 
 
-def test_a_relay_tells_what_it_keeps_and_saved_and_forgets_it_when_told(
+def test_a_relay_that_is_killed_keeps_what_it_has_tells_it_and_forgets_it_when_told(
     hub: RunningHub, anabranch: Anabranch, edge: Callable[[str], Anabranch]
 ) -> None:
     # given
@@ -107,8 +108,10 @@ def test_a_relay_tells_what_it_keeps_and_saved_and_forgets_it_when_told(
         child("relay", "use", at)
 
     # when
+    with relaying(relay, at, end=signal.SIGKILL):
+        plans = [children[0].apart("sync", "--json").json["plan"]]
     with relaying(relay, at):
-        plans = [child.apart("sync", "--json").json["plan"] for child in children]
+        plans += [child.apart("sync", "--json").json["plan"] for child in children[1:]]
         told, line = relay("relay", "cache", "--json").json, relay("relay", "cache").out
     cleared, after = relay("relay", "clear"), relay("relay", "cache", "--json").json
 
