@@ -21,6 +21,7 @@ from anabranch_sync.leaf_ancestry import decode_ancestry
 from anabranch_sync.leaf_edits import check_edit
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
+from anabranch_sync.priority import PRIORITY_DEFAULT
 from anabranch_sync.register import (
     DELETED,
     Ancestry,
@@ -82,11 +83,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A change with its identity, as an outbox keeps it and a push carries it."""
+    """A change with its identity, as an outbox keeps it and a push carries it.
+
+    `priority` is how pressing it is on its way; what was recorded says nothing of that.
+    """
 
     dot: Dot
     change: Change
     body: bytes
+    priority: int = PRIORITY_DEFAULT
 
     @property
     def content_id(self) -> bytes:

@@ -68,7 +68,7 @@ from anabranch_sync.offering import Ask as Ask
 from anabranch_sync.offering import Discard as Discard
 from anabranch_sync.offering import Gathering
 from anabranch_sync.offering import Keep as Keep
-from anabranch_sync.outbox import Continuity, is_continued, next_push
+from anabranch_sync.outbox import Continuity, behind_urgent, is_continued, next_push
 from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
 from anabranch_sync.packing import seal, unseal
 from anabranch_sync.plan import Means, Plan
@@ -775,7 +775,7 @@ class EdgeSession:
         if self.protocol >= LIVE_PROTOCOL and not resumed and sending.is_small(self._stream.pacing):
             piece = self._stream.said.seal(body)
             self._stream.said.learn(body)
-            return [self._send(Whole(piece))]
+            return [self._send(Whole(piece, behind_urgent(push)))]
         self._sending = sending
         return [self._send(piece) for piece in sending.pieces(self._stream.pacing)]
 
@@ -784,6 +784,7 @@ class EdgeSession:
             sealed,
             offset=offset,
             last=push[-1].dot.local_seq,
+            urgent=behind_urgent(push),
             chain=self._chain,
             chunk_bytes_max=self._greeted.chunk_bytes_max,
             window_bytes_max=self._greeted.window_bytes,

@@ -64,6 +64,7 @@ from anabranch_sync.messages import (
 )
 from anabranch_sync.offering import Offering
 from anabranch_sync.opening import Answer, Opening
+from anabranch_sync.outbox import marked
 from anabranch_sync.pacing import Pacing
 from anabranch_sync.packing import seal, unseal
 from anabranch_sync.priority import patience_ms
@@ -510,7 +511,9 @@ class HubSession:
             case Chunk() if self._receiving is not None:
                 return self._piece(message.offset, message.piece)
             case Whole() if self.phase is Phase.OPEN and not (self._receiving or self._deciding):
-                return self._pushed(decode_entries(self._stream.heard.unseal(message.piece)), self._chain)
+                return self._pushed(
+                    decode_entries(self._stream.heard.unseal(message.piece)), self._chain, message.urgent
+                )
             case Stored() if self._sending is not None:
                 pieces = self._sending.stored(message.offset, self._stream.pacing)
                 if self._offering is not None and self._sending.is_stored:
@@ -585,13 +588,13 @@ class HubSession:
         entries = decode_entries(unseal(receiving.sealed()))
         if entries[-1].dot.local_seq != receiving.last:
             raise ProtocolViolation("the batch ends with another change than it says")
-        return self._pushed(entries, receiving.chain)
+        return self._pushed(entries, receiving.chain, receiving.urgent)
 
-    def _pushed(self, entries: Sequence[Entry], chain: bytes) -> list[HubEffect]:
+    def _pushed(self, entries: Sequence[Entry], chain: bytes, urgent: Sequence[int]) -> list[HubEffect]:
         if any(each.dot.incarnation != self.incarnation for each in entries):
             raise ProtocolViolation(f"changes of another incarnation than {self.incarnation}")
         self._deciding = True
-        return [Decide(entries, chain)]
+        return [Decide(marked(entries, urgent), chain)]
 
     def _seen(self, cursor: Cursor) -> list[HubEffect]:
         self._applied(cursor)

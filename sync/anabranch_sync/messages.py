@@ -166,7 +166,8 @@ class Batch:
 
     `batch` identifies the sealed bytes (their hash), `total` counts them; both are empty where the
     first piece is all of them. A push names the `last` local_seq it holds and the `chain` of the
-    incarnation before its first change. A part of a snapshot says which of the offer's it is, from 1 on.
+    incarnation before its first change, and says of the changes that their authors call urgent how many are
+    behind each. A part of a snapshot says which of the offer's it is, from 1 on.
     """
 
     batch: bytes
@@ -177,6 +178,7 @@ class Batch:
     chain: bytes = b""
     reserved_priority: int = 1
     part: int = 0
+    urgent: tuple[int, ...] = ()
     unknown: tuple[Any, ...] = ()
 
 
@@ -346,10 +348,11 @@ class Whole:
     """A push or pull of a single piece, sealed by the stream's `context`.
 
     A push goes on where the changes end that the hub has said in this stream it has, and a pull where the
-    one before it ended.
+    one before it ended. `urgent` as in Batch.
     """
 
     piece: bytes
+    urgent: tuple[int, ...] = ()
     unknown: tuple[Any, ...] = ()
 
 

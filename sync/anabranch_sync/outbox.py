@@ -1,10 +1,12 @@
 """The outbox: which changes go into the next push, and what an answer means for those in flight."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from anabranch_sync.change import Entry, chained
+from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import Incarnation, LocalSeq
+from anabranch_sync.priority import URGENT
 
 # One push is one hub transaction at most: small enough to finish on a bad link and to hold the
 # tenant's lock briefly, large enough that compression sees the repetition.
@@ -29,6 +31,27 @@ def next_push(entries: Sequence[Entry]) -> Sequence[Entry]:
         if count and size_bytes > PUSH_BYTES_MAX:
             return entries[:count]
     return entries[:PUSH_CHANGES_MAX]
+
+
+def behind_urgent(push: Sequence[Entry]) -> tuple[int, ...]:
+    """How many changes of a push are behind each that is urgent."""
+    last = len(push) - 1
+    return tuple(last - place for place, each in enumerate(push) if each.priority == URGENT)
+
+
+def marked(entries: Sequence[Entry], urgent: Collection[int]) -> Sequence[Entry]:
+    """The changes of a push of which `urgent` says how many are behind each that is so.
+
+    Raises ProtocolViolation.
+    """
+    if not urgent:
+        return entries
+    if not all(0 <= behind < len(entries) for behind in urgent):
+        raise ProtocolViolation(f"{max(urgent)} changes are behind one of {len(entries)}")
+    pressing = {len(entries) - 1 - behind for behind in urgent}
+    return [
+        replace(each, priority=URGENT) if place in pressing else each for place, each in enumerate(entries)
+    ]
 
 
 def is_continued(here: Continuity, pending: Sequence[Entry], hub_mark: LocalSeq, hub_chain: bytes) -> bool:

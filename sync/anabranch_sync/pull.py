@@ -22,7 +22,6 @@ from anabranch_sync.leaf import has_ended, without_ended
 from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
 from anabranch_sync.policy import SCHEMA_NAMESPACE, Policies
-from anabranch_sync.priority import URGENT
 from anabranch_sync.register import DELETED, PENDING, Increment, Register, RegisterValue, Slot, Stamp
 
 
@@ -145,21 +144,19 @@ def difference(
 
 def urgent(
     changed: Mapping[DocumentId, Document],
-    policies: Policies,
     actor: Incarnation,
     after: Cursor,
     upto: Cursor,
 ) -> Pull | None:
     """What overtakes a pull to the replica `actor`: documents whole, as they are at `upto`; None: nothing.
 
-    `changed` are those in its scope that changed after `after` and are not in quarantine. What it wrote
-    itself it sees already.
+    `changed` are the urgent ones in its scope, and those to which an urgent change was made after `after`,
+    that are not in quarantine. What it wrote itself it sees already.
     """
     documents = {
         document: state
         for document, state in changed.items()
-        if policies.priority(document) == URGENT
-        and document.namespace != SCHEMA_NAMESPACE
+        if document.namespace != SCHEMA_NAMESPACE
         and any(
             each.hub_seq > after.hub_seq and each.stamp.actor != actor for each in state.registers.values()
         )

@@ -14,7 +14,7 @@ is only named, for the operators to write again.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anabranch_sync.change import Change, Entry, Op, encode, entry
 from anabranch_sync.clock import Timestamp
@@ -112,10 +112,7 @@ def in_front(
     former number, the chains differ and the replica goes on under a new incarnation.
     """
     entries = [*(entry(Dot(incarnation, 0), change) for change in offered), *waiting]
-    return [
-        Entry(Dot(incarnation, number), each.change, each.body)
-        for number, each in enumerate(entries, after + 1)
-    ]
+    return [replace(each, dot=Dot(incarnation, number)) for number, each in enumerate(entries, after + 1)]
 
 
 def _lacking(

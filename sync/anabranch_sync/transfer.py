@@ -54,12 +54,14 @@ class Sending:
         window_bytes_max: int = WINDOW_BYTES,
         part: int = 0,
         name: bytes = b"",
+        urgent: tuple[int, ...] = (),
     ) -> None:
         self.batch = name[:BATCH_ID_BYTES] or batch_id(sealed)
         self.part = part
         self.last = last
         self._sealed = sealed
         self._chain = chain
+        self._urgent = urgent
         self._sent = self._stored = offset if 0 <= offset < len(sealed) else 0
         self._chunk_bytes_max = chunk_bytes_max
         self._window_bytes_max = window_bytes_max
@@ -89,11 +91,12 @@ class Sending:
             if self._begun:
                 messages.append(Chunk(self._sent, piece))
             elif len(piece) == self.total:
-                messages.append(Batch(b"", 0, 0, piece, self.last, self._chain, part=self.part))
+                whole = Batch(b"", 0, 0, piece, self.last, self._chain)
+                messages.append(replace(whole, part=self.part, urgent=self._urgent))
                 self._begun = True
             else:
                 first = Batch(self.batch, self.total, self._sent, piece, self.last, self._chain)
-                messages.append(replace(first, part=self.part))
+                messages.append(replace(first, part=self.part, urgent=self._urgent))
                 self._begun = True
             self._sent += len(piece)
         return messages
@@ -125,6 +128,7 @@ class Receiving:
         self.total = first.total
         self.last = first.last
         self.chain = first.chain
+        self.urgent = first.urgent
         self.name = name
         known = b""
         if partial is not None and partial.batch == first.batch and partial.total == first.total:

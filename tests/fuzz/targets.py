@@ -359,7 +359,7 @@ def _messages() -> list[Message]:
             1, 1, 40, 3, 12, CHAIN_START, 0, b"upload78", 14, 900, 8192, 16384,
             ("acme/prod",), "delta", 5, 1, 60,
         ),
-        Batch(b"batch678", 20_000, 0, b"piece" * 300, 14, CHAIN_START),
+        Batch(b"batch678", 20_000, 0, b"piece" * 300, 14, CHAIN_START, urgent=(0, 3)),
         Chunk(1_500, b"piece" * 300),
         Stored(3_000),
         Merged(14, CHAIN_START),

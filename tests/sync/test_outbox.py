@@ -2,8 +2,17 @@
 
 import pytest
 from anabranch_sync.change import CHAIN_START, Change, Entry, chained
+from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import START, Dot
-from anabranch_sync.outbox import PUSH_BYTES_MAX, PUSH_CHANGES_MAX, Continuity, is_continued, next_push
+from anabranch_sync.outbox import (
+    PUSH_BYTES_MAX,
+    PUSH_CHANGES_MAX,
+    Continuity,
+    is_continued,
+    marked,
+    next_push,
+)
+from anabranch_sync.priority import PRIORITY_DEFAULT, URGENT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,3 +82,16 @@ def test_another_history_is_not_continued(hub_mark: int, hub_chain: bytes) -> No
 def test_a_replica_that_wrote_nothing_continues_a_hub_that_knows_nothing_of_it() -> None:
     assert is_continued(Continuity(5, 0, CHAIN_START), [], 0, CHAIN_START)
     assert not is_continued(Continuity(5, 0, CHAIN_START), [], 1, chain_of(b"a"))
+
+
+def test_which_changes_of_a_push_are_urgent_is_said_by_how_many_are_behind_each() -> None:
+    entries = recorded(b"a", b"b", b"c")
+
+    assert [each.priority for each in marked(entries, (0, 2))] == [URGENT, PRIORITY_DEFAULT, URGENT]
+    assert marked(entries, ()) is entries
+
+
+@pytest.mark.parametrize("behind", [3, -1])
+def test_a_push_that_calls_a_change_urgent_which_it_has_not_is_not_believed(behind: int) -> None:
+    with pytest.raises(ProtocolViolation):
+        marked(recorded(b"a", b"b", b"c"), (0, behind))

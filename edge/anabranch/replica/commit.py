@@ -1,7 +1,7 @@
 """A write: one SQLite transaction for what readers see and for the outbox."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import msgpack
@@ -112,13 +112,14 @@ def commit(
         return None
     if any(op.value is not DELETED and op.value != {} for op in ops):
         require_room()
-    new = entry(Dot(at.incarnation, at.last_local + 1), _change(ops, at, policies, about))
+    change = _change(ops, at, policies, about)
+    priority = policies.most_pressing(change.documents) if about.priority is None else about.priority
+    new = replace(entry(Dot(at.incarnation, at.last_local + 1), change), priority=priority)
     after = _show(connection, new, before, policies, at.revision + 1, shelf.rot)
     for document in after.keys() & plain.keys():
         after[document].written_as(plain[document])
     chain = chained(at.last_chain, new.body)
-    priority = about.priority if about.priority is not None else policies.most_pressing(after)
-    put_entry(connection, new, chain, about.now_ms, priority)
+    put_entry(connection, new, chain, about.now_ms)
     connection.execute(SQL["wrote"], (new.dot.local_seq, chain, new.change.timestamp, at.revision + 1))
     return Written(new, after, at.revision + 1)
 

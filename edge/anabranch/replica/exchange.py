@@ -5,6 +5,7 @@ from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import DocumentId, Incarnation, LocalSeq
 from anabranch_sync.incident import DOCUMENTS_NAMED_MAX
 from anabranch_sync.outbox import PUSH_CHANGES_MAX, next_push
+from anabranch_sync.priority import PRIORITY_MAX, URGENT
 from anabranch_sync.standing import Partial, Standing
 
 from anabranch.errors import OutboxSalvaged
@@ -77,7 +78,8 @@ def most_pressing_unsent(connection: Connection) -> int | None:
     if at.last_local <= at.push_mark:
         return None
     (priority,) = connection.execute(SQL["most_pressing_after"], (at.push_mark,)).fetchone()
-    return None if priority is None else int(priority)
+    # Nothing checks the number: what bit rot made of it must not come too late.
+    return priority if priority is None or priority in range(PRIORITY_MAX + 1) else URGENT
 
 
 def store_part(connection: Connection, batch: bytes, total: int, offset: int, piece: bytes) -> None:
@@ -113,7 +115,7 @@ def adopt(connection: Connection, incarnation: Incarnation, shelf: Shelf, rot: R
     chain = CHAIN_START
     renumbered: dict[LocalSeq, LocalSeq] = {}
     old = connection.execute(SQL["outbox_after"], (0, -1)).fetchall()
-    for number, (local_seq, _, body) in enumerate(old, 1):
+    for number, (local_seq, _, body, _) in enumerate(old, 1):
         chain = chained(chain, body)
         renumbered[local_seq] = number
         # A number only gets smaller, and in this order its place is already free.

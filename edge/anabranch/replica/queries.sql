@@ -118,16 +118,17 @@ INSERT INTO outbox_documents (document, local_seq) VALUES (?, ?);
 UPDATE replica SET last_local = ?, last_chain = ?, last_timestamp = ?, revision = ?;
 
 -- outbox_after: changes after one, oldest first
-SELECT local_seq, checksum, body FROM outbox WHERE local_seq > ? ORDER BY local_seq LIMIT ?;
+SELECT local_seq, checksum, body, priority FROM outbox WHERE local_seq > ? ORDER BY local_seq LIMIT ?;
 
 -- outbox_between: changes of a run
-SELECT local_seq, checksum, body FROM outbox WHERE local_seq BETWEEN ? AND ?;
+SELECT local_seq, checksum, body, priority FROM outbox WHERE local_seq BETWEEN ? AND ?;
 
 -- chain_at: the chain up to a change
 SELECT chain FROM outbox WHERE local_seq = ?;
 
 -- outbox_of: changes that touch a document, after one, oldest first
-SELECT outbox.local_seq, outbox.checksum, outbox.body FROM outbox_documents JOIN outbox USING (local_seq)
+SELECT outbox.local_seq, outbox.checksum, outbox.body, outbox.priority
+FROM outbox_documents JOIN outbox USING (local_seq)
 WHERE outbox_documents.document = ? AND outbox.local_seq > ? ORDER BY outbox.local_seq;
 
 -- pending_documents: documents that the outbox touches
@@ -377,8 +378,8 @@ DELETE FROM outbox WHERE local_seq > ?;
 -- drop_outbox_pairs_after: and which documents it touches
 DELETE FROM outbox_documents WHERE local_seq > ?;
 
--- written_after: when the changes after one were written, and how pressing they are
-SELECT local_seq, written_ms, priority FROM outbox WHERE local_seq > ?;
+-- written_after: when the changes after one were written
+SELECT local_seq, written_ms FROM outbox WHERE local_seq > ?;
 
 -- most_pressing_after: the least number is the most pressing
 SELECT min(priority) FROM outbox WHERE local_seq > ?;

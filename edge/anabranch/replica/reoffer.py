@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from anabranch_sync.change import chained
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import DocumentId, HubSeq
-from anabranch_sync.priority import PRIORITY_DEFAULT
 from anabranch_sync.reoffer import Offers, Reoffer, in_front, offers
 from anabranch_sync.scope import Scope
 
@@ -74,16 +73,14 @@ def put_offers(
         entry(at.incarnation, row, rot)
         for row in connection.execute(SQL["outbox_after"], (mark, -1)).fetchall()
     ]
-    written = {seq: facts for seq, *facts in connection.execute(SQL["written_after"], (mark,)).fetchall()}
-    facts = [[now_ms, PRIORITY_DEFAULT]] * len(found.changes)
-    facts += [written[each.dot.local_seq] for each in waiting]
+    written_ms = dict(connection.execute(SQL["written_after"], (mark,)).fetchall())
+    times = [now_ms] * len(found.changes) + [written_ms[each.dot.local_seq] for each in waiting]
     connection.execute(SQL["drop_outbox_after"], (mark,))
     connection.execute(SQL["drop_outbox_pairs_after"], (mark,))
     chain, last = at.push_chain, mark
-    offered = in_front(found.changes, waiting, at.incarnation, mark)
-    for each, (time_ms, priority) in zip(offered, facts, strict=True):
+    for each, time_ms in zip(in_front(found.changes, waiting, at.incarnation, mark), times, strict=True):
         chain, last = chained(chain, each.body), each.dot.local_seq
-        put_entry(connection, each, chain, time_ms, priority)
+        put_entry(connection, each, chain, time_ms)
         pairs = [(rows[document], last) for document in each.change.documents]
         connection.executemany(SQL["write_document"], pairs)
     if found.changes:

@@ -175,20 +175,20 @@ def put_visible(
     connection.execute(SQL["put_visible"], (row, upto, checksum_of(document, body), body))
 
 
-def put_entry(connection: Connection, new: Entry, chain: bytes, now_ms: int, priority: int) -> None:
+def put_entry(connection: Connection, new: Entry, chain: bytes, now_ms: int) -> None:
     """Store a change in the outbox."""
-    columns = (new.dot.local_seq, now_ms, chain, _checked(new.body), new.body, priority)
+    columns = (new.dot.local_seq, now_ms, chain, _checked(new.body), new.body, new.priority)
     connection.execute(SQL["write"], columns)
 
 
-def entry(incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes], rot: Rot) -> Entry:
-    """The change of a row (local_seq, checksum, body) of the outbox. Raises ReplicaCorrupt."""
-    local_seq, known, body = columns
+def entry(incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes, int], rot: Rot) -> Entry:
+    """The change of a row (local_seq, checksum, body, priority) of the outbox. Raises ReplicaCorrupt."""
+    local_seq, known, body, priority = columns
     place = f"change {incarnation}:{local_seq} in the outbox"
     if not isinstance(body, bytes) or _checked(body) != known:
         raise rot.at(place)
     try:
-        return Entry(Dot(incarnation, local_seq), decode(body), body)
+        return Entry(Dot(incarnation, local_seq), decode(body), body, priority)
     except WireError as error:
         raise rot.at(place) from error
 

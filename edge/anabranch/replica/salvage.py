@@ -100,7 +100,6 @@ class _Row:
     entry: Entry
     chain: bytes
     written_ms: int
-    priority: int
 
 
 @dataclass(slots=True)
@@ -153,7 +152,7 @@ def _salvaged(connection: Connection, torn: _Torn, shelf: Shelf, now_ms: int) ->
         _set_aside(connection, at, found, _touched(pairs, named), now_ms)
         _clear(connection, "outbox", is_torn=torn.outbox)
         for row in found.whole.values():
-            put_entry(connection, row.entry, row.chain, row.written_ms, row.priority)
+            put_entry(connection, row.entry, row.chain, row.written_ms)
         connection.execute(SQL["ask_renewal"])
     _clear(connection, "outbox_documents", is_torn=torn.documents)
     connection.executemany(SQL["write_document"], sorted(right))
@@ -184,10 +183,8 @@ def _found(
         try:
             if local_seq in found.whole or local_seq < 1:
                 raise rot.at(f"the number of change {local_seq}")
-            whole = entry(at.incarnation, (local_seq, checksum, body), rot)
-            found.whole[local_seq] = _Row(
-                whole, chain or b"", written_ms or 0, PRIORITY_DEFAULT if priority is None else priority
-            )
+            columns = local_seq, checksum, body, PRIORITY_DEFAULT if priority is None else priority
+            found.whole[local_seq] = _Row(entry(at.incarnation, columns, rot), chain or b"", written_ms or 0)
         except ReplicaCorrupt:
             found.damaged.append((local_seq, written_ms, body))
     expected = _numbers(at, pairs, last)

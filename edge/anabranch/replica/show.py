@@ -34,10 +34,10 @@ class Decoded:
         self._bytes = 0
 
     def parts(
-        self, incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes], rot: Rot
+        self, incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes, int], rot: Rot
     ) -> dict[DocumentId, Entry]:
-        """The change of an outbox row (local_seq, checksum, body), by document. Raises ReplicaCorrupt."""
-        local_seq, checksum, body = columns
+        """The change of a row of the outbox, by document. Raises ReplicaCorrupt."""
+        local_seq, checksum, body, _ = columns
         known = self._parts.get((incarnation, local_seq, checksum))
         if known is not None:
             return known

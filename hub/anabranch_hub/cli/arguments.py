@@ -18,6 +18,9 @@ KEY: Decorator = click.option(
     "--key", default="config", show_default=True, help="Which document of the namespace."
 )
 MESSAGE: Decorator = click.option("-m", "--message", default="", help="Why, for the history.")
+URGENT: Decorator = click.option(
+    "--urgent", is_flag=True, help="Every edge gets it at once, whatever its link and its budget."
+)
 IF_VERSION: Decorator = click.option(
     "--if-version",
     type=click.IntRange(min=0),

@@ -12,6 +12,8 @@ from anabranch_sync.document import Object, at, check_content
 from anabranch_sync.errors import InvalidValue
 from anabranch_sync.ids import DocumentId, check_message, check_tenant, document_id
 from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
+from anabranch_sync.priority import PRIORITY_DEFAULT
+from anabranch_sync.priority import URGENT as URGENT_PRIORITY
 from anabranch_sync.reference import parse_reference
 from anabranch_sync.scope import scope
 from anabranch_sync.value import Json, kind
@@ -27,6 +29,7 @@ from anabranch_hub.cli.arguments import (
     POINTER,
     POINTER_NEEDED,
     TENANT,
+    URGENT,
 )
 from anabranch_hub.cli.failure import NotFound, Precondition
 from anabranch_hub.cli.given import given_value
@@ -118,6 +121,7 @@ async def get(
 @KEY
 @MESSAGE
 @IF_VERSION
+@URGENT
 async def set_value(
     invocation: Invocation,
     tenant: str,
@@ -128,6 +132,7 @@ async def set_value(
     key: str,
     message: str,
     if_version: int | None,
+    urgent: bool,
 ) -> None:
     """Set the value at a JSON Pointer ("" is the whole document).
 
@@ -138,6 +143,7 @@ async def set_value(
     anabranch-hub set acme acme/prod/router /limits/requests 600
     anabranch-hub set acme acme/prod/router /model gpt-4o -m "cheaper at night"
     anabranch-hub set acme acme/prod/router "" @router.json
+    anabranch-hub set acme acme/prod/router /enabled false --urgent
     """
     path = parse_pointer(pointer)
     try:
@@ -148,7 +154,7 @@ async def set_value(
     def edited(document: DocumentId, stored: Stored | None) -> Object:
         return check_content(document, _with(document, _head(stored), path, new))
 
-    await edit(invocation, tenant, document_id(namespace, key), edited, message, if_version)
+    await edit(invocation, tenant, document_id(namespace, key), edited, message, if_version, urgent=urgent)
 
 
 @command("delete")
@@ -158,6 +164,7 @@ async def set_value(
 @KEY
 @MESSAGE
 @IF_VERSION
+@URGENT
 async def delete(
     invocation: Invocation,
     tenant: str,
@@ -166,6 +173,7 @@ async def delete(
     key: str,
     message: str,
     if_version: int | None,
+    urgent: bool,
 ) -> None:
     """Delete a document, or the value at a JSON Pointer in it. Its history stays."""
     path = parse_pointer(pointer)
@@ -174,7 +182,7 @@ async def delete(
         _value(document, stored, path, of_head=True)
         return None if path == ROOT else _without(_head(stored) or {}, path)
 
-    await edit(invocation, tenant, document_id(namespace, key), edited, message, if_version)
+    await edit(invocation, tenant, document_id(namespace, key), edited, message, if_version, urgent=urgent)
 
 
 @command("list")
@@ -229,6 +237,8 @@ async def edit(
     edited: Callable[[DocumentId, Stored | None], Object | None],
     message: str,
     if_version: int | None = None,
+    *,
+    urgent: bool = False,
 ) -> None:
     """Write what `edited` makes of the document, however often others write meanwhile, and tell so."""
     check_tenant(tenant)
@@ -245,6 +255,7 @@ async def edit(
                     [Edit(document, content, seen)],
                     author=author,
                     message=message,
+                    priority=URGENT_PRIORITY if urgent else PRIORITY_DEFAULT,
                 )
             except VersionMismatch:
                 if if_version is not None or not attempts_left:

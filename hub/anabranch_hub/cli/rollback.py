@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 from anabranch_sync.errors import ChangeTooLarge
 from anabranch_sync.ids import DocumentId, HubSeq, check_message, check_tenant, document_id
+from anabranch_sync.priority import PRIORITY_DEFAULT
+from anabranch_sync.priority import URGENT as URGENT_PRIORITY
 from anabranch_sync.reference import Reference, parse_moment, parse_reference
 
 from anabranch_hub.cli import comparing, reach, terminal
-from anabranch_hub.cli.arguments import BELOW, KEY, MESSAGE, NAMESPACE, TENANT
+from anabranch_hub.cli.arguments import BELOW, KEY, MESSAGE, NAMESPACE, TENANT, URGENT
 from anabranch_hub.cli.documents import ATTEMPTS_MAX, version_of
 from anabranch_hub.cli.failure import NotFound, Precondition
 from anabranch_hub.cli.history import state_at, tell
@@ -29,6 +31,7 @@ class _Goal:
     reference: Reference
     position: HubSeq
     keep_new: bool = False
+    priority: int = PRIORITY_DEFAULT
 
 
 @command("rollback")
@@ -42,6 +45,7 @@ class _Goal:
 @click.option("--keep-new", is_flag=True, help="With --below: keep the documents that were not there then.")
 @click.option("--dry-run", is_flag=True, help="Only show what it would change.")
 @MESSAGE
+@URGENT
 async def rollback(
     invocation: Invocation,
     tenant: str,
@@ -52,6 +56,7 @@ async def rollback(
     keep_new: bool,
     dry_run: bool,
     message: str,
+    urgent: bool,
 ) -> None:
     """Bring back a state of the past as a new change; it can be rolled back like any other.
 
@@ -59,7 +64,7 @@ async def rollback(
     Documents that were not there then are deleted, unless --keep-new.
 
     \b
-    anabranch-hub rollback acme acme/prod/router --to 3
+    anabranch-hub rollback acme acme/prod/router --to 3 --urgent
     anabranch-hub rollback acme acme/prod/router --to 2h --dry-run
     anabranch-hub rollback acme acme/prod --below --to 2026-11-22T09:00:00Z -m "before the launch"
     """
@@ -76,6 +81,7 @@ async def rollback(
             goal = _Goal(tenant, document, None, moment, position, keep_new)
         else:
             goal = await _goal(store, tenant, document, parse_reference(to, now_ms))
+        goal = replace(goal, priority=URGENT_PRIORITY if urgent else PRIORITY_DEFAULT)
         for attempts_left in reversed(range(ATTEMPTS_MAX)):
             pairs = await _pairs(store, goal)
             if dry_run or not pairs:
@@ -127,7 +133,12 @@ async def _write(store: Store, goal: _Goal, pairs: Sequence[Pair], author: str, 
     said = f"rollback to {_named(goal)}" + (f": {message}" if message else "")
     try:
         return await store.write(
-            goal.tenant, edits, author=author, message=said, rolled_back_to=goal.position
+            goal.tenant,
+            edits,
+            author=author,
+            message=said,
+            rolled_back_to=goal.position,
+            priority=goal.priority,
         )
     except ChangeTooLarge as error:
         if len(edits) == 1:

@@ -262,6 +262,7 @@ def _document_columns(batch: Batch) -> _Columns:
         "key": [document.key for document in documents],
         "version": [state.version for state in states],
         "hub_seq": [state.hub_seq for state in states],
+        "urgent_seq": [batch.urgent.get(document, 0) for document in documents],
         "digest": [stored_digest(batch.digest(document)) for document in documents],
         "state": [encode_document(state) for state in states],
         "content": [

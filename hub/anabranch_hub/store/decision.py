@@ -41,6 +41,7 @@ from anabranch_sync.live import check_written, judged
 from anabranch_sync.merge import Decision, decide
 from anabranch_sync.opening import Answer
 from anabranch_sync.policy import NO_POLICIES, Policies, check_schema_document, policies_from
+from anabranch_sync.priority import URGENT
 from anabranch_sync.pull import Outcome
 from anabranch_sync.register import Slot, Value, json_of
 from anabranch_sync.value import Json, canonical
@@ -166,6 +167,7 @@ class Batch:
         self.steps: list[Step] = []
         self.conflicts: list[DecidedConflict] = []
         self.touched: dict[DocumentId, None] = {}
+        self.urgent: dict[DocumentId, HubSeq] = {}
         self._merged_before = dict(merged_before)
         self._chains = chains
         self._now_ms = now_ms
@@ -193,6 +195,7 @@ class Batch:
             base = Cursor(self.state.epoch, self.state.hub_seq)
             change = Change(timestamp, base, write.author, write.message, ops, restores=write.restores)
             recorded = entry(Dot(HUB_INCARNATION, hub.push_mark + 1), change)
+            recorded = replace(recorded, priority=write.priority)
             decision = self._decision(recorded, timestamp)
             self._check_result(recorded, decision)
             self._check_written(decision)
@@ -319,6 +322,8 @@ class Batch:
             self.documents[document] = state
             self.contents[document] = after
             self.touched[document] = None
+            if each.priority == URGENT:
+                self.urgent[document] = hub_seq
         ledger = self.state.ledger
         for conflict in decision.conflicts:
             ledger += 1

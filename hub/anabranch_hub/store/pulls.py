@@ -17,7 +17,8 @@ from anabranch_sync.explanation import REVIEWS_SHOWN_MAX
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.live import Quarantined
 from anabranch_sync.messages import CheckIn
-from anabranch_sync.priority import URGENT
+from anabranch_sync.policy import Policies
+from anabranch_sync.priority import PRIORITY_DEFAULT, URGENT
 from anabranch_sync.pull import (
     Decided,
     Notice,
@@ -176,12 +177,12 @@ async def drawn_urgent(
         upto = Cursor(row["epoch"], row["hub_seq"])
         policies = (await read_schemas(session, 0)).policies
         named = await session.rows("changed_addresses", after=after.hub_seq, **reading(scope))
-        pressing = [each["id"] for each in named if policies.priority(address(each["id"])) == URGENT]
+        pressing = [each["id"] for each in named if _pressing(each, policies) == URGENT]
         if not pressing or upto.epoch != after.epoch:
             return None
         rows = await session.rows("deciding_documents", ids=pressing)
     changed = {address(row["id"]): decode_document(row["state"]) for row in rows if not row["violations"]}
-    return urgent(changed, policies, incarnation, after, upto)
+    return urgent(changed, incarnation, after, upto)
 
 
 async def weighed(
@@ -197,7 +198,7 @@ async def weighed(
             return None
         rows = await session.rows("changed_addresses", **since)
         policies = (await read_schemas(session, 0)).policies
-    return policies.most_pressing(address(row["id"]) for row in rows)
+    return min((_pressing(row, policies) for row in rows), default=PRIORITY_DEFAULT)
 
 
 async def closing(session: Session, pulling: Pulling, snapshot: Snapshot) -> Pull:
@@ -264,7 +265,12 @@ async def _is_urgent(session: Session, scope: Scope, after: HubSeq) -> bool:
     """Whether an urgent document in the scope changed after a position."""
     policies = (await read_schemas(session, 0)).policies
     rows = await session.rows("changed_addresses", after=after, **reading(scope))
-    return any(policies.priority(address(row["id"])) == URGENT for row in rows)
+    return any(_pressing(row, policies) == URGENT for row in rows)
+
+
+def _pressing(row: Mapping[str, Any], policies: Policies) -> int:
+    """How pressing the change of a document is that was found by `changed_addresses`."""
+    return URGENT if row["is_urgent"] else policies.priority(address(row["id"]))
 
 
 async def digest(pool: Pool, digests: ScopeDigests, tenant: str, scope: Scope) -> tuple[Cursor, ScopeDigest]:

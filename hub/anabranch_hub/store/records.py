@@ -17,6 +17,7 @@ from anabranch_sync.incident import Incident
 from anabranch_sync.live import Quarantined
 from anabranch_sync.path import Path
 from anabranch_sync.policy import SCHEMA_NAMESPACE
+from anabranch_sync.priority import PRIORITY_DEFAULT
 from anabranch_sync.register import Slot, Value
 from anabranch_sync.scope import EVERYTHING, Scope
 from anabranch_sync.value import Json
@@ -512,6 +513,7 @@ class HubWrite:
     message: str
     restores: int
     rolled_back_to: HubSeq | None = None
+    priority: int = PRIORITY_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from anabranch_sync.merkle import TreeHead
 from anabranch_sync.messages import CheckIn
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.plan import Plan
+from anabranch_sync.priority import PRIORITY_DEFAULT
 from anabranch_sync.pull import Pull
 from anabranch_sync.reference import AtVersion, Moment, Reference
 from anabranch_sync.repairing import Surveyed
@@ -494,18 +495,19 @@ class Store:
         message: str,
         restores: int = 0,
         rolled_back_to: HubSeq | None = None,
+        priority: int = PRIORITY_DEFAULT,
     ) -> Written:
         """Write documents whole, in one change of the hub's own.
 
         `restores` names the ledger row whose losing value it brings back, `rolled_back_to` the position
-        whose values it writes again.
+        whose values it writes again. With `priority` 0 it is urgent whatever the documents' schemas say.
 
         Raises InvalidInput, in particular Invalid where a schema forbids what it would make;
         VersionMismatch when a document is not at its edit's `if_version`.
         CommitUncertain when Postgres broke off while it committed.
         """
         assert len({edit.document for edit in edits}) == len(edits), "one edit for each document"
-        write = HubWrite(edits, author, message, restores, rolled_back_to)
+        write = HubWrite(edits, author, message, restores, rolled_back_to, priority)
         answer = await self._lanes.submit(tenant, write)
         assert isinstance(answer, Written), "a write is answered by Written"
         return answer

@@ -6,18 +6,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from anabranch import agent
 from anabranch.agent import run_agent
 from anabranch.client import Client
 from anabranch.client import open as open_client
 from anabranch.polling import Wish
 from anabranch.replica import LinkMode, Replica
+from anabranch_hub.store import Edit
 from anabranch_sync import priority
 from anabranch_sync.budget import Budget
 from anabranch_sync.errors import InvalidValue
 from anabranch_sync.ids import document_id
 from anabranch_sync.priority import URGENT
 
-from tests.hub.api.fleet import ROUTER, Fleet, comes, facts_of, write
+from tests.hub.api.fleet import ROUTER, Fleet, comes, facts_of, read, write
 
 pytestmark = pytest.mark.anyio
 
@@ -29,12 +31,12 @@ METERED = Wish(metered=True)
 
 @asynccontextmanager
 async def running(replica: Path, mode: Wish) -> AsyncIterator[None]:
-    agent = asyncio.create_task(run_agent(replica, mode=mode))
+    task = asyncio.create_task(run_agent(replica, mode=mode))
     try:
         yield
     finally:
-        agent.cancel()
-        await asyncio.gather(agent, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def linked(replica: Path) -> None:
@@ -56,6 +58,50 @@ async def test_a_change_that_its_author_calls_urgent_goes_at_once_on_every_link(
             client.set("acme/prod/router", "/enabled", False, priority=URGENT)
         # then, and with it what was written before: a replica's changes never overtake one another
         await fleet.comes_together(one)
+
+
+async def test_an_urgent_change_reaches_others_at_once_whatever_it_was_written_to(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an edge on a metered link, which waits for what is not urgent
+    monkeypatch.setattr(priority, "_METERED", (0, NEVER_MS, NEVER_MS, NEVER_MS))
+    one, two = await fleet.enrol("one"), await fleet.enrol("two")
+    async with running(one, Wish()), running(two, METERED):
+        await linked(one)
+        await linked(two)
+        write(one, {"a": 1})
+        await comes(lambda: facts_of(one).outbox == 0)
+        await asyncio.sleep(SOON_MS / 1000)
+        assert read(two) is None
+        # when
+        with open_client(one) as client:
+            client.set("acme/prod/other", "/stop", True, priority=URGENT)
+        # then all of it comes
+        await comes(lambda: read(two, OTHER) == {"stop": True})
+        assert read(two) == {"a": 1}
+        # and when an operator does the same
+        store, tenant = fleet.hub.store, fleet.tenant
+        await store.write(tenant, [Edit(OTHER, {"stop": False})], author="ops", message="", priority=URGENT)
+        await comes(lambda: read(two, OTHER) == {"stop": False})
+
+
+async def test_an_edge_whose_budget_is_used_up_gets_what_others_call_urgent(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    monkeypatch.setattr(agent, "SAVING_LOOK_MS", SOON_MS)
+    one, two = await fleet.enrol("one"), await fleet.enrol("two")
+    await run_agent(two, once=True)
+    with Replica.open(two) as opened:
+        opened.set_budget(Budget(day_bytes=1))
+    async with running(one, Wish()), running(two, Wish()):
+        write(one, {"a": 1})
+        # when
+        with open_client(one) as client:
+            client.set("acme/prod/other", "/stop", True, priority=URGENT)
+        # then that comes, and nothing else
+        await comes(lambda: read(two, OTHER) == {"stop": True})
+        assert read(two) is None
 
 
 async def test_it_goes_although_the_budget_is_used_up(fleet: Fleet) -> None:

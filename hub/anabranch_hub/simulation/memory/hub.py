@@ -13,6 +13,7 @@ from anabranch_sync.live import check_written, judged
 from anabranch_sync.merge import decide
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.policy import Policies
+from anabranch_sync.priority import URGENT
 from anabranch_sync.pull import (
     Outcome,
 )
@@ -189,6 +190,8 @@ class MemoryHub(Tenant):
         for document, state in decision.documents.items():
             self._judge(document, state, policies)
         self.documents.update(decision.documents)
+        if each.priority == URGENT:
+            self.urgent_seq |= dict.fromkeys(decision.documents, self.hub_seq)
         self.ledger += [(self.hub_seq, conflict) for conflict in decision.conflicts]
         self._merged.add(each.content_id)
         self.log.append((self.hub_seq, each, Outcome.MERGED))

@@ -98,6 +98,7 @@ class MemoryReplica:
         timestamp = tick(state.timestamp, now_ms)
         change = Change(timestamp, state.cursor, "ada", "", ops)
         new = entry(Dot(state.incarnation, state.last_local + 1), change)
+        new = replace(new, priority=policies.priority(document))
         self._state = replace(
             state, timestamp=timestamp, last_local=state.last_local + 1, outbox=(*state.outbox, new)
         )
@@ -189,10 +190,8 @@ class MemoryReplica:
 
     def _urgent_upto(self) -> int:
         """The last urgent change that is not at the hub; 0: there is none."""
-        policies = policies_of(self._state.confirmed)
         unsent = (each for each in self._state.outbox if each.dot.local_seq > self._state.push_mark)
-        urgent = (e.dot.local_seq for e in unsent if policies.most_pressing(e.change.documents) == URGENT)
-        return max(urgent, default=0)
+        return max((each.dot.local_seq for each in unsent if each.priority == URGENT), default=0)
 
     def pending(self, after: int) -> Sequence[Entry]:
         """The head of the outbox after this mark."""
@@ -313,8 +312,7 @@ class MemoryReplica:
     def adopt(self, incarnation: int) -> None:
         """Every change in the outbox gets a new dot; its bytes stay."""
         outbox = tuple(
-            Entry(Dot(incarnation, number), each.change, each.body)
-            for number, each in enumerate(self._state.outbox, 1)
+            replace(each, dot=Dot(incarnation, number)) for number, each in enumerate(self._state.outbox, 1)
         )
         self._state = replace(
             self._state,

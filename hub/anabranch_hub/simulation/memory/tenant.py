@@ -14,6 +14,7 @@ from anabranch_sync.explanation import HANDS_SHOWN_MAX
 from anabranch_sync.ids import HUB_INCARNATION, START, Cursor, DocumentId
 from anabranch_sync.live import Quarantined
 from anabranch_sync.messages import PROTOCOL_MAX
+from anabranch_sync.priority import PRIORITY_DEFAULT, URGENT
 from anabranch_sync.pull import (
     Decided,
     Notice,
@@ -79,6 +80,7 @@ class Tenant:
         self.scope = scope  # of every edge that was given no other
         self.edges: dict[str, Enrolled] = {}
         self.documents: dict[DocumentId, Document] = {}
+        self.urgent_seq: dict[DocumentId, int] = {}  # where an urgent change last touched a document
         self.quarantined: dict[DocumentId, Quarantined] = {}
         self.hub_seq = 0
         self.log: list[tuple[int, Entry, Outcome]] = []
@@ -173,21 +175,29 @@ class Tenant:
 
     def urgent(self, incarnation: int, after: Cursor) -> Pull | None:
         """The urgent documents that others changed after a position, whole."""
-        policies, scope = policies_of(self.documents), self.scope_of(incarnation)
         changed = {
-            document: state
-            for document, state in self.documents.items()
-            if scope.reads(document) and state.hub_seq > after.hub_seq and document not in self.quarantined
+            document: self.documents[document]
+            for document, priority in self._changed(incarnation, after).items()
+            if priority == URGENT and document not in self.quarantined
         }
-        upto = Cursor(self.epoch, self.hub_seq)
-        return urgent(changed, policies, incarnation, after, upto)
+        return urgent(changed, incarnation, after, Cursor(self.epoch, self.hub_seq))
+
+    def _changed(self, incarnation: int, after: Cursor) -> dict[DocumentId, int]:
+        """The documents in its scope that changed after a position, and how pressing that is."""
+        policies, scope = policies_of(self.documents), self.scope_of(incarnation)
+        return {
+            document: URGENT
+            if self.urgent_seq.get(document, 0) > after.hub_seq
+            else policies.priority(document)
+            for document, state in self.documents.items()
+            if scope.reads(document) and state.hub_seq > after.hub_seq
+        }
 
     def weighed(self, incarnation: int, after: Cursor) -> int | None:
         """How pressing what is new after a position is; None: nothing concerns the replica."""
         if self.pull(incarnation, after, always=False) is None:
             return None
-        changed = [document for document, state in self.documents.items() if state.hub_seq > after.hub_seq]
-        return policies_of(self.documents).most_pressing(filter(self.scope_of(incarnation).reads, changed))
+        return min(self._changed(incarnation, after).values(), default=PRIORITY_DEFAULT)
 
     def part(self, name: bytes) -> bytes | None:
         """A part of the last snapshot."""

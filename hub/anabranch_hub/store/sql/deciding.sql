@@ -41,15 +41,19 @@ WHERE hub_seq = ANY(%(hub_seqs)s::bigint[])
 -- name: save_documents
 -- Documents as they stand now.
 INSERT INTO {tenant}.documents AS d (id, namespace, key, version, hub_seq, digest, state, content,
-    live_version, violations, since)
-SELECT id, namespace, key, version, hub_seq, digest, state, content::json, live_version, violations::json, since
+    live_version, violations, since, urgent_seq)
+SELECT id, namespace, key, version, hub_seq, digest, state, content::json, live_version, violations::json, since,
+    urgent_seq
 FROM unnest(%(id)b::text[], %(namespace)b::text[], %(key)b::text[], %(version)b::bigint[],
     %(hub_seq)b::bigint[], %(digest)b::bytea[], %(state)b::bytea[], %(content)b::text[],
-    %(live_version)b::bigint[], %(violations)b::text[], %(since)b::bigint[])
-    AS new (id, namespace, key, version, hub_seq, digest, state, content, live_version, violations, since)
+    %(live_version)b::bigint[], %(violations)b::text[], %(since)b::bigint[],
+    %(urgent_seq)b::bigint[])
+    AS new (id, namespace, key, version, hub_seq, digest, state, content, live_version, violations, since,
+        urgent_seq)
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, hub_seq = excluded.hub_seq,
     digest = excluded.digest, state = excluded.state, content = excluded.content,
-    live_version = excluded.live_version, violations = excluded.violations, since = excluded.since
+    live_version = excluded.live_version, violations = excluded.violations, since = excluded.since,
+    urgent_seq = greatest(d.urgent_seq, excluded.urgent_seq)
 
 -- name: save_versions
 -- One row for each step of each document.

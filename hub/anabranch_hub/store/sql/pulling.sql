@@ -31,8 +31,8 @@ SELECT EXISTS (
     ) AS anything
 
 -- name: changed_addresses
--- Which documents in the scope changed after a position.
-SELECT id FROM {tenant}.documents
+-- Which documents in the scope changed after a position, and whether an author called that urgent.
+SELECT id, urgent_seq > %(after)s AS is_urgent FROM {tenant}.documents
 WHERE hub_seq > %(after)s
     AND {in_scope}
 
