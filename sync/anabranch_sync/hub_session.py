@@ -280,7 +280,8 @@ class HubSession:
         under_way = self._sending or self._receiving or self._unseen.is_any or self._repairing.is_under_way
         awaiting = self.phase in (Phase.GREETING, Phase.WIPING) or under_way
         silence_ms = GATHERING_MS_MAX if is_gathering else SILENCE_MS_MAX
-        return self._heard_ms + silence_ms if awaiting else self._due_ms
+        silent_ms = self._heard_ms + silence_ms if awaiting else None
+        return min((at for at in (silent_ms, self._due_ms) if at is not None), default=None)
 
     # What the shell tells.
 
@@ -303,7 +304,7 @@ class HubSession:
         """The time of `wake_ms` may have come."""
         if self.wake_ms is None or now_ms < self.wake_ms:
             return []
-        if self.wake_ms == self._due_ms:
+        if self._due_ms is not None and now_ms >= self._due_ms:
             return self._come_due()
         return self._close(f"no answer for {(now_ms - self._heard_ms) // 1000} s")
 

@@ -46,7 +46,6 @@ def test_many_changes_come_by_one_pull_after_the_patience_of_the_most_pressing()
     assert pair.frames["down"] == before + 1
     assert (replica.read(PLAIN), replica.read(BULK)) == ({"n": 9}, {"n": 0})
     assert replica.standing().cursor.hub_seq == hub.hub_seq
-    assert pair.far.wake_ms is None
 
 
 def test_bulk_waits_for_an_hour_or_for_something_that_presses() -> None:
