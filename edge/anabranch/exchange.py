@@ -425,19 +425,21 @@ class Exchange:
             self._seen_view = view
             self._is_untold = (await self._on_disk(self._replica.subscribing.now)).wanted != self._asked
             self._written_s = -SYNC_S_MAX
-            due_ms = now_ms + await self._patience_ms()
-            self._offer_ms = due_ms if self._offer_ms is None else min(self._offer_ms, due_ms)
+            patience_ms = await self._patience_ms()
+            if patience_ms is not None:
+                due_ms = now_ms + patience_ms
+                self._offer_ms = due_ms if self._offer_ms is None else min(self._offer_ms, due_ms)
             await self._mend(session)
         if self._offer_ms is not None and now_ms >= self._offer_ms:
             self._offer_ms = None
             await self._carry_out(session, session.offered())
 
-    async def _patience_ms(self) -> int:
-        """How long what waits in the outbox may wait for company."""
+    async def _patience_ms(self) -> int | None:
+        """How long what waits in the outbox may wait for company; None: nothing does."""
         if not self._saves_up or self._link_class is not LinkClass.METERED:
             return 0
         priority = await self._on_disk(self._replica.most_pressing_unsent)
-        return 0 if priority is None else patience_ms(self._link_class, priority)
+        return None if priority is None else patience_ms(self._link_class, priority)
 
     async def _mend(self, session: EdgeSession) -> None:
         """Ask for what some read found damaged."""
