@@ -67,7 +67,7 @@ async def give(session: Session, edge: str, prefixes: Sequence[str]) -> Scope | 
         return None
     former, given = Scope(tuple(row["prefixes"])), Scope(tuple(prefixes))
     if former != given:
-        given.narrowed(Scope(tuple(row["subscription"])))
+        _check_room(given, Scope(tuple(row["subscription"])))
         await session.row("rescope_edge", edge=edge, prefixes=list(prefixes))
         await _leave(session, edge, replicated(row))
     return former
@@ -90,6 +90,16 @@ async def subscribe(session: Session, tenant: str, edge: str, wanted: Scope) -> 
     said: dict[str, Json] = {"subscription": [*wanted.prefixes], "former": [*former.prefixes]}
     act = auditing.Act(Event(EventKind.EDGE_SUBSCRIBED, edge, said))
     await auditing.append(session, tenant, [act], auditing.hub_ms())
+
+
+def _check_room(given: Scope, wanted: Scope) -> None:
+    """Raises InvalidName where what is both granted and asked for takes too many prefixes."""
+    try:
+        given.narrowed(wanted)
+    except InvalidName as error:
+        asked = ", ".join(wanted.prefixes[:3]) + (", ..." if len(wanted.prefixes) > 3 else "")
+        reason = f"with what the edge asks for of it ({asked}): {error.reason}"
+        raise InvalidName("scope", given.prefixes[0], reason) from error
 
 
 async def _leave(session: Session, edge: str, former: Scope) -> None:
