@@ -70,6 +70,7 @@ class EventKind(StrEnum):
     RETENTION_SET = "retention.set"
     CHANGES_TRIMMED = "changes.trimmed"
     TOMBSTONES_COLLECTED = "tombstones.collected"
+    TOMBSTONES_FORGOTTEN = "tombstones.forgotten"
     VALUE_ERASED = "value.erased"
 
 

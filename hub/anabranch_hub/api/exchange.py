@@ -278,6 +278,7 @@ class Exchange:
                     session.protocol,
                     damaged_changes=hello.damaged_changes,
                     damaged_documents=tuple(documents_named(hello.damaged_documents)),
+                    drained=hello.cursor if hello.incarnation and not hello.oldest_unsent_ms else None,
                 )
                 wanted = subscription_of(hello)
                 try:

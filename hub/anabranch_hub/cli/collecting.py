@@ -18,6 +18,9 @@ async def collect(invocation: Invocation, tenant: str, dry_run: bool) -> None:
     the ledger. A write of somebody who had not seen a deletion still meets it, and the ledger has the row.
     An edge that is gone for good holds everything back: `edge retire` it.
 
+    A quarter later, once no edge can bring a change that is older, what was collected is forgotten. A change
+    of a retired edge or an old disk that is older all the same is refused, whole, with the reason.
+
     \b
     anabranch-hub collect acme --dry-run
     anabranch-hub edge retire acme store-17
@@ -35,6 +38,7 @@ async def collect(invocation: Invocation, tenant: str, dry_run: bool) -> None:
                 "tombstones": collected.tombstones,
                 "documents": collected.documents,
                 "held_by": list(collected.held_by),
+                "forgotten": collected.forgotten,
             }
         )
         return

@@ -85,7 +85,7 @@ async def _of_tenant(store: Store, tenant: str, wanted: Upkeep, now_ms: int) -> 
 
     async def collect() -> None:
         collected = await store.collect(tenant)
-        done.update(collected_tombstones=collected.tombstones)
+        done.update(collected_tombstones=collected.tombstones, forgotten_tombstones=collected.forgotten)
 
     async def trim() -> None:
         if wanted.trim_after_days is not None:

@@ -5,7 +5,8 @@ acknowledged its position, such a write can only come from one that does not cou
 disk put back to an older image), or from an outbox that is older than its replica's cursor. So nothing
 is thrown away: the tombstones move to a place of their own (`collected_tombstones`), which no pull and
 no snapshot reads. A write that may not have seen them is decided with them back in their document
-(`recalled`): it meets the deletion, and the ledger has its row, as if nothing had been collected.
+(`recalled`): it meets the deletion, and the ledger has its row, as if nothing had been collected. There they
+stay until nobody who counts can bring such a write (`forgetting`).
 
 A replica whose cursor lies before the collected position would keep what was deleted, for a delta would
 not say so: it gets everything anew (`pulls.begun`). That, and not who is retired, is what makes it safe.
@@ -30,6 +31,7 @@ from anabranch_sync.register import Register, Slot
 from anabranch_sync.value import Json
 
 from anabranch_hub.store import auditing
+from anabranch_hub.store.forgetting import forget
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import address
 
@@ -41,13 +43,15 @@ _DOCUMENTS_EACH = 200
 class Collected:
     """What was collected up to a position: tombstones, and the documents they were in.
 
-    `held_by` are the edges whose replicas have acknowledged no more than that.
+    `held_by` are the edges whose replicas have acknowledged no more than that. `forgotten` are collected ones
+    that are of no use any more.
     """
 
     upto: HubSeq
     tombstones: int
     documents: int
     held_by: tuple[str, ...]
+    forgotten: int = 0
 
 
 async def collect(pool: Pool, tenant: str, *, author: str, dry_run: bool) -> Collected:
@@ -73,7 +77,8 @@ async def collect(pool: Pool, tenant: str, *, author: str, dry_run: bool) -> Col
         async with pool.session(tenant) as session:
             await session.run("swept", upto=upto)
     held_by = tuple(row["name"] for row in holding if row["cursor_seq"] == upto < position["hub_seq"])
-    return Collected(upto, tombstones, documents, held_by)
+    forgotten = await forget(pool, tenant, author=author, dry_run=dry_run)
+    return Collected(upto, tombstones, documents, held_by, forgotten.tombstones)
 
 
 def recalled(

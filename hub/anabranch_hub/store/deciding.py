@@ -134,6 +134,7 @@ class Decider:
                 await _chains(session, pushes, known),
                 now_ms,
                 aside,
+                {address(row["id"]): row["forgotten_seq"] for row in standing if row["forgotten_seq"]},
             )
             return batch, log_end(ended)
 

@@ -141,7 +141,8 @@ class Batch:
 
     `documents` holds those that stand of all that the pushes and writes mention; `merged_before` the
     positions of changes merged in the past by content id; `chains` the chains of past changes at the
-    end of pushes that repeat what was stored; `quarantined` those documents whose head is not live.
+    end of pushes that repeat what was stored; `quarantined` those documents whose head is not live;
+    `forgotten` up to where tombstones of documents are.
     """
 
     def __init__(
@@ -155,6 +156,7 @@ class Batch:
         chains: Mapping[tuple[Incarnation, LocalSeq], bytes],
         now_ms: int,
         quarantined: Mapping[DocumentId, Aside],
+        forgotten: Mapping[DocumentId, HubSeq] | None = None,
     ) -> None:
         self._tenant = tenant
         self.state = state
@@ -171,6 +173,7 @@ class Batch:
         self._merged_before = dict(merged_before)
         self._chains = chains
         self._now_ms = now_ms
+        self._forgotten = forgotten or {}
         self._bytes_bound: dict[DocumentId, int] = {}
 
     def push(self, push: Push) -> Answer:
@@ -255,13 +258,28 @@ class Batch:
         if outside:
             scope = ", ".join(replica.scope.prefixes) or "nothing"
             return Outcome.REFUSED, f"{outside[0]} is outside what edge {replica.edge} may write: {scope}"
+        rebased = self._rebased(each)
+        if too_old := self._too_old(rebased, each.change.base):
+            return Outcome.REFUSED, too_old
         timestamp = clamped(each.change.timestamp, self._now_ms)
-        decision = self._decision(self._rebased(each), timestamp)
+        decision = self._decision(rebased, timestamp)
         try:
             self._check_result(each, decision)
         except InvalidInput as error:
             return Outcome.REFUSED, str(error)
         return Outcome.MERGED, self._apply(each, decision, timestamp)
+
+    def _too_old(self, rebased: Entry, base: Cursor) -> str:
+        """Why a change cannot be decided: it may bring back what was deleted; empty: it can."""
+        seen = rebased.change.base.hub_seq
+        for document in rebased.change.documents:
+            upto = self._forgotten.get(document, 0)
+            if seen < upto and base.hub_seq:
+                return (
+                    f"its author had seen position {seen}, and what was deleted in {document} up to {upto} "
+                    "is forgotten: look at the document and write again"
+                )
+        return ""
 
     def _rebased(self, each: Entry) -> Entry:
         """What an author of an earlier epoch has seen of today's order; nothing, if of no order of ours.

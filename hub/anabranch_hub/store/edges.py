@@ -256,6 +256,9 @@ async def open_replica(
         row = await session.row("open_replica", incarnation=leased, edge=name)
         if row is None:
             raise Fenced(name, leased, "it was never leased to this edge")
+        if told is not None and told.drained is not None:
+            at = {"epoch": told.drained.epoch, "hub_seq": told.drained.hub_seq}
+            await session.run("drained", incarnation=leased, **at)
         if told is not None:
             before = await session.row(
                 "tell_report",

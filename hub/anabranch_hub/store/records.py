@@ -58,6 +58,7 @@ class Told:
 
     `clock_offset_ms` is the hub's clock minus the edge's; `oldest_unsent_ms` is by the edge's clock, 0: all
     was sent. `damaged_changes` rotted in its outbox; some of what they touch are `damaged_documents`.
+    `drained`: where it stands, if all that it has written is here.
     """
 
     clock_offset_ms: int
@@ -67,6 +68,7 @@ class Told:
     told_ms: int = 0
     damaged_changes: int = 0
     damaged_documents: tuple[DocumentId, ...] = ()
+    drained: Cursor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,18 @@ import pytest
 from anabranch_hub.errors import EdgeRevoked
 from anabranch_hub.store import Edit, Store
 from anabranch_hub.store.collecting import recalled, tombstones
+from anabranch_hub.store.forgetting import forgettable
+from anabranch_hub.store.records import Told
 from anabranch_sync.change import Change, Op
+from anabranch_sync.circumstances import UNKNOWN
 from anabranch_sync.columns import decode_document, encode_document
+from anabranch_sync.conflict import Conflict
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import Cursor, DocumentId, document_id
 from anabranch_sync.merge import decide
+from anabranch_sync.messages import PROTOCOL_MAX
 from anabranch_sync.policy import NO_POLICIES
-from anabranch_sync.pull import Pull
+from anabranch_sync.pull import Outcome, Pull
 from anabranch_sync.register import DELETED, Operand, Register, Slot
 
 from tests.hub.store.conftest import Query
@@ -136,6 +141,92 @@ async def test_an_outbox_older_than_its_replicas_cursor_meets_it_too(store: Stor
     assert replica.contents == await live(store, tenant)
 
 
+async def aged(query: Query) -> None:
+    """All that was decided is older than what is kept in any case."""
+    query("UPDATE changes SET received_at = now() - interval '91 days' RETURNING 1")
+
+
+async def test_what_every_edge_has_said_to_have_seen_is_forgotten_after_a_quarter(
+    store: Store, tenant: str, query: Query
+) -> None:
+    # given
+    replica = await fallen_behind(store, tenant)
+    await replica.pull()
+    await store.collect(tenant, author="olga")
+
+    # when
+    await drained(store, replica)
+    fresh = await store.collect(tenant, author="olga")
+    query("UPDATE replicas SET drained_seq = 0 RETURNING 1")
+    await aged(query)
+    unsure = await store.collect(tenant, author="olga")
+    await drained(store, replica)
+    told = await store.collect(tenant, author="olga", dry_run=True)
+    done = await store.collect(tenant, author="olga")
+
+    # then
+    assert [each.forgotten for each in (fresh, unsure, told, done)] == [0, 0, 2, 2]
+    assert query("SELECT count(*) FROM collected_tombstones") == [(0,)]
+    assert query("SELECT forgotten_seq FROM tenant_state") == [(4,)]
+    assert await live(store, tenant) == {ROUTER: {"a": 1}}
+
+
+async def test_a_change_shows_what_its_author_had_seen(store: Store, tenant: str, query: Query) -> None:
+    replica = await fallen_behind(store, tenant)
+    await replica.pull()
+    replica.put(ROUTER, {"a": 2})
+    await replica.push()
+    await aged(query)
+
+    assert (await store.collect(tenant, author="olga")).forgotten == 2
+
+
+async def test_a_write_older_than_what_is_remembered_is_refused_whole(
+    store: Store, tenant: str, query: Query
+) -> None:
+    # given
+    replica = await fallen_behind(store, tenant)
+    replica.record([(OTHER, place("y"), 7), (ROUTER, place("a"), 7)])
+    await store.retire(tenant, "e1", author="olga")
+    await aged(query)
+    await store.collect(tenant, author="olga")
+
+    # when
+    await opened(store, replica)
+    await replica.push()
+    await replica.pull()
+
+    # then
+    [result] = replica.results
+    assert result.outcome is Outcome.REFUSED
+    assert "is forgotten" in result.reason
+    assert replica.contents == await live(store, tenant) == {ROUTER: {"a": 1}}
+    replica.put(OTHER, {"y": 7})
+    await replica.push()
+    assert (await live(store, tenant))[OTHER] == {"y": 7}
+
+
+async def test_who_had_seen_nothing_brings_nothing_back_and_is_merged(
+    store: Store, tenant: str, query: Query
+) -> None:
+    await (await fallen_behind(store, tenant)).pull()
+    await store.retire(tenant, "e1", author="olga")
+    await aged(query)
+    await store.collect(tenant, author="olga")
+    late = await enrolled(store, tenant, "e2")
+    late.put(OTHER, {"x": 9})
+
+    await late.push()
+
+    assert (await live(store, tenant))[OTHER] == {"x": 9}
+
+
+async def drained(store: Store, replica: Replica) -> None:
+    """It comes again, and says that all it wrote is here."""
+    told = Told(0, UNKNOWN, 0, PROTOCOL_MAX, drained=replica.cursor)
+    await store.open_replica(replica.tenant, replica.edge, replica.incarnation, b"", told)
+
+
 async def test_a_deletion_that_is_offered_again_changes_nothing(store: Store, tenant: str) -> None:
     replica = await fallen_behind(store, tenant)
     replica.record([(OTHER, place("x"), DELETED)])
@@ -180,6 +271,8 @@ def test_whatever_is_decided_after_a_collection_is_what_would_have_been_without(
     whole: dict[DocumentId, Document] = {}
     left: dict[DocumentId, Document] = {}
     kept: dict[DocumentId, Document] = {}
+    dropped: dict[Slot, Register] = {}
+    forgotten = 0
     slots = [Slot(("a",)), Slot(("a", "b")), Slot(("a", "c")), Slot(("d",)), Slot(("d",), b"\x01")]
     for position in range(1, 40):
         base = Cursor(1, chance.randrange(position))
@@ -192,12 +285,14 @@ def test_whatever_is_decided_after_a_collection_is_what_would_have_been_without(
             )
             for slot in chance.sample(slots, chance.randint(1, 3))
         )
+        if base.hub_seq < forgotten:  # it is refused, or its author had seen nothing
+            continue
         change = Change(chance.randrange(100), base, "", "", ops)
         actor = chance.randint(1, 3)
         met = recalled(left, kept, [change], Cursor(1, position - 1))
         one = decide(whole, change, actor, position, change.timestamp, NO_POLICIES)
         other = decide(met, change, actor, position, change.timestamp, NO_POLICIES)
-        assert one.conflicts == other.conflicts
+        assert told(one.conflicts) == told(other.conflicts)
         whole, left = {**whole, **stored(one.documents)}, {**left, **stored(other.documents)}
         if chance.random() < 0.3:
             standing = left.get(ROUTER, EMPTY)
@@ -205,12 +300,26 @@ def test_whatever_is_decided_after_a_collection_is_what_would_have_been_without(
             kept[ROUTER] = Document({**registers(kept.get(ROUTER)), **gone})
             rest = {slot: each for slot, each in standing.registers.items() if slot not in gone}
             left[ROUTER] = Document(rest, standing.version)
-        assert {**registers(kept.get(ROUTER)), **registers(left.get(ROUTER))} == registers(whole.get(ROUTER))
+        if chance.random() < 0.1:
+            old = forgettable(kept.get(ROUTER, EMPTY), chance.randint(0, position))
+            forgotten = max(forgotten, old.hub_seq)
+            dropped.update(old.registers)
+            held = registers(kept.get(ROUTER)).items()
+            kept[ROUTER] = Document({slot: each for slot, each in held if slot not in old.registers})
+        stands = {**dropped, **registers(kept.get(ROUTER)), **registers(left.get(ROUTER))}
+        assert stands == registers(whole.get(ROUTER))
 
 
 def stored(documents: Mapping[DocumentId, Document]) -> dict[DocumentId, Document]:
     """As they come back from a store: their registers in order."""
     return {document: decode_document(encode_document(state)) for document, state in documents.items()}
+
+
+def told(conflicts: tuple[Conflict, ...]) -> list[tuple[object, ...]]:
+    """What conflicts say, but which of several that were written at once: the first in a document's order."""
+    return [
+        (each.slot, each.kind, each.policy, each.winner.stamps[0], len(each.candidates)) for each in conflicts
+    ]
 
 
 def registers(document: Document | None) -> dict[Slot, Register]:

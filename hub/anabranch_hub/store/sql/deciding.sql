@@ -14,7 +14,8 @@ WHERE r.incarnation = ANY(%(incarnations)s::bigint[])
 
 -- name: deciding_documents
 -- The documents that pushes and writes mention; of those in quarantine also what is live, and why.
-SELECT id, state, CASE WHEN violations IS NOT NULL THEN content END AS live, live_version, violations, since
+SELECT id, state, CASE WHEN violations IS NOT NULL THEN content END AS live, live_version, violations, since,
+    forgotten_seq
 FROM {tenant}.documents WHERE id = ANY(%(ids)s::text[])
 
 -- name: merged_before

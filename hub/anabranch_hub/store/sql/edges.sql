@@ -167,6 +167,12 @@ UPDATE {tenant}.edge_reports r
 SET proved_at = now(), proved_epoch = %(epoch)s, proved_seq = %(hub_seq)s
 FROM seen WHERE r.edge = seen.edge
 
+-- name: drained
+-- All that a replica has written is here, and it stands there. Within an epoch it never knows less than it did.
+UPDATE {tenant}.replicas SET drained_epoch = %(epoch)s,
+    drained_seq = CASE WHEN drained_epoch = %(epoch)s THEN greatest(drained_seq, %(hub_seq)s) ELSE %(hub_seq)s END
+WHERE incarnation = %(incarnation)s
+
 -- name: tell_report
 -- What an edge says of itself; how many damaged changes it told of before.
 WITH before AS (SELECT damaged_changes FROM {tenant}.edge_reports WHERE edge = %(edge)s)
