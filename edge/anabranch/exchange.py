@@ -305,7 +305,9 @@ class Exchange:
                     if self._settled and until_settled:
                         return await self._finished("nothing is on its way")
                     if self._bytes_max is not None and sum(self.carried) >= self._bytes_max:
-                        return self._ended(BUDGET_USED_UP)
+                        # What is on its way was paid for: without it a change of more than a day's bytes
+                        # would begin anew each day.
+                        return await self._finished(BUDGET_USED_UP)
                     if session.settled and self._clock.now_ms() >= until_ms:
                         return await self._finished("the certificate is due for renewal")
             # That it was wiped the hub is to hear: nobody is left to say it again.

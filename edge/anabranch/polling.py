@@ -150,7 +150,7 @@ class Polling:
         until_ms = resumes_ms(now.budget, now.spent, now.today)
         # Where only what is urgent has come, it is what lies behind that which would be news.
         standing = replace(standing, cursor=max(standing.cursor, self._overtaken))
-        answer = read_answer(await link.check_in(asked(standing, until_ms)))
+        answer = read_answer(await link.check_in(asked(standing, self._replica.scope, until_ms)))
         ordered = Budget(answer.budget_day_bytes, answer.budget_month_bytes)
         if ordered != now.ordered:
             await self._on_disk(lambda: self._replica.order_budget(ordered))

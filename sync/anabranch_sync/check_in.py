@@ -17,16 +17,17 @@ from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.frame import Frame
 from anabranch_sync.ids import HubSeq, LocalSeq
 from anabranch_sync.messages import CheckedIn, CheckIn, Message, decode_message, encode_message
+from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Standing
 
 # A check-in is the only frame of its call.
 _ONLY = 1
 
 
-def asked(standing: Standing, budget_until_ms: int = 0) -> bytes:
+def asked(standing: Standing, scope: Scope, budget_until_ms: int = 0) -> bytes:
     """The frame with which a replica that stands so asks; its budget is used up until then, or not (0)."""
     at = (standing.incarnation, standing.cursor, standing.push_mark, standing.digest)
-    return _framed(CheckIn(*at, budget_until_ms=budget_until_ms))
+    return _framed(CheckIn(*at, budget_until_ms=budget_until_ms, scope=scope.fingerprint))
 
 
 def read_question(raw: bytes) -> CheckIn:
@@ -45,15 +46,17 @@ def answered(
     push_mark: LocalSeq,
     concerned: bool,
     digest: ScopeDigest,
+    scope: Scope,
     urgent: bool = False,
     budget: Budget = NO_BUDGET,
 ) -> bytes:
     """The hub's answer. `concerned`: something that concerns the replica was decided after its cursor, and
     `urgent`: to an urgent document.
 
-    `push_mark` and `digest` are those of the replica and its scope at the hub, `budget` is the operator's.
+    `push_mark`, `digest` and `scope` are those of the replica at the hub, `budget` is the operator's.
     """
-    is_news = concerned or asked.cursor.epoch != epoch or asked.cursor.hub_seq > hub_seq
+    is_rescoped = asked.scope not in (b"", scope.fingerprint)
+    is_news = concerned or is_rescoped or asked.cursor.epoch != epoch or asked.cursor.hub_seq > hub_seq
     is_equal = not is_news and (asked.push_mark, asked.digest) == (push_mark, digest)
     answer = CheckedIn(hub_seq, int(is_equal), int(urgent), budget.day_bytes, budget.month_bytes)
     return _framed(answer)

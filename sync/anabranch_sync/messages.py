@@ -281,7 +281,8 @@ class Logged:
 class CheckIn:
     """Outside any stream: is there anything new for a replica that stands here? See `check_in`.
 
-    `budget_until_ms` as in Hello: an edge whose budget is used up says it here.
+    `budget_until_ms` as in Hello: an edge whose budget is used up says it here. `scope` is the fingerprint of
+    the scope that it holds; empty from those that do not say it.
     """
 
     incarnation: int
@@ -289,6 +290,7 @@ class CheckIn:
     push_mark: int
     digest: ScopeDigest
     budget_until_ms: int = 0
+    scope: bytes = b""
     unknown: tuple[Any, ...] = ()
 
 

@@ -12,20 +12,23 @@ from multiprocessing import get_context
 from typing import Any
 from unittest.mock import patch
 
+from anabranch_hub.simulation import edge
 from anabranch_hub.simulation.disk import DiskFailure
+from anabranch_hub.simulation.edge import Edge
 from anabranch_hub.simulation.hub_side import HubSide
-from anabranch_hub.simulation.memory import MemoryHub, MemoryLog, MemoryReplica, replica
+from anabranch_hub.simulation.memory import MemoryHub, MemoryLog, MemoryReplica, replica, tenant
 from anabranch_hub.simulation.mishaps import Mishaps
 from anabranch_hub.simulation.promise import Promise
 from anabranch_hub.simulation.running import live
 from anabranch_sync import edge_session, frame, merge, policy
 from anabranch_sync.change import Change, Entry, chained
+from anabranch_sync.check_in import answered
 from anabranch_sync.clock import Timestamp
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import Object
 from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.ids import HUB_INCARNATION, Cursor, DocumentId
-from anabranch_sync.messages import Merged
+from anabranch_sync.messages import CheckIn, Merged
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.pull import Pull
 from anabranch_sync.register import Register, Stamp
@@ -326,6 +329,29 @@ def _collected_behind_a_delta() -> Any:
     return patch.object(MemoryHub, "collect", silent)
 
 
+def _a_check_in_misses_what_is_new() -> Any:
+    def content(asked: CheckIn, **standing: Any) -> bytes:
+        here = {"epoch": asked.cursor.epoch, "push_mark": asked.push_mark, "digest": asked.digest}
+        return answered(asked, **{**standing, **here, "concerned": False})
+
+    return patch.object(tenant, "answered", content)
+
+
+def _a_used_up_budget_drops_what_is_on_its_way() -> Any:
+    return patch.object(edge, "FINISH_MS_MAX", 0)
+
+
+@contextmanager
+def _what_is_urgent_waits_for_the_budget() -> Iterator[None]:
+    """On both sides: whoever is let through for one takes the other with it."""
+
+    def calm(asked: CheckIn, **standing: Any) -> bytes:
+        return answered(asked, **{**standing, "urgent": False})
+
+    with patch.object(Edge, "_has_urgent", False), patch.object(tenant, "answered", calm):
+        yield
+
+
 _BUGS: dict[str, Callable[[], Any]] = {
     "acknowledge before fsync": _acknowledge_before_fsync,
     "reused incarnation": _reused_incarnation,
@@ -352,5 +378,8 @@ _BUGS: dict[str, Callable[[], Any]] = {
     "collected without asking": _collected_without_asking,
     "collected and forgotten": _collected_and_forgotten,
     "collected behind a delta": _collected_behind_a_delta,
+    "a check-in misses what is new": _a_check_in_misses_what_is_new,
+    "a used-up budget drops what is on its way": _a_used_up_budget_drops_what_is_on_its_way,
+    "what is urgent waits for the budget": _what_is_urgent_waits_for_the_budget,
 }
 BUGS = tuple(_BUGS)

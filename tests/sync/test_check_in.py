@@ -1,5 +1,7 @@
 """The cheapest "anything new?"."""
 
+from dataclasses import replace
+
 import pytest
 from anabranch_sync import frame
 from anabranch_sync.check_in import answered, asked, read_answer, read_question
@@ -7,10 +9,11 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import Cursor
 from anabranch_sync.messages import CheckIn
+from anabranch_sync.scope import Scope, scope
 
-from tests.sync.pair import new_hub, new_replica
+from tests.sync.pair import SCOPE, new_hub, new_replica
 
-HERE = CheckIn(3, Cursor(1, 40), 12, ScopeDigest(2, 77))
+HERE = CheckIn(3, Cursor(1, 40), 12, ScopeDigest(2, 77), scope=SCOPE.fingerprint)
 
 
 def is_equal(
@@ -20,21 +23,33 @@ def is_equal(
     push_mark: int = 12,
     concerned: bool = False,
     digest: ScopeDigest = HERE.digest,
+    given: Scope = SCOPE,
+    asked: CheckIn = HERE,
 ) -> bool:
     answer = answered(
-        HERE, epoch=epoch, hub_seq=hub_seq, push_mark=push_mark, concerned=concerned, digest=digest
+        asked,
+        epoch=epoch,
+        hub_seq=hub_seq,
+        push_mark=push_mark,
+        concerned=concerned,
+        digest=digest,
+        scope=given,
     )
     return read_answer(answer).equal == 1
+
+
+def answer_of_nothing_new() -> bytes:
+    return answered(HERE, epoch=1, hub_seq=40, push_mark=12, concerned=False, digest=HERE.digest, scope=SCOPE)
 
 
 def test_a_question_and_its_answer_are_small() -> None:
     replica = new_replica(new_hub())
 
-    question = asked(replica.standing())
+    question = asked(replica.standing(), SCOPE)
 
     assert read_question(question).cursor == replica.standing().cursor
-    assert len(question) < 45
-    assert len(answered(HERE, epoch=1, hub_seq=40, push_mark=12, concerned=False, digest=HERE.digest)) < 15
+    assert len(question) < 55
+    assert len(answer_of_nothing_new()) < 15
 
 
 def test_nothing_that_concerns_the_replica_and_equal_digests_prove_it_equal() -> None:
@@ -48,11 +63,16 @@ def test_an_exchange_is_due_where_anything_is_other_than_the_replica_says() -> N
     assert not is_equal(hub_seq=39)
     assert not is_equal(push_mark=13)
     assert not is_equal(digest=ScopeDigest(2, 78))
+    assert not is_equal(given=scope(("acme/dev",)))
+
+
+def test_an_earlier_edge_does_not_say_which_scope_it_holds() -> None:
+    assert is_equal(asked=replace(HERE, scope=b""), given=scope(("acme/dev",)))
 
 
 def test_another_frame_is_no_check_in() -> None:
-    answer = answered(HERE, epoch=1, hub_seq=40, push_mark=12, concerned=False, digest=HERE.digest)
-    question = asked(new_replica(new_hub()).standing())
+    answer = answer_of_nothing_new()
+    question = asked(new_replica(new_hub()).standing(), SCOPE)
 
     with pytest.raises(ProtocolViolation):
         read_question(answer)

@@ -2,16 +2,24 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 from anabranch_sync import backoff, edge_session
+from anabranch_sync.budget import NO_BUDGET
+from anabranch_sync.check_in import asked, read_answer
 from anabranch_sync.document import Object
 from anabranch_sync.edge_session import EdgeSession
-from anabranch_sync.ids import DocumentId
+from anabranch_sync.errors import WireError
+from anabranch_sync.ids import Cursor, DocumentId
+from anabranch_sync.messages import CheckedIn
 from anabranch_sync.pacing import NOTHING_LEARNED
+from anabranch_sync.policy import URGENT
 
 from anabranch_hub.simulation.disk import DiskFailure
 from anabranch_hub.simulation.hub_side import HubSide
-from anabranch_hub.simulation.memory import MemoryReplica
+from anabranch_hub.simulation.memory import MemoryReplica, policies_of
+from anabranch_hub.simulation.meter import Meter
 from anabranch_hub.simulation.network import Connection, Line, Pipe
 from anabranch_hub.simulation.promise import Promise, Violation
 from anabranch_hub.simulation.promises import (
@@ -19,6 +27,13 @@ from anabranch_hub.simulation.promises import (
 )
 from anabranch_hub.simulation.world import World
 from anabranch_hub.simulation.writing import DOCUMENTS
+
+# An answer that takes longer is none (`anabranch.link`).
+ANSWER_MS_MAX = 30_000
+# How often an edge whose budget is used up asks for what is urgent, and how regular looks are, as agents do.
+SAVING_LOOK_MS = 60 * 60_000
+POLLING_JITTER = 0.1
+FINISH_MS_MAX = 2_000
 
 
 class Edge:
@@ -30,6 +45,10 @@ class Edge:
         self.replica = replica
         self.skew_ms = skew_ms
         self.reading = Reading(line.name)
+        self.poll_ms = 0  # how often it looks in; 0: it holds a stream
+        self.meter = Meter(NO_BUDGET)
+        self._proved: Cursor | None = None  # between two exchanges: where it was last proved equal
+        self._urgent = False  # this exchange is let through, and ends as soon as nothing is on its way
         self._steady_skew_ms = skew_ms
         self._world = world
         self._hub = hub
@@ -53,17 +72,29 @@ class Edge:
         return self.line.name
 
     def connect(self, *, renew: bool = False) -> None:
-        """Begin a session."""
+        """Begin a session, if the budget lets it."""
         if not self.line.online or self._session is not None:
             return
         self._life += 1
         life = self._life
+        is_used_up = self.meter.is_used_up(self.steady_ms)
+        if is_used_up and not self._urgent and not self._has_urgent:
+            self._world.reached.saved += 1
+            self._world.clock.after(SAVING_LOOK_MS, partial(self._save, life))
+            return
+        self._urgent = is_used_up
+        self.meter.connected(self.steady_ms)
         fingerprint = self.replica.state.scope.fingerprint
         session = EdgeSession(self.replica.standing(), fingerprint, renew=renew, learned=self._learned)
         connection, pipe = self._hub.dial(self.line, lambda frame: self._received(life, frame))
         connection.on_cut.append(lambda: self._ended(life, "cut"))
         self._session, self._connection, self._pipe = session, connection, pipe
         self._do(session.start(self.steady_ms))
+
+    def resume(self) -> None:
+        """The line is there again: who holds a stream begins one, who looks in does that in its time."""
+        if self._session is None and not (self.poll_ms and self._proved is not None):
+            self.connect()
 
     @property
     def wall_ms(self) -> int:
@@ -84,16 +115,20 @@ class Edge:
     @property
     def is_proved(self) -> bool:
         """Whether the digests were compared where it stands."""
-        session = self._session
-        return session is not None and session.proved is not None and session.proved.cursor == session.cursor
+        if self._session is None:
+            return self._proved == self.replica.state.cursor
+        proved = self._session.proved
+        return proved is not None and proved.cursor == self._session.cursor
 
     @property
     def settled(self) -> bool:
         """Whether everything is exchanged."""
-        session, hub = self._session, self._hub.store
-        if session is None or not session.settled or self.replica.outbox:
+        session, hub, state = self._session, self._hub.store, self.replica.state
+        is_done = self.is_proved if session is None else session.settled
+        is_told = state.scope == hub.edge(self.line.edge).scope
+        if not is_done or not is_told or state.outbox or not hub.knows(state.incarnation):
             return False
-        return hub.pull(self.replica.disk.incarnation, session.cursor, always=False) is None
+        return hub.pull(state.incarnation, state.cursor, always=False) is None
 
     def write(self, document: DocumentId, content: Object | None) -> None:
         """Somebody writes a document here, and hears of it once it is on disk. Raises Invalid."""
@@ -109,11 +144,92 @@ class Edge:
         self._world.note(f"{self.name} writes {new.dot}")
         if self._session is not None:
             self._do(self._session.offered())
+        elif self._has_urgent and self.meter.is_used_up(self.steady_ms):
+            self._world.reached.let_through += 1
+            self.connect()
 
     def tick(self) -> None:
         """Timers."""
         if self._session is not None:
             self._do(self._session.woken(self.steady_ms))
+
+    @property
+    def _has_urgent(self) -> bool:
+        """Whether something urgent waits in the outbox."""
+        policies = policies_of(self.replica.confirmed)
+        waiting = (document for each in self.replica.outbox for document in each.change.documents)
+        return any(policies.priority(document) == URGENT for document in waiting)
+
+    # Between two exchanges: as `anabranch.polling` has it.
+
+    def _rest(self) -> None:
+        """Nothing is on its way: hang up until something is."""
+        assert self._session is not None, "an exchange that is settled"
+        proved = self._session.proved
+        self.hang_up()
+        self._attempt, self._urgent = 0, False
+        self._proved = proved.cursor if proved is not None else None
+        if self.poll_ms:
+            self._look_later()
+        else:
+            self.connect()
+
+    def _look_later(self) -> None:
+        jitter = self._world.chance.uniform(1 - POLLING_JITTER, 1 + POLLING_JITTER)
+        self._world.clock.after(int(self.poll_ms * jitter), partial(self._look, self._life))
+
+    def _look(self, life: int) -> None:
+        """Ask whether there is anything new, unless there is something to send."""
+        if life != self._life or not self.line.online:
+            return
+        if self.replica.outbox:
+            self.connect()
+            return
+
+        def heard(answer: CheckedIn | None) -> None:
+            if answer is None or not answer.equal:
+                self.connect()  # what was in the way, that exchange meets again
+                return
+            self._world.reached.looked += 1
+            self._proved = self.replica.state.cursor
+            self._look_later()
+
+        self._ask(heard)
+
+    def _save(self, life: int) -> None:
+        """The budget was used up: is there something urgent, or another day?"""
+        if life != self._life or not self.line.online:
+            return
+        if not self.meter.is_used_up(self.steady_ms):
+            self.connect()
+            return
+
+        def heard(answer: CheckedIn | None) -> None:
+            self._urgent = answer is not None and bool(answer.urgent)
+            self._world.reached.let_through += self._urgent
+            self.connect()
+
+        self._ask(heard)
+
+    def _ask(self, heard: Callable[[CheckedIn | None], None]) -> None:
+        """Call the hub; `heard` gets its answer, or None when it takes too long."""
+        self._life += 1
+        life = self._life
+
+        def answered(frame: bytes | None) -> None:
+            if life != self._life:
+                return
+            self._life += 1
+            answer = None
+            if frame is not None:
+                with suppress(WireError):
+                    answer = read_answer(frame)
+            heard(answer)
+
+        question = asked(self.replica.standing(), self.replica.state.scope)
+        self.meter.carried(question, self.steady_ms)
+        self._hub.call(self.line, question, answered)
+        self._world.clock.after(ANSWER_MS_MAX, partial(answered, None))
 
     def crash(self) -> None:
         """The process dies; the disk stays."""
@@ -125,6 +241,7 @@ class Edge:
     def hang_up(self) -> None:
         """The session is gone without a word."""
         self._life += 1
+        self._proved = None
         self._session = None
         self._effects.clear()
         if self._connection is not None:
@@ -140,6 +257,7 @@ class Edge:
 
     def _received(self, life: int, frame: bytes) -> None:
         if life == self._life and self._session is not None:
+            self.meter.carried(frame, self.steady_ms)
             self._do(self._session.received(frame, self.steady_ms))
 
     def _ended(self, life: int, reason: str, *, renew: bool = False) -> None:
@@ -159,6 +277,8 @@ class Edge:
         self._effects += effects
         if idle and self._effects:
             self._world.clock.after(0, self._step(self._life))
+        elif idle:
+            self._done()
 
     def _step(self, life: int) -> Callable[[], None]:
         def step() -> None:
@@ -171,8 +291,22 @@ class Edge:
                     self._effects.popleft()
                     if self._effects:
                         self._world.clock.after(self._world.chance.randint(0, 2), step)
+                    else:
+                        self._done()
 
         return step
+
+    def _done(self) -> None:
+        """Everything that was to be done is: is this the end of an exchange that is not held?"""
+        is_held = not (self.poll_ms or self._urgent)
+        if self._session is not None and self._session.settled and not is_held:
+            self._rest()
+        elif self._session is not None and self.meter.is_used_up(self.steady_ms) and not self._urgent:
+            connection, self._connection = self._connection, None
+            assert connection is not None, "a session without a connection"
+            # What is on its way was paid for, and arrives.
+            self._world.clock.after(FINISH_MS_MAX, connection.cut)
+            self._ended(self._life, "the byte budget is used up")
 
     def _perform(self, effect: edge_session.EdgeEffect) -> None:
         session, replica = self._session, self.replica
@@ -181,6 +315,7 @@ class Edge:
             case edge_session.Send(frame):
                 assert self._connection is not None, "a frame without a connection"
                 assert self._pipe is not None, "a frame without a pipe"
+                self.meter.carried(frame, self.steady_ms)
                 self._connection.send(self._pipe, frame)
             case edge_session.StorePart(batch, total, offset, piece):
                 replica.store_part(batch, total, offset, piece)

@@ -11,6 +11,7 @@ from functools import partial
 from unittest.mock import patch
 
 from anabranch_sync import merge, packing
+from anabranch_sync.budget import NO_BUDGET, Budget
 from anabranch_sync.document import Object, rebuild
 from anabranch_sync.errors import Invalid
 from anabranch_sync.ids import DocumentId
@@ -18,10 +19,11 @@ from anabranch_sync.leaf_ancestry import EDITS_MAX
 from anabranch_sync.snapshot import SLICE_BYTES_MAX
 
 from anabranch_hub.simulation.disk import UNHARMED
-from anabranch_hub.simulation.edge import Edge
+from anabranch_hub.simulation.edge import SAVING_LOOK_MS, Edge
 from anabranch_hub.simulation.hub_side import HubSide
 from anabranch_hub.simulation.life import DAY_MS, SECOND_MS, Life
 from anabranch_hub.simulation.memory import MemoryReplica, ReplicaState, scope_digest
+from anabranch_hub.simulation.meter import Meter
 from anabranch_hub.simulation.mishaps import Mishaps
 from anabranch_hub.simulation.network import CALM, Line
 from anabranch_hub.simulation.operators import Operators
@@ -34,17 +36,35 @@ from anabranch_hub.simulation.promises import (
     check_logged,
     check_refused,
     check_repaired,
+    check_urgent,
     check_written,
 )
-from anabranch_hub.simulation.validity import ALWAYS, HIGH_MAX, REPAIRED, SCHEMA_DOCUMENT, schema
+from anabranch_hub.simulation.validity import (
+    ALWAYS,
+    HIGH_MAX,
+    REPAIRED,
+    SCHEMA_DOCUMENT,
+    URGENT_DOCUMENT,
+    schema,
+    urgent_schema,
+)
 from anabranch_hub.simulation.world import SCOPE, World
 from anabranch_hub.simulation.writing import DOCUMENTS, Author
 
 # Longer than the longest back-off and silence together, several times: after it nothing may be stuck.
 HEALED_MS = 10 * 60_000
+# An edge whose budget is used up asks once an hour for what is urgent.
+URGENT_MS_MAX = 2 * SAVING_LOOK_MS
+# All writes of a life, and each day something of them.
+BUDGETED_MS_MAX = 40 * DAY_MS
 # An edge that is switched off costs nothing for weeks; one that tries in vain tries 2,000 times a day, and
 # the tenth attempt shows nothing that the thousandth does.
 RETRIED_MS_MAX = 5 * 60_000
+# Of a life in which an edge looks in now and then, so many looks at most: days of them cost nothing then.
+POLL_MS_MIN = 10 * SECOND_MS
+LOOKS_EACH = 50
+# What a few exchanges use up in a day.
+BUDGETS_BYTES = (20_000, 60_000, 200_000)
 # A frame's best compression takes a quarter of a life and changes nothing of what is simulated.
 COMPRESSION_LEVEL = 1
 # Clocks are wrong from the start, some by years.
@@ -59,6 +79,8 @@ class Fleet:
         self.seed = seed
         self.hub = HubSide(world)
         self.hub.store.write(SCHEMA_DOCUMENT, schema(HIGH_MAX))
+        if world.life.urgent:
+            self.hub.store.write(URGENT_DOCUMENT, urgent_schema(HIGH_MAX))
         self.began_ms = world.clock.now_ms
         self._author = Author(world.chance, large=world.life.large, deletes=world.life.deletes)
         self._read: dict[str, ReplicaState] = {}
@@ -113,20 +135,26 @@ class Fleet:
             edge.replica.medium.is_full = False
             if world.altered:
                 edge.hang_up()  # where nothing else is to be said, a handshake tells
-            edge.connect()
+            edge.resume()
         self._settle()
         self._check()
         self._repair()
 
     def _settle(self) -> None:
-        clock = self.world.clock
-        limit_ms = clock.now_ms + HEALED_MS
+        clock, began_ms = self.world.clock, self.world.clock.now_ms
+        limit_ms = began_ms + HEALED_MS + 3 * max(edge.poll_ms for edge in self.edges)
+        is_saving = any(edge.meter.budget != NO_BUDGET for edge in self.edges)
+        urgent_ms = limit_ms + URGENT_MS_MAX
         while not all(edge.settled for edge in self.edges):
-            if clock.now_ms > limit_ms:
+            if is_saving and clock.now_ms > urgent_ms:
+                check_urgent(self.hub.store, self.edges)
+                urgent_ms = clock.now_ms + BUDGETED_MS_MAX
+            if clock.now_ms > limit_ms + (BUDGETED_MS_MAX if is_saving else 0):
                 stuck = [edge.name for edge in self.edges if not edge.settled]
-                minutes = HEALED_MS // 60_000
+                minutes = (clock.now_ms - began_ms) // 60_000
                 raise Violation(Promise.FLOWING, f"not settled {minutes} minutes after healing: {stuck}")
-            self._run_with_timers(clock.now_ms + 10 * SECOND_MS)
+            step_ms = 10 * SECOND_MS if clock.now_ms < limit_ms else URGENT_MS_MAX // 4
+            self._run_with_timers(clock.now_ms + step_ms)
 
     def _repair(self) -> None:
         """An operator repairs whatever is quarantined, and everybody reads what has merged again."""
@@ -149,6 +177,10 @@ class Fleet:
         opening = self.hub.store.open_replica(0, edge=name)
         replica = self.new_replica(ReplicaState(opening.incarnation, SCOPE))
         edge = Edge(Line(name, name), world, self.hub, replica, world.chance.choice(SKEWS_MS))
+        if world.chance.random() < world.life.polling:
+            edge.poll_ms = max(POLL_MS_MIN, world.life.busy_ms // LOOKS_EACH)
+        if world.chance.random() < world.life.budgets:
+            edge.meter = Meter(Budget(world.chance.choice(BUDGETS_BYTES)))
         world.clock.after(world.chance.randrange(1_000), edge.connect)
         return edge
 

@@ -2,8 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from anabranch_sync import hub_session
+from anabranch_sync.check_in import read_question
+from anabranch_sync.errors import WireError
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.scope import Scope
@@ -37,6 +40,22 @@ class HubSide:
         world.note(f"{line.name} connects")
         up = Pipe(lambda frame: stream.received(frame) if stream in self.streams else None, is_up=True)
         return connection, up
+
+    def call(self, line: Line, question: bytes, answered: Callable[[bytes], None]) -> None:
+        """A check-in: one frame and its answer, if both arrive."""
+        world = self._world
+        connection = Connection(
+            world.clock, world.chance, lambda pipe: line.faults(pipe, world.faults), world.happened
+        )
+        down = Pipe(answered)
+
+        def asked(frame: bytes) -> None:
+            with suppress(WireError):
+                answer = None if line.revoked else self.store.check_in(read_question(frame))
+                if answer is not None:
+                    connection.send(down, answer)
+
+        connection.send(Pipe(asked, is_up=True), question)
 
     def write(self, document: DocumentId, content: Object | None) -> None:
         """A change of the hub's own. Raises Invalid."""

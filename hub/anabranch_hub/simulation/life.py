@@ -47,6 +47,9 @@ class Life:
     retirements: int
     collections: int
     deletes: float
+    polling: float  # what share of the edges look in now and then
+    budgets: float  # and of how many the link may carry little in a day
+    urgent: bool
 
     @property
     def numbers(self) -> dict[str, int | float]:
@@ -116,4 +119,7 @@ def drawn(chance: random.Random) -> Life:
         retirements=chance.choice((0, 0, 1, 2)),
         collections=chance.choice((0, 0, 5, 20)),
         deletes=chance.choice((0.05, 0.05, 0.3)),
+        polling=some(0.8),
+        budgets=chance.choice((0, 0, 0.7)),
+        urgent=chance.random() < 0.5,
     )

@@ -16,6 +16,7 @@ class Promise(StrEnum):
     OWN_WRITES = "whoever wrote reads it"
     FORWARD = "no reader goes back"
     COLLECTED = "collecting tombstones changes no decision"
+    URGENT = "what is urgent waits for no budget"
     LEDGER = "whoever took part in a conflict is told of it"
 
 

@@ -8,7 +8,7 @@ from anabranch_sync.conflict import Conflict, Kind
 from anabranch_sync.document import Document, digest, rebuild
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.merge import decide
-from anabranch_sync.policy import join
+from anabranch_sync.policy import URGENT, join
 from anabranch_sync.pull import Outcome
 from anabranch_sync.register import Register
 
@@ -145,6 +145,22 @@ def check_collected(hub: MemoryHub) -> None:
             raise Violation(Promise.COLLECTED, f"{document} would be another one")
     if hub.ledger != ledger:
         raise Violation(Promise.COLLECTED, f"{len(ledger)} conflicts would be another {len(hub.ledger)}")
+
+
+def check_urgent(hub: MemoryHub, edges: Iterable[Holder]) -> None:
+    """What is urgent is everywhere, whatever budgets are used up."""
+    policies = policies_of(hub.documents)
+    for document, state in hub.documents.items():
+        if policies.priority(document) != URGENT:
+            continue
+        head = digest(document, rebuild(state.registers))
+        for edge in edges:
+            replica = edge.replica
+            if any(document in each.change.documents for each in replica.outbox):
+                raise Violation(Promise.URGENT, f"{edge.name} still has a change of {document}")
+            is_here = replica.state.scope.reads(document) and hub.edge(edge.line.edge).scope.reads(document)
+            if is_here and digest(document, rebuild(replica.visible(document).registers)) != head:
+                raise Violation(Promise.URGENT, f"{edge.name} still shows another {document}")
 
 
 def check_repaired(hub: MemoryHub, edges: Collection[Holder]) -> None:

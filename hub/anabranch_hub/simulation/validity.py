@@ -4,9 +4,11 @@ import random
 
 from anabranch_sync.document import Object
 from anabranch_sync.ids import document_id
-from anabranch_sync.policy import policies_from
+from anabranch_sync.policy import PRIORITY_KEYWORD, URGENT, policies_from
 
 SCHEMA_DOCUMENT = document_id("system/schemas", "router")
+URGENT_DOCUMENT = document_id("system/schemas", "urgent")
+URGENT_NAMESPACE = "acme/prod/router/r0"
 _POLICIES: Object = {
     "hub": {"x-anabranch-merge": "hub"},
     "edge": {"x-anabranch-merge": "edge"},
@@ -31,6 +33,14 @@ def schema(high_max: int) -> Object:
         "schema": {"properties": {**_POLICIES, **limits}},
         "rules": [{"name": "low below high", "require": ["/low", "<=", "/high"]}],
     }
+
+
+def urgent_schema(high_max: int) -> Object:
+    """The same for one of them, which is urgent."""
+    document = schema(high_max)
+    policies = document["schema"]
+    assert isinstance(policies, dict), "as it was made"
+    return {**document, "namespaces": [URGENT_NAMESPACE], "schema": {**policies, PRIORITY_KEYWORD: URGENT}}
 
 
 # What every schema of a life demands: no reader may ever see anything else, whenever it was judged.

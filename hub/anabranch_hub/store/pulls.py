@@ -256,6 +256,7 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
             push_mark=row["push_mark"],
             concerned=is_wiping or concerns["anything"],
             digest=await digests.at(session, tenant, scope, at),
+            scope=scope,
             urgent=is_urgent,
             budget=Budget(row["budget_day_bytes"], row["budget_month_bytes"]),
         )

@@ -26,7 +26,7 @@ SOON_MS, NEVER_MS = 200, 3_600_000
 
 async def checked_in(replica: Path, over: HubLink | None = None) -> CheckedIn:
     with Replica.open(replica) as opened:
-        question = asked(opened.standing())
+        question = asked(opened.standing(), opened.scope)
     if over is not None:
         return read_answer(await over.check_in(question))
     async with HubLink(identity_of(replica)) as link:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from anabranch_sync.case import Case, Claim, Hand
 from anabranch_sync.change import CHAIN_START, Entry
+from anabranch_sync.check_in import answered
 from anabranch_sync.clock import Timestamp
 from anabranch_sync.conflict import Conflict
 from anabranch_sync.digest import ScopeDigest
@@ -13,7 +14,7 @@ from anabranch_sync.epochs import Epochs
 from anabranch_sync.explanation import HANDS_SHOWN_MAX
 from anabranch_sync.ids import HUB_INCARNATION, START, Cursor, DocumentId
 from anabranch_sync.live import Quarantined
-from anabranch_sync.messages import PROTOCOL_MAX
+from anabranch_sync.messages import PROTOCOL_MAX, CheckIn
 from anabranch_sync.priority import PRIORITY_DEFAULT, URGENT
 from anabranch_sync.pull import (
     Decided,
@@ -173,6 +174,31 @@ class Tenant:
         )
         return Offer(Snapshot(pull.upto, pull.digest, named), closing)
 
+    def check_in(self, asked: CheckIn) -> bytes | None:
+        """The answer to a check-in; None: nobody is known by that incarnation."""
+        standing, after = self._marks.get(asked.incarnation), asked.cursor.hub_seq
+        if standing is None:
+            return None
+        scope, changed = self.edge(standing.edge).scope, self._changed(asked.incarnation, asked.cursor)
+        own = any(
+            hub_seq > after and each.dot.incarnation == asked.incarnation for hub_seq, each, _ in self.log
+        )
+        told = any(hub_seq > after and _took_part(each, asked.incarnation) for hub_seq, each in self.ledger)
+        return answered(
+            asked,
+            epoch=self.epoch,
+            hub_seq=self.hub_seq,
+            push_mark=standing.push_mark,
+            concerned=bool(changed) or own or told,
+            digest=scope_digest(self.documents, scope),
+            scope=scope,
+            urgent=URGENT in changed.values(),
+        )
+
+    def knows(self, incarnation: int) -> bool:
+        """Whether it was ever given out, as far as is known."""
+        return incarnation in self._marks
+
     def urgent(self, incarnation: int, after: Cursor) -> Pull | None:
         """The urgent documents that others changed after a position, whole."""
         changed = {
@@ -244,7 +270,7 @@ class Tenant:
         notices = tuple(
             _notice(hub_seq, conflict, incarnation)
             for hub_seq, conflict in self.ledger
-            if hub_seq > start and any(s.actor == incarnation for c in conflict.candidates for s in c.stamps)
+            if hub_seq > start and _took_part(conflict, incarnation)
         )
         if not (documents or own or notices or always or whole or replaced):
             return None
@@ -282,6 +308,10 @@ class Tenant:
     def survey(self, incarnation: int) -> Surveyed:
         """The digests of the live documents in the scope of a replica."""
         return surveyed(self.documents, self.scope_of(incarnation))
+
+
+def _took_part(conflict: Conflict, incarnation: int) -> bool:
+    return any(stamp.actor == incarnation for each in conflict.candidates for stamp in each.stamps)
 
 
 def _notice(hub_seq: int, conflict: Conflict, incarnation: int) -> Notice:
