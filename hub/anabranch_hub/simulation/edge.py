@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from anabranch_sync import backoff, edge_session
@@ -11,10 +12,10 @@ from anabranch_sync.check_in import asked, read_answer
 from anabranch_sync.document import Object
 from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.errors import WireError
-from anabranch_sync.ids import Cursor, DocumentId
+from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.messages import CheckedIn
 from anabranch_sync.pacing import NOTHING_LEARNED
-from anabranch_sync.policy import URGENT
+from anabranch_sync.priority import URGENT
 
 from anabranch_hub.simulation.disk import DiskFailure
 from anabranch_hub.simulation.hub_side import HubSide
@@ -49,6 +50,8 @@ class Edge:
         self.meter = Meter(NO_BUDGET)
         self._proved: Cursor | None = None  # between two exchanges: where it was last proved equal
         self._urgent = False  # this exchange is let through, and ends as soon as nothing is on its way
+        self._lacks = False  # and carries all else too, as something urgent cannot go without it
+        self._overtaken = START  # up to there what is urgent is here
         self._steady_skew_ms = skew_ms
         self._world = world
         self._hub = hub
@@ -85,7 +88,13 @@ class Edge:
         self._urgent = is_used_up
         self.meter.connected(self.steady_ms)
         fingerprint = self.replica.state.scope.fingerprint
-        session = EdgeSession(self.replica.standing(), fingerprint, renew=renew, learned=self._learned)
+        session = EdgeSession(
+            self.replica.standing(),
+            fingerprint,
+            renew=renew,
+            learned=self._learned,
+            urgent_only=self._urgent and not self._lacks,
+        )
         connection, pipe = self._hub.dial(self.line, lambda frame: self._received(life, frame))
         connection.on_cut.append(lambda: self._ended(life, "cut"))
         self._session, self._connection, self._pipe = session, connection, pipe
@@ -166,10 +175,12 @@ class Edge:
         """Nothing is on its way: hang up until something is."""
         assert self._session is not None, "an exchange that is settled"
         proved = self._session.proved
+        self._overtaken = self._session.overtaken
+        self._lacks = self._urgent and not self._lacks and self._session.lacks
         self.hang_up()
-        self._attempt, self._urgent = 0, False
+        self._attempt, self._urgent = 0, self._lacks
         self._proved = proved.cursor if proved is not None else None
-        if self.poll_ms:
+        if self.poll_ms and not self._lacks:
             self._look_later()
         else:
             self.connect()
@@ -226,7 +237,11 @@ class Edge:
                     answer = read_answer(frame)
             heard(answer)
 
-        question = asked(self.replica.standing(), self.replica.state.scope)
+        # Where only what is urgent has come, it is what lies behind that which would be news.
+        standing = self.replica.standing()
+        if self.meter.is_used_up(self.steady_ms):
+            standing = replace(standing, cursor=max(standing.cursor, self._overtaken))
+        question = asked(standing, self.replica.state.scope)
         self.meter.carried(question, self.steady_ms)
         self._hub.call(self.line, question, answered)
         self._world.clock.after(ANSWER_MS_MAX, partial(answered, None))

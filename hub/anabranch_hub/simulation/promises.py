@@ -8,7 +8,8 @@ from anabranch_sync.conflict import Conflict, Kind
 from anabranch_sync.document import Document, digest, rebuild
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.merge import decide
-from anabranch_sync.policy import URGENT, join
+from anabranch_sync.policy import join
+from anabranch_sync.priority import URGENT
 from anabranch_sync.pull import Outcome
 from anabranch_sync.register import Register
 

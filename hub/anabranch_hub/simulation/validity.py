@@ -4,7 +4,8 @@ import random
 
 from anabranch_sync.document import Object
 from anabranch_sync.ids import document_id
-from anabranch_sync.policy import PRIORITY_KEYWORD, URGENT, policies_from
+from anabranch_sync.policy import PRIORITY_KEYWORD, policies_from
+from anabranch_sync.priority import URGENT
 
 SCHEMA_DOCUMENT = document_id("system/schemas", "router")
 URGENT_DOCUMENT = document_id("system/schemas", "urgent")
