@@ -32,7 +32,7 @@ async def test_a_revoked_edge_that_is_to_be_wiped_gets_the_order_and_nothing_els
     await ordered(fleet, "one")
     before = await fleet.hub.store.edge(fleet.tenant, "one")
     with Replica.open(one) as replica:
-        question = asked(replica.standing())
+        question = asked(replica.standing(), replica.scope)
 
     # when
     async with HubLink(identity_of(one)) as link:
