@@ -5,7 +5,7 @@
     <replica>.parts/        0700
       <sha256>              a part
       <sha256>.head         the first bytes of one that is on its way
-      counts                JSON: the bytes that were fetched from above, and served to children
+      counts                JSON: the bytes that were fetched from above, and served to edges here
 
 All of it may go at any moment, and nothing is synced: what a disk does not take, or gives back damaged, is
 fetched again. Who is given a part knows its name from the hub, and believes nothing but that.
@@ -15,6 +15,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 import threading
 import time
@@ -31,13 +32,14 @@ DISK_FREE_BYTES_MIN = 64 * 1024 * 1024
 # A scope that nobody fetched in this time has changed since, or nobody may have it any more.
 PART_UNUSED_S_MAX = 7 * 86_400
 _HEAD, _COUNTS = ".head", "counts"
+_PART = re.compile(rf"[0-9a-f]{{{2 * NAME_BYTES}}}(\{_HEAD})?")
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Bytes of parts: fetched from above, and served to children."""
+    """Bytes of parts: fetched from above, and served to children and to the relay itself."""
 
     fetched_bytes: int = 0
     served_bytes: int = 0
@@ -50,10 +52,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What is kept. `heads` are parts of which not all has come."""
+    """What is kept. `incomplete` are parts of which not all has come."""
 
     parts: int
-    heads: int
+    incomplete: int
     size_bytes: int
     counts: Counts
 
@@ -121,8 +123,10 @@ class PartCache:
     def holding(self) -> Holding:
         """What is here now."""
         kept = [*self._kept()]
-        heads = sum(each.path.suffix == _HEAD for each in kept)
-        return Holding(len(kept) - heads, heads, sum(each.size_bytes for each in kept), self._counts())
+        incomplete = sum(each.path.suffix == _HEAD for each in kept)
+        return Holding(
+            len(kept) - incomplete, incomplete, sum(each.size_bytes for each in kept), self._counts()
+        )
 
     def clear(self) -> Holding:
         """Remove everything; returns what was here. Safe while a relay runs. Raises OSError."""
@@ -161,7 +165,7 @@ class PartCache:
 
     def _kept(self) -> Iterator[_Kept]:
         try:
-            entries = [each for each in self._folder.iterdir() if each.stem != _COUNTS]
+            entries = [each for each in self._folder.iterdir() if _PART.fullmatch(each.name)]
         except OSError:
             return
         for path in entries:

@@ -42,10 +42,10 @@ def test_a_part_that_comes_in_pieces_is_given_as_far_as_it_came_and_goes_on_afte
     # when, then
     assert again.piece(name_of(ONE), 100, 10_000) == ONE[100:400]
     assert again.piece(name_of(ONE), 400, 10_000) == b""
-    assert (again.holding().parts, again.holding().heads) == (0, 1)
+    assert (again.holding().parts, again.holding().incomplete) == (0, 1)
     again.add(part_of(ONE), 400, ONE[400:])
     assert is_kept(again, ONE)
-    assert (again.holding().parts, again.holding().heads) == (1, 0)
+    assert (again.holding().parts, again.holding().incomplete) == (1, 0)
     assert folder.stat().st_mode & 0o077 == 0
     assert all(each.stat().st_mode & 0o077 == 0 for each in folder.iterdir())
 
@@ -57,6 +57,15 @@ def test_pieces_that_leave_a_gap_or_come_twice_change_nothing(cache: PartCache) 
     cache.add(part_of(ONE), 0, ONE[:400])
     cache.add(part_of(ONE), 500, ONE[500:])
     assert cache.piece(name_of(ONE), 0, 10_000) == ONE[:400]
+
+
+def test_a_file_of_somebody_else_is_none_of_the_caches(cache: PartCache, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    cache.add(part_of(ONE), 0, ONE)
+
+    assert cache.clear().parts == 1
+    assert [each.name for each in folder.iterdir()] == ["notes.txt"]
 
 
 def test_bytes_that_are_not_of_their_name_are_not_kept(cache: PartCache, folder: Path) -> None:
@@ -117,7 +126,7 @@ def test_a_disk_that_becomes_full_keeps_what_it_has_and_nothing_of_the_rest(
 
     # then
     assert is_kept(cache, ONE)
-    assert (cache.holding().parts, cache.holding().heads) == (1, 0)
+    assert (cache.holding().parts, cache.holding().incomplete) == (1, 0)
 
 
 def test_what_is_counted_outlives_a_restart_and_ends_with_what_is_kept(

@@ -59,7 +59,7 @@ def cache(invocation: Invocation) -> None:
         limit = {"limit_bytes": PARTS_BYTES_MAX, "saved_bytes": holding.counts.saved_bytes}
         terminal.write_json({**_told(holding), **asdict(holding.counts), **limit})
         return
-    coming = f", {holding.heads:,} more on the way" if holding.heads else ""
+    coming = f", {holding.incomplete:,} more on the way" if holding.incomplete else ""
     terminal.write(
         f"{terminal.count(holding.parts, 'part')}, {terminal.size(holding.size_bytes)} of "
         f"{terminal.size(PARTS_BYTES_MAX)}{coming}"
@@ -67,7 +67,7 @@ def cache(invocation: Invocation) -> None:
     counts = holding.counts
     if counts.served_bytes:
         terminal.write(
-            f"children got {terminal.size(counts.served_bytes)}, for which this relay fetched "
+            f"edges here got {terminal.size(counts.served_bytes)}, for which this relay fetched "
             f"{terminal.size(counts.fetched_bytes)}: {terminal.size(counts.saved_bytes)} saved"
         )
 
@@ -82,7 +82,7 @@ def clear(invocation: Invocation) -> None:
     if invocation.json:
         terminal.write_json(_told(held))
         return
-    removed = f"{terminal.count(held.parts + held.heads, 'part')}, {terminal.size(held.size_bytes)}"
+    removed = f"{terminal.count(held.parts + held.incomplete, 'part')}, {terminal.size(held.size_bytes)}"
     terminal.write(f"{terminal.painted('ok', 'green')} removed {removed}")
 
 
@@ -96,7 +96,7 @@ def _cache_of(invocation: Invocation) -> "PartCache":
 
 
 def _told(holding: "Holding") -> dict[str, int]:
-    return {"parts": holding.parts, "heads": holding.heads, "size_bytes": holding.size_bytes}
+    return {"parts": holding.parts, "incomplete": holding.incomplete, "size_bytes": holding.size_bytes}
 
 
 def _go(invocation: Invocation, via: str) -> None:

@@ -117,7 +117,7 @@ def test_a_relay_that_is_killed_keeps_what_it_has_tells_it_and_forgets_it_when_t
 
     # then
     assert plans == ["snapshot"] * 3
-    assert (told["parts"], told["heads"], told["size_bytes"]) == (1, 0, told["fetched_bytes"])
+    assert (told["parts"], told["incomplete"], told["size_bytes"]) == (1, 0, told["fetched_bytes"])
     assert told["served_bytes"] == 3 * told["fetched_bytes"] > 0
     assert told["saved_bytes"] == 2 * told["fetched_bytes"]
     assert line.startswith("1 part, ")

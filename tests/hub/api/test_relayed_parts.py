@@ -102,7 +102,7 @@ async def test_a_small_scope_is_kept_too_and_outlives_the_relay(fleet: Fleet) ->
 
     # then
     size = (await offered(fleet, one)).size_bytes
-    assert (before.parts, before.heads, before.size_bytes) == (1, 0, size)
+    assert (before.parts, before.incomplete, before.size_bytes) == (1, 0, size)
     assert size < SNAPSHOT_BYTES_MIN
     assert cache_of(near).holding().counts == Counts(fetched_bytes=size, served_bytes=2 * size)
     assert [documents(one), documents(two)] == [40, 40]
@@ -342,7 +342,7 @@ async def test_an_urgent_change_overtakes_what_comes_from_a_relay(fleet: Fleet) 
             await comes(lambda: read(one, switch) == {"on": False})
 
             # then
-            assert cache_of(near).holding().heads == 1
+            assert cache_of(near).holding().incomplete == 1
             await fleet.comes_together(one)
             await fleet.stop()
     assert documents(one) == 82
