@@ -106,9 +106,8 @@ class PartCache:
         with self._writing:
             self._count(len(piece), len(piece))
             try:
-                if path.exists() or (
-                    not offset and not head.exists() and not self._has_room(part.size_bytes)
-                ):
+                begins = not head.exists()
+                if path.exists() or (begins and (offset or not self._has_room(part.size_bytes))):
                     return
                 if not _append(head, offset, piece) or offset + len(piece) < part.size_bytes:
                     return
