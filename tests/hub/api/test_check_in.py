@@ -43,9 +43,12 @@ async def test_a_check_in_proves_that_there_is_nothing_new(fleet: Fleet) -> None
     assert answer.equal == 1
 
 
-async def test_a_check_in_tells_of_news_in_the_scope_and_of_none_outside_it(fleet: Fleet) -> None:
+@pytest.mark.parametrize("prefix", ["acme/prod", "*/prod"])
+async def test_a_check_in_tells_of_news_in_the_scope_and_of_none_outside_it(
+    fleet: Fleet, prefix: str
+) -> None:
     # given
-    one = await fleet.enrol("one", prefixes=("acme/prod",))
+    one = await fleet.enrol("one", prefixes=(prefix,))
     await run_agent(one, once=True)
     # when, then
     await fleet.hub.store.write(
