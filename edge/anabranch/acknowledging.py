@@ -19,8 +19,6 @@ from anabranch.replica import Acknowledged, Fate, Link, Replica
 
 # How often a wait looks: some tens of microseconds each time, and a person does not notice it.
 LOOK_PAUSE_S = 0.02
-# An exchange takes three round trips; on a link with 2 s each, and an agent that just backed off, as much.
-WAIT_S = 30.0
 
 
 class Acknowledgeable(Protocol):

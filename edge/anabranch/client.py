@@ -13,34 +13,29 @@ carries changes to the hub and back whenever it can. A `Client` may be used from
 reads run side by side, writes one after the other. After `os.fork`, open a new one in the child.
 """
 
+from __future__ import annotations
+
 import marshal
 import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path as FilePath
 from types import TracebackType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from anabranch_sync.acknowledgement import Level
 from anabranch_sync.document import at
 from anabranch_sync.ids import DocumentId, document_id
+from anabranch_sync.later import later
 from anabranch_sync.path import ROOT, Path, parse_pointer, render_pointer
 from anabranch_sync.priority import check_priority
-from anabranch_sync.pull import Notice
-from anabranch_sync.reference import Reference
 from anabranch_sync.value import Json, check
 from anabranch_sync.violation import summary
 
-from anabranch import history
-from anabranch.acknowledging import WAIT_S, Everything, Receipt
-from anabranch.change_builder import Delete, Draft, Patch, Set, Step, edits, take
 from anabranch.errors import Denied, NotFound, NothingCached
-from anabranch.history import At
-from anabranch.patching import check_patch
 from anabranch.readings import (
+    WAIT_S,
     Changed,
     Committed,
-    Difference,
     Reading,
     State,
     Status,
@@ -48,11 +43,24 @@ from anabranch.readings import (
     log_reading,
     state_of,
 )
-from anabranch.replica import Acknowledged, Heard, Listed, LogLine, Refused, Replica, SetAside, Visible
+from anabranch.replica import Heard, Listed, LogLine, Refused, Replica, SetAside, Visible
+
+if TYPE_CHECKING:
+    from anabranch_sync.acknowledgement import Level
+    from anabranch_sync.pull import Notice
+    from anabranch_sync.reference import Reference
+
+    from anabranch import acknowledging, change_builder, history, patching
+    from anabranch.change_builder import Delete, Draft, Patch, Set, Step
+    from anabranch.history import At
+    from anabranch.readings import Difference
+    from anabranch.replica import Acknowledged
+else:
+    later(globals(), "anabranch", "acknowledging", "change_builder", "history", "patching")
 
 # Named here because inside `Client`, `list` is its method.
 Log: TypeAlias = list[LogLine]
-Notices: TypeAlias = list[Notice]
+Notices: TypeAlias = "list[Notice]"
 Refusals: TypeAlias = list[Refused]
 Quarantine: TypeAlias = list[SetAside]
 
@@ -76,7 +84,7 @@ def default_path() -> FilePath:
     return user_data_path("anabranch") / "replica.db"
 
 
-def open(path: str | FilePath | None = None) -> "Client":
+def open(path: str | FilePath | None = None) -> Client:
     """Open the replica at `path` (default: `default_path`). Raises ReplicaError."""
     return Client(Replica.open(default_path() if path is None else path))
 
@@ -88,7 +96,7 @@ class Client:
         self.replica = replica
         self._remembered: dict[tuple[str, str, str], tuple[int, float, Reading, bytes | None, Heard]] = {}
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -292,7 +300,7 @@ class Client:
 
     def change(
         self, message: str = "", *, author: str | None = None, restores: int = 0, priority: int | None = None
-    ) -> "ChangeBuilder":
+    ) -> ChangeBuilder:
         """Several writes as one change: committed when the block ends, dropped if it raises.
 
         `restores` names the ledger row whose losing value the change brings back. `priority` as in `set`.
@@ -399,7 +407,7 @@ class Client:
         for step in steps:
             self._check_scope(step)
         written = self.replica.compose(
-            lambda head: edits(steps, head),
+            lambda head: change_builder.edits(steps, head),
             author=self.replica.author if author is None else author,
             message=message,
             now_ms=time.time_ns() // 1_000_000,
@@ -407,9 +415,9 @@ class Client:
             priority=priority,
         )
         if written is None:
-            return Committed("", (), receipt=Everything(self.replica))
+            return Committed("", (), receipt=acknowledging.Everything(self.replica))
         new = written.entry
-        receipt = Receipt(self.replica, new)
+        receipt = acknowledging.Receipt(self.replica, new)
         return Committed(str(new.dot), new.change.documents, written.set_aside, receipt)
 
 
@@ -428,7 +436,7 @@ class ChangeBuilder:
         self._steps: list[Step] = []
         self._drafts: Draft = {}
 
-    def __enter__(self) -> "ChangeBuilder":
+    def __enter__(self) -> ChangeBuilder:
         return self
 
     def __exit__(
@@ -485,7 +493,7 @@ class ChangeBuilder:
     def _take(self, step: Step) -> None:
         """Try the step now, so that its error shows where it was written, and keep it for the commit."""
         self._client._check_scope(step)
-        take(step, self._drafts, self._client.replica.head)
+        change_builder.take(step, self._drafts, self._client.replica.head)
         self._steps.append(step)
 
 
@@ -547,20 +555,24 @@ def _again(reading: Reading, value: Json, age: float | None, state: State) -> Re
 
 def _restoring(changes: Sequence[Difference]) -> list[Step]:
     return [
-        Delete(each.document, ROOT) if each.after is None else Set(each.document, ROOT, each.after)
+        change_builder.Delete(each.document, ROOT)
+        if each.after is None
+        else change_builder.Set(each.document, ROOT, each.after)
         for each in changes
     ]
 
 
 def _set_step(namespace: str, path: str, value: object, key: str, if_version: int | None) -> Set:
     keys = parse_pointer(path)
-    return Set(document_id(namespace, key), keys, check(value, path, len(keys) + 1), if_version)
+    return change_builder.Set(
+        document_id(namespace, key), keys, check(value, path, len(keys) + 1), if_version
+    )
 
 
 def _patch_step(namespace: str, operations: Sequence[object], key: str, if_version: int | None) -> Patch:
     document = document_id(namespace, key)
-    return Patch(document, check_patch(document, operations), if_version)
+    return change_builder.Patch(document, patching.check_patch(document, operations), if_version)
 
 
 def _delete_step(namespace: str, path: str, key: str, if_version: int | None) -> Delete:
-    return Delete(document_id(namespace, key), parse_pointer(path), if_version)
+    return change_builder.Delete(document_id(namespace, key), parse_pointer(path), if_version)

@@ -1,17 +1,32 @@
 """What the SDK answers: values with their version, source, age and state."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from anabranch_sync.acknowledgement import Level, Marks
 from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq
+from anabranch_sync.later import later
 from anabranch_sync.value import Json
-from anabranch_sync.version import Patch, patches
 from anabranch_sync.violation import Violation
 
-from anabranch.acknowledging import WAIT_S, Acknowledgeable
-from anabranch.replica import Acknowledged, Heard, HubRestored, Link, LinkMode, LogState
+from anabranch.replica import Heard, Link, LinkMode
+
+if TYPE_CHECKING:
+    from anabranch_sync import acknowledgement, version
+    from anabranch_sync.acknowledgement import Level, Marks
+    from anabranch_sync.version import Patch
+
+    from anabranch.acknowledging import Acknowledgeable
+    from anabranch.replica import Acknowledged, HubRestored, LogState
+else:
+    later(globals(), "anabranch_sync", "acknowledgement", "version")
+
+# How long a write is waited for: an exchange takes three round trips; on a link with 2 s each, and an agent
+# that just backed off, as much.
+WAIT_S = 30.0
 
 # An agent hears from its hub at least every 4 minutes (pings on metered links are no further apart);
 # a minute more forgives a slow link before a reading is called stale.
@@ -71,7 +86,7 @@ class Committed:
         known, which is with *visible*: the hub may decide to refuse. Raises ChangeLost.
         """
         assert self.receipt is not None, "what was committed through a client has a receipt"
-        return self.receipt.wait(Level(level), timeout_s)
+        return self.receipt.wait(acknowledgement.Level(level), timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +108,12 @@ class Difference:
     @property
     def patch(self) -> Patch:
         """What leads from `before` to `after` (RFC 6902)."""
-        return patches(self.before, self.after)[0]
+        return version.patches(self.before, self.after)[0]
 
     @property
     def inverse(self) -> Patch:
         """What leads back."""
-        return patches(self.before, self.after)[1]
+        return version.patches(self.before, self.after)[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,15 @@ replica sends the same change again under a new incarnation, and the hub recogni
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
 from anabranch_sync.clock import TIMESTAMP_MAX, Timestamp
 from anabranch_sync.errors import ChangeTooLarge, CorruptFrame, InvalidInput
 from anabranch_sync.ids import Cursor, DocumentId, Dot, check_author, check_message, document_id
+from anabranch_sync.later import later
 from anabranch_sync.leaf import ancestry_slot, is_number
-from anabranch_sync.leaf_ancestry import decode_ancestry
-from anabranch_sync.leaf_edits import check_edit
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
 from anabranch_sync.priority import PRIORITY_DEFAULT
@@ -34,6 +33,11 @@ from anabranch_sync.register import (
     Tombstone,
 )
 from anabranch_sync.value import DEPTH_MAX, INT_MAX, Json, canonical, check, ordered
+
+if TYPE_CHECKING:
+    from anabranch_sync import leaf_ancestry, leaf_edits
+else:
+    later(globals(), "anabranch_sync", "leaf_ancestry", "leaf_edits")
 
 # A change must fit one push batch whole, so that it is applied whole: 1 MiB holds four full documents.
 CHANGE_BYTES_MAX = 1024 * 1024
@@ -235,9 +239,9 @@ def _unpacked(slot: Slot, packed: Any) -> "Json | Part | Increment | Edit | Ance
         delta, wrote = unpack(body)
         return Increment(_number(delta), _number(wrote))
     if kind == bytes([_EDIT]) and slot.is_of_member:
-        return check_edit(slot, Edit(body))
+        return leaf_edits.check_edit(slot, Edit(body))
     if kind == bytes([_ANCESTRY]) and slot == ancestry_slot(slot.path):
-        decode_ancestry(body)
+        leaf_ancestry.decode_ancestry(body)
         return Ancestry(body)
     raise ValueError(f"{slot}: bytes of an unknown kind")
 

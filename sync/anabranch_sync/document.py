@@ -10,18 +10,22 @@ objects and sets come in sorted order, so content never depends on the order in 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from anabranch_sync.errors import DocumentTooLarge, InvalidValue
 from anabranch_sync.ids import DocumentId, HubSeq
+from anabranch_sync.later import later
 from anabranch_sync.leaf import ancestry_slot, is_number, leaf_values, members, merges_edits, summed
-from anabranch_sync.leaf_ancestry import ancestors
-from anabranch_sync.leaf_edits import compose, edited
 from anabranch_sync.path import ROOT, Path, render_pointer
 from anabranch_sync.policy import Policy, Rule
 from anabranch_sync.register import DELETED, Increment, Operand, Register, Slot, Value, equal
 from anabranch_sync.value import Json, canonical, check, kind, ordered
 from anabranch_sync.value import Object as Object
+
+if TYPE_CHECKING:
+    from anabranch_sync import leaf_ancestry, leaf_edits
+else:
+    later(globals(), "anabranch_sync", "leaf_ancestry", "leaf_edits")
 
 # Larger than any configuration object met in practice (Kubernetes allows 1 MiB, Apollo 1 MiB for a
 # whole namespace); small enough that one document never needs more than one frame.
@@ -139,10 +143,10 @@ def _said(
 ) -> tuple[Slot, Operand]:
     """What to say so that the leaf at `slot` becomes `value`. It says `standing`, with its members `own`."""
     if value is not DELETED and merges_edits(policy.rule, standing) and merges_edits(policy.rule, value):
-        leaf = edited(registers[slot].value, {each: registers[each] for each in own})
+        leaf = leaf_edits.edited(registers[slot].value, {each: registers[each] for each in own})
         past = registers.get(ancestry_slot(slot.path))
-        taken = ancestors(past.value) if past else ()
-        return (leaf and compose(slot.path, leaf, value, taken)) or (slot, value)
+        taken = leaf_ancestry.ancestors(past.value) if past else ()
+        return (leaf and leaf_edits.compose(slot.path, leaf, value, taken)) or (slot, value)
     if policy.rule is Rule.COUNTER and is_number(value) and (standing is DELETED or is_number(standing)):
         # More than 64 bits apart, the number is written whole.
         delta = summed((value,) if standing is DELETED else (value, -standing))

@@ -14,12 +14,14 @@ who contributed to it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from anabranch_sync.change import Change, Op
 from anabranch_sync.clock import Timestamp
 from anabranch_sync.conflict import Candidate, Conflict, Kind
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import DocumentId, HubSeq, Incarnation
+from anabranch_sync.later import later
 from anabranch_sync.leaf import (
     MEMBERS,
     PARTS_MAX,
@@ -33,9 +35,6 @@ from anabranch_sync.leaf import (
     summed,
     whole,
 )
-from anabranch_sync.leaf_ancestry import EDITS_BYTES_MAX, EDITS_MAX, folded
-from anabranch_sync.leaf_edits import edited, inserted
-from anabranch_sync.leaf_merging import has_been_folded, merging
 from anabranch_sync.merge_shapes import (
     LiveIndex,
     Rival,
@@ -61,6 +60,11 @@ from anabranch_sync.register import (
     equal,
 )
 from anabranch_sync.value import same
+
+if TYPE_CHECKING:
+    from anabranch_sync import leaf_ancestry, leaf_edits, leaf_merging
+else:
+    later(globals(), "anabranch_sync", "leaf_ancestry", "leaf_edits", "leaf_merging")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +165,12 @@ class _Draft:
         if standing is not None and equal(standing.value, edit):
             self._put(slot, agreed(standing, incoming))
             return
-        if has_been_folded(self.registers, slot):
+        if leaf_merging.has_been_folded(self.registers, slot):
             self._note_agreement(slot.path, stamp)
             return
-        made = merging(self.registers, self._members.get(slot.path, ()), slot, edit)
+        made = leaf_merging.merging(self.registers, self._members.get(slot.path, ()), slot, edit)
         if made is None or self._indexed().elements[slot.path]:
-            self._lose(place, inserted(slot, edit), stamp, base)
+            self._lose(place, leaf_edits.inserted(slot, edit), stamp, base)
             return
         unseen = made.unseen(base, stamp.actor)
         rule, principal = self.policies.of(self.document, slot.path).rule, self.registers[place]
@@ -174,7 +178,8 @@ class _Draft:
         past = principal.unseen(base, stamp.actor)
         merges = merges_edits(rule, made.before) or not (unseen or past)
         if made.met is not None and not merges:
-            self._lose(place, inserted(slot, edit), stamp, base)  # what its author read is not known any more
+            # What its author read is not known any more.
+            self._lose(place, leaf_edits.inserted(slot, edit), stamp, base)
             return
         if not merges or not is_open(principal, stamp.hub_seq):
             self._set(place, made.meant(unseen), stamp, base)
@@ -202,7 +207,7 @@ class _Draft:
     def _is_full(self, path: Path) -> bool:
         edits = [self.registers[slot].value for slot in self._members.get(path, ())]
         size_bytes = sum(len(edit.update) for edit in edits if isinstance(edit, Edit))
-        return len(edits) > EDITS_MAX or size_bytes > EDITS_BYTES_MAX
+        return len(edits) > leaf_ancestry.EDITS_MAX or size_bytes > leaf_ancestry.EDITS_BYTES_MAX
 
     def _note_agreement(self, path: Path, stamp: Stamp) -> None:
         """Name one more author of what has been folded already: beside the seed, which stays what it is."""
@@ -214,11 +219,11 @@ class _Draft:
         """Make a new seed of a text or list with many edits; only the hub does, where all is decided."""
         own = self._members[place.path]
         standing, principal = self._standing(place), self.registers[place]
-        leaf = edited(principal.value, {each: self.registers[each] for each in own})
+        leaf = leaf_edits.edited(principal.value, {each: self.registers[each] for each in own})
         assert standing is not None, "what is folded stands"
         assert leaf is not None, "only texts and lists have edits"
         before = self.registers.get(ancestry_slot(place.path))
-        ancestry = folded(leaf, before and before.value)
+        ancestry = leaf_ancestry.folded(leaf, before and before.value)
         stamps = stamps_of_all(standing.stamps)
         self._put(place, Register(standing.value, stamps))
         self._put(ancestry_slot(place.path), Register(ancestry, (max(stamps, key=_position),)))

@@ -8,21 +8,29 @@ lost, its clock was clamped, something was cleared with it) does the register tr
 no register by themselves: the part they went into travels back, once for all of them.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from anabranch_sync.case import Case
 from anabranch_sync.change import Change, Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
+from anabranch_sync.later import later
 from anabranch_sync.leaf import has_ended, without_ended
-from anabranch_sync.live import Quarantined
-from anabranch_sync.merge import decide
 from anabranch_sync.policy import SCHEMA_NAMESPACE, Policies
 from anabranch_sync.register import DELETED, PENDING, Increment, Register, RegisterValue, Slot, Stamp
+
+if TYPE_CHECKING:
+    from anabranch_sync import merge
+    from anabranch_sync.case import Case
+    from anabranch_sync.live import Quarantined
+else:
+    later(globals(), "anabranch_sync", "merge")
 
 
 class Outcome(StrEnum):
@@ -247,7 +255,7 @@ def overlay(
     for each in pending:
         ops = tuple(op for op in each.change.ops if op.document == document)
         change = Change(each.change.timestamp, each.change.base, "", "", ops)
-        decision = decide(
+        decision = merge.decide(
             {document: state}, change, each.dot.incarnation, PENDING, each.change.timestamp, policies
         )
         state = decision.documents.get(document, state)

@@ -5,7 +5,6 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import click
@@ -227,6 +226,8 @@ def _meant(client: "Client", error: NotFound | NothingCached) -> Iterator[str]:
     if document in known:  # it is here, and was not there when it was asked for
         return
     keys = [each.key for each in known if each.namespace == document.namespace]
+    from difflib import get_close_matches
+
     close = get_close_matches(document.namespace, {each.namespace for each in known}, n=1)
     # `list` prints whole addresses, which are easily taken for namespaces.
     as_address = [each for each in known if str(each) == document.namespace]

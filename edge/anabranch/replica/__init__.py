@@ -6,8 +6,9 @@ keeps what stood before, `looking` lists; `file` is the only module that knows s
 and `schema/` hold the SQL.
 """
 
-from anabranch.replica.acknowledgements import Acknowledged
-from anabranch.replica.commit import Read
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from anabranch.replica.facts import (
     Edit,
     Facts,
@@ -23,9 +24,13 @@ from anabranch.replica.facts import (
     SetAside,
     Visible,
 )
-from anabranch.replica.log import LogState
-from anabranch.replica.reoffer import HubRestored
 from anabranch.replica.store import Replica
+
+if TYPE_CHECKING:
+    from anabranch.replica.acknowledgements import Acknowledged
+    from anabranch.replica.commit import Read
+    from anabranch.replica.log import LogState
+    from anabranch.replica.reoffer import HubRestored
 
 __all__ = [
     "Acknowledged",
@@ -47,3 +52,14 @@ __all__ = [
     "SetAside",
     "Visible",
 ]
+
+# What a reader does not come to is loaded when it is asked for.
+_HOMES = {"Acknowledged": "acknowledgements", "HubRestored": "reoffer", "LogState": "log", "Read": "commit"}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'anabranch.replica' has no attribute {name!r}")
+    found: object = getattr(import_module(f"anabranch.replica.{home}"), name)
+    return found

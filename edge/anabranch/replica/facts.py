@@ -1,14 +1,19 @@
 """What goes into a replica and what comes out of it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from anabranch_sync.change import Change
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import Object
 from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq
-from anabranch_sync.outbox import Continuity
 from anabranch_sync.violation import Violation
+
+if TYPE_CHECKING:
+    from anabranch_sync.change import Change
+    from anabranch_sync.outbox import Continuity
 
 
 @dataclass(frozen=True, slots=True)

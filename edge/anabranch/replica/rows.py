@@ -1,8 +1,11 @@
 """Rows and what they mean: checked when read, because SQLite serves flipped bits silently."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgpack
 from anabranch_sync.change import Entry, decode
@@ -11,14 +14,19 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import DIGEST_BYTES, EMPTY, Document
 from anabranch_sync.errors import WireError
 from anabranch_sync.ids import Cursor, DocumentId, Dot, Incarnation, LocalSeq
+from anabranch_sync.later import later
 from anabranch_sync.live import Served
-from anabranch_sync.notice_body import packed_notice, unpacked_notice
 from anabranch_sync.packing import LEVEL_STORED, seal, unpack, unseal
-from anabranch_sync.pull import Notice
 
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.file import Connection, NoSuchWord
 from anabranch.replica.queries import SQL
+
+if TYPE_CHECKING:
+    from anabranch_sync import notice_body
+    from anabranch_sync.pull import Notice
+else:
+    later(globals(), "anabranch_sync", "notice_body")
 
 # Compared with bytes on our own disk: 64 bits make an accident impossible.
 CHECKSUM_BYTES = 8
@@ -195,13 +203,13 @@ def entry(incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes, int],
 
 def pack_notice(notice: Notice) -> bytes:
     """A notice as stored."""
-    body: bytes = msgpack.packb(packed_notice(notice))
+    body: bytes = msgpack.packb(notice_body.packed_notice(notice))
     return body
 
 
 def unpack_notice(body: bytes) -> Notice:
     """The notice of stored bytes."""
-    return unpacked_notice(unpack(body))
+    return notice_body.unpacked_notice(unpack(body))
 
 
 def digest_bytes(digest: int) -> bytes:

@@ -6,11 +6,15 @@ documents whose revision is newer are dropped, and only they. An entry is thus n
 last commit that was acknowledged before the read began, in whichever process.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from anabranch_sync.document import EMPTY, Document, Object, flatten, rebuild
 from anabranch_sync.ids import DocumentId
+from anabranch_sync.later import later
 from anabranch_sync.live import Served
 from anabranch_sync.path import Path
 from anabranch_sync.policy import LATEST, NO_POLICIES, SCHEMA_NAMESPACE, Policies, Policy, policies_from
@@ -20,8 +24,13 @@ from anabranch.replica.facts import Heard, Link, Visible
 from anabranch.replica.file import Connection, NoSuchWord, ReplicaFile
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import NOT_SHOWN, Rot, Shown, confirmed_body, position, shown
-from anabranch.replica.serving import Aside, aside
 from anabranch.replica.show import Decoded, visible_state
+
+if TYPE_CHECKING:
+    from anabranch.replica import serving
+    from anabranch.replica.serving import Aside
+else:
+    later(globals(), "anabranch.replica", "serving")
 
 # A register and its value take about 400 bytes: this bounds the shelf to some 200 MB for scopes far
 # larger than any met, and holds 5,000 documents of 2 KB. Absent documents are bounded by number.
@@ -215,7 +224,7 @@ class Shelf:
             raise self.rot.at(str(document))
         if row.served is Served.HEAD:
             return Held(row, state)
-        seen = aside(connection, document, row.row, state, row.served, policies, self.rot)
+        seen = serving.aside(connection, document, row.row, state, row.served, policies, self.rot)
         return Held(row, state, seen)
 
     def _refresh(self) -> int:

@@ -3,17 +3,27 @@
 The same merge as on the hub, so that a reader sees today what the hub would answer today.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from anabranch_sync.change import Change, Entry, Op
 from anabranch_sync.document import Document
 from anabranch_sync.ids import DocumentId, Incarnation, LocalSeq
+from anabranch_sync.later import later
 from anabranch_sync.live import Served
 from anabranch_sync.policy import Policies
-from anabranch_sync.pull import overlay
 
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import Rot, Shown, entry, position, put_visible, standing_body, visible_body
-from anabranch.replica.serving import Aside
+
+if TYPE_CHECKING:
+    from anabranch_sync import pull
+
+    from anabranch.replica.serving import Aside
+else:
+    later(globals(), "anabranch_sync", "pull")
 
 # A write stores what readers see only each so many changes of a document: it would take longer than
 # the write itself, and a reader in another process merges a few changes in less time than it starts.
@@ -93,7 +103,7 @@ def visible_state(
     upto, state = kept or (0, standing_body(connection, document, shown.row, rot))
     outbox = Outbox(connection, position(connection).incarnation, rot, decoded)
     waiting = outbox.of(document, shown.row, upto)
-    return overlay(document, state, waiting, policies)
+    return pull.overlay(document, state, waiting, policies)
 
 
 def show(
@@ -108,7 +118,7 @@ def show(
     if not waiting:
         connection.execute(SQL["drop_visible"], (row,))
         return standing
-    state = overlay(document, standing, waiting, policies)
+    state = pull.overlay(document, standing, waiting, policies)
     put_visible(connection, document, row, waiting[-1].dot.local_seq, state)
     return state
 

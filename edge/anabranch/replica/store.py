@@ -1,15 +1,16 @@
 """The replica: one durable copy of a scope, in one SQLite file."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from anabranch_sync.acknowledgement import Marks
 from anabranch_sync.budget import Budget
 from anabranch_sync.change import CHAIN_START, Entry
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.edge_session import Proved
 from anabranch_sync.errors import InvalidInput
 from anabranch_sync.ids import (
     DocumentId,
@@ -21,24 +22,13 @@ from anabranch_sync.ids import (
     check_edge,
     check_tenant,
 )
+from anabranch_sync.later import later
 from anabranch_sync.policy import Policies
-from anabranch_sync.pull import Notice, Pull
-from anabranch_sync.reference import Reference
-from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.scope import Scope, told_scope
-from anabranch_sync.standing import Standing
 from anabranch_sync.violation import Violation
-from anabranch_sync.witness import Witnessed
 
 from anabranch.errors import DiskFull, ReplicaCorrupt, ReplicaError, StagedPartDamaged
-from anabranch.replica import acknowledgements, exchange, log, looking, past, staging
-from anabranch.replica import traffic as carried
-from anabranch.replica.acknowledgements import Acknowledged
 from anabranch.replica.agent_lock import agent_lock, agent_running, agent_says
-from anabranch.replica.apply import apply
-from anabranch.replica.commit import About, Compose, Written, checked, commit
-from anabranch.replica.creation import creating
-from anabranch.replica.equality import Equality
 from anabranch.replica.facts import (
     Edit,
     Facts,
@@ -54,19 +44,56 @@ from anabranch.replica.facts import (
     Visible,
 )
 from anabranch.replica.file import Connection, ReplicaFile, T
-from anabranch.replica.log import LogState
 from anabranch.replica.marks import Loss
-from anabranch.replica.overtaking import overtake
 from anabranch.replica.parcels import Parcels
 from anabranch.replica.queries import SQL
 from anabranch.replica.read_only import is_read_only
-from anabranch.replica.reoffer import HubRestored, hub_restores
 from anabranch.replica.rescoping import stored_scope
 from anabranch.replica.rows import NO_DIGEST, Rot
-from anabranch.replica.salvage import Salvage
 from anabranch.replica.schema import prepare
 from anabranch.replica.shelf import Held, Shelf
-from anabranch.replica.subscribing import Subscribing
+
+if TYPE_CHECKING:
+    from anabranch_sync.acknowledgement import Marks
+    from anabranch_sync.edge_session import Proved
+    from anabranch_sync.pull import Notice, Pull
+    from anabranch_sync.reference import Reference
+    from anabranch_sync.reoffer import Reoffer
+    from anabranch_sync.standing import Standing
+    from anabranch_sync.witness import Witnessed
+
+    from anabranch.replica import (
+        acknowledgements,
+        apply,
+        commit,
+        creation,
+        equality,
+        exchange,
+        log,
+        looking,
+        overtaking,
+        past,
+        reoffer,
+        salvage,
+        staging,
+        subscribing,
+    )
+    from anabranch.replica import traffic as carried
+    from anabranch.replica.acknowledgements import Acknowledged
+    from anabranch.replica.commit import Compose, Written
+    from anabranch.replica.equality import Equality
+    from anabranch.replica.log import LogState
+    from anabranch.replica.reoffer import HubRestored
+    from anabranch.replica.salvage import Salvage
+    from anabranch.replica.subscribing import Subscribing
+else:
+    later(
+        globals(),
+        "anabranch.replica",
+        *("acknowledgements", "apply", "commit", "creation", "equality", "exchange", "log", "looking"),
+        *("overtaking", "past", "reoffer", "salvage", "staging", "subscribing"),
+        carried="traffic",
+    )
 
 
 class Replica:
@@ -85,8 +112,6 @@ class Replica:
         self._file = file
         self._rot = Rot(file.path)
         self._shelf = Shelf(file, self._rot)
-        self.equality = Equality(file)
-        self.salvage = Salvage(file, self._shelf)
         self._is_unswept = False
 
     @classmethod
@@ -100,7 +125,7 @@ class Replica:
         incarnation: Incarnation,
         hub_epoch: int = 0,
         author: str,
-    ) -> "Replica":
+    ) -> Replica:
         """Make a new replica, its file readable by its owner only. Raises ReplicaExists, InvalidName."""
         target = Path(path)
         row = {
@@ -113,7 +138,7 @@ class Replica:
             "chain": CHAIN_START,
             "zero": NO_DIGEST,
         }
-        with creating(target) as (aside, connection):
+        with creation.creating(target) as (aside, connection):
             prepare(connection, aside)
             connection.execute(SQL["create_replica"], row)
         replica = cls.open(target)
@@ -122,7 +147,7 @@ class Replica:
         return replica
 
     @classmethod
-    def open(cls, path: str | Path) -> "Replica":
+    def open(cls, path: str | Path) -> Replica:
         """Open an existing replica, and check the whole file if the last stop was unclean.
 
         Raises ReplicaMissing, ReplicaCorrupt, ReplicaTooNew, ReplicaUnwritable.
@@ -154,7 +179,7 @@ class Replica:
         """Let go of the file. Safe to repeat."""
         self._file.close()
 
-    def __enter__(self) -> "Replica":
+    def __enter__(self) -> Replica:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -251,7 +276,7 @@ class Replica:
         `priority`: how pressing it is, 0 (urgent) to 3; without it that of its most pressing document.
         Raises InvalidInput (Invalid where a schema forbids it), Denied, VersionMismatch, ReplicaError.
         """
-        made = [checked(edit) for edit in edits]
+        made = [commit.checked(edit) for edit in edits]
         written = self.compose(
             lambda _: made,
             author=author,
@@ -280,9 +305,9 @@ class Replica:
         """
 
         def work(connection: Connection) -> Written | None:
-            about = About(author, message, now_ms, restores, priority)
+            about = commit.About(author, message, now_ms, restores, priority)
             scope = stored_scope(connection)
-            return commit(connection, edits, scope, self._shelf, about, self._file.require_room)
+            return commit.commit(connection, edits, scope, self._shelf, about, self._file.require_room)
 
         written = self.salvaging(lambda: self._file.write(work))
         if written is not None:
@@ -325,7 +350,7 @@ class Replica:
 
         def work(connection: Connection) -> bool:
             self._file.require_room()
-            return overtake(connection, pull)
+            return overtaking.overtake(connection, pull)
 
         return self._file.write(work)
 
@@ -380,7 +405,7 @@ class Replica:
 
         def work(connection: Connection) -> ScopeDigest:
             self._file.require_room()
-            return apply(connection, pull, self._shelf, now_ms, self._rot, reoffer, rescoped)
+            return apply.apply(connection, pull, self._shelf, now_ms, self._rot, reoffer, rescoped)
 
         self._shelf.forget_policies()
         try:
@@ -442,6 +467,16 @@ class Replica:
         self._file.write(log.forget)
 
     @property
+    def equality(self) -> Equality:
+        """What range repair asks."""
+        return equality.Equality(self._file)
+
+    @property
+    def salvage(self) -> Salvage:
+        """What looks after a damaged outbox."""
+        return salvage.Salvage(self._file, self._shelf)
+
+    @property
     def parcels(self) -> Parcels:
         """What is remembered of courier files."""
         return Parcels(self._file)
@@ -449,12 +484,12 @@ class Replica:
     @property
     def subscribing(self) -> Subscribing:
         """What this edge asks for of what it was granted."""
-        return Subscribing(self._file)
+        return subscribing.Subscribing(self._file)
 
     def hub_restores(self) -> tuple[HubRestored, ...]:
         """The restores of the hub from a backup that this replica has met."""
         with self._file.reading() as connection:
-            return hub_restores(connection)
+            return reoffer.hub_restores(connection)
 
     def heard(
         self,
