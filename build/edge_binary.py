@@ -179,6 +179,8 @@ def _complete(folder: Path) -> None:
         found = Path(_run("gcc", f"-print-file-name={name}").strip())
         if found.is_absolute():  # Nuitka has given everything a way to the folder itself
             shutil.copy(found.resolve(), folder / name)
+    for name in _left_out():  # C modules of the standard library come along unasked
+        (folder / f"{name}.so").unlink(missing_ok=True)
     for path in folder.rglob("*"):
         if path.is_file() and _is_elf(path):
             path.chmod(0o755)
@@ -231,9 +233,9 @@ def _zstd_source(tools: Path) -> Path:
         )
         source.mkdir(exist_ok=True)
         with tarfile.open(WORK / f"{name}.tar.gz") as archive:
-            for part in ("zstd.c", "zstd.h"):
+            for part in ("zstd.c", "zstd.h", "zstd_errors.h"):
                 found = archive.extractfile(f"{name}/zstd/{part}")
-                assert found is not None, "zstandard's source distribution holds zstd in two files"
+                assert found is not None, "zstandard's source distribution holds zstd"
                 (source / part).write_bytes(found.read())
         _run(
             "gcc",
