@@ -259,6 +259,7 @@ class _Agent:
                 "acknowledged changes are missing",
                 extra={"edge": self._identity.edge, "reason": str(self._replica.loss)},
             )
+        await asyncio.get_running_loop().run_in_executor(self._disk, self._replica.vacuum)
         self._judge(None, Link.DOWN)
         while not self._stop.is_set():
             self._replica.check_there()  # whatever stands there next is another replica, for another agent

@@ -13,6 +13,7 @@ file is then checked before anything is read from it.
 import errno
 import fcntl
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -45,6 +46,8 @@ BUSY_S = 30.0
 BALLAST_BYTES = 128 * 1024
 # After a checkpoint the WAL is cut back to this, so that one large pull does not keep its size.
 WAL_BYTES_KEPT = 1024 * 1024
+# The file is written anew beside itself, and then once more into the WAL.
+VACUUM_COPIES = 3
 # How long a sweep waits for readers before it is put off: writers wait for it.
 _SWEEP_MS = 1_000
 _EXTRA = 3
@@ -146,6 +149,23 @@ class ReplicaFile:
             finally:
                 connection.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
             return not is_busy
+
+    def vacuum(self) -> None:
+        """Write the file anew, if its free pages may hold what was deleted; that is so once at most.
+
+        Put off where there is no room for a second copy, somebody else writes, or the disk fails.
+        """
+        if self._copy is not None:
+            return
+        with self.write_lock, suppress(ReplicaError), self.translated():
+            connection = self._writer = self._usable(self._writer)
+            if connection.execute(SQL["vacuum_due"]).fetchone() is None:
+                return
+            if shutil.disk_usage(self.path.absolute().parent).free < VACUUM_COPIES * self.path.stat().st_size:
+                return
+            connection.execute("VACUUM")
+            if self.sweep():
+                connection.execute(SQL["vacuumed"])
 
     def _refuse_if_read_only(self) -> None:
         if self._copy is not None:

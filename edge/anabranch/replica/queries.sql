@@ -219,6 +219,12 @@ SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?;
 -- unreadable_count: tables that were put aside because SQLite cannot read them
 SELECT count(*) FROM sqlite_master WHERE name LIKE 'unreadable_%';
 
+-- vacuum_due: whether free pages may hold what was deleted
+SELECT 1 FROM vacuum_due;
+
+-- vacuumed: none does any more
+DELETE FROM vacuum_due;
+
 -- tables: all there are
 SELECT name FROM sqlite_master WHERE type = 'table';
 

@@ -185,6 +185,10 @@ class Replica:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def vacuum(self) -> None:
+        """Write the file anew, once, if it is of before what is deleted was overwritten. Safe to repeat."""
+        self._file.vacuum()
+
     @property
     def path(self) -> Path:
         """The file."""

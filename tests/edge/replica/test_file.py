@@ -257,3 +257,28 @@ def test_after_an_error_of_the_disk_the_file_is_opened_anew_instead_of_trusted(p
         assert visible is not None
         assert visible.content == {"a": 2}
         assert replica._file.reader is not before
+
+
+def test_what_was_deleted_before_it_was_overwritten_leaves_an_old_file_at_once(path: Path) -> None:
+    # given: a file of before, in whose free pages something is left
+    create(path).close()
+    secret = b"what was deleted long ago " * 1_000
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA secure_delete=OFF")
+    connection.execute("CREATE TABLE gone (body BLOB)")
+    connection.execute("INSERT INTO gone VALUES (?)", (secret,))
+    connection.execute("DROP TABLE gone")
+    connection.execute("INSERT INTO vacuum_due VALUES (1)")
+    connection.close()
+    assert b"deleted long ago" in path.read_bytes()
+
+    # when
+    with Replica.open(path) as replica:
+        replica.vacuum()
+
+        # then
+        assert b"deleted long ago" not in path.read_bytes() + Path(f"{path}-wal").read_bytes()
+        assert replica.verify() == []
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT count(*) FROM vacuum_due").fetchone() == (0,)
+    connection.close()
