@@ -22,8 +22,9 @@ BREAKS_MAX = 16
 # A receiver acknowledges what it has stored once it is this much, in whatever pieces it came: a chunk of
 # the first size of protocol 1 each time, and several of the small ones together.
 ACKNOWLEDGE_BYTES = CHUNK_BYTES_FIRST
-# So a sender lets as much go beyond it, or each would wait for the other.
-WINDOW_BYTES_MIN = 2 * ACKNOWLEDGE_BYTES
+# So a sender lets as much go beyond it, or each would wait for the other. Where the link breaks it waits for
+# each acknowledgement: a break loses what is in the buffers of the link, and that is all of the window.
+WINDOW_BYTES_MIN = ACKNOWLEDGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,13 @@ class Pacing:
     def window_bytes(self) -> int:
         """How much may be on its way unacknowledged: what a break may catch in the buffers of a link.
 
-        It grows with what has passed: of a link that nothing is known of, a break may catch a quarter of
-        what came before it, and not all that a buffer takes at once.
+        It grows with what has passed: of a link that nothing is known of, the first break may catch a
+        quarter of what came before it, and each further one an eighth of what comes between them.
         """
         seen = min(self.between_bytes, self.passed_bytes // (self.breaks + 1))
-        return min(max(seen // 4, WINDOW_BYTES_MIN), WINDOW_BYTES)
+        if not self.breaks:
+            return min(max(seen // 4, 2 * WINDOW_BYTES_MIN), WINDOW_BYTES)
+        return min(max(seen // 8, WINDOW_BYTES_MIN), WINDOW_BYTES)
 
 
 NOTHING_LEARNED = Pacing()
