@@ -6,15 +6,14 @@ heals, and at rest the promises are checked. The same seed gives the same life, 
 
 import hashlib
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from unittest.mock import patch
 
 from anabranch_sync import merge, packing
 from anabranch_sync.budget import NO_BUDGET, Budget
-from anabranch_sync.document import Object, rebuild
+from anabranch_sync.document import rebuild
 from anabranch_sync.errors import Invalid
-from anabranch_sync.ids import DocumentId
 from anabranch_sync.leaf_ancestry import EDITS_MAX
 from anabranch_sync.snapshot import SLICE_BYTES_MAX
 
@@ -62,7 +61,7 @@ BUDGETED_MS_MAX = 40 * DAY_MS
 RETRIED_MS_MAX = 5 * 60_000
 # Of a life in which an edge looks in now and then, so many looks at most: days of them cost nothing then.
 POLL_MS_MIN = 10 * SECOND_MS
-LOOKS_EACH = 50
+LOOKS_EACH = 20
 # What a few exchanges use up in a day.
 BUDGETS_BYTES = (20_000, 60_000, 200_000)
 # A frame's best compression takes a quarter of a life and changes nothing of what is simulated.
@@ -84,6 +83,7 @@ class Fleet:
         self.began_ms = world.clock.now_ms
         self._author = Author(world.chance, large=world.life.large, deletes=world.life.deletes)
         self._read: dict[str, ReplicaState] = {}
+        self._read_at_hub = (0, 0)
         self.edges = [self._new_edge(f"edge{number}") for number in range(world.life.edges)]
         self.mishaps = Mishaps(world, self.hub, self.edges)
         self.operators = Operators(world, self.hub, self.edges, self.mishaps)
@@ -153,7 +153,11 @@ class Fleet:
                 stuck = [edge.name for edge in self.edges if not edge.settled]
                 minutes = (clock.now_ms - began_ms) // 60_000
                 raise Violation(Promise.FLOWING, f"not settled {minutes} minutes after healing: {stuck}")
-            step_ms = 10 * SECOND_MS if clock.now_ms < limit_ms else URGENT_MS_MAX // 4
+            step_ms = 10 * SECOND_MS
+            if clock.now_ms >= limit_ms:  # days may pass now, with nothing new in most looks
+                step_ms = SAVING_LOOK_MS
+                for edge in self.edges:
+                    edge.poll_ms = min(24 * edge.poll_ms, DAY_MS)
             self._run_with_timers(clock.now_ms + step_ms)
 
     def _repair(self) -> None:
@@ -295,22 +299,20 @@ class Fleet:
 
     def _check_readers(self) -> None:
         """Whatever is written at once, whoever reads gets a valid document or none."""
-        changed = {edge.name: edge.replica.state for edge in self.edges}
-        unchanged = {name for name, state in changed.items() if self._read.get(name) is state}
-        self._read = changed
-        decided = self.hub.store.merged | self.hub.store.refused
-        for edge in self.edges:
-            if edge.name not in unchanged:
-                edge.reading.check(edge.replica, decided)
-        for document in DOCUMENTS:
-            for name, content in self._readers(document, unchanged):
+        store = self.hub.store
+        states = {edge.name: edge.replica.state for edge in self.edges}
+        changed = [edge for edge in self.edges if self._read.get(edge.name) is not states[edge.name]]
+        self._read = states
+        for edge in changed:
+            edge.reading.check(edge.replica, store.merged, store.refused)
+        readers = [
+            (edge.name, edge.replica.read) for edge in changed if SCHEMA_DOCUMENT in edge.replica.confirmed
+        ]
+        if (store.epoch, store.hub_seq) != self._read_at_hub:
+            self._read_at_hub = (store.epoch, store.hub_seq)
+            readers.append(("the hub", store.read))
+        for name, read in readers:
+            for document in DOCUMENTS:
+                content = read(document)
                 if ALWAYS.violations(document, content):
                     raise Violation(Promise.VALID, f"{name} reads an invalid {document}: {content}")
-
-    def _readers(self, document: DocumentId, but: Collection[str] = ()) -> list[tuple[str, Object | None]]:
-        """What is read on the hub and on every edge that has heard of the schema, but on some."""
-        edges = [
-            edge for edge in self.edges if edge.name not in but and SCHEMA_DOCUMENT in edge.replica.confirmed
-        ]
-        read = [(each.name, each.replica.read(document)) for each in edges]
-        return [("the hub", self.hub.store.read(document)), *read]

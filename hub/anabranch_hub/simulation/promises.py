@@ -190,8 +190,8 @@ class Reading:
         """A change was acknowledged to its author."""
         self._written.append(content_id)
 
-    def check(self, replica: MemoryReplica, decided: Collection[bytes]) -> None:
-        """Look at the replica again; `decided` are the changes that the hub has."""
+    def check(self, replica: MemoryReplica, *decided: Collection[bytes]) -> None:
+        """Look at the replica again; `decided` are the changes that the hub has merged or refused."""
         state = replica.state
         if state.cursor.epoch == self._epoch and state.cursor.hub_seq < self._cursor:
             raise Violation(
@@ -205,6 +205,6 @@ class Reading:
                 raise Violation(Promise.FORWARD, f"{self._edge} reads an earlier {document}")
             self._versions[document] = confirmed.version
         waiting = {each.content_id for each in state.outbox}
-        self._written = [each for each in self._written if each not in decided]
+        self._written = [each for each in self._written if not any(each in known for known in decided)]
         if any(each not in waiting for each in self._written):
             raise Violation(Promise.OWN_WRITES, f"{self._edge} has forgotten a write that the hub lacks")

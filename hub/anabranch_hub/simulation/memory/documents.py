@@ -1,6 +1,7 @@
 """What documents come to: policies, contents and digests. They are immutable, so each is computed once."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import Document, Object, digest, rebuild
@@ -29,11 +30,17 @@ def policies_of(documents: Documents) -> Policies:
 _POLICIES: dict[tuple[int, ...], tuple[Documents, Policies]] = {}
 
 
+@lru_cache(maxsize=1_000)
+def is_read(scope: Scope, document: DocumentId) -> bool:
+    """Whether a document is in a scope: of few documents and scopes, asked all the time."""
+    return scope.reads(document)
+
+
 def scope_digest(documents: Documents, scope: Scope) -> ScopeDigest:
     """The digest of `documents`, from the content of each."""
     total = ScopeDigest()
     for document, state in documents.items():
-        if scope.reads(document):
+        if is_read(scope, document):
             total = total.replaced(0, document_digest(document, state))
     return total
 
@@ -53,7 +60,9 @@ _CONTENTS: dict[int, tuple[Document, Object | None]] = {}
 
 def surveyed(documents: Documents, scope: Scope) -> Surveyed:
     """The digest of each live one of `documents`."""
-    digests = {each: document_digest(each, state) for each, state in documents.items() if scope.reads(each)}
+    digests = {
+        each: document_digest(each, state) for each, state in documents.items() if is_read(scope, each)
+    }
     return Surveyed({document: digest for document, digest in digests.items() if digest})
 
 

@@ -77,6 +77,7 @@ class MemoryReplica:
         self.disk = state
         self.medium = medium
         self._state = state
+        self._summed: tuple[Documents, Scope, ScopeDigest] | None = None
         self._damaged: tuple[DocumentId, ...] = ()  # what some read could not read
 
     def crash(self) -> None:
@@ -178,7 +179,7 @@ class MemoryReplica:
             state.push_mark,
             state.chain,
             state.last_local,
-            scope_digest(state.confirmed, state.scope),
+            self._digest(),
             state.partial,
             log=origin_of(LOG_TENANT),
             witnessed=state.witnessed,
@@ -192,6 +193,13 @@ class MemoryReplica:
         """The last urgent change that is not at the hub; 0: there is none."""
         unsent = (each for each in self._state.outbox if each.dot.local_seq > self._state.push_mark)
         return max((each.dot.local_seq for each in unsent if each.priority == URGENT), default=0)
+
+    def _digest(self) -> ScopeDigest:
+        """That of what is confirmed: asked more often than it changes."""
+        confirmed, scope = self._state.confirmed, self._state.scope
+        if self._summed is None or self._summed[0] is not confirmed or self._summed[1] != scope:
+            self._summed = (confirmed, scope, scope_digest(confirmed, scope))
+        return self._summed[2]
 
     def pending(self, after: int) -> Sequence[Entry]:
         """The head of the outbox after this mark."""
@@ -282,7 +290,7 @@ class MemoryReplica:
             self._offer(state, pull, reoffer)
         self._damaged = tuple(each for each in self._damaged if each not in pull.replaced and not pull.whole)
         self._sync()
-        return scope_digest(self._state.confirmed, state.scope)
+        return self._digest()
 
     def _offer(self, before: ReplicaState, pull: Pull, reoffer: Reoffer) -> None:
         """Put what the restored hub lacks in front of the outbox."""

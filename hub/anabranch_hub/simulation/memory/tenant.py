@@ -33,7 +33,7 @@ from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Cutter, Offer, Part, Slice, Snapshot, name_of, seal_slice
 from anabranch_sync.standing import Partial
 
-from anabranch_hub.simulation.memory.documents import content_of, policies_of, scope_digest, surveyed
+from anabranch_hub.simulation.memory.documents import content_of, is_read, policies_of, scope_digest, surveyed
 from anabranch_hub.simulation.memory.log import MemoryLog
 
 
@@ -163,7 +163,7 @@ class Tenant:
             return pull
         cutter, slices = Cutter(), list[Slice | None]()
         for document, state in sorted(self.documents.items()):
-            if scope.reads(document) and self.travels(document):
+            if is_read(scope, document) and self.travels(document):
                 slices.append(cutter.add(document, state, self.cut_bytes, self.quarantined.get(document)))
         parts = [seal_slice(cut) for cut in [*slices, cutter.rest()] if cut is not None]
         self._parts = {name_of(sealed): sealed for sealed in parts}
@@ -216,7 +216,7 @@ class Tenant:
             if self.urgent_seq.get(document, 0) > after.hub_seq
             else policies.priority(document)
             for document, state in self.documents.items()
-            if scope.reads(document) and state.hub_seq > after.hub_seq
+            if is_read(scope, document) and state.hub_seq > after.hub_seq
         }
 
     def weighed(self, incarnation: int, after: Cursor) -> int | None:
@@ -260,7 +260,7 @@ class Tenant:
         documents = {
             document: state
             for document, state in self.documents.items()
-            if scope.reads(document)
+            if is_read(scope, document)
             and (
                 self.travels(document)
                 if whole
@@ -298,7 +298,7 @@ class Tenant:
     def _entering(self, scope: Scope, former: Scope | None) -> frozenset[DocumentId]:
         """What is in a scope and was not in the one before, if that is known."""
         had = former or Scope(())
-        return frozenset(each for each in self.documents if scope.reads(each) and not had.reads(each))
+        return frozenset(each for each in self.documents if is_read(scope, each) and not had.reads(each))
 
     def compared(self, incarnation: int) -> tuple[Cursor, ScopeDigest]:
         """Where it stands, and what equals that in the scope of a replica."""
