@@ -8,7 +8,7 @@ from unittest.mock import patch
 import google_crc32c
 import msgpack
 from anabranch.errors import IdentityUnusable
-from anabranch_sync import change, columns, frame, merge
+from anabranch_sync import change, columns, frame, leaf_ancestry
 from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, unpacked_value
 from anabranch_sync.check_in import read_answer, read_question
@@ -186,7 +186,7 @@ def _ancestries() -> tuple[bytes, ...]:
     """What folding a text three times leaves behind."""
     document, found = EMPTY, []
     texts = ["words of a text"]
-    with patch.object(merge, "EDITS_MAX", 3):
+    with patch.object(leaf_ancestry, "EDITS_MAX", 3):
         for number in range(1, 16):
             ops = tuple(
                 Op(DOCUMENTS[0], *each) for each in written(document.registers, {"t": texts[-1]}, _text)
@@ -211,7 +211,7 @@ def _take_ancestry(raw: bytes) -> None:
     update = Update(7, (Insertion(Id(clients[0], 1), Id(clients[-1], 0), "x"),), (Span(clients[-1], 0, 2),))
     op = Op(DOCUMENTS[0], Slot(("t",), b"\xc1\0\0\0\7"), Edit(encode_update(update)))
     for limit in (EDITS_MAX, 0):
-        with patch.object(merge, "EDITS_MAX", limit):
+        with patch.object(leaf_ancestry, "EDITS_MAX", limit):
             made = Change(2, Cursor(1, 1), "", "", (op,))
             for state in decide({DOCUMENTS[0]: held}, made, 2, 2, 2, _TYPED).documents.values():
                 columns.decode_document(columns.encode_document(state))

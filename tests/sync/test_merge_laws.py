@@ -4,7 +4,7 @@ import random
 from unittest.mock import patch
 
 import pytest
-from anabranch_sync import merge
+from anabranch_sync import leaf_ancestry, merge
 from anabranch_sync.leaf_ancestry import EDITS_MAX
 
 from tests.sync.fleet import Fleet
@@ -28,7 +28,7 @@ def run_seed(seed: int) -> int:
     In half of them the hub folds a leaf with more than a few edits, so that many come late.
     """
     few = random.Random(seed).choice([EDITS_MAX, 1, 2, 4])
-    with patch.object(merge, "EDITS_MAX", few), patch.object(merge, "PARTS_MAX", few):
+    with patch.object(leaf_ancestry, "EDITS_MAX", few), patch.object(merge, "PARTS_MAX", few):
         return _run_seed(seed)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from unittest.mock import patch
 
-from anabranch_sync import merge, packing
+from anabranch_sync import leaf_ancestry, merge, packing
 from anabranch_sync.budget import NO_BUDGET, Budget
 from anabranch_sync.document import rebuild
 from anabranch_sync.errors import Invalid
@@ -88,6 +88,7 @@ class Fleet:
         self.mishaps = Mishaps(world, self.hub, self.edges)
         self.operators = Operators(world, self.hub, self.edges, self.mishaps)
         self._cut_and_trim(random.Random(f"{seed}: snapshots"))
+        self._relay(random.Random(f"{seed}: relays"))
 
     def run(self) -> "Fleet":
         """Live, heal, check. Raises Violation.
@@ -96,7 +97,7 @@ class Fleet:
         """
         few = random.Random(f"{self.seed}: folding").choice((1, 3, EDITS_MAX))
         with (
-            patch.object(merge, "EDITS_MAX", few),
+            patch.object(leaf_ancestry, "EDITS_MAX", few),
             patch.object(merge, "PARTS_MAX", few),
             patch.object(packing, "LEVEL_SMALL", COMPRESSION_LEVEL),
             patch.object(packing, "LEVEL_LARGE", COMPRESSION_LEVEL),
@@ -238,6 +239,14 @@ class Fleet:
         self.hub.store.cut_bytes = chance.choice((1, SLICE_BYTES_MAX))
         for _ in range(chance.choice((0, 1, 5))):
             self.world.clock.after(chance.randrange(self.life.busy_ms), lambda: self.hub.store.trim())
+
+    def _relay(self, chance: random.Random) -> None:
+        """In some lives most edges stand at a site with a relay, which may die."""
+        if chance.random() < 0.25:
+            for edge in self.edges:
+                edge.line.relayed = chance.random() < 0.7
+            for _ in range(chance.choice((0, 2, 6))):
+                self.world.clock.after(chance.randrange(self.life.busy_ms), self.hub.crash_relay)
 
     def _at_some_time(self, event: Callable[[], None]) -> None:
         self.world.clock.after(self.world.chance.randrange(self.life.busy_ms), event)

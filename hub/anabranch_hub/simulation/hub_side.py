@@ -26,28 +26,49 @@ class HubSide:
     def __init__(self, world: World) -> None:
         self.store = MemoryHub(SCOPE, lambda: world.clock.now_ms, world.hub_medium())
         self.streams: dict[HubStream, None] = {}  # in order of connection: sets would make seeds differ
+        self._relayed: list[Connection] = []  # from the relay to the hub
         self._world = world
 
     def dial(self, line: Line, deliver: Callable[[bytes], None]) -> tuple[Connection, Pipe]:
         """A connection from an edge, and its way up."""
+        near = self._connection(line)
+        far, down = near, Pipe(deliver)
+        if line.relayed:
+            far, down = self._passed_on(line, near, down)
+        stream = HubStream(self._world, self, line, far, down)
+        self.streams[stream] = None
+        far.on_cut.append(lambda: self.forget(stream))
+        self._world.note(f"{line.name} connects")
+        up = Pipe(lambda frame: stream.received(frame) if stream in self.streams else None, is_up=True)
+        if line.relayed:
+            return near, Pipe(lambda frame: far.send(up, frame), is_up=True)
+        return near, up
+
+    def _connection(self, line: Line) -> Connection:
         world = self._world
-        connection = Connection(
+        return Connection(
             world.clock, world.chance, lambda pipe: line.faults(pipe, world.faults), world.happened
         )
-        stream = HubStream(world, self, line, connection, Pipe(deliver))
-        self.streams[stream] = None
-        connection.on_cut.append(lambda: self.forget(stream))
-        world.note(f"{line.name} connects")
-        up = Pipe(lambda frame: stream.received(frame) if stream in self.streams else None, is_up=True)
-        return connection, up
+
+    def _passed_on(self, line: Line, near: Connection, down: Pipe) -> tuple[Connection, Pipe]:
+        """The relay's own connection for this stream: what comes down passes on, and both break together."""
+        far = self._connection(line)
+        near.on_cut.append(far.cut)
+        far.on_cut.append(near.cut)
+        self._relayed = [*(each for each in self._relayed if each.open), far]
+        self._world.reached.relayed += 1
+        return far, Pipe(lambda frame: near.send(down, frame))
+
+    def crash_relay(self) -> None:
+        """The site's relay is gone, and there again at once: with all that was on its way."""
+        self._world.happened["relay crash"] += 1
+        self._world.note("the relay dies")
+        for each in self._relayed:
+            each.cut()
 
     def call(self, line: Line, question: bytes, answered: Callable[[bytes], None]) -> None:
         """A check-in: one frame and its answer, if both arrive."""
-        world = self._world
-        connection = Connection(
-            world.clock, world.chance, lambda pipe: line.faults(pipe, world.faults), world.happened
-        )
-        down = Pipe(answered)
+        connection, down = self._connection(line), Pipe(answered)
 
         def asked(frame: bytes) -> None:
             with suppress(WireError):

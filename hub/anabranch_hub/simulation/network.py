@@ -56,13 +56,17 @@ class Clock:
 
 @dataclass(slots=True)
 class Line:
-    """A machine's way to the hub, and what is wrong with it. `edge` is whom its certificate names."""
+    """A machine's way to the hub, and what is wrong with it.
+
+    `edge` is whom its certificate names; `relayed`: it calls the site's relay, which passes its frames on.
+    """
 
     name: str
     edge: str
     online: bool = True
     silenced: str = ""  # frames vanish: "up", "down" or "both"
     revoked: bool = False
+    relayed: bool = False
 
     def heal(self) -> None:
         """Nothing is wrong with it any more."""

@@ -30,6 +30,7 @@ class Reached:
     parts: int = 0  # of snapshots
     rescoped: int = 0
     outside: int = 0  # changes that were refused, as they were written under another scope
+    relayed: int = 0  # streams that a relay passed on
     looked: int = 0  # check-ins that found nothing new
     saved: int = 0  # attempts that a used-up budget put off
     let_through: int = 0  # and those that were made all the same, for something urgent
