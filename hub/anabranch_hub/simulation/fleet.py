@@ -88,7 +88,6 @@ class Fleet:
         self.mishaps = Mishaps(world, self.hub, self.edges)
         self.operators = Operators(world, self.hub, self.edges, self.mishaps)
         self._cut_and_trim(random.Random(f"{seed}: snapshots"))
-        self._relay(random.Random(f"{seed}: relays"))
 
     def run(self) -> "Fleet":
         """Live, heal, check. Raises Violation.
@@ -194,6 +193,7 @@ class Fleet:
         return MemoryReplica(state, self.world.new_medium())
 
     def _plan(self) -> None:
+        self._relay(random.Random(f"{self.seed}: relays"))
         life, chance, mishaps = self.world.life, self.world.chance, self.mishaps
         for _ in range(life.rots):
             self._at_some_time(partial(self._at_some_edge, mishaps.rot))
