@@ -47,6 +47,7 @@ from anabranch_sync.edge_session import (
     Stage,
     StorePart,
     Survey,
+    Wanted,
     Wipe,
     Witness,
 )
@@ -487,7 +488,9 @@ class Exchange:
                 self.bytes_up += len(frame)
                 self._frames_up += 1
             case Load(after):
-                return session.loaded(await self._on_disk(lambda: replica.pending(after)))
+                return session.loaded(*await self._on_disk(lambda: replica.to_push(after)))
+            case Wanted(_, places):
+                return session.found(await self._on_disk(lambda: replica.texts(places)))
             case StorePart(batch, total, offset, piece):
                 await self._on_disk(lambda: replica.store_part(batch, total, offset, piece))
                 self._tell(Pulled(offset + len(piece), total))

@@ -7,7 +7,7 @@ whatever is wrong raises CorruptFrame.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 
@@ -27,11 +27,22 @@ from anabranch_sync.change import (
 )
 from anabranch_sync.document import Document, Object, build, flatten
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge
-from anabranch_sync.ids import Cursor, DocumentId, Dot
+from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
 from anabranch_sync.policy import LATEST, Policy
-from anabranch_sync.register import DELETED, Register, RegisterValue, Slot, Stamp
+from anabranch_sync.register import DELETED, Operand, Register, RegisterValue, Slot, Stamp
+from anabranch_sync.revision import (
+    Place,
+    Revised,
+    Texts,
+    Wanted,
+    absolute,
+    check_of,
+    plain,
+    revised,
+    wanted,
+)
 from anabranch_sync.tables import (
     MALFORMED,
     Row,
@@ -63,6 +74,8 @@ __all__ = [
     "encode_entries",
     "pack_documents",
     "unpack_documents",
+    "wanted_by_documents",
+    "wanted_by_push",
 ]
 
 # A push holds CHANGE_BYTES_MAX of changes at most, and tables are never twice as long as what they hold.
@@ -70,8 +83,12 @@ __all__ = [
 ENTRIES_BYTES_MAX = 2 * CHANGE_BYTES_MAX
 
 # The last columns of both tables where nothing out of the ordinary happened: they are left out.
-_NO_AGREEING: tuple[object, ...] = ([],)
-_PLAIN_CHANGES: tuple[object, ...] = (0, [""], 0, [[]], 0)
+_NO_AGREEING: tuple[object, ...] = ([], b"")
+_PLAIN_CHANGES: tuple[object, ...] = (0, [""], 0, [[]], 0, 0, b"")
+# Where nothing is said relative to what stood before.
+NO_TEXTS: Texts = {}
+
+V = TypeVar("V")
 
 
 def encode_document(document: Document) -> bytes:
@@ -95,20 +112,21 @@ def decode_document(body: bytes) -> Document:
         raise CorruptFrame(f"malformed document: {error}") from error
 
 
-def pack_documents(documents: Mapping[DocumentId, Document]) -> Row:
-    """Documents, whole or in part, as one msgpack-able table.
+def pack_documents(documents: Mapping[DocumentId, Document], before: Texts = NO_TEXTS) -> Row:
+    """Documents, whole or in part, as one msgpack-able table; texts relative to those of `before`.
 
     All registers of all documents are the rows of one table, values in the order of their paths: 1,000
     documents of a catalogue take 62 kB compressed, as objects with their fields' names they took 76.
     """
     held = sorted(documents.items())
-    registers = [each for _, state in held for each in _in_order(state.registers)]
+    registers = [(document, *each) for document, state in held for each in _in_order(state.registers)]
     stamps = sorted(
-        {stamp for _, register in registers for stamp in register.stamps},
+        {stamp for *_, register in registers for stamp in register.stamps},
         key=lambda stamp: (stamp.hub_seq, stamp),
     )
     numbers = {stamp: number for number, stamp in enumerate(stamps)}
     namespaces = Table[str]()
+    values, check = _relative([(each[:2], each[2].value) for each in registers], before)
     row = [
         [document.key for document, _ in held],
         column(namespaces.index(document.namespace) for document, _ in held),
@@ -116,32 +134,46 @@ def pack_documents(documents: Mapping[DocumentId, Document]) -> Row:
         column(state.version for _, state in held),
         column(len(state.registers) for _, state in held),
         _packed_stamps(stamps),
-        packed_leaves([(slot, register.value) for slot, register in registers]),
-        column(numbers[register.stamps[0]] for _, register in registers),
+        packed_leaves(values),
+        column(numbers[register.stamps[0]] for *_, register in registers),
         [
             [index, *(numbers[stamp] for stamp in register.stamps[1:])]
-            for index, (_, register) in enumerate(registers)
+            for index, (*_, register) in enumerate(registers)
             if len(register.stamps) > 1
         ],
+        check,
     ]
     return trimmed(row, _NO_AGREEING)
 
 
-def unpack_documents(packed: Any) -> dict[DocumentId, Document]:
-    """The documents of `pack_documents`' table. Raises one of MALFORMED."""
-    row = completed(packed, 9, _NO_AGREEING)
-    keys, places, namespaces, versions, counts, stamps, leaves, stamp_places, agreeing = row
-    if not all(type(each) is list for each in (keys, namespaces, agreeing)):
+def wanted_by_documents(packed: Any) -> tuple[Place, ...]:
+    """Where texts stood without which the table cannot be read. Raises one of MALFORMED."""
+    row = completed(packed, 10, _NO_AGREEING)
+    if not row[-1]:
+        return ()
+    documents = _unpacked_addresses(row)
+    leaves = unpacked_leaves(row[6], unpacked_value)
+    owners = (document for document, count in documents for _ in range(count))
+    return wanted(zip(owners, leaves, strict=True))
+
+
+def unpack_documents(packed: Any, before: Texts = NO_TEXTS) -> dict[DocumentId, Document]:
+    """The documents of `pack_documents`' table. Raises one of MALFORMED, TextsDiffer."""
+    row = completed(packed, 10, _NO_AGREEING)
+    _, _, _, versions, _, stamps, leaves, stamp_places, agreeing, check = row
+    if type(agreeing) is not list:
         raise ValueError("a column is not a list")
-    registers = _stamped(
-        unpacked_leaves(leaves, unpacked_value), stamp_places, agreeing, _unpacked_stamps(stamps)
-    )
+    held = _unpacked_addresses(row)
+    unpacked = unpacked_leaves(leaves, unpacked_value)
+    if check:
+        owners = (document for document, count in held for _ in range(count))
+        owned: list[tuple[DocumentId, tuple[Slot, Any]]] = list(zip(owners, unpacked, strict=True))
+        unpacked = absolute(owned, before, check)
+    registers = _stamped(plain(unpacked), stamp_places, agreeing, _unpacked_stamps(stamps))
     documents: dict[DocumentId, Document] = {}
     taken = 0
-    columns = (expanded(each, len(keys)) for each in (places, versions, counts))
-    for key, place, version, count in zip(keys, *columns, strict=True):
-        document = unpacked_address(namespaces[natural(place)], key)
-        own = dict(registers[taken : taken + natural(count)])
+    for (document, count), version in zip(held, expanded(versions, len(held)), strict=True):
+        own = dict(registers[taken : taken + count])
         taken += count
         if document in documents or len(own) != count:
             raise ValueError(f"{document} or one of its registers twice, or fewer of them than counted")
@@ -151,8 +183,22 @@ def unpack_documents(packed: Any) -> dict[DocumentId, Document]:
     return documents
 
 
-def encode_entries(entries: Sequence[Entry]) -> bytes:
-    """Consecutive changes of one incarnation as the body of a push."""
+def _unpacked_addresses(row: Row) -> list[tuple[DocumentId, int]]:
+    """The documents of a table, and how many registers each has. Raises one of MALFORMED."""
+    keys, places, namespaces, _, counts = row[:5]
+    if not all(type(each) is list for each in (keys, namespaces)):
+        raise ValueError("a column is not a list")
+    columns = zip(keys, expanded(places, len(keys)), expanded(counts, len(keys)), strict=True)
+    return [
+        (unpacked_address(namespaces[natural(place)], key), natural(count)) for key, place, count in columns
+    ]
+
+
+def encode_entries(entries: Sequence[Entry], after: HubSeq = 0, before: Texts = NO_TEXTS) -> bytes:
+    """Consecutive changes of one incarnation as the body of a push; texts relative to those of `before`.
+
+    These are as they stood at position `after`.
+    """
     documents = Table[DocumentId]()
     namespaces = Table[str]()
     authors = Table[str]()
@@ -160,6 +206,7 @@ def encode_entries(entries: Sequence[Entry]) -> bytes:
     schemas = Table[tuple[str, ...]]()
     changes = [each.change for each in entries]
     ops = [op for change in changes for op in change.ops]
+    values, check = _relative([((op.document, op.slot), op.value) for op in ops], before)
     row = [
         entries[0].dot.incarnation,
         entries[0].dot.local_seq,
@@ -170,7 +217,7 @@ def encode_entries(entries: Sequence[Entry]) -> bytes:
         [document.key for document in documents],
         column(namespaces.index(document.namespace) for document in documents),
         list(namespaces),
-        packed_leaves([(op.slot, op.value) for op in ops]),
+        packed_leaves(values),
         column(authors.index(change.author) for change in changes),
         list(authors),
         column(len(change.ops) for change in changes),
@@ -179,22 +226,61 @@ def encode_entries(entries: Sequence[Entry]) -> bytes:
         column(schemas.index(change.schemas) for change in changes),
         [list(names) for names in schemas],
         column(change.restores for change in changes),
+        after if check else 0,
+        check,
     ]
     body: bytes = msgpack.packb(trimmed(row, _PLAIN_CHANGES))
     return body
 
 
-def decode_entries(body: bytes) -> list[Entry]:
+def decode_entries(body: bytes, before: Texts = NO_TEXTS) -> list[Entry]:
     """The changes of a push's body, each with the very bytes its author recorded.
 
-    Raises CorruptFrame, FrameTooLarge.
+    `before` are the texts that it wants (`wanted_by_push`). Raises CorruptFrame, FrameTooLarge, TextsDiffer.
     """
-    if len(body) > ENTRIES_BYTES_MAX:
-        raise FrameTooLarge("push", len(body), ENTRIES_BYTES_MAX)
+    row = _unpacked_push(body)
     try:
-        return _unpacked_entries(unpack(body))
+        return _unpacked_entries(row, before)
     except MALFORMED as error:
         raise CorruptFrame(f"malformed changes: {error}") from error
+
+
+def wanted_by_push(body: bytes) -> Wanted:
+    """Where texts stood without which the push cannot be read. Raises CorruptFrame, FrameTooLarge."""
+    row = _unpacked_push(body)
+    try:
+        after, check = completed(row, 20, _PLAIN_CHANGES)[-2:]
+        if not check:
+            return Wanted(0, ())
+        return Wanted(natural(after), wanted(_unpacked_leaves_of(row)))
+    except MALFORMED as error:
+        raise CorruptFrame(f"malformed changes: {error}") from error
+
+
+def _unpacked_push(body: bytes) -> Any:
+    if len(body) > ENTRIES_BYTES_MAX:
+        raise FrameTooLarge("push", len(body), ENTRIES_BYTES_MAX)
+    return unpack(body)
+
+
+def _relative(
+    values: Sequence[tuple[Place, V]], before: Texts
+) -> tuple[list[tuple[Slot, V | Revised]], bytes]:
+    """The values, texts as what became of those before them, and the check of these; none: b""."""
+    if not before:
+        return [(slot, value) for (_, slot), value in values], b""
+    latest = dict(before)
+    result: list[tuple[Slot, V | Revised]] = []
+    made = []
+    for place, value in values:
+        revision = None
+        if isinstance(value, str):
+            revision = revised(latest.get(place), value)
+            latest[place] = value
+            if revision is not None:
+                made.append(value)
+        result.append((place[1], value if revision is None else revision))
+    return result, check_of(made) if made else b""
 
 
 def _packed_registers(registers: Mapping[Slot, Register], stamps: Table[Stamp], paths: Table[Path]) -> Row:
@@ -310,13 +396,10 @@ def _unpacked_stamps(packed: Any) -> list[Stamp]:
     ]
 
 
-def _unpacked_entries(raw: Any) -> list[Entry]:
-    facts = completed(raw, 18, _PLAIN_CHANGES)
-    incarnation, first, raw_timestamps, epochs, bases, places, keys, key_places, namespaces, leaves = facts[
-        :10
-    ]
-    author_places, authors, counts, message_places, messages, schema_places, schemas, restores = facts[10:]
-    if not all(type(each) is list for each in (keys, namespaces, authors, messages, schemas)):
+def _unpacked_leaves_of(raw: Any) -> "list[tuple[DocumentId, tuple[Slot, Operand | Revised]]]":
+    """The operations of a push, each with its document. Raises one of MALFORMED."""
+    places, keys, key_places, namespaces, leaves = completed(raw, 20, _PLAIN_CHANGES)[5:10]
+    if not all(type(each) is list for each in (keys, namespaces)):
         raise ValueError("a column is not a list")
     documents = [
         unpacked_address(namespaces[natural(place)], key)
@@ -324,7 +407,18 @@ def _unpacked_entries(raw: Any) -> list[Entry]:
     ]
     parts = unpacked_leaves(leaves, unpacked_operand)
     named = summed(expanded(places, len(parts)))
-    ops = [Op(documents[natural(place)], *leaf) for place, leaf in zip(named, parts, strict=True)]
+    return [(documents[natural(place)], leaf) for place, leaf in zip(named, parts, strict=True)]
+
+
+def _unpacked_entries(raw: Any, before: Texts) -> list[Entry]:
+    facts = completed(raw, 20, _PLAIN_CHANGES)
+    incarnation, first, raw_timestamps, epochs, bases = facts[:5]
+    author_places, authors, counts, message_places, messages, schema_places, schemas, restores = facts[10:18]
+    if not all(type(each) is list for each in (authors, messages, schemas)):
+        raise ValueError("a column is not a list")
+    placed = _unpacked_leaves_of(raw)
+    leaves = plain(absolute(placed, before, facts[19]) if facts[19] else [leaf for _, leaf in placed])
+    ops = [Op(document, *leaf) for (document, _), leaf in zip(placed, leaves, strict=True)]
     timestamps = unpacked_timestamps(raw_timestamps)
     count = len(timestamps)
     if not count:

@@ -21,7 +21,7 @@ from anabranch_sync.asking import Asking
 from anabranch_sync.budget import Budget
 from anabranch_sync.change import CHAIN_START, Entry, chained
 from anabranch_sync.circumstances import UNKNOWN, Circumstances
-from anabranch_sync.columns import encode_entries
+from anabranch_sync.columns import NO_TEXTS, encode_entries
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.epochs import Epochs, unpacked_ended, went_back
 from anabranch_sync.errors import (
@@ -31,6 +31,7 @@ from anabranch_sync.errors import (
     InvalidProof,
     LogRefused,
     ProtocolViolation,
+    TextsDiffer,
     WireError,
 )
 from anabranch_sync.ids import START, Cursor, HubSeq
@@ -44,6 +45,7 @@ from anabranch_sync.messages import (
     REPAIR_PROTOCOL,
     URGENT_ONLY,
     WENT_BACK_RETRY_MS,
+    Again,
     Ahead,
     Batch,
     CheckedIn,
@@ -73,11 +75,13 @@ from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
 from anabranch_sync.packing import seal, unseal
 from anabranch_sync.plan import Means, Plan
 from anabranch_sync.pull import Pull
-from anabranch_sync.pull_body import decode_pull
+from anabranch_sync.pull_body import decode_pull, wanted_by_pull
 from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.repairing import Report as Report
 from anabranch_sync.repairing import Survey as Survey
 from anabranch_sync.repairing import Surveyed
+from anabranch_sync.revision import Texts
+from anabranch_sync.revision import Wanted as Wanted
 from anabranch_sync.scope import EVERYTHING, Scope, told_scope
 from anabranch_sync.seeing import Owed, waits
 from anabranch_sync.standing import Standing
@@ -204,6 +208,7 @@ EdgeEffect: TypeAlias = (
     Send
     | StorePart
     | Load
+    | Wanted
     | NoteStored
     | Acknowledge
     | Apply
@@ -239,6 +244,14 @@ class Phase(Enum):
     CHECKING = auto()
     OPEN = auto()
     CLOSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """A pull that waits for the texts to which it is relative."""
+
+    body: bytes
+    in_pieces: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +303,9 @@ class EdgeSession:
         self._in_flight: Sequence[Entry] = ()
         self._receiving: Receiving | None = None
         self._gathering: Gathering | None = None
-        self._applying: list[_Applying] = []  # in the order in which they came
+        self._unread: list[_Unread] = []  # in the order in which they came
+        self._applying: list[_Applying] = []
+        self._is_plain = False  # texts go in full
         self._loading = False
         self._more = False
         self._held: list[Message] = []
@@ -336,7 +351,8 @@ class EdgeSession:
         """
         is_idle = (
             self.phase is Phase.OPEN
-            and not (self._loading or self._more or self._in_flight or self._receiving or self._applying)
+            and not (self._loading or self._more or self._in_flight or self._receiving)
+            and not (self._unread or self._applying)
             and not self._repairing.is_under_way
             and self._gathering is None
         )
@@ -417,17 +433,29 @@ class EdgeSession:
             return []
         return self._load()
 
-    def loaded(self, entries: Sequence[Entry]) -> list[EdgeEffect]:
-        """The outbox after the mark that `Load` named."""
+    def loaded(self, entries: Sequence[Entry], before: Texts = NO_TEXTS) -> list[EdgeEffect]:
+        """The outbox after the mark that `Load` named; `before` are confirmed texts that it changes."""
         self._loading = False
         if self.phase is Phase.CHECKING:
             try:
-                return self._checked(entries)
+                return self._checked(entries, before)
             except WireError as error:
                 return self._close(str(error))
         if self.phase is not Phase.OPEN:
             return []
-        return self._push(entries)
+        return self._push(entries, before)
+
+    def found(self, texts: Texts) -> list[EdgeEffect]:
+        """The confirmed texts that the oldest unread pull wants."""
+        if self.phase is not Phase.OPEN:
+            return []
+        unread = self._unread.pop(0)
+        try:
+            return self._drawn(decode_pull(unread.body, texts), in_pieces=unread.in_pieces)
+        except TextsDiffer as error:
+            return [Reset(str(error)), *self._close(str(error))]
+        except WireError as error:
+            return self._close(str(error))
 
     def adopted(self, standing: Standing) -> list[EdgeEffect]:
         """The store goes on under the leased incarnation."""
@@ -518,6 +546,9 @@ class EdgeSession:
                 more = self._sending.stored(message.offset, self._stream.pacing)
                 pieces = [self._send(piece) for piece in more]
                 return [NoteStored(self._sending.last)] if self._sending.is_stored else [*pieces]
+            case Again() if self._in_flight:
+                self._in_flight, self._sending, self._is_plain = (), None, True
+                return self._load()
             case Merged() if self._in_flight:
                 return self._merged(message)
             case SnapshotOffer() if self.phase is Phase.OPEN and self._receiving is None:
@@ -558,6 +589,7 @@ class EdgeSession:
                 | Parts()
                 | SnapshotOffer()
                 | Whole()
+                | Again()
             ):
                 raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
 
@@ -633,7 +665,7 @@ class EdgeSession:
         last_word = Control(DISTRUST, reason)
         return [Distrust(reason, checkpoint), self._send(last_word), *self._close(reason, denied=True)]
 
-    def _checked(self, pending: Sequence[Entry]) -> list[EdgeEffect]:
+    def _checked(self, pending: Sequence[Entry], before: Texts) -> list[EdgeEffect]:
         """Compare histories before anything of ours is sent under a number the hub may know otherwise."""
         welcome = self._greeted
         here = Continuity(self._standing.incarnation, self._standing.push_mark, self._chain)
@@ -647,7 +679,8 @@ class EdgeSession:
         if welcome.push_mark > self._standing.push_mark:
             effects.append(self._acknowledge(welcome.push_mark, welcome.chain))
         if self._reoffer is None:
-            effects += self._push([each for each in pending if each.dot.local_seq > welcome.push_mark])
+            unsent = [each for each in pending if each.dot.local_seq > welcome.push_mark]
+            effects += self._push(unsent, before)
         for message in self._held:
             effects += self._answered(message)
         return effects
@@ -682,7 +715,13 @@ class EdgeSession:
         return self._pulled(unseal(sealed), in_pieces=True)
 
     def _pulled(self, body: bytes, *, in_pieces: bool) -> list[EdgeEffect]:
-        pull = decode_pull(body)
+        places = wanted_by_pull(body)
+        if not (places or self._unread):
+            return self._drawn(decode_pull(body), in_pieces=in_pieces)
+        self._unread.append(_Unread(body, in_pieces))
+        return [Wanted(self.cursor.hub_seq, places)]
+
+    def _drawn(self, pull: Pull, *, in_pieces: bool) -> list[EdgeEffect]:
         here = self._applying[-1].pull.upto if self._applying else self.cursor
         if pull.upto.epoch != self._greeted.epoch:
             raise ProtocolViolation(f"a pull of epoch {pull.upto.epoch} in epoch {self._greeted.epoch}")
@@ -755,7 +794,7 @@ class EdgeSession:
         self._owed.said()
         return self._send(Visible(self.cursor))
 
-    def _push(self, entries: Sequence[Entry]) -> list[EdgeEffect]:
+    def _push(self, entries: Sequence[Entry], before: Texts) -> list[EdgeEffect]:
         welcome = self._greeted
         if self._urgent_only and not welcome.wipe:
             entries = [each for each in entries if each.dot.local_seq <= self._standing.urgent_upto]
@@ -764,7 +803,9 @@ class EdgeSession:
             return self._load() if self._more else done
         resumed = [each for each in entries if each.dot.local_seq <= welcome.upload_last]
         push = resumed or next_push(entries)
-        body = encode_entries(push)
+        is_here = self.protocol >= LIVE_PROTOCOL and self.cursor.epoch == welcome.epoch
+        known = before if is_here and not self._is_plain else NO_TEXTS
+        body = encode_entries(push, self.cursor.hub_seq, known)
         sealed = seal(body)
         sending = self._batch(push, sealed, 0)
         if resumed and sending.batch == welcome.upload:

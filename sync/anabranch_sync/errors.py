@@ -17,6 +17,7 @@
     ├── HistoryDamaged          a version of the past that is not what was recorded of it
     ├── WireError               bytes from the other side are not believed; the stream ends
     │   ├── CorruptFrame        damaged, truncated or malformed bytes
+    │   │   └── TextsDiffer     texts are not relative to those that are here
     │   ├── FrameTooLarge       bytes over a named limit, before they are expanded
     │   └── ProtocolViolation   well-formed bytes at the wrong moment
     ├── ParcelError             a courier file is refused, and nothing of it was taken
@@ -174,6 +175,13 @@ class CorruptFrame(WireError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"corrupt frame: {reason}")
+
+
+class TextsDiffer(CorruptFrame):
+    """Texts were sent as what became of others than those that are here."""
+
+    def __init__(self) -> None:
+        super().__init__("its texts are relative to others than those that are here")
 
 
 class FrameTooLarge(WireError):

@@ -25,10 +25,10 @@ from typing import TypeAlias
 from anabranch_sync.answering import Answering
 from anabranch_sync.change import CHAIN_START, Entry
 from anabranch_sync.circumstances import LinkClass, link_class
-from anabranch_sync.columns import decode_entries
+from anabranch_sync.columns import NO_TEXTS, decode_entries, wanted_by_push
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.epochs import packed_ended, went_back
-from anabranch_sync.errors import InvalidName, ProtocolViolation, WireError
+from anabranch_sync.errors import InvalidName, ProtocolViolation, TextsDiffer, WireError
 from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.messages import (
     AHEAD_PROTOCOL,
@@ -42,6 +42,7 @@ from anabranch_sync.messages import (
     RESCOPE_PROTOCOL,
     URGENT_ONLY,
     WENT_BACK_RETRY_MS,
+    Again,
     Ahead,
     Batch,
     CheckedIn,
@@ -73,6 +74,8 @@ from anabranch_sync.pull_body import encode_pull
 from anabranch_sync.repairing import Report as Report
 from anabranch_sync.repairing import Survey as Survey
 from anabranch_sync.repairing import Surveyed
+from anabranch_sync.revision import Texts
+from anabranch_sync.revision import Wanted as Wanted
 from anabranch_sync.scope import Scope, scope, told_scope
 from anabranch_sync.seeing import Unseen, waits
 from anabranch_sync.snapshot import Offer
@@ -208,6 +211,7 @@ HubEffect: TypeAlias = (
     Open
     | Send
     | StorePart
+    | Wanted
     | Decide
     | Draw
     | Weigh
@@ -235,6 +239,20 @@ class Phase(Enum):
     OPEN = auto()
     WIPING = auto()
     CLOSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """A push that waits for the texts to which it is relative.
+
+    `chain` is that before it, `last` its last change, where its batch names one, `urgent` which of its changes
+    are.
+    """
+
+    body: bytes
+    chain: bytes
+    last: int | None
+    urgent: Sequence[int]
 
 
 class HubSession:
@@ -266,6 +284,7 @@ class HubSession:
         self._merged: Merged | None = None  # waits for the pull that names the positions
         self._repairing = Answering()
         self._receiving: Receiving | None = None
+        self._unread: _Unread | None = None
         self._deciding = False
         self._heard_ms = 0
         self._mark = b""  # of the newest tree that the replica has been shown
@@ -456,6 +475,20 @@ class HubSession:
         )
         return self._pieces()
 
+    def found(self, texts: Texts) -> list[HubEffect]:
+        """The store's answer to `Wanted`: those that it still knows."""
+        unread, self._unread = self._unread, None
+        assert unread is not None, "found without Wanted"
+        if self.phase is not Phase.OPEN:
+            return []
+        try:
+            return self._pushed(unread, texts)
+        except TextsDiffer:
+            self._deciding = False
+            return [self._send(Again())]
+        except WireError as error:
+            return self._close(str(error))
+
     def decided(self, answer: Answer) -> list[HubEffect]:
         """The store's answer to `Decide`: committed."""
         self._deciding = False
@@ -512,9 +545,8 @@ class HubSession:
             case Chunk() if self._receiving is not None:
                 return self._piece(message.offset, message.piece)
             case Whole() if self.phase is Phase.OPEN and not (self._receiving or self._deciding):
-                return self._pushed(
-                    decode_entries(self._stream.heard.unseal(message.piece)), self._chain, message.urgent
-                )
+                body = self._stream.heard.unseal(message.piece)
+                return self._read(_Unread(body, self._chain, None, message.urgent))
             case Stored() if self._sending is not None:
                 pieces = self._sending.stored(message.offset, self._stream.pacing)
                 if self._offering is not None and self._sending.is_stored:
@@ -551,6 +583,7 @@ class HubSession:
                 | Parts()
                 | Ahead()
                 | Whole()
+                | Again()
             ):
                 raise ProtocolViolation(f"{type(message).__name__} while {self.phase.name}")
 
@@ -586,16 +619,25 @@ class HubSession:
             stored = StorePart(name, receiving.total, offset, piece)
             return [stored, *map(self._send, receiving.acknowledgement())]
         self._receiving = None
-        entries = decode_entries(unseal(receiving.sealed()))
-        if entries[-1].dot.local_seq != receiving.last:
-            raise ProtocolViolation("the batch ends with another change than it says")
-        return self._pushed(entries, receiving.chain, receiving.urgent)
+        return self._read(
+            _Unread(unseal(receiving.sealed()), receiving.chain, receiving.last, receiving.urgent)
+        )
 
-    def _pushed(self, entries: Sequence[Entry], chain: bytes, urgent: Sequence[int]) -> list[HubEffect]:
+    def _read(self, unread: _Unread) -> list[HubEffect]:
+        wanted = wanted_by_push(unread.body)
+        self._deciding = True
+        if not wanted.places:
+            return self._pushed(unread, NO_TEXTS)
+        self._unread = unread
+        return [wanted]
+
+    def _pushed(self, unread: _Unread, before: Texts) -> list[HubEffect]:
+        entries = decode_entries(unread.body, before)
         if any(each.dot.incarnation != self.incarnation for each in entries):
             raise ProtocolViolation(f"changes of another incarnation than {self.incarnation}")
-        self._deciding = True
-        return [Decide(marked(entries, urgent), chain)]
+        if unread.last not in (None, entries[-1].dot.local_seq):
+            raise ProtocolViolation("the batch ends with another change than it says")
+        return [Decide(marked(entries, unread.urgent), unread.chain)]
 
     def _seen(self, cursor: Cursor) -> list[HubEffect]:
         self._applied(cursor)
@@ -717,7 +759,7 @@ class HubSession:
 
     def _pulled(self, pull: Pull) -> list[HubEffect]:
         """Send a pull: in one message, with the acknowledgement that waits for it, or in pieces."""
-        body = encode_pull(pull)
+        body = encode_pull(pull, pull.before if self.protocol >= LIVE_PROTOCOL else NO_TEXTS)
         sealed = seal(body)
         if self.protocol < LIVE_PROTOCOL or len(sealed) > self._stream.pacing.chunk_bytes:
             self._unseen.sent_large(pull.upto)

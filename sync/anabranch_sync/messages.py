@@ -17,6 +17,7 @@
      Stored*                                    ->
                <-  Ahead     between two pieces: an urgent document that overtakes them
      Whole                              <->   from protocol 3 on, a push or pull of a single piece
+               <-  Again     this push once more, its texts in full
                <-  SlowDown | Control | Logged | Batch ...
 
 A body is a msgpack list of fields; trailing fields that have their default are left out, so fields
@@ -41,8 +42,8 @@ from anabranch_sync.packing import unpack
 from anabranch_sync.value import INT_MAX, INT_MIN
 
 # A stream speaks the greatest protocol that both sides know. Protocol 1 is what is drawn above without
-# SnapshotOffer, Parts and Ahead, and without Range and Equal; protocol 2 is without Whole. Whoever speaks
-# them is sent none of these.
+# SnapshotOffer, Parts and Ahead, and without Range and Equal; protocol 2 is without Whole and Again, and says
+# each text in full. Whoever speaks them is sent none of these.
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 3
 
@@ -358,6 +359,13 @@ class Whole:
     unknown: tuple[Any, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The hub cannot read this push: its texts are relative to others than it has. Say them in full."""
+
+    unknown: tuple[Any, ...] = ()
+
+
 Message: TypeAlias = (
     Hello
     | Welcome
@@ -377,6 +385,7 @@ Message: TypeAlias = (
     | Parts
     | Ahead
     | Whole
+    | Again
 )
 
 _KINDS: dict[type[Message], int] = {
@@ -398,6 +407,7 @@ _KINDS: dict[type[Message], int] = {
     Parts: 15,
     Ahead: 19,
     Whole: 20,
+    Again: 21,
 }
 _TYPES = {kind: message for message, kind in _KINDS.items()}
 _FIELDS = {message: fields(message) for message in _KINDS}

@@ -6,7 +6,13 @@ from typing import Any
 import msgpack
 
 from anabranch_sync.change import check_facts, unpacked_address
-from anabranch_sync.columns import MALFORMED, pack_documents, unpack_documents
+from anabranch_sync.columns import (
+    MALFORMED,
+    NO_TEXTS,
+    pack_documents,
+    unpack_documents,
+    wanted_by_documents,
+)
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import DIGEST_BYTES
 from anabranch_sync.errors import CorruptFrame
@@ -15,6 +21,7 @@ from anabranch_sync.live import Quarantined
 from anabranch_sync.notice_body import packed_notice, unpacked_notice
 from anabranch_sync.packing import unpack
 from anabranch_sync.pull import Outcome, Pull, Result, Run
+from anabranch_sync.revision import Place, Texts
 from anabranch_sync.tables import completed, trimmed
 from anabranch_sync.value import check, ordered
 from anabranch_sync.violation import Violation
@@ -25,8 +32,8 @@ _NOTHING_MORE: tuple[object, ...] = ([], [], None, [], [], False, 0, [], [], b""
 _NAME_BYTES = 32
 
 
-def encode_pull(pull: Pull) -> bytes:
-    """The body of `pull`. Equal pulls have equal bytes."""
+def encode_pull(pull: Pull, before: Texts = NO_TEXTS) -> bytes:
+    """The body of `pull`, texts relative to those of `before`. Equal pulls have equal bytes."""
     row = [
         pull.after.epoch,
         pull.after.hub_seq,
@@ -35,7 +42,7 @@ def encode_pull(pull: Pull) -> bytes:
         pull.digest.sum.to_bytes(DIGEST_BYTES, "big"),
         [number for run in pull.runs for number in (run.first_local, run.first_hub_seq, run.count)],
         list(pull.versions),
-        pack_documents(pull.documents) if pull.documents else None,
+        pack_documents(pull.documents, before) if pull.documents else None,
         [packed_notice(notice) for notice in pull.notices],
         [[result.local_seq, str(result.outcome), result.reason] for result in pull.results],
         pull.whole,
@@ -48,8 +55,21 @@ def encode_pull(pull: Pull) -> bytes:
     return body
 
 
-def decode_pull(body: bytes) -> Pull:
-    """The pull of `encode_pull`'s bytes. Raises CorruptFrame."""
+def wanted_by_pull(body: bytes) -> tuple[Place, ...]:
+    """Where texts stood, at its beginning, without which the pull cannot be read. Raises CorruptFrame."""
+    raw = unpack(body)
+    try:
+        documents = completed(raw, 15, _NOTHING_MORE)[7]
+        return () if documents is None else wanted_by_documents(documents)
+    except MALFORMED as error:
+        raise CorruptFrame(f"malformed pull: {error}") from error
+
+
+def decode_pull(body: bytes, before: Texts = NO_TEXTS) -> Pull:
+    """The pull of `encode_pull`'s bytes; `before` are the texts that it wants.
+
+    Raises CorruptFrame, TextsDiffer.
+    """
     raw = unpack(body)
     try:
         epoch, hub_seq, step, count, total, *rest = completed(raw, 15, _NOTHING_MORE)
@@ -62,7 +82,7 @@ def decode_pull(body: bytes) -> Pull:
             after,
             upto,
             ScopeDigest(_natural(count), int.from_bytes(total, "big")),
-            {} if documents is None else unpack_documents(documents),
+            {} if documents is None else unpack_documents(documents, before),
             tuple(Run(*numbers[index : index + 3]) for index in range(0, len(numbers), 3)),
             tuple(Result(_natural(seq), Outcome(outcome), str(reason)) for seq, outcome, reason in results),
             tuple(unpacked_notice(notice) for notice in notices),

@@ -14,6 +14,7 @@ from anabranch_sync.clock import COUNTER_BITS, TIMESTAMP_MAX, Timestamp
 from anabranch_sync.errors import InvalidInput
 from anabranch_sync.path import ROOT, Path
 from anabranch_sync.register import DELETED, AnyValue, Slot, Stamp, Tombstone
+from anabranch_sync.revision import REVISION, Revised, unpacked_revision
 from anabranch_sync.value import INT_MAX, INT_MIN
 
 # What malformed columns raise while they are taken apart; one place names them all.
@@ -101,7 +102,7 @@ def unpacked_timestamps(packed: Any) -> list[Timestamp]:
     return timestamps
 
 
-def packed_leaves(leaves: Sequence[tuple[Slot, AnyValue]]) -> Row:
+def packed_leaves(leaves: "Sequence[tuple[Slot, AnyValue | Revised]]") -> Row:
     """``[paths, path of each, values, deleted, elements]``, of which the last two may be left out.
 
     Values are in the order of their paths: those of one field look alike.
@@ -113,15 +114,15 @@ def packed_leaves(leaves: Sequence[tuple[Slot, AnyValue]]) -> Row:
     row = [
         packed_paths(table),
         column(places),
-        [packed_value(value) for value in placed if value is not DELETED],
+        [_packed(value) for value in placed if value is not DELETED],
         [index for index, (_, value) in enumerate(leaves) if value is DELETED],
         [[index, slot.element] for index, (slot, _) in enumerate(leaves) if slot.element is not None],
     ]
     return trimmed(row, ([], []))
 
 
-def unpacked_leaves(packed: Any, unpacked: Unpack[V]) -> list[tuple[Slot, V | Tombstone]]:
-    """The leaves of `packed_leaves`' table; `unpacked` makes their values."""
+def unpacked_leaves(packed: Any, unpacked: Unpack[V]) -> list[tuple[Slot, V | Tombstone | Revised]]:
+    """The leaves of `packed_leaves`' table; `unpacked` makes their values, but for revisions of texts."""
     raw_paths, places, values, deleted, elements = completed(packed, 5, ([], []))
     if not all(type(each) is list for each in (raw_paths, values, deleted, elements)):
         raise ValueError("a column is not a list")
@@ -137,7 +138,7 @@ def unpacked_leaves(packed: Any, unpacked: Unpack[V]) -> list[tuple[Slot, V | To
     if len(element_at) != len(elements) or not all(index < count for index in element_at):
         raise ValueError("elements are not of distinct operations")
     shared = [Slot(path) for path in paths]  # one for all documents that have such a field
-    leaves: list[tuple[Slot, V | Tombstone]] = [(shared[number], DELETED) for number in numbers]
+    leaves: list[tuple[Slot, V | Tombstone | Revised]] = [(shared[number], DELETED) for number in numbers]
     for index, element in element_at.items():
         leaves[index] = unpacked_slot(paths[numbers[index]], element), DELETED
     remaining = iter(values)
@@ -148,11 +149,17 @@ def unpacked_leaves(packed: Any, unpacked: Unpack[V]) -> list[tuple[Slot, V | To
     return leaves
 
 
-def _quickly(slot: Slot, value: Any, unpacked: Unpack[V]) -> V:
+def _packed(value: "AnyValue | Revised") -> object:
+    return value.packed if isinstance(value, Revised) else packed_value(value)
+
+
+def _quickly(slot: Slot, value: Any, unpacked: Unpack[V]) -> V | Revised:
     """Most values are text or numbers below a path, which msgpack has checked but for their size."""
     kind = type(value)
     if slot.path and (kind is str or kind is bool or (kind is int and INT_MIN <= value <= INT_MAX)):
         return value  # type: ignore[no-any-return]
+    if kind is bytes and value[:1] == bytes([REVISION]) and slot.path and slot.element is None:
+        return unpacked_revision(value)
     return unpacked(slot, value)
 
 

@@ -25,13 +25,14 @@ from anabranch_sync.errors import (
     WireError,
 )
 from anabranch_sync.frame import Frame
-from anabranch_sync.ids import START, Cursor, DocumentId
+from anabranch_sync.ids import START, Cursor, DocumentId, Dot
 from anabranch_sync.leaf_ancestry import EDITS_MAX, decode_ancestry
 from anabranch_sync.leaf_decoder import Id, Insertion, Span, Update, encode_update, joined
 from anabranch_sync.leaf_edits import CLIENT_BYTES, check_edit, compose, edited, update_of
 from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide
 from anabranch_sync.messages import (
+    Again,
     Batch,
     CheckedIn,
     CheckIn,
@@ -57,7 +58,7 @@ from anabranch_sync.packing import seal, unpack, unseal
 from anabranch_sync.path import Path
 from anabranch_sync.policy import NO_POLICIES, Policy, Rule, policies_from
 from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run, fold
-from anabranch_sync.pull_body import decode_pull, encode_pull
+from anabranch_sync.pull_body import decode_pull, encode_pull, wanted_by_pull
 from anabranch_sync.register import DELETED, MEMBER, Ancestry, Edit, Register, Slot, Stamp
 from anabranch_sync.repairing import check_asked, unpacked_hashes
 from anabranch_sync.snapshot import Slice, open_slice, seal_slice
@@ -73,6 +74,19 @@ _CRC_BYTES = 4
 # What a stream has carried before what is fuzzed.
 CARRIED = b"acme/prod/router/config limits requests_per_minute edge-0" * 9
 NAME_BYTES = len(MEMBER) + CLIENT_BYTES
+# A text, and what changes a word of it.
+BEFORE = "You are a shop assistant. Be brief, be kind, and never promise a date of delivery."
+AFTER = BEFORE.replace("brief", "short")
+REVISED = DOCUMENTS[0], Slot(("prompt",))
+REVISING = change.entry(
+    Dot(3, 9), change.Change(9 << 16, Cursor(1, 7), "ada", "", (change.Op(*REVISED, AFTER),))
+)
+REVISING_PULL = Pull(
+    Cursor(1, 7),
+    Cursor(1, 8),
+    ScopeDigest(1, 5),
+    {REVISED[0]: Document({REVISED[1]: Register(AFTER, (Stamp(9 << 16, 3, 8),))}, 2)},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +105,10 @@ def targets() -> tuple[Target, ...]:
     entries, documents = _history()
     starts = range(0, len(entries) - 4, 4)
     pushes = tuple(columns.encode_entries(entries[start : start + 4]) for start in starts)
+    pushes += (columns.encode_entries([REVISING], 7, {REVISED: BEFORE}),)
     stored = tuple(columns.encode_document(document) for document in documents)
     pulls = tuple(encode_pull(pull) for pull in _pulls(documents))
+    pulls += (encode_pull(REVISING_PULL, {REVISED: BEFORE}),)
     messages = tuple(bytes([kind]) + body for kind, body in map(encode_message, _messages()))
     numbered = enumerate(map(encode_message, _messages()), 1)
     frames = tuple(frame.encode(Frame(kind, seq, body)) for seq, (kind, body) in numbered)
@@ -262,7 +278,8 @@ def _take_check_in(raw: bytes) -> None:
 def _take_push(raw: bytes) -> None:
     """A push is decided: whatever was accepted must be decidable."""
     standing: dict[DocumentId, Document] = {}
-    for hub_seq, each in enumerate(columns.decode_entries(raw), 1):
+    before = dict.fromkeys(columns.wanted_by_push(raw).places, BEFORE)
+    for hub_seq, each in enumerate(columns.decode_entries(raw, before), 1):
         decision = decide(standing, each.change, 1, hub_seq, each.change.timestamp, NO_POLICIES)
         standing.update(decision.documents)
     for document in standing.values():
@@ -274,7 +291,8 @@ def _take_document(raw: bytes) -> None:
 
 
 def _take_pull(raw: bytes) -> None:
-    for document in fold({}, 1, [], decode_pull(raw)).values():
+    before = dict.fromkeys(wanted_by_pull(raw), BEFORE)
+    for document in fold({}, 1, [], decode_pull(raw, before)).values():
         rebuild(document.registers)
 
 
@@ -362,6 +380,7 @@ def _messages() -> list[Message]:
         Batch(b"batch678", 20_000, 0, b"piece" * 300, 14, CHAIN_START, urgent=(0, 3)),
         Chunk(1_500, b"piece" * 300),
         Stored(3_000),
+        Again(),
         Merged(14, CHAIN_START),
         Merged(14, CHAIN_START[:4], b"piece" * 9),
         Whole(b"piece" * 20),

@@ -10,6 +10,7 @@ from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.incident import Incident
 from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
+from anabranch_sync.revision import places_of
 from anabranch_sync.scope import scope
 from anabranch_sync.wiping import WipeOrder
 
@@ -140,7 +141,11 @@ class Pair:
                 case edge_session.StorePart(batch, total, offset, piece):
                     self.replica.store_part(batch, total, offset, piece)
                 case edge_session.Load(after):
-                    queue += self.edge.loaded(self.replica.pending(after))
+                    entries = self.replica.pending(after)
+                    texts = self.replica.texts(places_of(each.change for each in entries))
+                    queue += self.edge.loaded(entries, texts)
+                case edge_session.Wanted(_, places):
+                    queue = self.edge.found(self.replica.texts(places)) + queue
                 case edge_session.NoteStored(stored_mark):
                     self.replica.note_stored(stored_mark)
                 case edge_session.Acknowledge(push_mark, chain):
@@ -193,6 +198,8 @@ class Pair:
                 self._put("down", frame)
             case hub_session.StorePart(batch, total, offset, piece):
                 self.hub.store_upload(self.far.incarnation, batch, total, offset, piece)
+            case hub_session.Wanted() as wanted:
+                return self.far.found(self.hub.texts(SCOPE, wanted))
             case hub_session.Decide(entries, chain):
                 try:
                     return self.far.decided(self.hub.decide(entries, chain))

@@ -1,19 +1,23 @@
 """What an exchange needs of a replica, and what it leaves in it. Each function is one transaction's work."""
 
+from collections.abc import Iterable
+
 from anabranch_sync.change import CHAIN_START, Entry, chained
+from anabranch_sync.document import Object, rebuild
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import DocumentId, Incarnation, LocalSeq
 from anabranch_sync.incident import DOCUMENTS_NAMED_MAX
 from anabranch_sync.outbox import PUSH_CHANGES_MAX, next_push
 from anabranch_sync.priority import PRIORITY_MAX, URGENT
+from anabranch_sync.revision import Place, Texts, places_of, text_at
 from anabranch_sync.standing import Partial, Standing
 
-from anabranch.errors import OutboxSalvaged
+from anabranch.errors import OutboxSalvaged, ReplicaCorrupt
 from anabranch.replica.acknowledgements import rename
 from anabranch.replica.file import Connection
 from anabranch.replica.log import log_state
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import Rot, entry, position, shown, standing_body
+from anabranch.replica.rows import Rot, confirmed_body, entry, position, shown, standing_body
 from anabranch.replica.salvage import damaged_changes
 from anabranch.replica.serving import aside
 from anabranch.replica.shelf import Shelf
@@ -63,6 +67,33 @@ def pending(connection: Connection, after: LocalSeq, rot: Rot) -> list[Entry]:
     if unsent != list(range(mark + 1, end + 1)):
         raise rot.at("the numbers of changes in the outbox")
     return list(next_push([entry(at.incarnation, columns, rot) for columns in rows]))
+
+
+def to_push(connection: Connection, after: LocalSeq, rot: Rot) -> tuple[list[Entry], Texts]:
+    """`pending`, and the confirmed texts that these changes replace. Raises as `pending`."""
+    entries = pending(connection, after, rot)
+    return entries, texts(connection, places_of(each.change for each in entries), rot)
+
+
+def texts(connection: Connection, places: Iterable[Place], rot: Rot) -> Texts:
+    """The confirmed texts at these places, but for those of damaged documents."""
+    contents: dict[DocumentId, Object | None] = {}
+    found = {}
+    for document, slot in places:
+        if document not in contents:
+            contents[document] = _confirmed_content(connection, document, rot)
+        text = text_at(contents[document], slot)
+        if text is not None:
+            found[document, slot] = text
+    return found
+
+
+def _confirmed_content(connection: Connection, document: DocumentId, rot: Rot) -> Object | None:
+    row = shown(connection, document).row
+    try:
+        return rebuild(confirmed_body(connection, document, row, rot)[0].registers) if row else None
+    except ReplicaCorrupt:
+        return None
 
 
 def newest(connection: Connection, rot: Rot) -> Entry | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from anabranch_sync.pull import Notice, Pull
     from anabranch_sync.reference import Reference
     from anabranch_sync.reoffer import Reoffer
+    from anabranch_sync.revision import Place, Texts
     from anabranch_sync.standing import Standing
     from anabranch_sync.witness import Witnessed
 
@@ -337,6 +338,16 @@ class Replica:
         """
         with self._file.snapshot() as connection:
             return exchange.pending(connection, after, self._rot)
+
+    def to_push(self, after: LocalSeq) -> tuple[list[Entry], Texts]:
+        """`pending`, and the confirmed texts that these changes replace."""
+        with self._file.snapshot() as connection:
+            return exchange.to_push(connection, after, self._rot)
+
+    def texts(self, places: Iterable[Place]) -> Texts:
+        """The confirmed texts at these places; those of damaged documents are not among them."""
+        with self._file.snapshot() as connection:
+            return exchange.texts(connection, places, self._rot)
 
     def acknowledge(self, push_mark: LocalSeq, chain: bytes) -> None:
         """The hub has merged own changes up to `push_mark`. Safe to repeat; a mark never goes back.

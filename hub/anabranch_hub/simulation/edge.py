@@ -16,6 +16,7 @@ from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.messages import CheckedIn
 from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.priority import URGENT
+from anabranch_sync.revision import places_of
 
 from anabranch_hub.simulation.disk import DiskFailure
 from anabranch_hub.simulation.hub_side import HubSide
@@ -335,7 +336,13 @@ class Edge:
             case edge_session.StorePart(batch, total, offset, piece):
                 replica.store_part(batch, total, offset, piece)
             case edge_session.Load(after):
-                self._effects += session.loaded(replica.pending(after))
+                entries = replica.pending(after)
+                texts = replica.texts(places_of(each.change for each in entries))
+                self._effects += session.loaded(entries, texts)
+            case edge_session.Wanted(_, places):
+                # Before what came after it: that may be relative to what this pull brings.
+                for each in reversed(session.found(replica.texts(places))):
+                    self._effects.insert(1, each)
             case edge_session.NoteStored(stored_mark):
                 replica.note_stored(stored_mark)
             case edge_session.Acknowledge(push_mark, chain):

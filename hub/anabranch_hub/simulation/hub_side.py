@@ -192,6 +192,8 @@ class HubStream:
                 self._connection.send(self._pipe, frame)
             case hub_session.StorePart(batch, total, offset, piece):
                 hub.store_upload(session.incarnation, batch, total, offset, piece)
+            case hub_session.Wanted() as wanted:
+                return session.found(hub.texts(hub.scope_of(session.incarnation), wanted))
             case hub_session.Decide(entries, chain):
                 try:
                     answer = hub.decide(entries, chain)

@@ -4,9 +4,10 @@ What a delta costs is known from the sizes of the documents that changed, by ind
 than a snapshot could be worth is the whole scope looked at.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anabranch_sync.ids import Cursor, DocumentId, Incarnation
+from anabranch_sync.messages import LIVE_PROTOCOL
 from anabranch_sync.plan import (
     SNAPSHOT_PROTOCOL,
     Means,
@@ -16,11 +17,12 @@ from anabranch_sync.plan import (
     link_bytes,
     snapshot_bytes_min,
 )
-from anabranch_sync.pull import Pull
+from anabranch_sync.pull import Pull, changed_texts
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Offer
 
 from anabranch_hub.store import pulls
+from anabranch_hub.store.former_texts import former_texts
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.pulls import Pulling
 from anabranch_hub.store.scope_digests import ScopeDigests
@@ -77,9 +79,13 @@ class CatchingUp:
             pulling = await pulls.begun(session, tenant, edge, incarnation, after, held=held, told=told)
             may_offer = protocol >= SNAPSHOT_PROTOCOL
             if not (may_offer and await self._is_for_a_snapshot(session, tenant, pulling, relayed=relayed)):
-                return await pulls.drawn(
+                pull = await pulls.drawn(
                     session, self.digests, tenant, pulling, always=always, replaced=replaced
                 )
+                if pull is None or protocol < LIVE_PROTOCOL:
+                    return pull
+                before = await former_texts(session, pull.after.hub_seq, changed_texts(pull))
+                return replace(pull, before=before)
         snapshot = await self.snapshots.snapshot(self._wanted(tenant, pulling))
         async with self.pool.session(tenant) as session:
             return Offer(snapshot, await pulls.closing(session, pulling, snapshot))

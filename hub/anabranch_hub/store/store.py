@@ -23,6 +23,7 @@ from anabranch_sync.priority import PRIORITY_DEFAULT
 from anabranch_sync.pull import Pull
 from anabranch_sync.reference import AtVersion, Moment, Reference
 from anabranch_sync.repairing import Surveyed
+from anabranch_sync.revision import Texts, Wanted
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Offer
 from anabranch_sync.standing import Partial
@@ -55,6 +56,7 @@ from anabranch_hub.store.attribution import Share
 from anabranch_hub.store.catching_up import CatchingUp
 from anabranch_hub.store.collecting import Collected
 from anabranch_hub.store.deciding import Decider
+from anabranch_hub.store.former_texts import former_texts
 from anabranch_hub.store.lanes import Lanes
 from anabranch_hub.store.log_reading import Log, StoredCheckpoint
 from anabranch_hub.store.log_snapshot import LogSnapshot, log_copy, log_snapshot
@@ -386,6 +388,13 @@ class Store:
             told=told,
             relayed=relayed,
         )
+
+    async def texts(self, tenant: str, scope: Scope, wanted: Wanted) -> Texts:
+        """What stood at places in `scope` at a position, as far as it is known."""
+        places = [place for place in wanted.places if scope.reads(place[0])]
+        async with self._pool.undoing(tenant) as session:
+            await session.begin(snapshot=True)
+            return await former_texts(session, wanted.after, places)
 
     async def weighed(self, tenant: str, scope: Scope, incarnation: Incarnation, after: Cursor) -> int | None:
         """How pressing what is new to the replica after a position is; None: nothing is."""

@@ -52,6 +52,7 @@ class MemoryHub(Tenant):
         copied.documents, copied.quarantined = dict(self.documents), dict(self.quarantined)
         copied.hub_seq, copied.log, copied.ledger = self.hub_seq, list(self.log), list(self.ledger)
         copied.decisions = list(self.decisions)
+        copied.former = list(self.former)
         copied.tree = MemoryLog(self.tree.leaves)
         copied.trimmed_seq = self.trimmed_seq
         copied.collected_seq, copied.collected = self.collected_seq, dict(self.collected)
@@ -189,6 +190,7 @@ class MemoryHub(Tenant):
         decision = decide(standing, each.change, each.dot.incarnation, self.hub_seq, timestamp, policies)
         for document, state in decision.documents.items():
             self._judge(document, state, policies)
+        self.former += [(self.hub_seq, each, self.documents.get(each, EMPTY)) for each in decision.documents]
         self.documents.update(decision.documents)
         if each.priority == URGENT:
             self.urgent_seq |= dict.fromkeys(decision.documents, self.hub_seq)

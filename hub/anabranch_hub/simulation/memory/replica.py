@@ -1,6 +1,6 @@
 """An edge's replica in memory, with the durability of a disk: what was not synced is gone after a crash."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from anabranch_sync.acknowledgement import Marks
@@ -24,6 +24,7 @@ from anabranch_sync.pull import (
 )
 from anabranch_sync.reoffer import Offers, Reoffer, in_front, offers
 from anabranch_sync.repairing import Surveyed
+from anabranch_sync.revision import Place, Texts, text_at
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import name_of, open_slice
 from anabranch_sync.standing import Partial, Standing
@@ -204,6 +205,15 @@ class MemoryReplica:
     def pending(self, after: int) -> Sequence[Entry]:
         """The head of the outbox after this mark."""
         return next_push([each for each in self._state.outbox if each.dot.local_seq > after])
+
+    def texts(self, places: Iterable[Place]) -> Texts:
+        """The confirmed texts at these places."""
+        found = {}
+        for document, slot in places:
+            text = text_at(content_of(self._state.confirmed.get(document, EMPTY)), slot)
+            if text is not None:
+                found[document, slot] = text
+        return found
 
     def marks(self) -> Marks:
         """How far own changes have come."""

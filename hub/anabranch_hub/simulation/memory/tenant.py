@@ -9,7 +9,7 @@ from anabranch_sync.check_in import answered
 from anabranch_sync.clock import Timestamp
 from anabranch_sync.conflict import Conflict
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.document import EMPTY, Document, Object
+from anabranch_sync.document import EMPTY, Document, Object, rebuild
 from anabranch_sync.epochs import Epochs
 from anabranch_sync.explanation import HANDS_SHOWN_MAX
 from anabranch_sync.ids import HUB_INCARNATION, START, Cursor, DocumentId
@@ -23,12 +23,14 @@ from anabranch_sync.pull import (
     Pull,
     Result,
     Run,
+    changed_texts,
     difference,
     touched_in_order,
     urgent,
 )
 from anabranch_sync.register import DELETED, json_of
 from anabranch_sync.repairing import Surveyed
+from anabranch_sync.revision import Texts, Wanted, text_at
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Cutter, Offer, Part, Slice, Snapshot, name_of, seal_slice
 from anabranch_sync.standing import Partial
@@ -94,6 +96,8 @@ class Tenant:
         # Whether a pull that could be a delta travels as a snapshot, and how large each document counts.
         self.offers: Callable[[], bool] = lambda: False
         self.cut_bytes = 1_000
+        # Each document as it was before a position, in order.
+        self.former: list[tuple[int, DocumentId, Document]] = []
         self._parts: dict[bytes, bytes] = {}
         self._marks = {HUB_INCARNATION: Replicated("", 0, 0)}
         self._merged: set[bytes] = set()
@@ -159,8 +163,11 @@ class Tenant:
         if told is not None and told != scope:
             raise ScopeChanged
         pull = self.pull(incarnation, after, always=always, replaced=replaced, held=held)
-        if pull is None or protocol < 2 or not (pull.whole or self.offers()):
-            return pull
+        if pull is None:
+            return None
+        if protocol < 2 or not (pull.whole or self.offers()):
+            wanted = Wanted(pull.after.hub_seq, tuple(changed_texts(pull)))
+            return replace(pull, before=self.texts(scope, wanted))
         cutter, slices = Cutter(), list[Slice | None]()
         for document, state in sorted(self.documents.items()):
             if is_read(scope, document) and self.travels(document):
@@ -198,6 +205,17 @@ class Tenant:
     def knows(self, incarnation: int) -> bool:
         """Whether it was ever given out, as far as is known."""
         return incarnation in self._marks
+
+    def texts(self, scope: Scope, wanted: Wanted) -> Texts:
+        """What stood at places in `scope` at a position."""
+        found = {}
+        for document, slot in wanted.places:
+            later = (was for hub_seq, each, was in self.former if each == document and hub_seq > wanted.after)
+            state = next(later, self.documents.get(document, EMPTY))
+            text = text_at(rebuild(state.registers), slot) if scope.reads(document) else None
+            if text is not None:
+                found[document, slot] = text
+        return found
 
     def urgent(self, incarnation: int, after: Cursor) -> Pull | None:
         """The urgent documents that others changed after a position, whole."""
