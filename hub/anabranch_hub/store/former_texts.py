@@ -30,12 +30,10 @@ async def former_texts(session: Session, after: HubSeq, places: Sequence[Place])
         since = await session.run("versions_since", ids=ids, after=after)
         states = {row["id"]: row["state"] for row in await now.fetchall()}
         rows = await since.fetchall()
+    unknown = {row["document_id"] for row in rows if row["inverse"] is None}
     patches: dict[str, list[Mapping[str, Any]]] = {}
-    unknown = set()
     for row in rows:
-        patches.setdefault(row["document_id"], []).extend(row["inverse"])
-        if not row["reaches_back"]:
-            unknown.add(row["document_id"])
+        patches.setdefault(row["document_id"], []).extend(row["inverse"] or ())
     documents = {str(document): document for document, _ in places}
     found: dict[Place, str] = {}
     for each in states.keys() - unknown:

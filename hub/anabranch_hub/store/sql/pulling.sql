@@ -102,9 +102,6 @@ WHERE hub_seq > %(after)s AND hub_seq <= %(upto)s
     AND {in_scope}
 
 -- name: versions_since
--- What leads back to a position, oldest first; whether all of it is there, as older versions are.
-SELECT v.document_id, v.inverse, EXISTS (
-    SELECT FROM {tenant}.versions older WHERE older.document_id = v.document_id AND older.hub_seq <= %(after)s
-) AS reaches_back
-FROM {tenant}.versions v WHERE v.document_id = ANY(%(ids)s::text[]) AND v.hub_seq > %(after)s
-ORDER BY v.document_id, v.version
+-- What leads back to a position, oldest first; of what was folded, nothing does.
+SELECT document_id, inverse FROM {tenant}.versions
+WHERE document_id = ANY(%(ids)s::text[]) AND hub_seq > %(after)s ORDER BY document_id, version

@@ -1,0 +1,82 @@
+"""What stood at a position is told by the versions since, or not at all."""
+
+import pytest
+from anabranch_hub.store import Edit, Store
+from anabranch_sync.document import Object
+from anabranch_sync.ids import document_id
+from anabranch_sync.messages import LIVE_PROTOCOL
+from anabranch_sync.pull import Pull
+from anabranch_sync.register import Slot
+from anabranch_sync.revision import Place, Texts, Wanted
+from anabranch_sync.scope import Scope
+
+from tests.hub.store.conftest import Query
+from tests.hub.store.replica import enrolled
+
+pytestmark = pytest.mark.anyio
+
+ROUTER, OTHER = document_id("acme/prod", "router"), document_id("beta/prod", "router")
+PROMPT = ROUTER, Slot(("texts", "prompt"))
+SCOPE = Scope(("acme",))
+
+
+async def write(store: Store, tenant: str, *contents: Object | None) -> None:
+    for content in contents:
+        await store.write(tenant, [Edit(ROUTER, content)], author="op", message="")
+
+
+async def stood(store: Store, tenant: str, after: int, *places: Place) -> Texts:
+    return await store.texts(tenant, SCOPE, Wanted(after, places or (PROMPT,)))
+
+
+async def test_the_text_at_a_position_is_found_whatever_became_of_it(store: Store, tenant: str) -> None:
+    contents: list[Object | None] = [
+        {"texts": {"prompt": "the first one"}},
+        {"texts": {"prompt": "the second"}, "a": 1},
+        {"texts": {"greeting": "hello"}},
+        {"texts": {"prompt": ["no text"]}},
+        {"texts": {"prompt": "the last of all"}},
+        None,
+    ]
+    await write(store, tenant, *contents)
+
+    found = [(await stood(store, tenant, after)).get(PROMPT) for after in range(1, 7)]
+
+    assert found == ["the first one", "the second", None, None, "the last of all", None]
+
+
+async def test_of_a_document_that_came_later_nothing_is_known(store: Store, tenant: str) -> None:
+    await store.write(tenant, [Edit(document_id("acme/prod", "first"), {"a": 1})], author="op", message="")
+    await write(store, tenant, {"texts": {"prompt": "here"}}, {"texts": {"prompt": "there"}})
+
+    assert await stood(store, tenant, 1) == {}
+
+
+async def test_of_what_was_folded_nothing_is_known(store: Store, tenant: str, query: Query) -> None:
+    await write(store, tenant, *({"texts": {"prompt": f"number {count}"}} for count in range(4)))
+    query("UPDATE versions SET patch = NULL, inverse = NULL WHERE version <= 2 RETURNING version")
+
+    assert await stood(store, tenant, 1) == {}
+    assert await stood(store, tenant, 2) == {PROMPT: "number 1"}
+
+
+async def test_nothing_is_told_of_documents_outside_the_scope(store: Store, tenant: str) -> None:
+    await store.write(tenant, [Edit(OTHER, {"secret": "a text of others"})], author="op", message="")
+
+    assert await stood(store, tenant, 1, (OTHER, Slot(("secret",)))) == {}
+
+
+async def test_a_pull_brings_the_texts_that_the_replica_has(store: Store, tenant: str) -> None:
+    await write(store, tenant, {"texts": {"prompt": "the first one"}, "a": 1})
+    replica = await enrolled(store, tenant, "shop")
+    await replica.pull()
+    await write(store, tenant, {"texts": {"prompt": "the second one"}, "a": 2})
+    at = (tenant, replica.edge, replica.incarnation, replica.cursor)
+
+    drawn = await store.draw(*at, always=True, protocol=LIVE_PROTOCOL)
+    before = await store.draw(*at, always=True, protocol=LIVE_PROTOCOL - 1)
+
+    assert isinstance(drawn, Pull)
+    assert drawn.before == {PROMPT: "the first one"}
+    assert isinstance(before, Pull)
+    assert before.before == {}
