@@ -39,6 +39,7 @@ from anabranch_sync.hub_session import (
     Spool,
     StorePart,
     Survey,
+    Wanted,
     Weigh,
     WentBack,
     Wiped,
@@ -298,6 +299,8 @@ class Exchange:
                     plan = await store.plan(*at_hello, held=hello.scope, relayed=bool(self.peer.via))
                     opening = replace(opening, plan=plan)
                 return session.opened(opening, self._clock.now_ms())
+            case Wanted():
+                return session.found(await store.texts(tenant, self._scope, effect))
             case Decide(entries, chain):
                 self.carried.changes_up += len(entries)
                 answer = await store.decide(tenant, edge, entries, chain)
