@@ -245,8 +245,7 @@ class Phase(Enum):
 class _Unread:
     """A push that waits for the texts to which it is relative.
 
-    `chain` is that before it, `last` its last change, where its batch names one, `urgent` which of its changes
-    are.
+    `chain` is that before it, `last` its last change where its batch names one, `urgent` as there.
     """
 
     body: bytes
