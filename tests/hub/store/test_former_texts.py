@@ -53,7 +53,8 @@ async def test_of_a_document_that_came_later_nothing_is_known(store: Store, tena
 
 
 async def test_of_what_was_folded_nothing_is_known(store: Store, tenant: str, query: Query) -> None:
-    await write(store, tenant, *({"texts": {"prompt": f"number {count}"}} for count in range(4)))
+    contents: list[Object | None] = [{"texts": {"prompt": f"number {count}"}} for count in range(4)]
+    await write(store, tenant, *contents)
     query("UPDATE versions SET patch = NULL, inverse = NULL WHERE version <= 2 RETURNING version")
 
     assert await stood(store, tenant, 1) == {}
