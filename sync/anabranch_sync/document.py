@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgpack
+
 from anabranch_sync.errors import DocumentTooLarge, InvalidValue
 from anabranch_sync.ids import DocumentId, HubSeq
 from anabranch_sync.later import later
@@ -31,6 +33,9 @@ else:
 # whole namespace); small enough that one document never needs more than one frame.
 DOCUMENT_BYTES_MAX = 256 * 1024
 DIGEST_BYTES = 16
+
+# A register of one of these shows itself at its path, and nothing else, whatever is around it.
+_PLAIN = frozenset({bool, int, float, str, list, type(None)})
 
 PolicyAt: TypeAlias = Callable[[Path], Policy]
 
@@ -76,6 +81,23 @@ def rebuild(registers: Mapping[Slot, Register]) -> Object | None:
     """The content of the live registers, or None when there are none: the document is deleted."""
     live = [(slot, value) for slot, value in leaf_values(registers).items() if value is not DELETED]
     return build(live) if live else None
+
+
+def rebuild_after(
+    content: Object | None, before: Mapping[Slot, Register], after: Mapping[Slot, Register]
+) -> Object | None:
+    """What `rebuild(after)` gives, where `rebuild(before)` gave `content`; they share what did not change.
+
+    Most changes write a few scalars or lists over such: they cost their own paths, not the document.
+    """
+    changed = _plainly_changed(before, after)
+    if content is None or changed is None:
+        return rebuild(after)
+    for path, value in changed:
+        content = _replaced(content, path, value)
+        if content is None:
+            return rebuild(after)
+    return content
 
 
 def build(leaves: Iterable[tuple[Slot, Json]]) -> Object:
@@ -127,10 +149,19 @@ def written(
 
 def digest(document: DocumentId, content: Object | None) -> int:
     """128 bits over the address and the canonical content; 0 for a deleted document."""
+    return digest_rebuilt(document, None if content is None else _in_order(content))
+
+
+def digest_rebuilt(document: DocumentId, content: Object | None) -> int:
+    """The same of content as `rebuild` gives it, its keys in order: sorting takes longer than hashing."""
     if content is None:
         return 0
-    address = canonical([document.namespace, document.key])
-    return int.from_bytes(blake2b(address + canonical(content), digest_size=DIGEST_BYTES).digest(), "big")
+    address_and_content = msgpack.packb([document.namespace, document.key]) + msgpack.packb(content)
+    return int.from_bytes(blake2b(address_and_content, digest_size=DIGEST_BYTES).digest(), "big")
+
+
+def _in_order(content: Object) -> Object:
+    return {key: ordered(content[key]) for key in sorted(content)}
 
 
 def _said(
@@ -181,6 +212,41 @@ def _parent(root: Object, path: Path) -> Object | None:
             return None
         parent = child
     return parent
+
+
+def _plainly_changed(
+    before: Mapping[Slot, Register], after: Mapping[Slot, Register]
+) -> list[tuple[Path, Json]] | None:
+    """What each leaf says now that says something else; None where more happened than that.
+
+    One was copied from the other, so they have their slots in one order while none came or went.
+    """
+    if len(before) != len(after):
+        return None
+    changed: dict[Path, Json] = {}
+    for (place, old), (slot, new) in zip(before.items(), after.items(), strict=True):
+        if slot is not place:
+            return None
+        if new is not old:
+            if slot.element is not None or type(old.value) not in _PLAIN or type(new.value) not in _PLAIN:
+                return None
+            changed[slot.path] = new.value  # type: ignore[assignment]
+    if any(slot.element is not None and slot.path in changed for slot in after):
+        return None  # a set, or a leaf with members: it says more than its register
+    return list(changed.items())
+
+
+def _replaced(content: Object, path: Path, value: Json) -> Object | None:
+    """A copy of `content` along `path`, with `value` at its end; None where a scalar hides that place."""
+    copy = root = dict(content)
+    for key in path[:-1]:
+        child = copy.get(key)
+        if not isinstance(child, dict):
+            return None
+        copy[key] = child = dict(child)
+        copy = child
+    copy[path[-1]] = ordered(value)
+    return root
 
 
 def at(content: Object, path: Path) -> Json:

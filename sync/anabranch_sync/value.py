@@ -100,10 +100,14 @@ def canonical(value: Json) -> bytes:
 
 def ordered(value: Json) -> Json:
     """`value` with the keys of its objects sorted by code point, however deep."""
+    # Most of a document are scalars: they are passed by without a call.
     if isinstance(value, dict):
-        return {key: ordered(value[key]) for key in sorted(value)}
+        return {
+            key: ordered(item) if isinstance(item := value[key], dict | list) else item
+            for key in sorted(value)
+        }
     if isinstance(value, list):
-        return [ordered(item) for item in value]
+        return [ordered(item) if isinstance(item, dict | list) else item for item in value]
     return value
 
 

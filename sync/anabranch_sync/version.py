@@ -13,7 +13,7 @@ import copy
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from anabranch_sync.document import digest
+from anabranch_sync.document import digest_rebuilt
 from anabranch_sync.errors import HistoryDamaged
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.path import ROOT, Path, render_pointer
@@ -22,6 +22,7 @@ from anabranch_sync.value import Json, Object, ordered, same
 Patch: TypeAlias = list[dict[str, Json]]
 # An operation and the one that undoes it.
 _Step: TypeAlias = tuple[dict[str, Json], dict[str, Json]]
+_ABSENT = object()
 
 
 def diff(before: Object | None, after: Object | None) -> Patch:
@@ -72,7 +73,7 @@ def rebuilt(
         in_order = None if content is None else {key: ordered(content[key]) for key in sorted(content)}
     except Exception as error:  # damaged patches fail in every way there is
         raise HistoryDamaged(str(document), version) from error
-    if digest(document, in_order) != recorded:
+    if digest_rebuilt(document, in_order) != recorded:
         raise HistoryDamaged(str(document), version)
     return in_order
 
@@ -81,11 +82,12 @@ def _compare_objects(before: Object, after: Object, path: Path, steps: list[_Ste
     for key in sorted(before.keys() - after.keys()):
         inner = (*path, key)
         steps.append((_remove(inner), _add(inner, before[key])))
-    # Most of a document is as it was: strings, its commonest values, are compared without a call.
+    # Most of a document is as it was: the same object, or an equal string, is passed by without a call.
     differing = [
         key
         for key, value in after.items()
-        if key not in before or type(value) is not str or type(before[key]) is not str or before[key] != value
+        if (old := before.get(key, _ABSENT)) is not value
+        and (type(value) is not str or type(old) is not str or old != value)
     ]
     for key in sorted(differing):
         inner = (*path, key)

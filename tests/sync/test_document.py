@@ -1,6 +1,7 @@
 """Documents: flattened and rebuilt exactly, whatever the policies."""
 
 import random
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -15,8 +16,10 @@ from anabranch_sync.document import (
     build,
     check_content,
     digest,
+    digest_rebuilt,
     flatten,
     rebuild,
+    rebuild_after,
     written,
 )
 from anabranch_sync.errors import DocumentTooLarge, InvalidValue
@@ -24,7 +27,7 @@ from anabranch_sync.ids import Cursor, HubSeq, document_id
 from anabranch_sync.merge import decide
 from anabranch_sync.path import Path
 from anabranch_sync.policy import LATEST, NO_POLICIES, Policies, Policy, Rule
-from anabranch_sync.register import DELETED, Register, Slot, Stamp
+from anabranch_sync.register import DELETED, Register, RegisterValue, Slot, Stamp
 from anabranch_sync.value import Json, canonical, ordered
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +35,7 @@ from hypothesis import strategies as st
 from tests.sync.exact import exact_registers
 from tests.sync.fleet import alike, as_stored
 from tests.sync.oracle import hidden
-from tests.sync.strategies import contents, json_values, judges
+from tests.sync.strategies import changes, contents, documents, json_values, judges, kept_slots
 
 DOCUMENT = document_id("acme/prod")
 
@@ -132,6 +135,50 @@ def test_the_order_of_writing_changes_neither_digest_nor_registers_nor_content(
     shown, shown_too = rebuild(one.registers), rebuild(two.registers)
     assert digest(DOCUMENT, shown) == digest(DOCUMENT, shown_too)
     assert str(shown) == str(shown_too)
+
+
+@given(documents(), st.lists(kept_slots, max_size=6), changes(), judges(), st.data())
+def test_what_is_rebuilt_from_the_content_before_is_what_is_rebuilt_from_all_registers(
+    before: Document,
+    others: list[tuple[Slot, RegisterValue]],
+    change: Change,
+    policies: Policies,
+    data: st.DataObject,
+) -> None:
+    content = rebuild(before.registers)
+    as_it_was = str(content)
+    # Values move between the slots there are, and what a change makes of them.
+    swapped = dict(before.registers)
+    for slot, (_, value) in zip(data.draw(st.permutations(list(swapped))), others, strict=False):
+        swapped[slot] = Register(value, (Stamp(1, 1, 1),))
+    here = replace(change, ops=tuple(replace(op, document=DOCUMENT) for op in change.ops))
+    decided = decide({DOCUMENT: before}, here, 1, 51, change.timestamp, policies).documents
+
+    for registers in (swapped, decided.get(DOCUMENT, before).registers):
+        after = rebuild_after(content, before.registers, registers)
+        assert str(after) == str(rebuild(registers))
+    assert str(content) == as_it_was
+
+
+@given(documents())
+def test_what_is_rebuilt_is_in_order_so_that_its_digest_needs_no_sorting(document: Document) -> None:
+    content = rebuild(document.registers)
+
+    assert digest_rebuilt(DOCUMENT, content) == digest(DOCUMENT, content)
+
+
+def test_what_a_change_leaves_alone_is_shared_by_the_contents_before_and_after() -> None:
+    before = standing({"a": {"b": 1}, "c": {"d": [1], "e": {"f": ""}}}, NO_POLICIES)
+    changed: Object = {"a": {"b": 1}, "c": {"d": [2], "e": {"f": ""}}}
+    after = standing(changed, NO_POLICIES, before, hub_seq=2)
+    content = rebuild(before.registers)
+    assert content is not None
+
+    shown = rebuild_after(content, before.registers, after.registers)
+
+    assert shown == changed
+    assert shown["a"] is content["a"]
+    assert at(shown, ("c", "e")) is at(content, ("c", "e"))
 
 
 def test_what_is_read_is_a_copy() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from anabranch_sync.change import Entry
 from anabranch_sync.clock import Timestamp, wall_ms
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.document import EMPTY, Document, digest, rebuild
+from anabranch_sync.document import EMPTY, Document, digest, digest_rebuilt, rebuild
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, LocalSeq
 from anabranch_sync.live import Served
@@ -237,7 +237,7 @@ class _Application:
             part = replace(self.pull, documents=cut.documents)
             for document, state in fold({}, self.at.incarnation, (), part).items():
                 row = self.rows[document] = row_of(self.connection, document)
-                after = digest(document, rebuild(state.registers))
+                after = digest_rebuilt(document, rebuild(state.registers))
                 total = total.replaced(0, after)
                 put_confirmed(self.connection, document, row, state, after)
                 self._receive(document, state)
@@ -257,7 +257,7 @@ class _Application:
             if document in self.unreadable:
                 continue
             row = self.rows[document]
-            before, after = self.confirmed[document], digest(document, rebuild(state.registers))
+            before, after = self.confirmed[document], digest_rebuilt(document, rebuild(state.registers))
             self.confirmed[document] = (state, after)
             total = total.replaced(before[1], after)
             if document in self.damaged or state == EMPTY:  # nothing leads back from here
@@ -326,7 +326,7 @@ class _Application:
                 confirmed, after = self.confirmed[document]
             if document in self.ahead:
                 confirmed = self._ahead_of(document, confirmed)
-                after = digest(document, rebuild(confirmed.registers))
+                after = digest_rebuilt(document, rebuild(confirmed.registers))
             waiting = outbox.of(document, row)
             judging = policies or NO_POLICIES
             state = show(self.connection, document, row, confirmed, waiting, judging)
@@ -335,7 +335,7 @@ class _Application:
             if instead is not None:
                 after = digest(document, instead.content)
             elif waiting:
-                after = digest(document, rebuild(state.registers))
+                after = digest_rebuilt(document, rebuild(state.registers))
             note_shown(
                 self.connection,
                 row,

@@ -20,8 +20,9 @@ from anabranch_sync.document import (
     Document,
     Object,
     check_content,
-    digest,
+    digest_rebuilt,
     rebuild,
+    rebuild_after,
     written,
 )
 from anabranch_sync.epochs import Epochs
@@ -330,8 +331,9 @@ class Batch:
         reasons = []
         for document, state in decision.documents.items():
             before = self._standing(document)
-            content = rebuild(state.registers)
-            after = _Content(content, digest(document, content))
+            standing = self.documents.get(document, EMPTY)
+            content = rebuild_after(before.content, standing.registers, state.registers)
+            after = _Content(content, digest_rebuilt(document, content))
             patch, inverse = patches(before.content, content)
             self.steps.append(
                 Step(document, state.version, hub_seq, before.digest, after.digest, patch, inverse)
@@ -435,5 +437,5 @@ class Batch:
         known = self.contents.get(document)
         if known is None:
             content = rebuild(self.documents.get(document, EMPTY).registers)
-            known = self.contents[document] = _Content(content, digest(document, content))
+            known = self.contents[document] = _Content(content, digest_rebuilt(document, content))
         return known
