@@ -10,6 +10,7 @@ from anabranch.errors import HubAway, HubUnreachable, IdentityForeign
 from anabranch.exchange import Connected, Ended
 from anabranch.identity import write_identity
 from anabranch.replica import Replica
+from anabranch_sync.ids import START
 from anabranch_sync.messages import CHUNK_BYTES_MIN
 
 from tests.edge.identities import an_identity
@@ -34,6 +35,8 @@ class BreakingExchange:
     """With a hub that takes every connection, and breaks each before it brings anything forward."""
 
     bytes_up = bytes_down = 0
+    lacks = False
+    overtaken = START
 
     def __init__(self, *given: Any, **_named: Any) -> None:
         self._tell, self.learned = given[5:7]

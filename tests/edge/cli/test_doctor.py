@@ -99,7 +99,9 @@ def test_flipped_bits_fail_with_8(anabranch: Anabranch) -> None:
     connection.close()
 
     # then
-    assert checked(anabranch, "--offline", code=8)["integrity"]["verdict"] == "fail"
+    checks = checked(anabranch, "--offline", code=8)
+    assert checks["outbox"]["verdict"] == "fail"
+    assert "acme/lab/a/config" in checks["outbox"]["found"]
 
 
 @pytest.mark.parametrize(("kept_bytes", "code"), [(None, 7), (0, 8), (5_000, 8)])
