@@ -238,12 +238,20 @@ class Exchange:
 
     async def count(self) -> None:
         """Make durable what was carried since the last time. Raises ReplicaError."""
+        spent = self._uncounted()
+        if spent is not None:
+            await self._on_disk(lambda: self._replica.spend(*spent))
+
+    def _uncounted(self) -> tuple[int, int, int] | None:
+        """What to count now: the bytes since this was last asked, up and down, and the time; None: none.
+
+        An attempt that reached nobody costs the disk nothing either.
+        """
         (up, down), (known_up, known_down) = self.carried, self._counted
         if (up, down) == (known_up, known_down):
-            return  # an attempt that reached nobody costs the disk nothing either
+            return None
         self._counted = (up, down)
-        now_ms = self._clock.now_ms()
-        await self._on_disk(lambda: self._replica.spend(up - known_up, down - known_down, now_ms))
+        return up - known_up, down - known_down, self._clock.now_ms()
 
     @property
     def overtaken(self) -> Cursor:
@@ -457,14 +465,17 @@ class Exchange:
         if self._settled and now_s - self._noted_s < HEARTBEAT_S:
             return
         self._noted_s = now_s
-        await self.count()
-        if not session.is_ahead:
+        if session.is_ahead:
+            await self.count()
+        else:
+            spent = self._uncounted()
             await self._on_disk(
                 lambda: self._replica.heard(
                     link=Link.UP,
                     now_ms=self._clock.wall_ms(),
                     clock_offset_ms=session.clock_offset_ms,
                     proved=session.proved,
+                    spent=spent,
                 )
             )
         if not self._settled:

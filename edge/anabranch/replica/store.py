@@ -513,15 +513,22 @@ class Replica:
         now_ms: int,
         clock_offset_ms: int | None = None,
         proved: Proved | None = None,
+        spent: tuple[int, int, int] | None = None,
     ) -> None:
         """Note the state of the link. `Link.UP`: at `now_ms` the hub had nothing newer than this replica.
 
-        `proved`: and the documents were proved equal.
+        `proved`: and the documents were proved equal. `spent`: what `spend` takes, in the same transaction.
         """
         heard_ms = now_ms if Link(link) is Link.UP else None
         proof = (None, None) if proved is None else (proved.at_ms, proved.cursor.hub_seq)
-        note = (str(Link(link)), heard_ms, clock_offset_ms, *proof)
-        self._file.write(lambda connection: connection.execute(SQL["heard"], note))
+        row = (str(Link(link)), heard_ms, clock_offset_ms, *proof)
+
+        def note(connection: Connection) -> None:
+            connection.execute(SQL["heard"], row)
+            if spent is not None:
+                carried.spend(connection, *spent)
+
+        self._file.write(note)
 
     def spend(self, bytes_up: int, bytes_down: int, now_ms: int) -> None:
         """Count bytes that the link has carried."""

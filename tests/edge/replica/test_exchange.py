@@ -160,6 +160,14 @@ def test_the_link_is_noted_and_a_failure_does_not_make_the_last_word_younger(rep
     assert (heard.link, heard.heard_ms, heard.clock_offset_ms) == (Link.DOWN, NOW_MS, -250)
 
 
+def test_what_the_link_has_carried_is_counted_with_the_note_that_it_is_up(replica: Replica) -> None:
+    replica.heard(link=Link.UP, now_ms=NOW_MS, spent=(120, 80, NOW_MS))
+
+    traffic = replica.traffic(NOW_MS)
+    assert replica.link().heard_ms == NOW_MS
+    assert (traffic.month_bytes_up, traffic.month_bytes_down) == (120, 80)
+
+
 def test_facts_count_what_is_here(replica: Replica, edge: Exchange) -> None:
     edge.hub.write(ROUTER, {"a": 1})
     edge.exchange()
