@@ -2,7 +2,7 @@
 # a minute once and nothing afterwards. Another Python: make test PYTHON=/path/to/python3.12
 # Arguments: make test ARGS='-k clock', make demo ARGS=--json
 
-.PHONY: help demo test lint style types walls generated format bench bench-peers binary fuzz fuzz-coverage soak power lock protos clean setup
+.PHONY: help demo test lint style types walls generated format bench bench-peers binary test-binary packages fuzz fuzz-coverage soak power lock protos clean setup
 .DEFAULT_GOAL := help
 
 RUN := .venv/bin/python
@@ -62,6 +62,12 @@ bench-peers: setup ## the same work for its peers (pip, npm, apt) in .peers, one
 
 binary: ## dist/anabranch: the edge in one file that needs no Python (needs gcc; four minutes)
 	@$(call with_python,build/edge_binary.py $(ARGS))
+
+# test_terminal, test_given and test_failure look into modules, which a single file keeps to itself.
+test-binary: setup ## the edge's tests of its command line, start-up, memory and bare systems against dist/anabranch
+	@test -x dist/anabranch || { echo "make: dist/anabranch is not there yet: make binary" >&2; exit 2; }
+	@ANABRANCH_UNDER_TEST=$(CURDIR)/dist/anabranch $(RUN) -m pytest tests/binary tests/edge/cli \
+	    $(addprefix --ignore=tests/edge/cli/test_,terminal.py given.py failure.py) $(ARGS)
 
 # atheris is a wheel for Linux on x86-64 and Python 3.11 alone, and no part of the locks: it gets a folder of its own.
 ATHERIS := .fuzz/atheris-3.0.0

