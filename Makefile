@@ -69,6 +69,16 @@ test-binary: setup ## the edge's tests of its command line, start-up, memory and
 	@ANABRANCH_UNDER_TEST=$(CURDIR)/dist/anabranch $(RUN) -m pytest tests/binary tests/edge/cli \
 	    $(addprefix --ignore=tests/edge/cli/test_,terminal.py given.py failure.py) $(ARGS)
 
+# nfpm is among the tools of make binary. musl has no glibc: the apk says that it needs gcompat, and was never run.
+packages: ## dist/*.deb, *.rpm and *.apk of dist/anabranch, with a systemd unit (after make binary)
+	@test -x dist/anabranch || { echo "make: dist/anabranch is not there yet: make binary" >&2; exit 2; }
+	@for kind in deb rpm apk; do \
+	    VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' edge/anabranch/__init__.py) \
+	    GLIBC=$$(sed -n 's/^glibc = "\(.*\)"/\1/p' build/budget.toml) \
+	    ARCH=$$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/') \
+	    .binary/tools/bin/nfpm package --config build/packages/nfpm.yaml --packager $$kind --target dist/ || exit 1; \
+	done
+
 # atheris is a wheel for Linux on x86-64 and Python 3.11 alone, and no part of the locks: it gets a folder of its own.
 ATHERIS := .fuzz/atheris-3.0.0
 HAS_ATHERIS := import platform as p, sys; \

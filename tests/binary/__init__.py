@@ -1,1 +1,1 @@
-"""What the single file of `make binary` promises beside its command line, which tests/edge/cli tries on it."""
+"""What the single file of `make binary` promises beside the command line that tests/edge/cli tries on it."""

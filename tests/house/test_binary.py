@@ -31,6 +31,28 @@ def test_the_budget_holds_its_limits() -> None:
     assert budget["glibc"].startswith("2.")
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+@pytest.mark.parametrize("unit", ["anabranch.service", "anabranch-enrol.service"])
+def test_systemd_understands_the_units(unit: str, tmp_path: Path) -> None:
+    # It looks for the program too, which is not installed here.
+    text = (CHECKOUT / "build" / "packages" / unit).read_text()
+    (tmp_path / unit).write_text(text.replace("/usr/bin/anabranch", "/bin/true"))
+
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(tmp_path / unit)], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_service_is_held_as_tightly_as_the_enrolment() -> None:
+    def limits(unit: str) -> list[str]:
+        lines = (CHECKOUT / "build" / "packages" / unit).read_text().splitlines()
+        return lines[lines.index("CapabilityBoundingSet=") : lines.index("SystemCallErrorNumber=EPERM") + 1]
+
+    assert limits("anabranch.service") == limits("anabranch-enrol.service")
+
+
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc here")
 def test_the_launcher_compiles_without_a_warning(tmp_path: Path) -> None:
     payload = tmp_path / "payload.zst"
