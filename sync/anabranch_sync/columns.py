@@ -6,7 +6,7 @@ compresses them is `frame`. Decoding believes nothing: every index, type and nam
 whatever is wrong raises CorruptFrame.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgpack
@@ -119,14 +119,21 @@ def pack_documents(documents: Mapping[DocumentId, Document], before: Texts = NO_
     documents of a catalogue take 62 kB compressed, as objects with their fields' names they took 76.
     """
     held = sorted(documents.items())
-    registers = [(document, *each) for document, state in held for each in _in_order(state.registers)]
+    registers = [each for _, state in held for each in _in_order(state.registers)]
+    owners = (document for document, state in held for _ in state.registers)
     stamps = sorted(
-        {stamp for *_, register in registers for stamp in register.stamps},
+        {stamp for _, register in registers for stamp in register.stamps},
         key=lambda stamp: (stamp.hub_seq, stamp),
     )
     numbers = {stamp: number for number, stamp in enumerate(stamps)}
     namespaces = Table[str]()
-    values, check = _relative([(each[:2], each[2].value) for each in registers], before)
+    values, check = _relative(
+        (
+            ((document, slot), register.value)
+            for document, (slot, register) in zip(owners, registers, strict=True)
+        ),
+        before,
+    )
     row = [
         [document.key for document, _ in held],
         column(namespaces.index(document.namespace) for document, _ in held),
@@ -135,10 +142,10 @@ def pack_documents(documents: Mapping[DocumentId, Document], before: Texts = NO_
         column(len(state.registers) for _, state in held),
         _packed_stamps(stamps),
         packed_leaves(values),
-        column(numbers[register.stamps[0]] for *_, register in registers),
+        column(numbers[register.stamps[0]] for _, register in registers),
         [
             [index, *(numbers[stamp] for stamp in register.stamps[1:])]
-            for index, (*_, register) in enumerate(registers)
+            for index, (_, register) in enumerate(registers)
             if len(register.stamps) > 1
         ],
         check,
@@ -264,7 +271,7 @@ def _unpacked_push(body: bytes) -> Any:
 
 
 def _relative(
-    values: Sequence[tuple[Place, V]], before: Texts
+    values: Iterable[tuple[Place, V]], before: Texts
 ) -> tuple[list[tuple[Slot, V | Revised]], bytes]:
     """The values, texts as what became of those before them, and the check of these; none: b""."""
     if not before:

@@ -1,17 +1,19 @@
 """Whose bytes were they? What a stream carries is shared out to the documents of its pulls and pushes.
 
 The bytes between two acknowledgements, handshakes and all, go to the documents that travelled meanwhile, in
-proportion to their packed size: an estimate, as they were compressed together. Whatever has no documents, and
-the parts of snapshots, have names of their own in parentheses, which no namespace has.
+proportion to the size of their paths and values: an estimate, as they were compressed together. Whatever has
+no documents, and the parts of snapshots, have names of their own in parentheses, which no namespace has.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgpack
 from anabranch_sync.change import Entry
-from anabranch_sync.columns import encode_document
+from anabranch_sync.document import Document
 from anabranch_sync.pull import Pull
+from anabranch_sync.register import json_of
 from anabranch_sync.snapshot import Offer
 
 EXCHANGE, SNAPSHOT, OTHERS = "(exchange)", "(snapshot)", "(others)"
@@ -62,7 +64,7 @@ class Attribution:
             self._down[Place(SNAPSHOT, "")] += 1
         elif pull is not None:
             for document, state in pull.documents.items():
-                self._down[Place(document.namespace, document.key)] += len(encode_document(state))
+                self._down[Place(document.namespace, document.key)] += _size_bytes(state)
 
     def take(self, bytes_up: int, bytes_down: int) -> tuple[Share, ...]:
         """Share out what the stream, which has carried so much in all, carried since the last time."""
@@ -77,6 +79,12 @@ class Attribution:
             up[others] += up.pop(each, 0)
             down[others] += down.pop(each, 0)
         return tuple(Share(each, up[each], down[each]) for each in sorted(up.keys() | down.keys()))
+
+
+def _size_bytes(document: Document) -> int:
+    """About what the document takes: encoding it for this took a quarter as long as encoding the pull."""
+    values = [(slot.path, json_of(register.value)) for slot, register in document.registers.items()]
+    return len(msgpack.packb(values))
 
 
 def shared(size_bytes: int, weights: Mapping[Place, int]) -> Counter[Place]:
