@@ -151,9 +151,20 @@ class _Client:
         async with HubLink(self._identity) as link:
             stream = link.exchange()
             await self._carry_out(session, stream, session.start(_now_ms()))
-            while (frame := await stream.read()) is not None:
-                await self._carry_out(session, stream, session.received(frame, _now_ms()))
-                self._moved.set()
+            reading = asyncio.ensure_future(stream.read())
+            try:
+                while True:
+                    done, _ = await asyncio.wait({reading}, timeout=_seconds_until(session.wake_ms))
+                    if not done:  # what it has applied may be told late, but is told
+                        await self._carry_out(session, stream, session.woken(_now_ms()))
+                    elif (frame := reading.result()) is None:
+                        return
+                    else:
+                        await self._carry_out(session, stream, session.received(frame, _now_ms()))
+                        self._moved.set()
+                        reading = asyncio.ensure_future(stream.read())
+            finally:
+                reading.cancel()
 
     async def _carry_out(
         self, session: EdgeSession, stream: FrameStream, effects: Sequence[EdgeEffect]
@@ -178,6 +189,10 @@ class _Client:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _seconds_until(wake_ms: int | None) -> float | None:
+    return None if wake_ms is None else max(0.0, (wake_ms - _now_ms()) / 1000)
 
 
 async def _few_at_once(work: Callable[[int], Awaitable[None]], numbers: Iterable[int]) -> None:
