@@ -1,7 +1,9 @@
 """What stood at a position is told by the versions since, or not at all."""
 
+from unittest.mock import patch
+
 import pytest
-from anabranch_hub.store import Edit, Store
+from anabranch_hub.store import Edit, Store, former_texts
 from anabranch_sync.document import Object
 from anabranch_sync.ids import document_id
 from anabranch_sync.messages import LIVE_PROTOCOL
@@ -59,6 +61,14 @@ async def test_of_what_was_folded_nothing_is_known(store: Store, tenant: str, qu
 
     assert await stood(store, tenant, 1) == {}
     assert await stood(store, tenant, 2) == {PROMPT: "number 1"}
+
+
+async def test_of_more_versions_than_are_read_nothing_is_known(store: Store, tenant: str) -> None:
+    await write(store, tenant, {"texts": {"prompt": "number 1"}}, {"texts": {"prompt": "number 2"}})
+
+    with patch.object(former_texts, "VERSIONS_READ_MAX", 0):
+        assert await stood(store, tenant, 1) == {}
+        assert await stood(store, tenant, 2) == {PROMPT: "number 2"}
 
 
 async def test_nothing_is_told_of_documents_outside_the_scope(store: Store, tenant: str) -> None:

@@ -105,3 +105,4 @@ WHERE hub_seq > %(after)s AND hub_seq <= %(upto)s
 -- What leads back to a position, oldest first; of what was folded, nothing does.
 SELECT document_id, inverse FROM {tenant}.versions
 WHERE document_id = ANY(%(ids)s::text[]) AND hub_seq > %(after)s ORDER BY document_id, version
+LIMIT %(limit)s
