@@ -157,7 +157,9 @@ def check_urgent(hub: MemoryHub, edges: Iterable[Holder]) -> None:
         head = digest(document, rebuild(state.registers))
         for edge in edges:
             replica = edge.replica
-            if any(document in each.change.documents for each in replica.outbox):
+            mark = replica.state.push_mark  # what is merged may wait for its position until there are bytes
+            unsent = (each for each in replica.outbox if each.dot.local_seq > mark)
+            if any(document in each.change.documents for each in unsent):
                 raise Violation(Promise.URGENT, f"{edge.name} still has a change of {document}")
             is_here = replica.state.scope.reads(document) and hub.edge(edge.line.edge).scope.reads(document)
             if is_here and digest(document, rebuild(replica.visible(document).registers)) != head:
