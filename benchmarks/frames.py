@@ -1,6 +1,7 @@
 """How large are the frames in which an edge sends its changes? Frames alone, no transport."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 
 from anabranch_hub.simulation.memory import MemoryReplica
 from anabranch_sync.ids import document_id
@@ -39,7 +40,7 @@ def measure(documents_held: int = DOCUMENTS) -> Figures:
 
 def _commit(replica: MemoryReplica, edit: edits.Edit, clock: Iterator[int]) -> None:
     place = document_id(edit.namespace, edit.key)
-    content: Json = replica.read(place)
+    content: Json = deepcopy(replica.read(place))  # what is read is shared with what is confirmed
     parent = content
     for name in edit.path[:-1]:
         assert isinstance(parent, dict), "the path leads through objects"

@@ -18,8 +18,8 @@ from anabranch_sync.packing import read_varint, seal, unseal, varint
 
 # One chunk of the largest size and its header, with room; gRPC's own limit is set to the same.
 FRAME_BYTES_MAX = 128 * 1024
-# A message that is not a piece of a batch is small; its longest honest form is a Hello with
-# dictionaries, under 4 KiB.
+# A message that is not a piece of a batch is small; its longest honest form is a Range that names 1,000
+# documents, some 100 KB.
 BODY_BYTES_MAX = 256 * 1024
 _CRC_BYTES = 4
 

@@ -107,7 +107,7 @@ class Hello:
     disk_free_bytes: int = 0
     capabilities: tuple[str, ...] = ()
     schemas: tuple[str, ...] = ()
-    dictionaries: tuple[int, ...] = ()
+    reserved_dictionaries: tuple[int, ...] = ()
     checkpoint: bytes = b""
     passed_bytes: int = 0
     breaks: int = 0
