@@ -16,17 +16,17 @@ from anabranch_hub.operations.whereabouts import authority_pem, find, postgres_d
 from anabranch_hub.simulation.memory import LOG_TENANT, MemoryReplica, ReplicaState
 from anabranch_hub.store import Edit, Store
 from anabranch_protos.invitation import hash_secret
-from anabranch_sync.edge_session import (
+from anabranch_sync.edge_effects import (
     Acknowledge,
     Apply,
     EdgeEffect,
-    EdgeSession,
     Load,
     NoteStored,
     Send,
     StorePart,
     Witness,
 )
+from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.ids import document_id
 from anabranch_sync.scope import scope
 

@@ -12,14 +12,13 @@ from pathlib import Path
 
 from anabranch_sync.change import CHAIN_START, Entry
 from anabranch_sync.courier import admitted, letters_from_edge, presented, pushes
-from anabranch_sync.edge_session import (
+from anabranch_sync.edge_effects import (
     Acknowledge,
     Adopt,
     Apply,
     Close,
     Distrust,
     EdgeEffect,
-    EdgeSession,
     Load,
     Report,
     Reset,
@@ -27,6 +26,7 @@ from anabranch_sync.edge_session import (
     StorePart,
     Witness,
 )
+from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.errors import ParcelForeign, ParcelForged, ParcelStray
 from anabranch_sync.ids import START, LocalSeq
 from anabranch_sync.parcel import (

@@ -26,7 +26,7 @@ from anabranch_sync.budget import (
     smaller,
 )
 from anabranch_sync.circumstances import LinkClass
-from anabranch_sync.edge_session import (
+from anabranch_sync.edge_effects import (
     Acknowledge,
     Adopt,
     Apply,
@@ -35,12 +35,10 @@ from anabranch_sync.edge_session import (
     Discard,
     Distrust,
     EdgeEffect,
-    EdgeSession,
     Keep,
     Load,
     NoteStored,
     Overtake,
-    Phase,
     Report,
     Reset,
     Send,
@@ -51,6 +49,7 @@ from anabranch_sync.edge_session import (
     Wipe,
     Witness,
 )
+from anabranch_sync.edge_session import EdgeSession, Phase
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.ids import START, Cursor
 from anabranch_sync.pacing import Pacing

@@ -20,16 +20,37 @@ on a metered link the next pull begins once what is new has waited as long as it
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import TypeAlias
 
 from anabranch_sync.answering import Answering
-from anabranch_sync.change import CHAIN_START, Entry
+from anabranch_sync.change import CHAIN_START
 from anabranch_sync.circumstances import LinkClass, link_class
 from anabranch_sync.columns import NO_TEXTS, decode_entries, wanted_by_push
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.epochs import packed_ended, went_back
 from anabranch_sync.errors import InvalidName, ProtocolViolation, TextsDiffer, WireError
-from anabranch_sync.ids import START, Cursor, DocumentId
+from anabranch_sync.hub_effects import (
+    Accused,
+    Close,
+    Compare,
+    Decide,
+    Draw,
+    DrawUrgent,
+    Fetch,
+    HubEffect,
+    Open,
+    Present,
+    Recall,
+    Report,
+    Seen,
+    Send,
+    Spool,
+    StorePart,
+    Survey,
+    Weigh,
+    WentBack,
+    Wiped,
+)
+from anabranch_sync.ids import START, Cursor
 from anabranch_sync.messages import (
     AHEAD_PROTOCOL,
     CHUNK_BYTES_MAX,
@@ -71,19 +92,14 @@ from anabranch_sync.packing import seal, unseal
 from anabranch_sync.priority import patience_ms
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import encode_pull
-from anabranch_sync.repairing import Report as Report
-from anabranch_sync.repairing import Survey as Survey
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.revision import Texts
-from anabranch_sync.revision import Wanted as Wanted
 from anabranch_sync.scope import Scope, scope, told_scope
 from anabranch_sync.seeing import Unseen, waits
 from anabranch_sync.snapshot import Offer
-from anabranch_sync.stream import Send as Send
 from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import BATCH_ID_BYTES, Receiving, Sending, batch_id
 from anabranch_sync.transfer import SILENCE_MS_MAX as SILENCE_MS_MAX
-from anabranch_sync.transfer import StorePart as StorePart
 from anabranch_sync.wiping import WIPE, WIPED, WipeOrder
 from anabranch_sync.witness import Presented, mark_of, size_of
 
@@ -94,141 +110,6 @@ PRESENT_EVERY_MS = 10 * 60_000
 # Parts of a snapshot may come from near the edge, over a link that is slow. Or the offer was lost: who is cut
 # off for nothing goes on behind the parts and pieces that it has.
 GATHERING_MS_MAX = 4 * SILENCE_MS_MAX
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """Look the incarnation up, or lease one (0); report `opened`."""
-
-    hello: Hello
-
-
-@dataclass(frozen=True, slots=True)
-class Decide:
-    """Merge these changes in one transaction; report `decided`, or `fenced`."""
-
-    entries: Sequence[Entry]
-    chain: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """Compute what the replica lacks after this cursor; report `drawn`.
-
-    `always`: also when nothing in its scope changed, so that its cursor comes up to the hub's. `replaced`
-    are documents that travel whole. `held`: the replica has what was in the scope of this fingerprint, and
-    has been told of another.
-    """
-
-    after: Cursor
-    always: bool
-    replaced: frozenset[DocumentId] = frozenset()
-    held: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Weigh:
-    """Find how pressing what is new to the replica after this position is; report `weighed`."""
-
-    after: Cursor
-
-
-@dataclass(frozen=True, slots=True)
-class DrawUrgent:
-    """Find the urgent documents that others changed after this position; report `drawn_urgent`."""
-
-    after: Cursor
-
-
-@dataclass(frozen=True, slots=True)
-class Compare:
-    """Find where the tenant stands and the digest of the replica's scope there; report `compared`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spool:
-    """Keep a pull's bytes, so that another hub process can resume it. Losing them costs bytes only."""
-
-    batch: bytes
-    sealed: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """Find a spooled pull again; report `recalled`."""
-
-    batch: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """Find a part of a snapshot; report `fetched`."""
-
-    name: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The replica has applied everything up to here, and is proved equal: the digests were compared."""
-
-    cursor: Cursor
-
-
-@dataclass(frozen=True, slots=True)
-class Wiped:
-    """The edge says that it has removed everything, as it was ordered to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    """Find what a replica that shows this mark is to be shown of the log; report `presented`."""
-
-    mark: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Accused:
-    """The replica has seen another log than the one it was shown: an operator must hear of it."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class WentBack:
-    """The replica was told of more than the hub now has: it was restored, and nobody has said so."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """End the stream."""
-
-    reason: str
-
-
-HubEffect: TypeAlias = (
-    Open
-    | Send
-    | StorePart
-    | Wanted
-    | Decide
-    | Draw
-    | Weigh
-    | DrawUrgent
-    | Compare
-    | Survey
-    | Report
-    | Spool
-    | Recall
-    | Fetch
-    | Seen
-    | Wiped
-    | Present
-    | Accused
-    | WentBack
-    | Close
-)
 
 
 class Phase(Enum):

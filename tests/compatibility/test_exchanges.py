@@ -7,7 +7,7 @@ session hears an old hub.
 from dataclasses import replace
 
 import pytest
-from anabranch_sync import edge_session, frame, hub_session
+from anabranch_sync import edge_effects, frame, hub_effects
 from anabranch_sync.change import CHAIN_START, chained
 from anabranch_sync.checkpoint import origin_of
 from anabranch_sync.edge_session import EdgeSession
@@ -101,17 +101,17 @@ class _Hub:
         self._recording = recording
         self._pulls = list(recording.pulls)
 
-    def take(self, effects: list[hub_session.HubEffect]) -> None:
+    def take(self, effects: list[hub_effects.HubEffect]) -> None:
         queue = list(effects)
         while queue:
             queue = self._done(queue.pop(0)) + queue
 
-    def _done(self, effect: hub_session.HubEffect) -> list[hub_session.HubEffect]:
+    def _done(self, effect: hub_effects.HubEffect) -> list[hub_effects.HubEffect]:
         session, welcome = self.session, self._recording.welcome
         match effect:
-            case hub_session.Send(sent):
+            case hub_effects.Send(sent):
                 self.sent.append(sent)
-            case hub_session.Open():
+            case hub_effects.Open():
                 opening = Opening(
                     welcome.epoch,
                     welcome.incarnation,
@@ -121,22 +121,22 @@ class _Hub:
                     SCOPE,
                 )
                 return session.opened(opening, NOW_MS)
-            case hub_session.Decide(entries, chain):
+            case hub_effects.Decide(entries, chain):
                 for each in entries:
                     chain = chained(chain, each.body)
                 self.merged.append((entries[-1].dot.local_seq, chain))
                 upto = max(pull.upto.hub_seq for pull in self._recording.pulls)
                 return session.decided(Answer(entries[-1].dot.local_seq, chain, upto))
-            case hub_session.Draw():
+            case hub_effects.Draw():
                 return session.drawn(self._pulls.pop(0) if self._pulls else None)
-            case hub_session.DrawUrgent():
+            case hub_effects.DrawUrgent():
                 return session.drawn_urgent(None)
-            case hub_session.Compare():
+            case hub_effects.Compare():
                 hello = self._recording.hello
                 return session.compared(hello.cursor, hello.digest)
-            case hub_session.Recall():
+            case hub_effects.Recall():
                 return session.recalled(None)
-            case hub_session.Close(reason):
+            case hub_effects.Close(reason):
                 self.closed.append(reason)
             case _:
                 pass
@@ -150,7 +150,7 @@ class _Edge:
         hello = recording.hello
         self.recording = recording
         self.sent: list[bytes] = []
-        self.closed: list[edge_session.Close] = []
+        self.closed: list[edge_effects.Close] = []
         self.applied = 0
         self.witnessed = witnessed
         last = max((each.dot.local_seq for each in recording.pushed), default=hello.push_mark)
@@ -174,30 +174,30 @@ class _Edge:
             if each.direction == "down":
                 self._take(self.session.received(each.frame, NOW_MS))
 
-    def _take(self, effects: list[edge_session.EdgeEffect]) -> None:
+    def _take(self, effects: list[edge_effects.EdgeEffect]) -> None:
         queue = list(effects)
         while queue:
             queue = self._done(queue.pop(0)) + queue
 
-    def _done(self, effect: edge_session.EdgeEffect) -> list[edge_session.EdgeEffect]:
+    def _done(self, effect: edge_effects.EdgeEffect) -> list[edge_effects.EdgeEffect]:
         match effect:
-            case edge_session.Send(sent):
+            case edge_effects.Send(sent):
                 self.sent.append(sent)
-            case edge_session.Load(after):
+            case edge_effects.Load(after):
                 return self.session.loaded(
                     [each for each in self.recording.pushed if each.dot.local_seq > after]
                 )
-            case edge_session.Apply(pull):
+            case edge_effects.Apply(pull):
                 self.applied += 1
                 return self.session.applied(pull.digest)
-            case edge_session.Adopt(incarnation):
+            case edge_effects.Adopt(incarnation):
                 anew = replace(
                     self._standing, incarnation=incarnation, push_mark=0, chain=CHAIN_START, partial=None
                 )
                 return self.session.adopted(anew)
-            case edge_session.Witness(witnessed):
+            case edge_effects.Witness(witnessed):
                 self.witnessed = witnessed
-            case edge_session.Close():
+            case edge_effects.Close():
                 self.closed.append(effect)
             case _:
                 pass

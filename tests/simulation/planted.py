@@ -20,7 +20,7 @@ from anabranch_hub.simulation.memory import MemoryHub, MemoryLog, MemoryReplica,
 from anabranch_hub.simulation.mishaps import Mishaps
 from anabranch_hub.simulation.promise import Promise
 from anabranch_hub.simulation.running import live
-from anabranch_sync import edge_session, frame, merge, policy
+from anabranch_sync import edge_effects, edge_session, frame, merge, policy
 from anabranch_sync.change import Change, Entry, chained
 from anabranch_sync.check_in import answered
 from anabranch_sync.clock import Timestamp
@@ -198,7 +198,7 @@ def _wrong_incarnation_acknowledged() -> Iterator[None]:
         others = [each for number, each in self._marks.items() if number != entries[0].dot.incarnation]
         return Answer(others[-1].push_mark, others[-1].chain, answer.hub_seq)
 
-    def trusting(self: EdgeSession, merged: Merged) -> list[edge_session.EdgeEffect]:
+    def trusting(self: EdgeSession, merged: Merged) -> list[edge_effects.EdgeEffect]:
         self._in_flight, self._sending = (), None
         pulled = self._pulled(self._stream.heard.unseal(merged.pull), in_pieces=False) if merged.pull else []
         return [self._acknowledge(merged.push_mark, merged.chain), *pulled, *self._load()]

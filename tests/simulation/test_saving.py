@@ -6,7 +6,8 @@ import pytest
 from anabranch_hub.simulation import edge, fleet
 from anabranch_hub.simulation.running import live
 from anabranch_sync.circumstances import Circumstances, LinkClass
-from anabranch_sync.edge_session import EdgeEffect, EdgeSession
+from anabranch_sync.edge_effects import EdgeEffect
+from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.pacing import Pacing
 from anabranch_sync.standing import Standing
 

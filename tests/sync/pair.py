@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from anabranch_hub.simulation.memory import Fenced, MemoryHub, MemoryReplica, ReplicaState
-from anabranch_sync import edge_session, hub_session
+from anabranch_sync import edge_effects, hub_effects
 from anabranch_sync.circumstances import UNKNOWN, Circumstances
 from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.hub_session import HubSession
@@ -60,7 +60,7 @@ class Pair:
         self.far = HubSession()
         self.now_ms = NOW_MS
         self.far.start(NOW_MS)
-        self.closed: edge_session.Close | None = None
+        self.closed: edge_effects.Close | None = None
         self.hub_closed = ""
         self.accusations: list[str] = []
         self.incidents: list[Incident] = []
@@ -132,109 +132,109 @@ class Pair:
         if not self._lose(direction, self.frames[direction]):
             self._on_the_way.append((direction, frame))
 
-    def _at_edge(self, effects: list[edge_session.EdgeEffect]) -> None:
+    def _at_edge(self, effects: list[edge_effects.EdgeEffect]) -> None:
         queue = list(effects)
         while queue:
             match queue.pop(0):
-                case edge_session.Send(frame):
+                case edge_effects.Send(frame):
                     self._put("up", frame)
-                case edge_session.StorePart(batch, total, offset, piece):
+                case edge_effects.StorePart(batch, total, offset, piece):
                     self.replica.store_part(batch, total, offset, piece)
-                case edge_session.Load(after):
+                case edge_effects.Load(after):
                     entries = self.replica.pending(after)
                     texts = self.replica.texts(places_of(each.change for each in entries))
                     queue += self.edge.loaded(entries, texts)
-                case edge_session.Wanted(_, places):
+                case edge_effects.Wanted(_, places):
                     queue = self.edge.found(self.replica.texts(places)) + queue
-                case edge_session.NoteStored(stored_mark):
+                case edge_effects.NoteStored(stored_mark):
                     self.replica.note_stored(stored_mark)
-                case edge_session.Acknowledge(push_mark, chain):
+                case edge_effects.Acknowledge(push_mark, chain):
                     self.replica.acknowledge(push_mark, chain)
-                case edge_session.Apply(pull, reoffer):
+                case edge_effects.Apply(pull, reoffer):
                     queue += self.edge.applied(self.replica.apply(pull, reoffer))
-                case edge_session.Overtake(pull):
+                case edge_effects.Overtake(pull):
                     queue += self.edge.overtook(lacks=self.replica.overtake(pull))
-                case edge_session.Stage(names):
+                case edge_effects.Stage(names):
                     self.replica.stage(names)
-                case edge_session.Keep(name, sealed):
+                case edge_effects.Keep(name, sealed):
                     self.replica.keep(name, sealed)
-                case edge_session.Ask(part, offset, bytes_max):
+                case edge_effects.Ask(part, offset, bytes_max):
                     piece = self._near(part.name, offset, bytes_max)
                     self.brought_bytes += len(piece)
                     queue += self.edge.brought(piece, self.now_ms)
-                case edge_session.Discard():
+                case edge_effects.Discard():
                     self.replica.discard()
-                case edge_session.Adopt(incarnation):
+                case edge_effects.Adopt(incarnation):
                     self.replica.adopt(incarnation)
                     queue += self.edge.adopted(self.replica.standing())
-                case edge_session.Reset():
+                case edge_effects.Reset():
                     self.replica.reset()
-                case edge_session.Survey():
+                case edge_effects.Survey():
                     queue += self.edge.surveyed(self.replica.survey())
-                case edge_session.Report(incident):
+                case edge_effects.Report(incident):
                     self.incidents.append(incident)
-                case edge_session.Witness(witnessed, hub_seq, epoch, broken):
+                case edge_effects.Witness(witnessed, hub_seq, epoch, broken):
                     self.replica.witness(witnessed, hub_seq, epoch=epoch, broken=broken)
-                case edge_session.Distrust(reason, checkpoint):
+                case edge_effects.Distrust(reason, checkpoint):
                     self.replica.distrust(reason, checkpoint)
-                case edge_session.Wipe(at_once):
+                case edge_effects.Wipe(at_once):
                     unsent = self.replica.standing().last_local > self.replica.standing().push_mark
                     self.is_wiped = at_once or not unsent
                     queue += self.edge.wiped() if self.is_wiped else self.edge.offered()
-                case edge_session.Close() as close:
+                case edge_effects.Close() as close:
                     self.closed = close
 
-    def _at_hub(self, effects: list[hub_session.HubEffect]) -> None:
+    def _at_hub(self, effects: list[hub_effects.HubEffect]) -> None:
         queue = list(effects)
         while queue:
             queue += self._hub_effect(queue.pop(0))
 
-    def _hub_effect(self, effect: hub_session.HubEffect) -> list[hub_session.HubEffect]:
+    def _hub_effect(self, effect: hub_effects.HubEffect) -> list[hub_effects.HubEffect]:
         match effect:
-            case hub_session.Open(hello):
+            case hub_effects.Open(hello):
                 opening = self.hub.open_replica(hello.incarnation, hello.checkpoint)
                 return self.far.opened(replace(opening, wipe=self._order), NOW_MS)
-            case hub_session.Send(frame):
+            case hub_effects.Send(frame):
                 self._put("down", frame)
-            case hub_session.StorePart(batch, total, offset, piece):
+            case hub_effects.StorePart(batch, total, offset, piece):
                 self.hub.store_upload(self.far.incarnation, batch, total, offset, piece)
-            case hub_session.Wanted() as wanted:
+            case hub_effects.Wanted() as wanted:
                 return self.far.found(self.hub.texts(SCOPE, wanted))
-            case hub_session.Decide(entries, chain):
+            case hub_effects.Decide(entries, chain):
                 try:
                     return self.far.decided(self.hub.decide(entries, chain))
                 except Fenced:
                     return self.far.fenced("another history")
-            case hub_session.Draw(after, always, replaced):
+            case hub_effects.Draw(after, always, replaced):
                 drawn = self.hub.draw(
                     self.far.incarnation, after, always=always, replaced=replaced, protocol=self.far.protocol
                 )
                 return self.far.drawn(drawn)
-            case hub_session.Weigh(after):
+            case hub_effects.Weigh(after):
                 return self.far.weighed(self.hub.weighed(self.far.incarnation, after), self.now_ms)
-            case hub_session.DrawUrgent(after):
+            case hub_effects.DrawUrgent(after):
                 return self.far.drawn_urgent(self.hub.urgent(self.far.incarnation, after))
-            case hub_session.Compare():
+            case hub_effects.Compare():
                 return self.far.compared(*self.hub.compared(self.far.incarnation))
-            case hub_session.Survey():
+            case hub_effects.Survey():
                 return self.far.surveyed(self.hub.survey(self.far.incarnation))
-            case hub_session.Report(incident):
+            case hub_effects.Report(incident):
                 self.hub_incidents.append(incident)
-            case hub_session.Fetch(name):
+            case hub_effects.Fetch(name):
                 return self.far.fetched(self.hub.part(name))
-            case hub_session.Spool(batch, sealed):
+            case hub_effects.Spool(batch, sealed):
                 self.hub.spool(self.far.incarnation, batch, sealed)
-            case hub_session.Recall(batch):
+            case hub_effects.Recall(batch):
                 return self.far.recalled(self.hub.spooled(self.far.incarnation, batch))
-            case hub_session.Seen(cursor):
+            case hub_effects.Seen(cursor):
                 self.seen.append(cursor.hub_seq)
                 self.hub.seen(self.far.incarnation, cursor)
-            case hub_session.Wiped():
+            case hub_effects.Wiped():
                 self.hub_knows_of_wipe = True
-            case hub_session.Present(mark):
+            case hub_effects.Present(mark):
                 return self.far.presented(self.hub.tree.presented(mark))
-            case hub_session.Accused(reason) | hub_session.WentBack(reason):
+            case hub_effects.Accused(reason) | hub_effects.WentBack(reason):
                 self.accusations.append(reason)
-            case hub_session.Close(reason):
+            case hub_effects.Close(reason):
                 self.hub_closed = reason
         return []

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 from anabranch_hub.simulation.memory import MemoryReplica, scope_digest
-from anabranch_sync import edge_session, frame, hub_session
+from anabranch_sync import edge_effects, frame, hub_effects, hub_session
 from anabranch_sync.change import CHAIN_START
 from anabranch_sync.document import rebuild
 from anabranch_sync.edge_session import SILENCE_MS_MAX, EdgeSession
@@ -234,7 +234,7 @@ def test_bytes_that_are_no_frame_close_the_stream(raw: bytes) -> None:
     at_edge = edge.received(raw, NOW_MS)
     at_hub = hub.received(raw, NOW_MS)
 
-    assert isinstance(at_edge[-1], edge_session.Close)
+    assert isinstance(at_edge[-1], edge_effects.Close)
     assert type(at_hub[-1]).__name__ == "Close"
     assert edge.received(raw, NOW_MS) == []
 
@@ -244,7 +244,7 @@ def test_a_message_at_the_wrong_moment_closes_the_stream() -> None:
 
     (close,) = edge.received(stream.frame(Stored(10)), NOW_MS)
 
-    assert isinstance(close, edge_session.Close)
+    assert isinstance(close, edge_effects.Close)
     assert "Stored" in close.reason
 
 
@@ -265,7 +265,7 @@ def test_an_unknown_protocol_is_refused_in_words_and_not_tried_again() -> None:
 
     (close,) = edge.received(stream.frame(Welcome(9, 1, 0, 1, 0, bytes(8), 0)), NOW_MS)
 
-    assert isinstance(close, edge_session.Close)
+    assert isinstance(close, edge_effects.Close)
     assert close.denied
     assert "update" in close.reason
 
@@ -275,7 +275,7 @@ def test_a_revoked_edge_is_told_and_stays_away() -> None:
 
     (close,) = edge.received(stream.frame(Control("revoked", "by ada")), NOW_MS)
 
-    assert isinstance(close, edge_session.Close)
+    assert isinstance(close, edge_effects.Close)
     assert close.denied
 
 
@@ -285,7 +285,7 @@ def test_silence_is_noticed_only_while_an_answer_is_due() -> None:
     settled = Pair(new_replica(hub), hub).run().edge
 
     assert edge.woken(NOW_MS + SILENCE_MS_MAX - 1) == []
-    assert isinstance(edge.woken(NOW_MS + SILENCE_MS_MAX)[0], edge_session.Close)
+    assert isinstance(edge.woken(NOW_MS + SILENCE_MS_MAX)[0], edge_effects.Close)
     assert settled.wake_ms is None
 
 
@@ -297,7 +297,7 @@ def test_a_push_that_is_wholly_on_the_other_side_is_stored_before_it_is_decided(
     edge.start(NOW_MS)
     edge.received(stream.frame(Welcome(2, 1, 0, replica.standing().incarnation, 0, CHAIN_START, 0)), NOW_MS)
     (piece,) = edge.loaded(replica.pending(0))
-    assert isinstance(piece, edge_session.Send)
+    assert isinstance(piece, edge_effects.Send)
     batch = decode_message(3, frame.decode(piece.frame).body)
     assert isinstance(batch, Batch)
 
@@ -305,7 +305,7 @@ def test_a_push_that_is_wholly_on_the_other_side_is_stored_before_it_is_decided(
     effects = edge.received(stream.frame(Stored(len(batch.piece))), NOW_MS)
 
     # then that is noted, and nothing more is sent
-    assert effects == [edge_session.NoteStored(1)]
+    assert effects == [edge_effects.NoteStored(1)]
 
 
 def test_an_offer_of_a_snapshot_that_is_lost_does_not_leave_both_sides_waiting_for_ever() -> None:
@@ -320,4 +320,4 @@ def test_an_offer_of_a_snapshot_that_is_lost_does_not_leave_both_sides_waiting_f
     assert pair.edge.wake_ms is None, "the edge does not know that anything is on its way"
     closing = pair.far.woken(NOW_MS + GATHERING_MS_MAX)
     # then
-    assert closing == [hub_session.Close("no answer for 300 s")]
+    assert closing == [hub_effects.Close("no answer for 300 s")]

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from anabranch_sync.edge_session import Close, EdgeSession, Send
-from anabranch_sync.hub_session import HubSession, Open
+from anabranch_sync.edge_effects import Close, Send
+from anabranch_sync.edge_session import EdgeSession
+from anabranch_sync.hub_effects import Open
+from anabranch_sync.hub_session import HubSession
 from anabranch_sync.messages import Welcome
 from anabranch_sync.opening import Opening
 from anabranch_sync.scope import EVERYTHING, Scope, scope

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from anabranch_sync.circumstances import Circumstances, link_class
-from anabranch_sync.hub_session import (
+from anabranch_sync.hub_effects import (
     Accused,
     Close,
     Compare,
@@ -28,9 +28,7 @@ from anabranch_sync.hub_session import (
     DrawUrgent,
     Fetch,
     HubEffect,
-    HubSession,
     Open,
-    Phase,
     Present,
     Recall,
     Report,
@@ -43,8 +41,8 @@ from anabranch_sync.hub_session import (
     Weigh,
     WentBack,
     Wiped,
-    subscription_of,
 )
+from anabranch_sync.hub_session import HubSession, Phase, subscription_of
 from anabranch_sync.incident import documents_named
 from anabranch_sync.plan import SNAPSHOT_PROTOCOL
 from anabranch_sync.pull import Pull

@@ -13,7 +13,8 @@ from dataclasses import replace
 from anabranch_sync.change import CHAIN_START
 from anabranch_sync.courier import letters_from_hub
 from anabranch_sync.errors import ParcelStray
-from anabranch_sync.hub_session import Close, Draw, HubEffect, HubSession, Open, Recall, Send, Spool, WentBack
+from anabranch_sync.hub_effects import Close, Draw, HubEffect, Open, Recall, Send, Spool, WentBack
+from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import START
 from anabranch_sync.messages import PROTOCOL_MIN, Batch, Chunk, Stored, Welcome
 from anabranch_sync.packing import unseal

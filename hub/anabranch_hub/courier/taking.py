@@ -13,7 +13,8 @@ from anabranch_sync import frame
 from anabranch_sync.change import Entry
 from anabranch_sync.courier import check_in_order, is_older, messages_of
 from anabranch_sync.errors import ParcelDamaged, ParcelForeign, ParcelStray
-from anabranch_sync.hub_session import Accused, Close, Decide, HubEffect, HubSession, Open, WentBack
+from anabranch_sync.hub_effects import Accused, Close, Decide, HubEffect, Open, WentBack
+from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import LocalSeq
 from anabranch_sync.messages import Hello, decode_message
 from anabranch_sync.parcel import COURIER_ID, Letter, opened, uris_of

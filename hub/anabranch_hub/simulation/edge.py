@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from anabranch_sync import backoff, edge_session
+from anabranch_sync import backoff, edge_effects
 from anabranch_sync.budget import NO_BUDGET
 from anabranch_sync.check_in import asked, read_answer
 from anabranch_sync.document import Object
@@ -59,7 +59,7 @@ class Edge:
         self._session: EdgeSession | None = None
         self._connection: Connection | None = None
         self._pipe: Pipe | None = None
-        self._effects: deque[edge_session.EdgeEffect] = deque()
+        self._effects: deque[edge_effects.EdgeEffect] = deque()
         self._attempt = 0
         self._life = 0
         self._learned = NOTHING_LEARNED
@@ -287,7 +287,7 @@ class Edge:
         delay_ms = backoff.delay_ms(self._attempt, self._world.chance.random())
         self._world.clock.after(delay_ms, lambda: self.connect(renew=renew))
 
-    def _do(self, effects: list[edge_session.EdgeEffect]) -> None:
+    def _do(self, effects: list[edge_effects.EdgeEffect]) -> None:
         """Queue effects; each runs in an event of its own, so that a crash can fall between any two."""
         idle = not self._effects
         self._effects += effects
@@ -324,65 +324,65 @@ class Edge:
             self._world.clock.after(FINISH_MS_MAX, connection.cut)
             self._ended(self._life, "the byte budget is used up")
 
-    def _perform(self, effect: edge_session.EdgeEffect) -> None:
+    def _perform(self, effect: edge_effects.EdgeEffect) -> None:
         session, replica = self._session, self.replica
         assert session is not None, "an effect without a session"
         match effect:
-            case edge_session.Send(frame):
+            case edge_effects.Send(frame):
                 assert self._connection is not None, "a frame without a connection"
                 assert self._pipe is not None, "a frame without a pipe"
                 self.meter.carried(frame, self.steady_ms)
                 self._connection.send(self._pipe, frame)
-            case edge_session.StorePart(batch, total, offset, piece):
+            case edge_effects.StorePart(batch, total, offset, piece):
                 replica.store_part(batch, total, offset, piece)
-            case edge_session.Load(after):
+            case edge_effects.Load(after):
                 entries = replica.pending(after)
                 texts = replica.texts(places_of(each.change for each in entries))
                 self._effects += session.loaded(entries, texts)
-            case edge_session.Wanted(_, places):
+            case edge_effects.Wanted(_, places):
                 # Before what came after it: that may be relative to what this pull brings.
                 for each in reversed(session.found(replica.texts(places))):
                     self._effects.insert(1, each)
-            case edge_session.NoteStored(stored_mark):
+            case edge_effects.NoteStored(stored_mark):
                 replica.note_stored(stored_mark)
-            case edge_session.Acknowledge(push_mark, chain):
+            case edge_effects.Acknowledge(push_mark, chain):
                 replica.acknowledge(push_mark, chain)
-            case edge_session.Apply(pull, reoffer, rescoped):
+            case edge_effects.Apply(pull, reoffer, rescoped):
                 self._world.reached.rounds += 1
                 if rescoped is not None:
                     self._world.reached.rescoped += 1
                     self.outside |= {each for each in DOCUMENTS if not rescoped.reads(each)}
                 self._effects += session.applied(replica.apply(pull, reoffer, rescoped))
-            case edge_session.Overtake(pull):
+            case edge_effects.Overtake(pull):
                 self._world.reached.overtaken += 1
                 self._effects += session.overtook(lacks=replica.overtake(pull))
-            case edge_session.Stage(names):
+            case edge_effects.Stage(names):
                 replica.stage(names)
-            case edge_session.Keep(name, sealed):
+            case edge_effects.Keep(name, sealed):
                 replica.keep(name, sealed)
                 self._world.reached.parts += 1
-            case edge_session.Discard():
+            case edge_effects.Discard():
                 replica.discard()
-            case edge_session.Adopt(incarnation):
+            case edge_effects.Adopt(incarnation):
                 self._world.note(f"{self.name} adopts incarnation {incarnation}")
                 self._world.reached.fences += 1
                 replica.adopt(incarnation)
                 self._effects += session.adopted(replica.standing())
-            case edge_session.Reset(reason):
+            case edge_effects.Reset(reason):
                 if not self._world.altered:
                     raise Violation(Promise.CONVERGED, f"{self.name} diverged: {reason}")
                 replica.reset()
-            case edge_session.Survey():
+            case edge_effects.Survey():
                 self._effects += session.surveyed(replica.survey())
-            case edge_session.Report(incident):
+            case edge_effects.Report(incident):
                 if not self._world.altered:
                     raise Violation(Promise.CONVERGED, f"{self.name} diverged: {incident}")
                 self._world.reached.repaired += 1
                 self._world.note(f"{self.name} differs in {incident.count} documents: {incident.remedy}")
-            case edge_session.Witness(witnessed, hub_seq, epoch, broken):
+            case edge_effects.Witness(witnessed, hub_seq, epoch, broken):
                 self._world.reached.continued += replica.standing().witnessed is not None
                 replica.witness(witnessed, hub_seq, epoch=epoch, broken=broken)
-            case edge_session.Distrust(reason):
+            case edge_effects.Distrust(reason):
                 raise Violation(Promise.LOGGED, f"{self.name} distrusts an honest hub: {reason}")
-            case edge_session.Close(reason, renew):
+            case edge_effects.Close(reason, renew):
                 self._ended(self._life, reason, renew=renew)

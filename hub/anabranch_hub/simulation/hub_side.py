@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from anabranch_sync import hub_session
+from anabranch_sync import hub_effects
 from anabranch_sync.check_in import read_question
 from anabranch_sync.errors import WireError
 from anabranch_sync.hub_session import HubSession
@@ -152,7 +152,7 @@ class HubStream:
         """Timers."""
         self._do(self.session.woken(self._world.clock.now_ms))
 
-    def _do(self, effects: list[hub_session.HubEffect]) -> None:
+    def _do(self, effects: list[hub_effects.HubEffect]) -> None:
         queue = deque(effects)
         while queue and self in self._hub.streams:
             try:
@@ -178,23 +178,23 @@ class HubStream:
         """The process is gone."""
         self._connection.cut()
 
-    def _perform(self, effect: hub_session.HubEffect) -> list[hub_session.HubEffect]:
+    def _perform(self, effect: hub_effects.HubEffect) -> list[hub_effects.HubEffect]:
         hub, session = self._hub.store, self.session
         match effect:
-            case hub_session.Open() if self.line.revoked:
+            case hub_effects.Open() if self.line.revoked:
                 return session.ended("revoked", "an operator said so")
-            case hub_session.Open(hello):
+            case hub_effects.Open(hello):
                 opening = hub.open_replica(hello.incarnation, hello.checkpoint, self.line.edge)
                 self._told = opening.scope
                 self._world.reached.resumed_pushes += opening.upload is not None
                 return session.opened(opening, self._world.clock.now_ms)
-            case hub_session.Send(frame):
+            case hub_effects.Send(frame):
                 self._connection.send(self._pipe, frame)
-            case hub_session.StorePart(batch, total, offset, piece):
+            case hub_effects.StorePart(batch, total, offset, piece):
                 hub.store_upload(session.incarnation, batch, total, offset, piece)
-            case hub_session.Wanted() as wanted:
+            case hub_effects.Wanted() as wanted:
                 return session.found(hub.texts(hub.scope_of(session.incarnation), wanted))
-            case hub_session.Decide(entries, chain):
+            case hub_effects.Decide(entries, chain):
                 try:
                     answer = hub.decide(entries, chain)
                 except Fenced:
@@ -202,7 +202,7 @@ class HubStream:
                 self._world.reached.rounds += 1
                 self._hub.fan_out()
                 return session.decided(answer)
-            case hub_session.Draw(after, always, replaced, held):
+            case hub_effects.Draw(after, always, replaced, held):
                 try:
                     drawn = hub.draw(
                         session.incarnation,
@@ -216,32 +216,32 @@ class HubStream:
                 except ScopeChanged:
                     return session.busy(SECOND_MS)
                 return session.drawn(drawn)
-            case hub_session.Weigh(after):
+            case hub_effects.Weigh(after):
                 priority = hub.weighed(session.incarnation, after)
                 return session.weighed(priority, self._world.clock.now_ms)
-            case hub_session.DrawUrgent(after):
+            case hub_effects.DrawUrgent(after):
                 return session.drawn_urgent(hub.urgent(session.incarnation, after))
-            case hub_session.Compare():
+            case hub_effects.Compare():
                 return session.compared(*hub.compared(session.incarnation))
-            case hub_session.Survey():
+            case hub_effects.Survey():
                 return session.surveyed(hub.survey(session.incarnation))
-            case hub_session.Report():
+            case hub_effects.Report():
                 pass  # the edge notes it too
-            case hub_session.Fetch(name):
+            case hub_effects.Fetch(name):
                 return session.fetched(hub.part(name))
-            case hub_session.Spool(batch, sealed):
+            case hub_effects.Spool(batch, sealed):
                 hub.spool(session.incarnation, batch, sealed)
-            case hub_session.Recall(batch):
+            case hub_effects.Recall(batch):
                 spooled = hub.spooled(session.incarnation, batch)
                 self._world.reached.resumed_pulls += spooled is not None
                 return session.recalled(spooled)
-            case hub_session.Seen(cursor):
+            case hub_effects.Seen(cursor):
                 hub.seen(session.incarnation, cursor)
-            case hub_session.Present(mark):
+            case hub_effects.Present(mark):
                 return session.presented(hub.tree.presented(mark))
-            case hub_session.Accused(reason) | hub_session.WentBack(reason):
+            case hub_effects.Accused(reason) | hub_effects.WentBack(reason):
                 raise Violation(Promise.LOGGED, f"an honest hub is accused: {reason}")
-            case hub_session.Close(reason):
+            case hub_effects.Close(reason):
                 self._world.note(f"hub closes: {reason}")
                 self._hub.forget(self)
                 self._connection.cut()
