@@ -19,6 +19,7 @@ from anabranch_protos.invitation import hash_secret
 from anabranch_sync.edge_effects import (
     Acknowledge,
     Apply,
+    Close,
     EdgeEffect,
     Load,
     NoteStored,
@@ -40,9 +41,13 @@ FAR_MS = 2**50
 AT_ONCE = 16
 # Besides its connections: Python's own, gRPC's pollers, Postgres.
 FILES_BESIDE = 200
-STUCK_S_MAX = 120.0
+# A change takes some 8 ms for each edge where hub and edges share two busy cores.
+STUCK_S_MAX = 300.0
 SECRET_BYTES = 32
-LOOK_S = 0.5
+# What a busy hub tells edges to wait.
+AGAIN_S = 2.0
+# Whether an exchange has ended; looks of thousands must not be what is measured.
+LOOK_S = 20.0
 
 
 def raise_open_files() -> int:
@@ -73,6 +78,11 @@ class Crowd:
         for client in self._clients:
             await client.leave()
         await self._store.close()
+
+    @property
+    def connected_again(self) -> int:
+        """How often an edge lost its connection or was told to come back."""
+        return sum(client.again for client in self._clients)
 
     async def grow_to(self, count: int) -> float:
         """Enrol and connect edges until there are so many; the seconds that connecting took."""
@@ -119,6 +129,7 @@ class _Client:
         self._identity = identity
         self._replica = MemoryReplica(ReplicaState(incarnation, scope((identity.tenant,))))
         self._moved = asyncio.Event()
+        self.again = 0
         self._holding: asyncio.Task[None] | None = None
 
     async def join(self, position: int) -> None:
@@ -147,29 +158,40 @@ class _Client:
                 await self._holding
 
     async def _hold(self) -> None:
+        """Stay connected, and connect again as an agent does when the hub is too busy to answer in time."""
+        while True:
+            closed = None
+            with contextlib.suppress(HubError):
+                async with HubLink(self._identity) as link:
+                    closed = await self._exchange(link.exchange())
+            if closed is not None and not closed.retry_after_ms:
+                raise PhaseStuck(f"{self._identity.edge}: its exchange ended: {closed.reason}")
+            self.again += 1
+            await asyncio.sleep(AGAIN_S)
+
+    async def _exchange(self, stream: FrameStream) -> Close | None:
         session = EdgeSession(self._replica.standing(), self._replica.state.scope.fingerprint)
-        async with HubLink(self._identity) as link:
-            stream = link.exchange()
-            await self._carry_out(session, stream, session.start(_now_ms()))
-            reading = asyncio.ensure_future(stream.read())
-            try:
-                while True:
-                    done, _ = await asyncio.wait({reading}, timeout=_seconds_until(session.wake_ms))
-                    if not done:  # what it has applied may be told late, but is told
-                        await self._carry_out(session, stream, session.woken(_now_ms()))
-                    elif (frame := reading.result()) is None:
-                        return
-                    else:
-                        await self._carry_out(session, stream, session.received(frame, _now_ms()))
-                        self._moved.set()
-                        reading = asyncio.ensure_future(stream.read())
-            finally:
-                reading.cancel()
+        closed = await self._carry_out(session, stream, session.start(_now_ms()))
+        reading = asyncio.ensure_future(stream.read())
+        try:
+            while closed is None:
+                done, _ = await asyncio.wait({reading}, timeout=_seconds_until(session.wake_ms))
+                if not done:  # what it has applied may be told late, but is told
+                    closed = await self._carry_out(session, stream, session.woken(_now_ms()))
+                elif (frame := reading.result()) is None:
+                    return None
+                else:
+                    closed = await self._carry_out(session, stream, session.received(frame, _now_ms()))
+                    self._moved.set()
+                    reading = asyncio.ensure_future(stream.read())
+        finally:
+            reading.cancel()
+        return closed
 
     async def _carry_out(
         self, session: EdgeSession, stream: FrameStream, effects: Sequence[EdgeEffect]
-    ) -> None:
-        """What an edge is told that writes nothing and never was here before."""
+    ) -> Close | None:
+        """What an edge is told that writes nothing and never was here before; how the exchange ends."""
         waiting = list(effects)
         while waiting:
             match waiting.pop(0):
@@ -183,8 +205,11 @@ class _Client:
                     self._replica.witness(witnessed, hub_seq, epoch=epoch, broken=broken)
                 case StorePart() | NoteStored() | Acknowledge():
                     pass
+                case Close() as close:
+                    return close
                 case other:
                     raise PhaseStuck(f"{self._identity.edge}: a new edge was told {other}")
+        return None
 
 
 def _now_ms() -> int:
@@ -202,6 +227,4 @@ async def _few_at_once(work: Callable[[int], Awaitable[None]], numbers: Iterable
         for number in waiting:
             await work(number)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
-            group.create_task(one_after_the_other())
+    await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))

@@ -21,6 +21,8 @@ OPERATOR = "operator"
 # A phase that takes longer hangs; the slowest takes seconds.
 PHASE_S_MAX = 120.0
 LOOK_S = 0.002
+# A command has a minute or two; a busy machine imports so many small documents in one.
+IMPORTED_AT_ONCE = 10_000
 # After the last byte of a phase nothing may follow for so long, or it would be counted to the next one.
 QUIET_S = 0.3
 
@@ -129,8 +131,9 @@ class Fleet:
     async def tenant(self, name: str, documents: Sequence[CatalogueDocument]) -> None:
         """A tenant with these documents."""
         await self.ask("tenant", "create", name)
-        if documents:
-            content = {f"{each.namespace}/{each.key}": each.content for each in documents}
+        for first in range(0, len(documents), IMPORTED_AT_ONCE):
+            batch = documents[first : first + IMPORTED_AT_ONCE]
+            content = {f"{each.namespace}/{each.key}": each.content for each in batch}
             await self.ask("import", name, "-", stdin=json.dumps(content))
 
     async def position(self, tenant: str) -> int:

@@ -12,7 +12,7 @@ LINE, AIM, INK, PAPER = "#1f6f8b", "#c05621", "#333333", "#ffffff"
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One figure; `values` has None where a release did not measure it."""
+    """One figure; `values` has None where a release did not measure it, which not all of them are."""
 
     title: str
     values: Sequence[float | None]
@@ -49,7 +49,7 @@ def _panel(panel: Panel, names: Sequence[str]) -> str:
     points = [place(nth, value) for nth, value in enumerate(panel.values) if value is not None]
     joined = " ".join(f"{x},{y}" for x, y in points)
     _, aim = place(0, panel.target)
-    last = panel.write(known[-1]) if known else "not measured"
+    last = panel.write(known[-1])
     parts = [
         _text(LEFT, 14, panel.title, "bold"),
         _text(LEFT, 28, f"{last} (target {panel.write(panel.target)})"),

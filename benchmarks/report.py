@@ -2,12 +2,14 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import history, plot
+from benchmarks.growth import RECORDED as GROWTH
 from benchmarks.peers.table import Column, table
-from benchmarks.targets import ALONE, BESIDE_PEERS, Row
+from benchmarks.targets import ALONE, BESIDE_PEERS, Row, as_bytes, as_seconds
 
 DOCS = Path(__file__).parents[1] / "docs"
 PEERS = Path(__file__).with_name("peers.json")
@@ -24,24 +26,49 @@ on what else runs there: compare them within one run alone.
 def main() -> int:
     """Write both files; the exit code."""
     releases = history.releases()
-    (DOCS / "benchmarks.md").write_text(page(releases, *_peers()))
+    (DOCS / "benchmarks.md").write_text(
+        page(releases, *(json.loads(file.read_text()) for file in (PEERS, GROWTH)))
+    )
     (DOCS / PLOT).write_text(plot.drawn(panels(releases), [_name(each) for each in releases]))
     return 0
 
 
-def page(
-    releases: Sequence[history.Release], columns: Sequence[Column], ours: dict[str, object], when: str
-) -> str:
-    """The page, in Markdown."""
+def page(releases: Sequence[history.Release], peers: Mapping[str, Any], growth: Mapping[str, Any]) -> str:
+    """The page, in Markdown; what peers and growth are is what their benchmarks recorded."""
     newest = releases[-1]
-    beside = f"\n## Beside the peers\n\n`make bench-peers`, {when}\n\n{table(columns, ours)}"
+    columns = [Column(name, each["figures"], each["missing"]) for name, each in peers["peers"].items()]
+    compared = table(columns, peers["ours"])
+    beside = f"\n## Beside the peers\n\n`make bench-peers`, {peers['when']}\n\n{compared}"
     rows = [row for row in (*BESIDE_PEERS, *ALONE) if row.number is not None]
-    lines = "".join(f"| {' | '.join(_line(row, newest))} |\n" for row in rows)
+    held = _rows(["figure", "target", "measured", "of the target"], [_line(row, newest) for row in rows])
     return (
-        f"{HEAD}{beside}\n## What only we measure, and all targets\n\n"
+        f"{HEAD}{beside}\n## Held against the targets\n\n"
         f"`make bench`, {newest.version} at {newest.commit}, {newest.date}, {newest.machine}\n\n"
-        "| figure | target | measured | of the target |\n| --- | --- | --- | --- |\n"
-        f"{lines}\n## From release to release\n\n![figures by release, targets dashed]({PLOT})\n"
+        f"{held}{growing(growth)}\n## From release to release\n\n"
+        f"![figures by release, targets dashed]({PLOT})\n"
+    )
+
+
+def growing(growth: Mapping[str, Any]) -> str:
+    """What grows with the documents that there are, and with the edges that are connected."""
+    exchanges = [
+        [f"{int(count):,}", as_bytes(each["exchange_bytes"]), as_seconds(each["exchange_seconds"])]
+        for count, each in growth["documents"].items()
+    ]
+    held = []
+    for count, each in growth["edges"].items():
+        if isinstance(each, str):
+            held.append([f"{int(count):,}", each, "", "", ""])
+            continue
+        names = ("hub_resident_bytes", "hub_bytes_per_edge")
+        seconds = ("join_seconds", "change_everywhere_seconds")
+        cells = [*(as_bytes(each[name]) for name in names), *(as_seconds(each[name]) for name in seconds)]
+        held.append([f"{int(count):,}", *cells])
+    return (
+        f"\n## What grows\n\n`python -m benchmarks.growth`, {growth['when']}\n\n"
+        + _rows(["documents", "1,000 offline edits on 200 of them, bytes", "seconds"], exchanges)
+        + "\n"
+        + _rows(["idle edges", "hub process", "for each", "to connect them", "a change to all"], held)
     )
 
 
@@ -49,10 +76,14 @@ def panels(releases: Sequence[history.Release]) -> list[plot.Panel]:
     """One for each figure that has a target of its own."""
     drawn = []
     for row in (*BESIDE_PEERS, *ALONE):
-        if row.number:
-            values = [row.of(each.figures) for each in releases]
-            drawn.append(plot.Panel(row.work, values, row.number, row.write))
+        values = [row.of(each.figures) for each in releases]
+        if row.number and any(values):
+            drawn.append(plot.Panel(row.name.replace("_", " "), values, row.number, row.write))
     return drawn
+
+
+def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(line)} |\n" for line in (heads, ["---"] * len(heads), *rows))
 
 
 def _line(row: Row, release: history.Release) -> list[str]:
@@ -64,15 +95,7 @@ def _line(row: Row, release: history.Release) -> list[str]:
 
 
 def _name(release: history.Release) -> str:
-    return f"{release.version} {release.commit} {release.date}"
-
-
-def _peers() -> tuple[list[Column], dict[str, object], str]:
-    recorded = json.loads(PEERS.read_text())
-    columns = [
-        Column(name, answers["figures"], answers["missing"]) for name, answers in recorded["peers"].items()
-    ]
-    return columns, recorded["ours"], recorded["when"]
+    return f"{release.version} {release.commit}"
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks import history
 from benchmarks.answering import answered, rounded
@@ -36,7 +38,9 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=Path, help="where databases are laid for the run: the disk to measure"
     )
-    parser.add_argument("--record", action="store_true", help="keep the answers in benchmarks/peers.json")
+    parser.add_argument(
+        "--record", action="store_true", help="keep the answers in peers.json, of --only beside the others"
+    )
     arguments = parser.parse_args()
     sizes = TINY if arguments.tiny else FULL
     began_s = time.monotonic()
@@ -59,18 +63,29 @@ def main() -> int:
     ours = answered(partial(run, sizes), arguments.folder) if chosen("anabranch") else {}
     if ours is None:
         return 1
-    answers = {
+    answers: dict[str, Any] = {
         "when": f"{history.today()}, {history.machine()}",
         "ours": ours,
         "peers": {each.name: {"figures": rounded(each.figures), "missing": each.missing} for each in columns},
     }
-    if arguments.record:
+    if arguments.record and arguments.only:
+        _record_apart(answers)
+    elif arguments.record:
         RECORDED.write_text(json.dumps(answers, indent=1) + "\n")
     if arguments.json:
         sys.stdout.write(json.dumps(answers, indent=2) + "\n")
     else:
         sys.stdout.write(table(columns, ours))
     return 0
+
+
+def _record_apart(answers: Mapping[str, Any]) -> None:
+    """Replace the columns that were asked again, and say so; of ours nothing, for all ratios are to it."""
+    recorded = json.loads(RECORDED.read_text())
+    for name, column in answers["peers"].items():
+        column["missing"]["all"] = f"measured in a run of its own, {answers['when']}"
+        recorded["peers"][name] = column
+    RECORDED.write_text(json.dumps(recorded, indent=1) + "\n")
 
 
 def _asked(

@@ -30,7 +30,7 @@ def table(columns: Sequence[Column], ours: Mapping[str, object]) -> str:
         lines.append([row.work, *(_cell(row, each) for each in columns), *_ours(row, columns, ours)])
     notes = [f"- {each.name}: {why}" for each in columns for why in _reasons(each)]
     body = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return body + ("\nWithout a figure:\n" + "\n".join(notes) + "\n" if notes else "")
+    return body + ("\nNot in that run, or without a figure:\n" + "\n".join(notes) + "\n" if notes else "")
 
 
 def _cell(row: Row, column: Column) -> str:

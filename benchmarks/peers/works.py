@@ -112,7 +112,7 @@ class _Running:
         self._folder = folder
         # In this order, and how many seconds each may take.
         self.questions = {
-            "cold_start": (self._cold_start, 180.0),
+            "cold_start": (self._cold_start, 480.0),
             "live_edit": (self._live_edit, 60.0),
             "idle_minute": (self._idle_minute, 90.0),
             "offline_edits": (self._offline_edits, 120.0),

@@ -4,7 +4,6 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from benchmarks import history, report
-from benchmarks.peers.table import Column
 from benchmarks.plot import Panel, drawn
 from benchmarks.targets import as_bytes
 
@@ -29,14 +28,19 @@ def test_a_recorded_run_is_a_line_of_its_own(tmp_path: Path) -> None:
 def test_the_page_holds_the_newest_figures_against_their_targets() -> None:
     # given
     releases = [history.Release("0.1", "abc", "2026-11-29", "2 x chip", {"read_p50_us": 6.0})]
-    column = Column("one", {"cold_start_bytes_down": 800_000.0})
+    one = {"figures": {"cold_start_bytes_down": 800_000.0}, "missing": {}}
+    peers = {"when": "a day", "ours": {"cold_start_bytes_down": 200_000}, "peers": {"one": one}}
+    few = {"exchange_bytes": 4_890, "exchange_seconds": 1.0}
+    growth = {"when": "a day", "documents": {"1000": few}, "edges": {"10000": "not here: too few files"}}
 
     # when
-    page = report.page(releases, [column], {"cold_start_bytes_down": 200_000}, "a day")
+    page = report.page(releases, peers, growth)
 
     # then
     assert "| local read by the SDK, warm, p50 | <= 5.00 us | 6.00 us | 1.20 x |" in page
     assert "| cold start, bytes down | 800 kB | <= 400 kB | **200 kB** | 0.50 x | 0.25 x |" in page
+    assert "| 1,000 | 4.89 kB | 1.00 s |" in page
+    assert "| 10,000 | not here: too few files |" in page
 
 
 def test_the_plot_has_a_point_for_each_release_that_measured() -> None:

@@ -14,10 +14,10 @@ const storage = new NodeFSStorageAdapter(folder);
 if (role === "hub") {
   const http = createServer();
   const network = [new NodeWSServerAdapter(new WebSocketServer({ server: http }))];
-  new Repo({ network, storage, peerId: "hub", sharePolicy: async () => false });
+  new Repo({ network, storage, peerId: "hub" });
   http.listen(0, "127.0.0.1", () => say({ port: http.address().port }));
 } else {
-  const repo = new Repo({ network: [], storage, sharePolicy: async () => true });
+  const repo = new Repo({ network: [], storage });
   const handles = new Map();
   // Every side knows a document's id from its name.
   const url = (name) => stringifyAutomergeUrl({ documentId: createHash("md5").update(name).digest() });
@@ -29,22 +29,28 @@ if (role === "hub") {
         handles.set(name, repo.import(Automerge.save(Automerge.from(content)), { docId: id(name) }));
       }
     },
-    connect() {
+    async connect() {
       adapter = new WebSocketClientAdapter(`ws://${hub}`);
+      // What is looked for before anyone is there is not available, and stays so.
+      const there = new Promise((found) => repo.networkSubsystem.once("peer", found));
       repo.networkSubsystem.addNetworkAdapter(adapter);
+      await there;
       for (const name of json(names)) {
         if (!handles.has(name)) repo.find(url(name), { allowableStates: ["ready", "unavailable"] }).then((handle) => handles.set(name, handle));
       }
     },
     disconnect() {
       repo.networkSubsystem.removeNetworkAdapter(adapter);
-      adapter.disconnect();
     },
     async edit(name, path, value) {
       handles.get(name).change((content) => put(content, path, value));
       await repo.flush([id(name)]);
     },
-    get: (name) => (handles.get(name)?.isReady() ? JSON.parse(JSON.stringify(handles.get(name).doc())) : undefined),
+    // A document is ready before it has content.
+    get(name) {
+      const handle = handles.get(name);
+      return handle?.isReady() && Object.keys(handle.doc()).length ? JSON.parse(JSON.stringify(handle.doc())) : undefined;
+    },
     alternatives(name, path) {
       const parent = at(handles.get(name).doc(), path.slice(0, -1));
       return Object.values(Automerge.getConflicts(parent, path.at(-1)) ?? {});

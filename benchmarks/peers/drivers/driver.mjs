@@ -70,7 +70,8 @@ export async function serve(edge, pids = [process.pid]) {
     try {
       say((await verbs[asked.do](asked)) ?? {});
     } catch (error) {
-      say({ error: String(error?.stack ?? error).slice(0, 2000) });
+      process.stderr.write(`${error?.stack ?? error}\n`);
+      say({ error: String(error?.message ?? error) });
     }
   }
   process.exit(0);

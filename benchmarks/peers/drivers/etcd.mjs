@@ -48,7 +48,7 @@ if (role === "hub") {
       client = null;
     },
     async edit(name, path, value) {
-      if (!client) throw new Error("cannot: no offline writes");
+      if (!client) throw new Error("it cannot write offline");
       const content = structuredClone(held.get(name));
       put(content, path, value);
       await client.put(name).value(JSON.stringify(content));

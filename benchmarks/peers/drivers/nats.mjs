@@ -67,7 +67,7 @@ if (role === "hub") {
   const domain = `e${process.pid}`;
   const remote = `leafnodes { remotes: [ { url: "nats-leaf://${hub}", compression: s2_best } ], reconnect: 1 }`;
   const held = new Map(), own = new Map();
-  let running = null, jetstream = null, joined = false;
+  let running = null, jetstream = null, joined = false, seen = 0;
 
   async function open(leaf) {
     running = await start(domain, leaf);
@@ -97,6 +97,9 @@ if (role === "hub") {
       const consumer = await jetstream.consumers.get("mirror");
       (async () => {
         for await (const message of await consumer.consume()) {
+          // After a restart the mirror comes again from its beginning: what was seen says nothing new.
+          if (message.seq <= seen) continue;
+          seen = message.seq;
           const name = document(message.subject.slice("config.".length));
           held.set(name, message.json());
           own.delete(name);
