@@ -160,16 +160,13 @@ class _Client:
     async def _hold(self) -> None:
         """Stay connected, and connect again as an agent does when the hub is too busy to answer in time."""
         while True:
-            closed = None
             with contextlib.suppress(HubError):
                 async with HubLink(self._identity) as link:
-                    closed = await self._exchange(link.exchange())
-            if closed is not None and not closed.retry_after_ms:
-                raise PhaseStuck(f"{self._identity.edge}: its exchange ended: {closed.reason}")
+                    await self._exchange(link.exchange())
             self.again += 1
             await asyncio.sleep(AGAIN_S)
 
-    async def _exchange(self, stream: FrameStream) -> Close | None:
+    async def _exchange(self, stream: FrameStream) -> None:
         session = EdgeSession(self._replica.standing(), self._replica.state.scope.fingerprint)
         closed = await self._carry_out(session, stream, session.start(_now_ms()))
         reading = asyncio.ensure_future(stream.read())
@@ -179,14 +176,13 @@ class _Client:
                 if not done:  # what it has applied may be told late, but is told
                     closed = await self._carry_out(session, stream, session.woken(_now_ms()))
                 elif (frame := reading.result()) is None:
-                    return None
+                    return
                 else:
                     closed = await self._carry_out(session, stream, session.received(frame, _now_ms()))
                     self._moved.set()
                     reading = asyncio.ensure_future(stream.read())
         finally:
             reading.cancel()
-        return closed
 
     async def _carry_out(
         self, session: EdgeSession, stream: FrameStream, effects: Sequence[EdgeEffect]
