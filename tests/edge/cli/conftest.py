@@ -156,7 +156,7 @@ def anabranch(
     """The command line on a new replica of the edge acme/edge-1, which writes acme/prod and acme/lab."""
     path = tmp_path / "replica.db"
     Replica.create(
-        path, tenant="acme", edge="edge-1", prefixes=("acme/prod", "acme/lab"), incarnation=1, author="Ada"
+        path, tenant="acme", edge="edge-1", prefixes=("acme/lab", "acme/prod"), incarnation=1, author="Ada"
     ).close()
     for name in [name for name in os.environ if name.startswith("ANABRANCH_")]:
         monkeypatch.delenv(name)
