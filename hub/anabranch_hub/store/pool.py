@@ -5,6 +5,7 @@ over one tenant's schema; several that do not need each other's results share on
 """
 
 import logging
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -112,7 +113,7 @@ class Pool:
             min_size=1,
             max_size=CONNECTIONS_MAX,
             timeout=CONNECT_S_MAX,
-            check=AsyncConnectionPool.check_connection,
+            check=_ask_if_it_stirs,
             open=False,
             name="anabranch-hub",
         )
@@ -187,6 +188,18 @@ class Pool:
         with translated():
             async with self._pool.connection() as connection:
                 yield Session(connection, NO_TENANT)
+
+
+async def _ask_if_it_stirs(connection: AsyncConnection[DictRow]) -> None:
+    """Raises psycopg.OperationalError for a connection that Postgres ended.
+
+    Its end, and hardly anything else, can be read of one that was asked nothing. To ask each before its use
+    would be a round trip more for all that the store does.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 def connection_settings() -> dict[str, Any]:

@@ -106,6 +106,22 @@ async def _write_until(ended: asyncio.Event, store: Store) -> list[int]:
     return acknowledged
 
 
+async def test_connections_that_postgres_ended_are_replaced_before_they_are_used(postgres_dsn: str) -> None:
+    # given
+    ours = b"SELECT pid FROM pg_stat_activity WHERE application_name = 'anabranch-hub'"
+    async with await psycopg.AsyncConnection.connect(postgres_dsn, autocommit=True) as operator:
+        others = {pid for (pid,) in await (await operator.execute(ours)).fetchall()}
+        store = await Store.connect(postgres_dsn)
+        tenants = await store.tenants()
+        # when
+        for (pid,) in await (await operator.execute(ours)).fetchall():
+            if pid not in others:
+                await operator.execute(b"SELECT pg_terminate_backend(%s, 10000)", (pid,))
+        # then
+        assert await store.tenants() == tenants
+        await store.close()
+
+
 async def test_a_store_that_cannot_connect_says_why_and_never_the_password(postgres_dsn: str) -> None:
     with pytest.raises(StoreUnavailable) as refused:
         await Store.connect("postgresql://postgres:hunter2secret@127.0.0.1:1/postgres")
