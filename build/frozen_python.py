@@ -65,7 +65,10 @@ def _places() -> list[Path]:
 
 def _asked(place: Path) -> Python | None:
     """What it says of itself; None where it does not run, lacks a part or is of another age."""
-    asked = subprocess.run([place, "-I", "-c", _ASK], capture_output=True, text=True, check=False)
+    try:
+        asked = subprocess.run([place, "-I", "-c", _ASK], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
     if asked.returncode != 0:
         return None
     (major, minor, micro), is_static = json.loads(asked.stdout)

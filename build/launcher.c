@@ -40,16 +40,22 @@ static void refuse(const char *place, const char *reason) {
     snprintf(refusals + used, sizeof refusals - used, "\n  %s: %s", place, reason);
 }
 
-/* Whether nobody but this user and root can put something else at `path`, at any step of the way to it. */
-static int is_ours(const char *path) {
+/* Whether nobody but this user and root can put something else at `path`, at any step of the way to it.
+ * `path` becomes the way without links: one in a folder of everybody's may lead elsewhere a moment later. */
+static int is_ours(char path[static PATH_MAX]) {
     char step[PATH_MAX];
     struct stat at;
     if (!realpath(path, step)) return 0;
-    if (stat(step, &at) || at.st_uid != geteuid() || at.st_mode & (S_IWGRP | S_IWOTH)) return 0;
+    strcpy(path, step);
+    if (lstat(step, &at) || !S_ISDIR(at.st_mode)) return 0;
+    if (at.st_uid != geteuid() || at.st_mode & (S_IWGRP | S_IWOTH)) return 0;
     for (char *slash = strrchr(step, '/'); slash; slash = strrchr(step, '/')) {
         *slash = 0;
-        if (stat(*step ? step : "/", &at) || (at.st_uid != geteuid() && at.st_uid != 0)) return 0;
-        if (at.st_mode & S_IWOTH && !(at.st_mode & S_ISVTX)) return 0;
+        if (lstat(*step ? step : "/", &at) || !S_ISDIR(at.st_mode)) return 0;
+        if (at.st_uid != geteuid() && at.st_uid != 0) return 0;
+        if (at.st_mode & S_ISVTX) continue;
+        /* A group of its owner's own number is the owner alone, as most systems give each account. */
+        if (at.st_mode & S_IWOTH || (at.st_mode & S_IWGRP && at.st_gid != at.st_uid)) return 0;
     }
     return 1;
 }
@@ -146,11 +152,10 @@ static const char *unpack(const char *folder) {
     int reason = errno;
     if (!failed && !is_whole(folder)) { /* what is there has lost files */
         snprintf(old, sizeof old, "%s.XXXXXX", folder);
-        if (mkdtemp(old) && rename(folder, old) == 0 && rename(fresh, folder) == 0) {
-            discard(old);
-            return NULL;
-        }
+        int swapped = mkdtemp(old) && rename(folder, old) == 0 && rename(fresh, folder) == 0;
         reason = errno;
+        discard(old);
+        if (swapped) return NULL;
     }
     discard(fresh);
     return is_whole(folder) ? NULL : strerror(reason);
@@ -161,10 +166,11 @@ static void run_from(const char *home, const char *below, char **arguments) {
     char parent[PATH_MAX], folder[PATH_MAX], program[2 * PATH_MAX];
     struct statvfs disk;
     if (!home || home[0] != '/') return;
-    if ((size_t)snprintf(parent, sizeof parent, "%s/%s", home, below) >= sizeof parent - sizeof NAME - 32) return;
+    if ((size_t)snprintf(parent, sizeof parent, "%s/%s", home, below) >= sizeof parent) return;
     make_parents(parent, 1);
     if (mkdir(parent, 0700) && errno != EEXIST) return refuse(parent, strerror(errno));
     if (!is_ours(parent)) return refuse(parent, "another user could change it");
+    if (strlen(parent) >= sizeof parent - sizeof NAME - 32) return refuse(parent, strerror(ENAMETOOLONG));
     if (statvfs(parent, &disk) == 0 && disk.f_flag & ST_NOEXEC) return refuse(parent, "mounted noexec");
     snprintf(folder, sizeof folder, "%.*s/" NAME, (int)(sizeof folder - sizeof NAME - 32), parent);
     if (!is_whole(folder)) {

@@ -52,11 +52,12 @@ def addressed(content: bytes) -> bytes:
     """The same with relative addresses made absolute: calls of one function become equal bytes.
 
     Only those that reach less than 16 MB far, and each is stepped over whole, so that the launcher's
-    `relative` meets the same places. Machine code of other processors is hardly touched.
+    `relative` meets the same places, which ends before the last 7 bytes. Machine code of other processors
+    is hardly touched.
     """
 
     def absolute(found: re.Match[bytes]) -> bytes:
-        if found[1][3] not in (0x00, 0xFF):
+        if found[1][3] not in (0x00, 0xFF) or found.start() + 7 > len(content):
             return found[0]
         address = (int.from_bytes(found[1], "little") + found.end()) & 0x01FFFFFF
         if address & 0x01000000:

@@ -73,7 +73,7 @@ def parts_folder(replica: Path) -> Path:
 
 
 class PartCache:
-    """The parts in `folder`. No method raises for what a disk does; each may be called from any thread."""
+    """The parts in `folder`. Only `clear` raises for what a disk does; each may be called from any thread."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,7 +1,9 @@
 """What `doctor` says and does of changes that rotted in the outbox, and are set aside there."""
 
 import base64
+import errno
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +21,11 @@ HINT = (
 
 
 def export(client: "Client", target: Path) -> None:
-    """Write what there is of them to a new file, as JSON. Raises OSError."""
+    """Write what there is of them to a new file, as JSON, durably and for its owner only. Raises OSError."""
+    from anabranch.identity import write_private
+
+    if target.exists():  # an earlier export, which may be all that there is
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     told = [
         {
             "dot": str(each.dot),
@@ -31,9 +37,7 @@ def export(client: "Client", target: Path) -> None:
         }
         for each in client.replica.salvage.changes()
     ]
-    with target.open("x", encoding="utf-8") as file:
-        json.dump(told, file, indent=2)
-        file.write("\n")
+    write_private(target, f"{json.dumps(told, indent=2)}\n".encode())
 
 
 def sentence(changes: Sequence["DamagedChange"]) -> str:

@@ -127,7 +127,8 @@ def agent(invocation: Invocation, relay: str | None, poll_ms: int | None, metere
 
     One agent runs on a replica. It tells what it does on standard error, with --json as JSON lines, and
     its condition to systemd (Type=notify, WatchdogSec). A disk that fails, is full or read-only is waited
-    for. Exits with 0 when stopped, 7 without a replica or identity, 8 when one of them is damaged.
+    for. Exits with 0 when stopped, 7 without a replica or identity, 8 when one of them is damaged, 9 when the
+    hub had it wiped.
 
     How it keeps in touch is remembered, as anabranch link set does: --poll none and --free undo it. With
     --poll what is written here waits for the next look. With --metered it is saved up: configuration for a

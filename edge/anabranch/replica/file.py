@@ -161,9 +161,15 @@ class ReplicaFile:
             connection = self._writer = self._usable(self._writer)
             if connection.execute(SQL["vacuum_due"]).fetchone() is None:
                 return
-            if shutil.disk_usage(self.path.absolute().parent).free < VACUUM_COPIES * self.path.stat().st_size:
+            folder = self.path.absolute().parent
+            if shutil.disk_usage(folder).free < VACUUM_COPIES * self.path.stat().st_size:
                 return
-            connection.execute("VACUUM")
+            # SQLite would copy it to /var/tmp, which may be another disk, and one that is not encrypted.
+            connection.execute("PRAGMA temp_store_directory='{}'".format(str(folder).replace("'", "''")))
+            try:
+                connection.execute("VACUUM")
+            finally:
+                connection.execute("PRAGMA temp_store_directory=''")
             if self.sweep():
                 connection.execute(SQL["vacuumed"])
 

@@ -110,6 +110,9 @@ def test_a_change_that_rots_unsent_is_set_aside_and_keeps_no_other_from_the_hub(
     assert told.code == 8
     assert f"1 unsent change of {ROUTER} rotted" in told.out
     assert [each["documents"] for each in json.loads(kept.read_text())] == [[str(ROUTER)]]
+    assert kept.stat().st_mode & 0o777 == 0o600
+    again = kiosk.apart("doctor", "--export-damaged", str(kept), "--drop-damaged")
+    assert (again.code, "File exists" in again.err) == (1, True)
     assert kiosk.apart("doctor", "--drop-damaged").code == 0
     assert kiosk.apart("sync").code == 0
     assert hub.json("edge", "explain", "acme", "kiosk")["reason"] is None

@@ -282,3 +282,31 @@ def test_what_was_deleted_before_it_was_overwritten_leaves_an_old_file_at_once(p
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT count(*) FROM vacuum_due").fetchone() == (0,)
     connection.close()
+
+
+def test_an_old_file_is_written_anew_beside_itself_and_not_on_another_disk(tmp_path: Path) -> None:
+    # given a folder whose name SQL would take for two words, and more than SQLite keeps in memory
+    folder = tmp_path / "ada's"
+    folder.mkdir()
+    path = folder / "replica.db"
+    create(path).close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("CREATE TABLE much AS SELECT randomblob(8000000) AS body")
+    connection.execute("INSERT INTO vacuum_due VALUES (1)")
+    connection.close()
+    copies: set[Path] = set()
+
+    def look() -> int:
+        named = [each.readlink() for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+        copies.update(each.parent for each in named if each.name.startswith("etilqs_"))
+        return 0
+
+    # when
+    with Replica.open(path) as replica:
+        writer = replica._file._writer
+        assert writer is not None
+        writer.set_progress_handler(look, 1)
+        replica.vacuum()
+
+    # then
+    assert copies == {folder}
