@@ -6,6 +6,7 @@ and texts travel in full.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, cast
 
 from anabranch_sync.columns import decode_document
@@ -19,6 +20,8 @@ from anabranch_hub.store.pool import Session
 
 # Some 20 ms of taking patches apart. A replica that missed more gets its texts in full.
 VERSIONS_READ_MAX = 4_000
+# Of their patches, each of which may hold a whole document: 20 ms too. What is beyond it is as if folded.
+PATCHES_BYTES_MAX = 2 * 1024 * 1024
 # A millisecond's work; beyond it the event loop is left to others.
 INLINE_ROWS_MAX = 20
 
@@ -33,7 +36,13 @@ async def former_texts(session: Session, after: HubSeq, places: Sequence[Place])
     ids = list(wanted)
     async with session.pipeline():
         now = await session.run("deciding_documents", ids=ids)
-        since = await session.run("versions_since", ids=ids, after=after, limit=VERSIONS_READ_MAX + 1)
+        since = await session.run(
+            "versions_since",
+            ids=ids,
+            after=after,
+            limit=VERSIONS_READ_MAX + 1,
+            bytes_max=PATCHES_BYTES_MAX,
+        )
         states = {row["id"]: row["state"] for row in await now.fetchall()}
         rows = await since.fetchall()
     if len(rows) > VERSIONS_READ_MAX:
@@ -61,11 +70,18 @@ def _before(
     patches: Iterable[Mapping[str, Any]],
 ) -> dict[Place, str]:
     """The texts before `patches` (oldest first) led to `content`: the first that meets a place says it."""
-    undone = [(parse_pointer(op["path"]), op.get("value")) for op in patches]
+    undone: dict[Path, tuple[int, object]] = {}
+    for turn, op in enumerate(patches):
+        undone.setdefault(parse_pointer(op["path"]), (turn, op.get("value")))
     found = {}
     for slot in slots:
-        met = next((each for each in undone if slot.path[: len(each[0])] == each[0]), None)
-        text = text_at(content, slot) if met is None else _within(met[1], slot.path[len(met[0]) :])
+        path = slot.path
+        met = [(*undone[path[:size]], path[size:]) for size in range(len(path) + 1) if path[:size] in undone]
+        if met:
+            _, value, rest = min(met, key=itemgetter(0))
+            text = _within(value, rest)
+        else:
+            text = text_at(content, slot)
         if text is not None:
             found[document, slot] = text
     return found

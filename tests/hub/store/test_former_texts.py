@@ -71,6 +71,18 @@ async def test_of_more_versions_than_are_read_nothing_is_known(store: Store, ten
         assert await stood(store, tenant, 2) == {PROMPT: "number 2"}
 
 
+async def test_of_a_document_whose_patches_are_too_much_to_read_nothing_is_known(
+    store: Store, tenant: str
+) -> None:
+    long = "x" * 1_000
+    contents: list[Object | None] = [{"texts": {"prompt": f"{number} {long}"}} for number in range(3)]
+    await write(store, tenant, *contents)
+
+    with patch.object(former_texts, "PATCHES_BYTES_MAX", 1_500):
+        assert await stood(store, tenant, 1) == {}
+        assert await stood(store, tenant, 2) == {PROMPT: f"1 {long}"}
+
+
 async def test_nothing_is_told_of_documents_outside_the_scope(store: Store, tenant: str) -> None:
     await store.write(tenant, [Edit(OTHER, {"secret": "a text of others"})], author="op", message="")
 
