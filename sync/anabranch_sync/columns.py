@@ -28,7 +28,7 @@ from anabranch_sync.change import (
 from anabranch_sync.document import Document, Object, build, flatten
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge
 from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq
-from anabranch_sync.packing import unpack
+from anabranch_sync.packing import RAW_BYTES_MAX, unpack
 from anabranch_sync.path import Path
 from anabranch_sync.policy import LATEST, Policy
 from anabranch_sync.register import DELETED, Operand, Register, RegisterValue, Slot, Stamp
@@ -165,7 +165,7 @@ def wanted_by_documents(packed: Any) -> tuple[Place, ...]:
 
 
 def unpack_documents(packed: Any, before: Texts = NO_TEXTS) -> dict[DocumentId, Document]:
-    """The documents of `pack_documents`' table. Raises one of MALFORMED, TextsDiffer."""
+    """The documents of `pack_documents`' table. Raises one of MALFORMED, TextsDiffer, FrameTooLarge."""
     row = completed(packed, 10, _NO_AGREEING)
     _, _, _, versions, _, stamps, leaves, stamp_places, agreeing, check = row
     if type(agreeing) is not list:
@@ -175,7 +175,7 @@ def unpack_documents(packed: Any, before: Texts = NO_TEXTS) -> dict[DocumentId, 
     if check:
         owners = (document for document, count in held for _ in range(count))
         owned: list[tuple[DocumentId, tuple[Slot, Any]]] = list(zip(owners, unpacked, strict=True))
-        unpacked = absolute(owned, before, check)
+        unpacked = absolute(owned, before, check, RAW_BYTES_MAX)
     registers = _stamped(plain(unpacked), stamp_places, agreeing, _unpacked_stamps(stamps))
     documents: dict[DocumentId, Document] = {}
     taken = 0
@@ -424,7 +424,10 @@ def _unpacked_entries(raw: Any, before: Texts) -> list[Entry]:
     if not all(type(each) is list for each in (authors, messages, schemas)):
         raise ValueError("a column is not a list")
     placed = _unpacked_leaves_of(raw)
-    leaves = plain(absolute(placed, before, facts[19]) if facts[19] else [leaf for _, leaf in placed])
+    check = facts[19]
+    leaves = plain(
+        absolute(placed, before, check, ENTRIES_BYTES_MAX) if check else [leaf for _, leaf in placed]
+    )
     ops = [Op(document, *leaf) for (document, _), leaf in zip(placed, leaves, strict=True)]
     timestamps = unpacked_timestamps(raw_timestamps)
     count = len(timestamps)

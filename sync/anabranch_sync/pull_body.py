@@ -68,7 +68,7 @@ def wanted_by_pull(body: bytes) -> tuple[Place, ...]:
 def decode_pull(body: bytes, before: Texts = NO_TEXTS) -> Pull:
     """The pull of `encode_pull`'s bytes; `before` are the texts that it wants.
 
-    Raises CorruptFrame, TextsDiffer.
+    Raises CorruptFrame, TextsDiffer, FrameTooLarge.
     """
     raw = unpack(body)
     try:

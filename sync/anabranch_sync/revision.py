@@ -15,7 +15,7 @@ from typing import TypeAlias, TypeVar
 
 from anabranch_sync.change import Change
 from anabranch_sync.document import Object
-from anabranch_sync.errors import CorruptFrame, TextsDiffer
+from anabranch_sync.errors import CorruptFrame, FrameTooLarge, TextsDiffer
 from anabranch_sync.ids import DocumentId, HubSeq
 from anabranch_sync.packing import read_varint, varint
 from anabranch_sync.register import Slot
@@ -115,16 +115,29 @@ def wanted(leaves: Iterable[tuple[DocumentId, tuple[Slot, object]]]) -> tuple[Pl
 
 
 def absolute(
-    leaves: Iterable[tuple[DocumentId, tuple[Slot, V | Revised]]], before: Texts, check: object
+    leaves: Iterable[tuple[DocumentId, tuple[Slot, V | Revised]]],
+    before: Texts,
+    check: object,
+    chars_max: int,
 ) -> list[tuple[Slot, V | str | Revised]]:
-    """The leaves, each text as it is. Raises TextsDiffer where those before are not the ones meant."""
+    """The leaves, each text as it is; `chars_max` in all, for a few bytes may stand for a long one.
+
+    Raises TextsDiffer where those before are not the ones meant, FrameTooLarge.
+    """
     latest = dict(before)
     made = []
+    chars = 0
     result: list[tuple[Slot, V | str | Revised]] = []
     for document, (slot, value) in leaves:
-        text = value.of(latest.get((document, slot))) if isinstance(value, Revised) else value
+        text: V | str
         if isinstance(value, Revised):
-            made.append(str(text))
+            text = value.of(latest.get((document, slot)))
+            made.append(text)
+            chars += len(text)
+            if chars > chars_max:
+                raise FrameTooLarge("texts", chars, chars_max)
+        else:
+            text = value
         if isinstance(text, str):
             latest[document, slot] = text
         result.append((slot, text))

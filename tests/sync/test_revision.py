@@ -3,9 +3,9 @@
 import pytest
 from anabranch_hub.simulation.memory import MemoryHub, scope_digest
 from anabranch_sync.change import Change, Entry, Op, entry
-from anabranch_sync.columns import decode_entries, encode_entries, wanted_by_push
+from anabranch_sync.columns import ENTRIES_BYTES_MAX, decode_entries, encode_entries, wanted_by_push
 from anabranch_sync.document import Document, rebuild
-from anabranch_sync.errors import CorruptFrame, TextsDiffer
+from anabranch_sync.errors import CorruptFrame, FrameTooLarge, TextsDiffer
 from anabranch_sync.ids import Cursor, Dot, document_id
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import decode_pull, encode_pull, wanted_by_pull
@@ -68,6 +68,17 @@ def test_a_push_relative_to_another_text_is_not_read_as_something_nobody_wrote()
         decode_entries(body, {(ROUTER, PROMPT): TEXT.replace("kind", "firm")})
     with pytest.raises(TextsDiffer):
         decode_entries(body)
+
+
+def test_few_bytes_that_stand_for_long_texts_are_refused_before_they_are_many() -> None:
+    long = "x" * (ENTRIES_BYTES_MAX // 4)
+    entries = _written(*(f"{number:08}{long}" for number in range(5)))
+
+    body = encode_entries(entries, 7, {(ROUTER, PROMPT): long})
+
+    assert len(body) < 1_000
+    with pytest.raises(FrameTooLarge):
+        decode_entries(body, {(ROUTER, PROMPT): long})
 
 
 def test_a_pull_says_what_it_is_relative_to() -> None:
