@@ -344,6 +344,7 @@ class HubSession:
         if sealed is None:  # another snapshot took its place; parts that are in both do not travel again
             self._offering = None
             self._unseen.seen(offering.closing.upto)
+            self._is_due = True  # it waits for what was begun
             return self._draw()
         assert offering.next is not None, "fetched without Fetch"
         number, part = offering.next

@@ -1,5 +1,7 @@
 """What is new at the hub waits for company on a metered link, as long as its priority lets it."""
 
+from unittest.mock import patch
+
 from anabranch_hub.simulation.memory import MemoryHub, MemoryReplica
 from anabranch_sync.circumstances import Circumstances, LinkClass
 from anabranch_sync.document import Object
@@ -84,6 +86,19 @@ def test_a_new_stream_brings_at_once_whatever_waited() -> None:
     # then
     assert again.edge.settled
     assert replica.read(BULK) == {"n": 1}
+
+
+def test_a_snapshot_that_is_gone_while_it_is_fetched_is_made_up_for_at_once() -> None:
+    # given
+    hub = new_hub()
+    hub.write(PLAIN, {"n": 1})
+    replica, kept, gone = new_replica(hub), hub.part, iter((True,))
+    # when
+    with patch.object(hub, "part", side_effect=lambda name: None if next(gone, False) else kept(name)):
+        pair = Pair(replica, hub, circumstances=METERED).run()
+    # then
+    assert pair.edge.settled
+    assert replica.read(PLAIN) == {"n": 1}
 
 
 def test_a_free_link_waits_for_nothing() -> None:
