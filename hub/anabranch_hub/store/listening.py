@@ -25,8 +25,8 @@ async def listen(dsn: str) -> AsyncIterator[News]:
     """Yield news after whatever is decided, revoked or logged, for ever, over one connection of its own.
 
     When the connection was lost and is there again, every tenant's position, every revoked edge and those
-    that lately got another scope come once, for what was missed meanwhile. It needs a real session of
-    Postgres: no pooler in transaction mode between.
+    that lately got another scope or are to be wiped come once, for what was missed meanwhile. It needs a real
+    session of Postgres: no pooler in transaction mode between.
     """
     missed = False
     while True:

@@ -76,12 +76,16 @@ async def test_a_revocation_is_heard(store: Store, tenant: str) -> None:
     assert (await listening)[-1] == Revoked(tenant, "e1")
 
 
-async def test_a_rescoping_that_was_not_heard_is_made_up_for(
-    store: Store, tenant: str, postgres_dsn: str
+@pytest.mark.parametrize("told", ["another scope", "a wipe"])
+async def test_what_an_edge_is_to_be_told_and_was_not_heard_is_made_up_for(
+    store: Store, tenant: str, postgres_dsn: str, told: str
 ) -> None:
     # given
     await enrolled(store, tenant, "e1")
-    await store.rescope(tenant, "e1", ("acme/dev",), author="op")
+    if told == "a wipe":
+        await store.order_wipe(tenant, "e1", at_once=True, author="op")
+    else:
+        await store.rescope(tenant, "e1", ("acme/dev",), author="op")
     listening = asyncio.create_task(_until(store.listen(), Rescoped(tenant, "e1")))
     await asyncio.sleep(0.2)
     # when

@@ -29,8 +29,11 @@ FROM {hub}.invitations WHERE token_hash = %(token_hash)b
 SELECT prefixes, subscription FROM {tenant}.edges WHERE name = %(edge)s AND status <> 'revoked' FOR UPDATE
 
 -- name: lately_rescoped
--- Who may have got another scope while a hub process did not hear of it: that it does not, it knows within a minute.
-SELECT DISTINCT edge FROM {tenant}.former_scopes WHERE left_at > now() - interval '1 hour'
+-- Who may have got another scope, or is to be wiped, while a hub process did not hear of it: that it does not, it knows
+-- within a minute.
+SELECT edge FROM {tenant}.former_scopes WHERE left_at > now() - interval '1 hour'
+UNION
+SELECT name FROM {tenant}.edges WHERE wipe_ordered_at IS NOT NULL AND wiped_at IS NULL
 
 -- name: leave_scope
 -- Remember a scope that an edge had, and of each edge the newest.
