@@ -101,10 +101,10 @@ class Snapshots:
             await session.run("drop_damaged_snapshots", part=name)
             return None
 
-    async def part_for(self, tenant: str, edge: str, name: bytes) -> bytes | None:
-        """The bytes of a part, as `part`, if a snapshot of the edge's scope names it."""
+    async def part_of(self, tenant: str, scope: Scope, name: bytes) -> bytes | None:
+        """The bytes of a part, as `part`, if a snapshot of the scope names it."""
         async with self._pool.session(tenant) as session:
-            row = await session.row("is_offered", edge=edge, part=name)
+            row = await session.row("is_offered", prefixes=list(scope.prefixes), part=name)
         assert row is not None, "a question is always answered"
         return await self.part(tenant, name) if row["offered"] else None
 

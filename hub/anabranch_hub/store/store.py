@@ -29,6 +29,7 @@ from anabranch_sync.snapshot import Offer
 from anabranch_sync.standing import Partial
 from anabranch_sync.witness import Presented
 
+from anabranch_hub.errors import EdgeRevoked
 from anabranch_hub.store import (
     auditing,
     collecting,
@@ -67,6 +68,7 @@ from anabranch_hub.store.records import (
     ALL_ROWS,
     Edge,
     EdgeIncident,
+    EdgeStatus,
     Edit,
     Enrolment,
     Folded,
@@ -411,8 +413,14 @@ class Store:
         return await self._snapshots.part(tenant, name)
 
     async def part_for(self, tenant: str, edge: str, name: bytes) -> bytes | None:
-        """A part by its name, if it is still kept and of a snapshot of this edge's scope."""
-        return await self._snapshots.part_for(tenant, edge, name)
+        """A part by its name, if it is still kept and of a snapshot of what this edge replicates.
+
+        Raises EdgeUnknown, EdgeRevoked.
+        """
+        known = await self.edge(tenant, edge)
+        if known.status is EdgeStatus.REVOKED:  # one that is to be wiped is let in, to be told that alone
+            raise EdgeRevoked(tenant, edge)
+        return await self._snapshots.part_of(tenant, known.replicates, name)
 
     async def seen(
         self, tenant: str, incarnation: Incarnation, cursor: Cursor, shares: Sequence[Share] = ()

@@ -18,6 +18,7 @@ from anabranch_protos.sync.v1 import methods
 from anabranch_sync.document import Object
 from anabranch_sync.ids import START, document_id
 from anabranch_sync.plan import SNAPSHOT_BYTES_MIN
+from anabranch_sync.scope import scope
 from anabranch_sync.snapshot import Offer, Part
 
 from tests.hub.api.fleet import Fleet, comes, identity_of, new_tenant, point_to, read
@@ -269,6 +270,25 @@ async def test_the_hub_gives_parts_to_edges_of_their_scope_only(fleet: Fleet) ->
     assert [await answer(other), await answer(near, other), await answer(stranger)] == [0, 0, 0]
     await fleet.hub.store.revoke(fleet.tenant, "one")
     assert [await answer(one), await answer(near, one), await answer(near)] == [0, 0, 1_000]
+    await fleet.hub.store.order_wipe(fleet.tenant, "one", at_once=True, author="ops")
+    assert [await answer(one), await answer(near, one)] == [0, 0], "it is let in for the order alone"
+
+
+async def test_who_asks_for_less_than_it_was_granted_gets_the_parts_of_that(fleet: Fleet) -> None:
+    # given
+    await fill(fleet)
+    one = await fleet.enrol("one", prefixes=("acme", "beta"))
+    with Replica.open(one) as replica:
+        incarnation = replica.standing().incarnation
+    await fleet.hub.store.open_replica(fleet.tenant, "one", incarnation, wanted=scope(("acme/prod",)))
+
+    # when
+    part = await offered(fleet, one)
+    async with channel_of(identity_of(one)) as channel:
+        piece = await PartStream(channel).piece(part, 0, 10)
+
+    # then
+    assert len(piece) == 10
 
 
 async def test_an_edge_that_is_shut_out_while_it_fetches_gets_no_further_part(fleet: Fleet) -> None:

@@ -60,10 +60,9 @@ WHERE p.made_at < now() - make_interval(secs => %(making_s)s)
 SELECT body FROM {tenant}.snapshot_parts WHERE name = %(part)b
 
 -- name: is_offered
--- Whether a snapshot of an edge's scope names this part.
+-- Whether a snapshot of a scope names this part.
 SELECT EXISTS (
-    SELECT FROM {tenant}.snapshots s JOIN {tenant}.edges e ON e.prefixes = s.prefixes
-    WHERE e.name = %(edge)s AND %(part)b = ANY(s.names)
+    SELECT FROM {tenant}.snapshots WHERE prefixes = %(prefixes)s::text[] AND %(part)b = ANY(names)
 ) AS offered
 
 -- name: drop_damaged_snapshots
