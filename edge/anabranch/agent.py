@@ -66,7 +66,7 @@ from anabranch.polling import AS_KEPT, Polling, Wish
 from anabranch.relay import Relay
 from anabranch.replica import Link, LinkMode, Replica
 from anabranch.supervision import Supervisor, supervised
-from anabranch.wiping import finish_wipe
+from anabranch.wiping import finish_wipe, wipe_late_parts
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +164,7 @@ async def run_agent(
             async with contextlib.AsyncExitStack() as stack:
                 relaying = None
                 if relay is not None:
+                    stack.enter_context(_without_late_parts(path))
                     parts = PartCache(parts_folder(path))
                     relaying = await stack.enter_async_context(Relay(identity, relay, parts))
                 kept = _kept(replica, mode)
@@ -200,6 +201,16 @@ async def _opened(
             async with asyncio.timeout(DISK_RETRY_MS / 1000):
                 await stop.wait()
                 return None
+
+
+@contextlib.contextmanager
+def _without_late_parts(path: Path) -> Iterator[None]:
+    """A relay that is wiped in the block leaves nothing of what its last children fetched through it."""
+    try:
+        yield
+    except EdgeWiped:
+        wipe_late_parts(path)
+        raise
 
 
 def _kept(replica: Replica, wish: Wish) -> LinkMode:

@@ -7,6 +7,8 @@ keeps of them is not claimed.
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from anabranch.errors import ReplicaUnwritable
@@ -31,14 +33,12 @@ def wipe(replica: Replica, *, at_once: bool) -> bool:
         replica.path.rename(aside)
         sync_folder(replica.path.parent)
 
-    try:
+    with _writing(replica.path):
         if at_once:  # whatever the file is like
             put_aside()
         elif not replica.end(put_aside):
             return False
         _erase(replica.path)
-    except OSError as error:
-        raise ReplicaUnwritable(str(replica.path), error.strerror or str(error)) from error
     return True
 
 
@@ -49,11 +49,27 @@ def finish_wipe(path: Path) -> bool:
     """
     if not _aside(path).exists():
         return False
-    try:
+    with _writing(path):
         _erase(path)
+    return True
+
+
+def wipe_late_parts(path: Path) -> None:
+    """Remove what a relay has kept for its children after it was wiped, now that it serves none any more.
+
+    Raises ReplicaUnwritable.
+    """
+    with _writing(path):
+        _erase_parts(path)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into our error."""
+    try:
+        yield
     except OSError as error:
         raise ReplicaUnwritable(str(path), error.strerror or str(error)) from error
-    return True
 
 
 def _aside(path: Path) -> Path:
@@ -62,12 +78,23 @@ def _aside(path: Path) -> Path:
 
 def _erase(path: Path) -> None:
     """The keys first; last the name by which it is known that this is not done. Raises OSError."""
-    for folder in (identity_folder(path), *(Path(f"{path}{each}") for each in _FILLED), parts_folder(path)):
-        _remove(folder)
-    for each in _BARE:
-        Path(f"{path}{each}").unlink(missing_ok=True)
+    for each in (identity_folder(path), *(Path(f"{path}{suffix}") for suffix in _FILLED)):
+        _remove(each)
+    _erase_parts(path)
+    for suffix in _BARE:
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
     _remove(_aside(path))
     sync_folder(path.parent)
+
+
+def _erase_parts(path: Path) -> None:
+    """Under another name, so that a relay which still serves adds nothing to it meanwhile. Raises OSError."""
+    parts = parts_folder(path)
+    aside = _aside(parts)
+    _remove(aside)
+    if parts.is_dir():
+        parts.rename(aside)
+        _remove(aside)
 
 
 def _remove(path: Path) -> None:

@@ -4,13 +4,16 @@ import asyncio
 import os
 from pathlib import Path
 
+import anabranch.agent
 import anabranch.wiping
 import pytest
 from anabranch.agent import run_agent
 from anabranch.errors import EdgeWiped, ReplicaMissing
+from anabranch.part_cache import PartCache, parts_folder
 from anabranch.replica import Edit, Replica
 from anabranch.wiping import finish_wipe, wipe
 from anabranch_sync.ids import document_id
+from anabranch_sync.snapshot import Part, name_of
 
 CANARY = "canary-in-a-coal-mine"
 
@@ -116,3 +119,29 @@ def test_a_wipe_that_was_broken_off_is_finished_by_whoever_comes_next(
     # then
     assert left(replica) == ["edge.db.notes"]
     assert not finish_wipe(replica.path)
+
+
+def test_what_children_fetch_while_their_relay_is_wiped_goes_as_well(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a child that goes on fetching until the relay serves no more
+    cache = PartCache(parts_folder(replica.path))
+    overwrite = anabranch.wiping._overwrite
+
+    def fetching(path: Path) -> None:
+        body = os.urandom(100)
+        cache.add(Part(name_of(body), len(body)), 0, body)
+        overwrite(path)
+
+    monkeypatch.setattr("anabranch.wiping._overwrite", fetching)
+
+    # when
+    with replica:
+        assert wipe(replica, at_once=True)
+    monkeypatch.undo()
+    assert "edge.db.parts" in left(replica)
+    with pytest.raises(EdgeWiped), anabranch.agent._without_late_parts(replica.path):
+        raise EdgeWiped(str(replica.path))
+
+    # then
+    assert left(replica) == ["edge.db.notes"]
