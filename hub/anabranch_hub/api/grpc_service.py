@@ -35,6 +35,7 @@ from anabranch_sync.check_in import read_question
 from anabranch_sync.errors import InvalidInput, WireError
 from anabranch_sync.frame import FRAME_BYTES_MAX
 from anabranch_sync.messages import CHUNK_BYTES_MAX
+from anabranch_sync.transfer import SILENCE_MS_MAX
 from cryptography import x509
 from google.protobuf.message import Message
 
@@ -79,6 +80,8 @@ STREAMS_PER_CONNECTION_MAX = STREAMS_PER_RELAY_MAX + 4
 EXCHANGES_MAX = 20_000
 # Each holds a part in memory. A stream for the edge and one of its ghost.
 FETCHES_PER_EDGE_MAX = 2
+# And it asks for the next piece when it has the one before: who is silent for as long is not there any more.
+FETCH_SILENCE_S = SILENCE_MS_MAX / 1_000
 # A token has 256 bits: not against guessing, only against keeping Vault busy.
 ENROLMENTS_AT_ONCE_MAX = 32
 # Edges ping every 40 s and notice a dead hub within 72 s. The hub pings rarely (34 bytes each): it
@@ -269,7 +272,7 @@ class _Service:
         name = sealed = b""
         bytes_down = 0
         try:
-            while (asked := await context.read()) is not aio.EOF:
+            while (asked := await asyncio.wait_for(context.read(), FETCH_SILENCE_S)) is not aio.EOF:
                 if asked.name != name:
                     await self._peer(context)  # it, or a relay on the way, may have been shut out
                     finding = self._part(edge, asked.name)
@@ -277,6 +280,8 @@ class _Service:
                 piece = sealed[asked.offset : asked.offset + min(asked.bytes_max, CHUNK_BYTES_MAX)]
                 await context.write(PartPiece(piece=piece))
                 bytes_down += len(piece)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.ABORTED, f"no question for {FETCH_SILENCE_S:.0f} s")
         finally:
             sent = {"via": " ".join(peer.via), "bytes_down": bytes_down}
             log.info("parts sent", extra={"tenant": peer.tenant, "edge": peer.edge, **sent})

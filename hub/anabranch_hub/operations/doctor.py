@@ -30,6 +30,7 @@ from anabranch_hub.servers.private_files import read_text
 from anabranch_hub.servers.supervise import LAYOUT
 from anabranch_hub.settings import parse_address
 from anabranch_hub.store import EdgeStatus, Store
+from anabranch_hub.store.upkeep import Upkept
 
 # What a checkpoint of Postgres may need at once (max_wal_size) is 1 GB; below that writes are at risk.
 DISK_FREE_BYTES_MIN = 256 * 1024 * 1024
@@ -44,6 +45,8 @@ SERVER_EXPIRES_SOON_S = 30 * 86_400
 EDGE_EXPIRES_SOON_S = 14 * 86_400
 # It is done once a day; a hub may be down for one.
 UPKEEP_LATE_S = 3 * 86_400
+# A run takes minutes where there is much to fold.
+UPKEEP_ENDS_S = 6 * 3_600
 PROBE_S_MAX = 5.0
 REPLY_BYTES_MAX = 64 * 1024
 
@@ -284,14 +287,21 @@ async def _store(
 
 async def _upkeep(store: Store, now_s: float) -> Finding:
     """Whether some hub folds, collects and trims once a day."""
+
+    def ago(run: Upkept) -> float:
+        return now_s - run.begun_ms / 1000
+
     newest = await store.upkeep.newest()
     failed = [f"{each.tenant}: {reason}" for each in newest for reason in each.failed]
-    late = [each.tenant for each in newest if now_s - each.begun_ms / 1000 > UPKEEP_LATE_S]
+    late = [each.tenant for each in newest if ago(each) > UPKEEP_LATE_S]
     if failed:
         return Finding("upkeep", State.WARNING, f"{failed[0]}; the hub's log tells all {len(failed)}")
     if late:
         days = UPKEEP_LATE_S // 86_400
         return Finding("upkeep", State.WARNING, f"none in {days} days of {' '.join(late)}: does a hub serve?")
+    broken = [each.tenant for each in newest if each.ended_ms is None and ago(each) > UPKEEP_ENDS_S]
+    if broken:
+        return Finding("upkeep", State.WARNING, f"of {' '.join(broken)} did not end: did a hub die in it?")
     if not newest:
         return _ok("upkeep", "none yet: a hub begins ten minutes after its start")
     done = Counter[str]()

@@ -98,4 +98,7 @@ async def _of_tenant(store: Store, tenant: str, wanted: Upkeep, now_ms: int) -> 
             await step()
         except (HubError, AnabranchError) as error:
             failed.append(f"{step.__name__}: {error}")
+        except Exception as defect:  # the other steps and tenants are to have their turn
+            log.exception("upkeep of %s failed", tenant)
+            failed.append(f"{step.__name__}: {defect!r}; the hub's log tells where")
     return Kept(done, tuple(failed))

@@ -10,6 +10,7 @@ from anabranch.exchange import Pulled
 from anabranch.link import PartStream, channel_of
 from anabranch.part_cache import Counts, PartCache, parts_folder
 from anabranch.replica import Replica
+from anabranch_hub.api import grpc_service
 from anabranch_hub.api.grpc_service import FETCHES_PER_EDGE_MAX
 from anabranch_hub.demo.link import CutEvery, FlakyLink
 from anabranch_hub.store import Edit
@@ -241,6 +242,26 @@ async def test_an_edge_fetches_parts_over_so_many_streams_at_once_and_no_more(fl
         await comes(lambda: again(streams[0], part))
 
     assert [len(piece) for piece in pieces] == [10] * FETCHES_PER_EDGE_MAX + [0]
+
+
+async def test_a_stream_for_parts_on_which_nothing_is_asked_ends(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    await fill(fleet)
+    one = await fleet.enrol("one")
+    part = await offered(fleet, one)
+    monkeypatch.setattr(grpc_service, "FETCH_SILENCE_S", 0.1)
+
+    async with channel_of(identity_of(one)) as channel:
+        stream = PartStream(channel)
+        assert await stream.piece(part, 0, 10)
+
+        # when
+        await asyncio.sleep(1)
+
+        # then
+        assert not await stream.piece(part, 10, 10)
 
 
 async def again(stream: PartStream, part: Part) -> bool:

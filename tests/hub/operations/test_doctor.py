@@ -53,6 +53,23 @@ def test_a_hub_that_is_well_has_nothing_to_hide(hub: RunningHub) -> None:
     assert len(told.out.splitlines()) == len(findings)
 
 
+def test_an_upkeep_that_never_ended_is_told(hub: RunningHub) -> None:
+    # given a hub that died in it
+    with psycopg.connect(postgres_dsn(hub.data_dir)) as connection:
+        connection.execute(
+            "INSERT INTO anabranch.upkeep (tenant, begun_at) VALUES ('acme', now() - interval '7 hours')"
+        )
+
+    # when
+    finding = examined(hub.data_dir)["upkeep"]
+
+    # then
+    assert finding.state is State.WARNING
+    assert "acme did not end" in finding.message
+    with psycopg.connect(postgres_dsn(hub.data_dir)) as connection:
+        connection.execute("DELETE FROM anabranch.upkeep")
+
+
 def test_a_log_that_was_cut_off_is_found(hub: RunningHub) -> None:
     # given a tenant whose log was signed, and then emptied by a superuser
     hub.ok("tenant", "create", "bent")

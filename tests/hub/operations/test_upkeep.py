@@ -86,6 +86,27 @@ async def test_of_several_hubs_one_keeps_up_a_tenant_once_a_day(store: Store, po
     assert later
 
 
+async def test_a_defect_costs_neither_other_tenants_nor_other_steps_their_turn(
+    store: Store, postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    tenants = [(await aged_tenant(store, postgres_dsn))[0] for _ in range(2)]
+
+    async def defect(*_: object) -> object:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(store, "fold", defect)
+
+    # when
+    await upkeep.keep_up(store, Upkeep(), NOW_MS)
+
+    # then
+    runs = {each.tenant: each for each in await store.upkeep.newest()}
+    for tenant in tenants:
+        assert ["a defect" in reason for reason in runs[tenant].failed] == [True]
+        assert runs[tenant].done["collected_tombstones"] == 1
+
+
 async def test_a_run_that_fails_is_told_and_the_next_one_comes(
     store: Store,
     postgres_dsn: str,
