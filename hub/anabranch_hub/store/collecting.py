@@ -5,8 +5,8 @@ acknowledged its position, such a write can only come from one that does not cou
 disk put back to an older image), or from an outbox that is older than its replica's cursor. So nothing
 is thrown away: the tombstones move to a place of their own (`collected_tombstones`), which no pull and
 no snapshot reads. A write that may not have seen them is decided with them back in their document
-(`recalled`): it meets the deletion, and the ledger has its row, as if nothing had been collected. There they
-stay until nobody who counts can bring such a write (`forgetting`).
+(`collection.recalled`): it meets the deletion, and the ledger has its row, as if nothing had been collected.
+There they stay until nobody who counts can bring such a write (`forgetting`).
 
 A replica whose cursor lies before the collected position would keep what was deleted, for a delta would
 not say so: it gets everything anew (`pulls.begun`). That, and not who is retired, is what makes it safe.
@@ -21,13 +21,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from anabranch_sync.audit_event import Event, EventKind
-from anabranch_sync.change import Change
+from anabranch_sync.collection import collectable
 from anabranch_sync.columns import decode_document, encode_document
 from anabranch_sync.document import EMPTY, Document
-from anabranch_sync.ids import Cursor, DocumentId, HubSeq
-from anabranch_sync.leaf import members
-from anabranch_sync.path import Path
-from anabranch_sync.register import Register, Slot
+from anabranch_sync.ids import DocumentId, HubSeq
 from anabranch_sync.value import Json
 
 from anabranch_hub.store import auditing
@@ -81,44 +78,6 @@ async def collect(pool: Pool, tenant: str, *, author: str, dry_run: bool) -> Col
     return Collected(upto, tombstones, documents, held_by, forgotten.tombstones)
 
 
-def recalled(
-    documents: Mapping[DocumentId, Document],
-    collected: Mapping[DocumentId, Document],
-    changes: Iterable[Change],
-    here: Cursor,
-) -> dict[DocumentId, Document]:
-    """`documents` as `changes` must be decided against: with the tombstones that one may not have seen."""
-    result = dict(documents)
-    for change in changes:
-        for document in change.documents:
-            tombstones = collected.get(document)
-            if tombstones is not None and not _saw(change.base, tombstones.hub_seq, here):
-                standing = documents.get(document, EMPTY)
-                both = {**tombstones.registers, **standing.registers}
-                # In the order of a stored document: where rivals are equal, the first is told.
-                ordered = sorted(both, key=_place)
-                result[document] = Document({slot: both[slot] for slot in ordered}, standing.version)
-    return result
-
-
-def tombstones(document: Document, upto: HubSeq) -> dict[Slot, Register]:
-    """The tombstones of a document that nobody needs who has seen everything up to a position."""
-    leaves = members(document.registers)
-    return {
-        slot: register
-        for slot, register in document.registers.items()
-        if not register.live
-        and register.hub_seq <= upto
-        and not slot.is_of_member
-        and not (slot.element is None and slot.path in leaves)
-    }
-
-
-def _saw(base: Cursor, position: HubSeq, here: Cursor) -> bool:
-    """Whether an author at `base` certainly knew what was decided at a position of today's order."""
-    return base.epoch == here.epoch and position <= base.hub_seq <= here.hub_seq
-
-
 async def _page(pool: Pool, tenant: str, swept: HubSeq, after: str) -> list[dict[str, Any]]:
     async with pool.session(tenant) as session:
         return await session.rows("documents_to_collect", swept=swept, after=after, limit=_DOCUMENTS_EACH)
@@ -126,7 +85,7 @@ async def _page(pool: Pool, tenant: str, swept: HubSeq, after: str) -> list[dict
 
 def _taken(rows: Sequence[Mapping[str, Any]], upto: HubSeq) -> dict[str, Document]:
     """What goes of these documents, by address."""
-    found = ((row["id"], tombstones(decode_document(row["state"]), upto)) for row in rows)
+    found = ((row["id"], collectable(decode_document(row["state"]), upto)) for row in rows)
     return {each: Document(gone) for each, gone in found if gone}
 
 
@@ -170,10 +129,6 @@ async def kept(session: Session, ids: Sequence[str]) -> dict[DocumentId, Documen
 def by_address(rows: Iterable[Mapping[str, Any]]) -> dict[DocumentId, Document]:
     """Stored documents, unpacked."""
     return {address(row["id"]): decode_document(row["state"]) for row in rows}
-
-
-def _place(slot: Slot) -> tuple[Path, bytes]:
-    return (slot.path, slot.element or b"")
 
 
 def _without(document: Document, gone: Document) -> Document:

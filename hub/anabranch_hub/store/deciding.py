@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from anabranch_sync.change import Change
+from anabranch_sync.collection import recalled
 from anabranch_sync.columns import encode_document
 from anabranch_sync.conflict import Candidate
 from anabranch_sync.document import DIGEST_BYTES
@@ -23,7 +24,7 @@ from anabranch_sync.value import Json, render_json
 
 from anabranch_hub.errors import HubError
 from anabranch_hub.store.auditing import Appended, LogEnd, appended, log_end, write_leaves
-from anabranch_hub.store.collecting import by_address, recalled
+from anabranch_hub.store.collecting import by_address
 from anabranch_hub.store.decided_acts import decided_acts, stored_policy
 from anabranch_hub.store.decision import (
     Batch,

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import pytest
 from anabranch_hub.errors import EdgeRevoked
 from anabranch_hub.store import Edit, Store
-from anabranch_hub.store.collecting import recalled, tombstones
 from anabranch_hub.store.forgetting import forgettable
 from anabranch_hub.store.records import Told
 from anabranch_sync.change import Change, Op
 from anabranch_sync.circumstances import UNKNOWN
+from anabranch_sync.collection import collectable, recalled
 from anabranch_sync.columns import decode_document, encode_document
 from anabranch_sync.conflict import Conflict
 from anabranch_sync.document import EMPTY, Document
@@ -296,7 +296,7 @@ def test_whatever_is_decided_after_a_collection_is_what_would_have_been_without(
         whole, left = {**whole, **stored(one.documents)}, {**left, **stored(other.documents)}
         if chance.random() < 0.3:
             standing = left.get(ROUTER, EMPTY)
-            gone = tombstones(standing, chance.randint(0, position))
+            gone = collectable(standing, chance.randint(0, position))
             kept[ROUTER] = Document({**registers(kept.get(ROUTER)), **gone})
             rest = {slot: each for slot, each in standing.registers.items() if slot not in gone}
             left[ROUTER] = Document(rest, standing.version)

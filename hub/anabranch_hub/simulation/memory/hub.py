@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from anabranch_sync.change import Change, Entry, Op, chained, entry
 from anabranch_sync.clock import Timestamp, clamped
+from anabranch_sync.collection import collectable, recalled
 from anabranch_sync.document import EMPTY, Document, Object, rebuild, written
 from anabranch_sync.epochs import Ended, Epochs
 from anabranch_sync.ids import HUB_INCARNATION, START, Cursor, DocumentId, Dot
@@ -25,7 +26,6 @@ from anabranch_hub.simulation.disk import SOUND, Medium
 from anabranch_hub.simulation.memory.documents import Documents, policies_of
 from anabranch_hub.simulation.memory.log import MemoryLog
 from anabranch_hub.simulation.memory.tenant import Decision, Enrolled, Replicated, Tenant
-from anabranch_hub.store.collecting import recalled, tombstones
 
 
 class Fenced(Exception):
@@ -114,7 +114,7 @@ class MemoryHub(Tenant):
         """Take out of the documents the tombstones that all edges that count have acknowledged."""
         upto = min([self.hub_seq, *self._holding()])
         taken = {
-            document: gone for document, state in self.documents.items() if (gone := tombstones(state, upto))
+            document: gone for document, state in self.documents.items() if (gone := collectable(state, upto))
         }
         if not taken:
             return
