@@ -12,7 +12,6 @@ from multiprocessing import get_context
 from typing import Any
 from unittest.mock import patch
 
-from anabranch_hub.simulation import edge
 from anabranch_hub.simulation.disk import DiskFailure
 from anabranch_hub.simulation.edge import Edge
 from anabranch_hub.simulation.hub_side import HubSide
@@ -340,10 +339,6 @@ def _a_check_in_misses_what_is_new() -> Any:
     return patch.object(tenant, "answered", content)
 
 
-def _a_used_up_budget_drops_what_is_on_its_way() -> Any:
-    return patch.object(edge, "FINISH_MS_MAX", 0)
-
-
 @contextmanager
 def _what_is_urgent_waits_for_the_budget() -> Iterator[None]:
     """On both sides: whoever is let through for one takes the other with it."""
@@ -382,7 +377,6 @@ _BUGS: dict[str, Callable[[], Any]] = {
     "collected and forgotten": _collected_and_forgotten,
     "collected behind a delta": _collected_behind_a_delta,
     "a check-in misses what is new": _a_check_in_misses_what_is_new,
-    "a used-up budget drops what is on its way": _a_used_up_budget_drops_what_is_on_its_way,
     "what is urgent waits for the budget": _what_is_urgent_waits_for_the_budget,
 }
 BUGS = tuple(_BUGS)
