@@ -15,12 +15,11 @@ from anabranch_sync.errors import WireError
 from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.messages import CheckedIn
 from anabranch_sync.pacing import NOTHING_LEARNED
-from anabranch_sync.priority import URGENT
 from anabranch_sync.revision import places_of
 
 from anabranch_hub.simulation.disk import DiskFailure
 from anabranch_hub.simulation.hub_side import HubSide
-from anabranch_hub.simulation.memory import MemoryReplica, policies_of
+from anabranch_hub.simulation.memory import MemoryReplica
 from anabranch_hub.simulation.meter import Meter
 from anabranch_hub.simulation.network import Connection, Line, Pipe
 from anabranch_hub.simulation.promise import Promise, Violation
@@ -165,10 +164,8 @@ class Edge:
 
     @property
     def _has_urgent(self) -> bool:
-        """Whether something urgent waits in the outbox."""
-        policies = policies_of(self.replica.confirmed)
-        waiting = (document for each in self.replica.outbox for document in each.change.documents)
-        return any(policies.priority(document) == URGENT for document in waiting)
+        """Whether something urgent waits in the outbox that the hub does not have."""
+        return self.replica.standing().urgent_upto > 0
 
     # Between two exchanges: as `anabranch.polling` has it.
 

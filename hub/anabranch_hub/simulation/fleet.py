@@ -145,14 +145,22 @@ class Fleet:
         limit_ms = began_ms + HEALED_MS + 3 * max(edge.poll_ms for edge in self.edges)
         is_saving = any(edge.meter.budget != NO_BUDGET for edge in self.edges)
         urgent_ms = limit_ms + URGENT_MS_MAX
+        hub_seq, followed_ms = self.hub.store.hub_seq, limit_ms
         while not all(edge.settled for edge in self.edges):
+            stuck = [edge for edge in self.edges if not edge.settled]
+            if self.hub.store.hub_seq != hub_seq:  # whoever looks in daily by then hears of it the day after
+                hub_seq, followed_ms = self.hub.store.hub_seq, clock.now_ms + 3 * DAY_MS
+                urgent_ms = max(urgent_ms, clock.now_ms + URGENT_MS_MAX)
             if is_saving and clock.now_ms > urgent_ms:
-                check_urgent(self.hub.store, self.edges)
-                urgent_ms = clock.now_ms + BUDGETED_MS_MAX
-            if clock.now_ms > limit_ms + (BUDGETED_MS_MAX if is_saving else 0):
-                stuck = [edge.name for edge in self.edges if not edge.settled]
-                minutes = (clock.now_ms - began_ms) // 60_000
-                raise Violation(Promise.FLOWING, f"not settled {minutes} minutes after healing: {stuck}")
+                # Who only looks in hears of it then.
+                saving = [e for e in self.edges if not e.poll_ms and e.meter.is_used_up(e.steady_ms)]
+                check_urgent(self.hub.store, saving)
+                urgent_ms = clock.now_ms + URGENT_MS_MAX
+            only_saving = all(edge.meter.budget != NO_BUDGET for edge in stuck)
+            late_ms = BUDGETED_MS_MAX if only_saving else 0
+            if clock.now_ms > limit_ms + late_ms and not (is_saving and clock.now_ms <= followed_ms):
+                minutes, names = (clock.now_ms - began_ms) // 60_000, [edge.name for edge in stuck]
+                raise Violation(Promise.FLOWING, f"not settled {minutes} minutes after healing: {names}")
             step_ms = 10 * SECOND_MS
             if clock.now_ms >= limit_ms:  # days may pass now, with nothing new in most looks
                 step_ms = SAVING_LOOK_MS

@@ -148,19 +148,19 @@ def check_collected(hub: MemoryHub) -> None:
         raise Violation(Promise.COLLECTED, f"{len(ledger)} conflicts would be another {len(hub.ledger)}")
 
 
-def check_urgent(hub: MemoryHub, edges: Iterable[Holder]) -> None:
+def check_urgent(hub: MemoryHub, edges: Collection[Holder]) -> None:
     """What is urgent is everywhere, whatever budgets are used up."""
+    for edge in edges:
+        if edge.replica.standing().urgent_upto:  # that goes at once, whatever the hub says
+            raise Violation(Promise.URGENT, f"{edge.name} still has an urgent change that the hub lacks")
     policies = policies_of(hub.documents)
     for document, state in hub.documents.items():
         if policies.priority(document) != URGENT:
             continue
         head = digest(document, rebuild(state.registers))
-        for edge in edges:
+        # Whom a restored hub does not know it does not answer: that edge waits for its next day.
+        for edge in (each for each in edges if hub.knows(each.replica.state.incarnation)):
             replica = edge.replica
-            mark = replica.state.push_mark  # what is merged may wait for its position until there are bytes
-            unsent = (each for each in replica.outbox if each.dot.local_seq > mark)
-            if any(document in each.change.documents for each in unsent):
-                raise Violation(Promise.URGENT, f"{edge.name} still has a change of {document}")
             is_here = replica.state.scope.reads(document) and hub.edge(edge.line.edge).scope.reads(document)
             if is_here and digest(document, rebuild(replica.visible(document).registers)) != head:
                 raise Violation(Promise.URGENT, f"{edge.name} still shows another {document}")

@@ -237,18 +237,13 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
         if row["revoked"] and not row["wiping"]:
             raise EdgeRevoked(tenant, edge)
         at, scope = Cursor(row["epoch"], row["hub_seq"]), replicated(row)
-        concerns = await session.row(
-            "concerns",
-            incarnation=asked.incarnation,
-            after=asked.cursor.hub_seq,
-            **reading(scope),
-        )
+        # A position of another epoch says nothing of this one.
+        after = asked.cursor.hub_seq if asked.cursor.epoch == at.epoch else 0
+        concerns = await session.row("concerns", incarnation=asked.incarnation, after=after, **reading(scope))
         assert concerns is not None, "EXISTS always answers"
         # An order to wipe waits for nothing, nor for a byte budget.
         is_wiping = row["wiping"]
-        is_urgent = is_wiping or (
-            concerns["anything"] and await _is_urgent(session, scope, asked.cursor.hub_seq)
-        )
+        is_urgent = is_wiping or (concerns["anything"] and await _is_urgent(session, scope, after))
         return answered(
             asked,
             epoch=at.epoch,

@@ -183,10 +183,13 @@ class Tenant:
 
     def check_in(self, asked: CheckIn) -> bytes | None:
         """The answer to a check-in; None: nobody is known by that incarnation."""
-        standing, after = self._marks.get(asked.incarnation), asked.cursor.hub_seq
+        standing = self._marks.get(asked.incarnation)
         if standing is None:
             return None
-        scope, changed = self.edge(standing.edge).scope, self._changed(asked.incarnation, asked.cursor)
+        # A position of another epoch says nothing of this one.
+        after = asked.cursor.hub_seq if asked.cursor.epoch == self.epoch else 0
+        scope = self.edge(standing.edge).scope
+        changed = self._changed(asked.incarnation, Cursor(self.epoch, after))
         own = any(
             hub_seq > after and each.dot.incarnation == asked.incarnation for hub_seq, each, _ in self.log
         )
