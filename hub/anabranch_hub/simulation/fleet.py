@@ -152,9 +152,9 @@ class Fleet:
                 hub_seq, followed_ms = self.hub.store.hub_seq, clock.now_ms + 3 * DAY_MS
                 urgent_ms = max(urgent_ms, clock.now_ms + URGENT_MS_MAX)
             if is_saving and clock.now_ms > urgent_ms:
-                # Who only looks in hears of it then.
+                # Who only looks in hears of it then, and what rotted is found by a handshake.
                 saving = [e for e in self.edges if not e.poll_ms and e.meter.is_used_up(e.steady_ms)]
-                check_urgent(self.hub.store, saving)
+                check_urgent(self.hub.store, [] if self.world.altered else saving)
                 urgent_ms = clock.now_ms + URGENT_MS_MAX
             only_saving = all(edge.meter.budget != NO_BUDGET for edge in stuck)
             late_ms = BUDGETED_MS_MAX if only_saving else 0
