@@ -420,7 +420,8 @@ class _Agent:
                 raise
             finally:
                 self._learned, self._lacks = exchange.learned, exchange.lacks
-                self._overtaken = max(self._overtaken, exchange.overtaken)
+                if not exchange.lacks:  # or what came and could not be shown would never be asked for
+                    self._overtaken = max(self._overtaken, exchange.overtaken)
                 with contextlib.suppress(ReplicaError):  # what a failing disk does not count, it does not
                     await exchange.count()
                 self._counts.bytes_up += exchange.bytes_up

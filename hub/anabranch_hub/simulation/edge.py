@@ -173,7 +173,8 @@ class Edge:
         """Nothing is on its way: hang up until something is."""
         assert self._session is not None, "an exchange that is settled"
         proved = self._session.proved
-        self._overtaken = self._session.overtaken
+        if not self._session.lacks:
+            self._overtaken = max(self._overtaken, self._session.overtaken)
         self._lacks = self._urgent and not self._lacks and self._session.lacks
         self.hang_up()
         self._attempt, self._urgent = 0, self._lacks
