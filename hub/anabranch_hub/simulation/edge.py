@@ -182,7 +182,8 @@ class Edge:
         if self.poll_ms and not self._lacks:
             self._look_later()
         else:
-            self.connect()
+            delay_ms = backoff.delay_ms(self._attempt, self._world.chance.random())
+            self._world.clock.after(delay_ms, self.connect)
 
     def _look_later(self) -> None:
         jitter = self._world.chance.uniform(1 - POLLING_JITTER, 1 + POLLING_JITTER)

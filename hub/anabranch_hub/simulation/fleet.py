@@ -64,6 +64,8 @@ POLL_MS_MIN = 10 * SECOND_MS
 LOOKS_EACH = 20
 # What a few exchanges use up in a day.
 BUDGETS_BYTES = (20_000, 60_000, 200_000)
+# The busiest lives have some 100,000: more is a queue that goes round in circles.
+EVENTS_MAX = 200_000
 # A frame's best compression takes a quarter of a life and changes nothing of what is simulated.
 COMPRESSION_LEVEL = 1
 # Clocks are wrong from the start, some by years.
@@ -267,6 +269,8 @@ class Fleet:
                 edge.tick()
             self.hub.tick()
             self._check_readers()
+            if clock.events > EVENTS_MAX:
+                raise Violation(Promise.FLOWING, f"still busy after {clock.events} events")
 
     def _next_ms(self, until_ms: int) -> int:
         """When something happens next: weeks in which nothing does cost nothing."""
