@@ -132,10 +132,13 @@ class Shelf:
         if connection is None or connection is not self._connection:
             return self._refresh()
         try:
-            (data_version,) = next(connection.execute("PRAGMA data_version"))
+            with self._file.read_lock:  # amid another thread's snapshot SQLite would answer of that one
+                (data_version,) = next(connection.execute("PRAGMA data_version"))
+                if data_version == self._data_version:
+                    return self.view
         except Exception:  # noqa: BLE001  (whatever it was, the slow way meets it again and names it)
-            return self._refresh()
-        return self.view if data_version == self._data_version else self._refresh()
+            pass
+        return self._refresh()
 
     def held(self, document: DocumentId) -> Held:
         """The document as it is now. Raises ReplicaCorrupt."""
