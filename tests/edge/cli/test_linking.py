@@ -84,8 +84,7 @@ def test_an_invitation_comes_from_a_file_standard_input_or_the_environment(
         edge(*at, "--token", "-", stdin=TOKEN + "\n"),
     ):
         assert (ran.code, ran.err.count("\n")) == (7, 1)
-    anabranch.monkeypatch.setenv("ANABRANCH_TOKEN", TOKEN)
-    assert edge(*at).code == 7
+    assert edge.apart(*at, environment={"ANABRANCH_TOKEN": TOKEN}).code == 7
 
 
 def test_an_invitation_on_the_command_line_is_taken_with_a_warning(
