@@ -70,7 +70,7 @@ def test_a_revoked_edge_is_listed_as_such_and_cannot_be_invited_again(hub: Runni
         (["edge", "invite", "{tenant}", "x", "--ttl", "0s"], 2, "from 1s to 7d"),
         (["edge", "invite", "{tenant}", "x", "--ttl", "8d"], 2, "from 1s to 7d"),
         (["edge", "invite", "{tenant}", "x", "--scope", "system/x"], 2, "every edge reads system already"),
-        (["edge", "invite", "{tenant}", "x", "--scope", "a//b"], 2, "namespace 'a//b' is refused"),
+        (["edge", "invite", "{tenant}", "x", "--scope", "a//b"], 2, "scope 'a//b' is refused"),
         (["edge", "invite", "nobody", "x"], 3, "tenant nobody does not exist"),
         (["edge", "revoke", "{tenant}", "nobody"], 3, "has no edge nobody"),
         (["edge", "list", "nobody"], 3, "tenant nobody does not exist"),
