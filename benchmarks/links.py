@@ -5,22 +5,19 @@ was sent had to be sent again, how little is sent when nothing is new, what an e
 long catches up with.
 """
 
-import argparse
 import asyncio
 import base64
-import json
 import random
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from anabranch_hub.demo.catalogue import CatalogueDocument
 
 from benchmarks import edits, proving
-from benchmarks.answering import answered, rounded
+from benchmarks.answering import benchmark
 from benchmarks.counting import Carried
 from benchmarks.fleet import Edge, Fleet, carried_until_quiet, run_program
 from benchmarks.quiet_links import idle_days
@@ -177,19 +174,5 @@ def _random_documents(tenant: str, payload_bytes: int) -> Sequence[CatalogueDocu
     return made
 
 
-def main() -> int:
-    """Run it; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.links", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object (there is no other form)")
-    parser.add_argument("--tiny", action="store_true", help="a few of everything: shows that it works")
-    parser.add_argument("--folder", type=Path, help="where databases are laid for the run")
-    arguments = parser.parse_args()
-    figures = answered(partial(run, TINY if arguments.tiny else FULL), arguments.folder)
-    if figures is None:
-        return 1
-    sys.stdout.write(json.dumps(rounded(figures), indent=2) + "\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(benchmark("links", __doc__, run, FULL, TINY))

@@ -5,19 +5,16 @@ relay and the hub is counted while new children of the further one get the whole
 cleared before: one, and then five that begin at once. Beside them is a new edge that calls the hub itself.
 """
 
-import argparse
 import asyncio
-import json
 import socket
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 
 from anabranch_hub.demo.processes import command, program
 
-from benchmarks.answering import answered, rounded
+from benchmarks.answering import benchmark
 from benchmarks.counting import Carried
 from benchmarks.fleet import Edge, Fleet, carried_until_quiet
 from benchmarks.workload import documents
@@ -99,20 +96,5 @@ def _address(fleet: Fleet, name: str) -> str:
     return kept.read_text()
 
 
-def main() -> int:
-    """Run it; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.relays", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object (there is no other form)")
-    parser.add_argument("--tiny", action="store_true", help="a few documents: shows that it works")
-    parser.add_argument("--folder", type=Path, help="where databases are laid for the run")
-    arguments = parser.parse_args()
-    count = TINY_DOCUMENTS if arguments.tiny else FULL_DOCUMENTS
-    figures = answered(partial(run, count), arguments.folder)
-    if figures is None:
-        return 1
-    sys.stdout.write(json.dumps(rounded(figures), indent=2) + "\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(benchmark("relays", __doc__, run, FULL_DOCUMENTS, TINY_DOCUMENTS))

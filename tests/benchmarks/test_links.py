@@ -1,13 +1,9 @@
 """The benchmark of links runs to its end, on real processes, and answers what it was asked."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.benchmarks.running import printed
+
 PATIENCE_S = 400
 
 FIGURES = [
@@ -25,18 +21,9 @@ FIGURES = [
 @pytest.mark.timeout(PATIENCE_S + 50)
 def test_a_tiny_run_prints_one_object_with_every_figure() -> None:
     # when
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks.links", "--json", "--tiny"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    figures = printed("benchmarks.links", "--json", "--tiny", patience_s=PATIENCE_S)
 
     # then
-    assert ran.returncode == 0, ran.stderr
-    figures = json.loads(ran.stdout)
     assert [name for name in FIGURES if not figures.get(name)] == []
     assert list(figures["overhead_mean_break"]) == ["15000", "50000", "200000", "1000000"]
     assert set(figures["idle_bytes_per_day"]) == {"held", "polling_5m", "polling_1h"}

@@ -1,11 +1,7 @@
 """The benchmark of merging runs to its end, on real servers, and answers what it was asked."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+from tests.benchmarks.running import printed
 
-ROOT = Path(__file__).parents[2]
 PATIENCE_S = 280
 
 FIGURES = [
@@ -22,18 +18,9 @@ FIGURES = [
 
 def test_a_tiny_run_prints_one_object_with_every_figure() -> None:
     # when
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks.merge", "--json", "--tiny"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    figures = printed("benchmarks.merge", "--json", "--tiny", patience_s=PATIENCE_S)
 
     # then
-    assert ran.returncode == 0, ran.stderr
-    figures = json.loads(ran.stdout)
     assert [name for name in FIGURES if not figures.get(name)] == []
     # a conflict leaves its ledger row and its leaf behind
     assert figures["bytes_per_version_with_conflict"] > figures["bytes_per_version"] > 0

@@ -1,13 +1,10 @@
 """Peers are asked by one protocol, and their answers stand in one table beside ours."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 from benchmarks.peers.table import Column, table
+from tests.benchmarks.running import printed
 
-ROOT = Path(__file__).parents[2]
 PATIENCE_S = 200
 
 
@@ -51,18 +48,10 @@ def test_a_target_may_be_what_a_peer_takes_in_the_same_run() -> None:
 def test_a_tiny_run_asks_a_peer_everything_over_counted_links(tmp_path: Path) -> None:
     # when
     words = ("--tiny", "--json", "--only", "pycrdt", "--peers-folder", str(tmp_path))
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks.peers", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    figures = printed("benchmarks.peers", *words, patience_s=PATIENCE_S)
 
     # then
-    assert ran.returncode == 0, ran.stderr
-    (peer,) = json.loads(ran.stdout)["peers"].values()
+    (peer,) = figures["peers"].values()
     assert peer["missing"] == {}
     for name in ("cold_start_bytes_down", "live_edit_bytes", "offline_edits_bytes_writer", "ten_edges_bytes"):
         assert peer["figures"][name] > 0, name

@@ -1,11 +1,9 @@
 """The benchmarks run to their end, on real processes, and answer what they were asked."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.benchmarks.running import printed
+
 PATIENCE_S = 280
 
 # What the README and the milestones name; the others may come and go.
@@ -50,18 +48,9 @@ FIGURES = [
 
 def test_a_tiny_run_prints_one_object_with_every_figure(tmp_path: Path) -> None:
     # when
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--tiny", "--folder", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    figures = printed("benchmarks", "--tiny", "--folder", str(tmp_path), patience_s=PATIENCE_S)
 
     # then
-    assert ran.returncode == 0, ran.stderr
-    figures = json.loads(ran.stdout)
     assert [name for name in FIGURES if name not in figures] == []
     # without TLS it is less than with it, and nothing is free
     for name in FIGURES:
