@@ -1,6 +1,6 @@
 """Which tombstones may be collected, and which changes must be decided with them back in their documents."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from anabranch_sync.change import Change
 from anabranch_sync.document import EMPTY, Document
@@ -41,6 +41,12 @@ def collectable(document: Document, upto: HubSeq) -> dict[Slot, Register]:
         and not slot.is_of_member
         and not (slot.element is None and slot.path in leaves)
     }
+
+
+def without(document: Document, gone: Collection[Slot]) -> Document:
+    """The document without these tombstones, and otherwise as it was."""
+    left = {slot: each for slot, each in document.registers.items() if slot not in gone}
+    return Document(left, document.version)
 
 
 def _saw(base: Cursor, position: HubSeq, here: Cursor) -> bool:

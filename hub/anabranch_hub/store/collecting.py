@@ -20,15 +20,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anabranch_sync.audit_event import Event, EventKind
-from anabranch_sync.collection import collectable
+from anabranch_sync.audit_event import EventKind
+from anabranch_sync.collection import collectable, without
 from anabranch_sync.columns import decode_document, encode_document
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import DocumentId, HubSeq
-from anabranch_sync.value import Json
 
-from anabranch_hub.store import auditing
-from anabranch_hub.store.forgetting import forget
+from anabranch_hub.store.forgetting import forget, log_gone
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import address
 
@@ -100,7 +98,7 @@ async def _move(
         if not taken:  # another process was faster
             return taken
         left = {
-            row["id"]: _without(decode_document(row["state"]), taken[row["id"]])
+            row["id"]: without(decode_document(row["state"]), taken[row["id"]].registers)
             for row in rows
             if row["id"] in taken
         }
@@ -112,12 +110,7 @@ async def _move(
         await session.run("drop_tombstones", **_columns(left))
         await session.run("keep_tombstones", **_columns(after))
         await session.run("collected", upto=upto)
-        count = sum(len(each.registers) for each in taken.values())
-        data: dict[str, Json] = {"position": upto, "tombstones": count, "documents": len(taken)}
-        if author:
-            data["author"] = author
-        act = auditing.Act(Event(EventKind.TOMBSTONES_COLLECTED, tenant, data))
-        await auditing.append(session, tenant, [act], auditing.hub_ms())
+        await log_gone(session, EventKind.TOMBSTONES_COLLECTED, tenant, taken, upto, author)
         return taken
 
 
@@ -129,11 +122,6 @@ async def kept(session: Session, ids: Sequence[str]) -> dict[DocumentId, Documen
 def by_address(rows: Iterable[Mapping[str, Any]]) -> dict[DocumentId, Document]:
     """Stored documents, unpacked."""
     return {address(row["id"]): decode_document(row["state"]) for row in rows}
-
-
-def _without(document: Document, gone: Document) -> Document:
-    left = {slot: each for slot, each in document.registers.items() if slot not in gone.registers}
-    return Document(left, document.version)
 
 
 def _columns(documents: Mapping[str, Document]) -> dict[str, list[Any]]:

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from anabranch_sync.audit_event import Event, EventKind
+from anabranch_sync.collection import without
 from anabranch_sync.columns import decode_document, encode_document
-from anabranch_sync.document import Document
+from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import HubSeq
 from anabranch_sync.value import Json
 
 from anabranch_hub.store import auditing
-from anabranch_hub.store.pool import Pool
+from anabranch_hub.store.pool import Pool, Session
 
 # As long as bodies of changes are kept: until then an edge that was retired too early loses nothing by it.
 FORGET_AFTER_DAYS = 90
@@ -81,7 +82,10 @@ async def _drop(
         await session.run("lock_tenant")
         rows = await session.rows("collected_tombstones", ids=list(ids))
         going = _going(rows, upto)
-        left = {row["id"]: _without(decode_document(row["state"]), going.get(row["id"])) for row in rows}
+        left = {
+            row["id"]: without(decode_document(row["state"]), going.get(row["id"], EMPTY).registers)
+            for row in rows
+        }
         empty = [each for each, document in left.items() if not document.registers]
         rest = {each: encode_document(document) for each, document in left.items() if document.registers}
         await session.run(
@@ -90,15 +94,16 @@ async def _drop(
         await session.run("leave_tombstones", id=list(rest), state=list(rest.values()))
         await session.run("drop_collected", ids=empty)
         if going:
-            count = sum(len(each.registers) for each in going.values())
-            data: dict[str, Json] = {"position": upto, "tombstones": count, "documents": len(going)}
-            if author:
-                data["author"] = author
-            act = auditing.Act(Event(EventKind.TOMBSTONES_FORGOTTEN, tenant, data))
-            await auditing.append(session, tenant, [act], auditing.hub_ms())
+            await log_gone(session, EventKind.TOMBSTONES_FORGOTTEN, tenant, going, upto, author)
         return going
 
 
-def _without(document: Document, gone: Document | None) -> Document:
-    known = {} if gone is None else gone.registers
-    return Document({slot: each for slot, each in document.registers.items() if slot not in known})
+async def log_gone(
+    session: Session, kind: EventKind, tenant: str, gone: Mapping[str, Document], upto: HubSeq, author: str
+) -> None:
+    """A leaf of the log on tombstones that went; `author` is empty where the hub does it by itself."""
+    count = sum(len(each.registers) for each in gone.values())
+    data: dict[str, Json] = {"position": upto, "tombstones": count, "documents": len(gone)}
+    if author:
+        data["author"] = author
+    await auditing.append(session, tenant, [auditing.Act(Event(kind, tenant, data))], auditing.hub_ms())

@@ -17,7 +17,6 @@ from anabranch_sync.explanation import REVIEWS_SHOWN_MAX
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.live import Quarantined
 from anabranch_sync.messages import CheckIn
-from anabranch_sync.policy import Policies
 from anabranch_sync.priority import PRIORITY_DEFAULT, URGENT
 from anabranch_sync.pull import (
     Decided,
@@ -175,14 +174,13 @@ async def drawn_urgent(
             row = await session.row("position")
         assert row is not None, "a tenant has its state from its first migration on"
         upto = Cursor(row["epoch"], row["hub_seq"])
-        policies = (await read_schemas(session, 0)).policies
-        named = await session.rows("changed_addresses", after=after.hub_seq, **reading(scope))
-        pressing = [each["id"] for each in named if _pressing(each, policies) == URGENT]
+        changed = await _priorities(session, scope, after.hub_seq)
+        pressing = [each for each, priority in changed.items() if priority == URGENT]
         if not pressing or upto.epoch != after.epoch:
             return None
         rows = await session.rows("deciding_documents", ids=pressing)
-    changed = {address(row["id"]): decode_document(row["state"]) for row in rows if not row["violations"]}
-    return urgent(changed, incarnation, after, upto)
+    whole = {address(row["id"]): decode_document(row["state"]) for row in rows if not row["violations"]}
+    return urgent(whole, incarnation, after, upto)
 
 
 async def weighed(
@@ -191,14 +189,14 @@ async def weighed(
     """How pressing what is new to the replica after a position is; None: nothing concerns it."""
     async with pool.undoing(tenant) as session:
         await session.begin(snapshot=True)
-        since = {"after": after.hub_seq, **reading(scope)}
-        concerns = await session.row("concerns", incarnation=incarnation, **since)
+        concerns = await session.row(
+            "concerns", incarnation=incarnation, after=after.hub_seq, **reading(scope)
+        )
         assert concerns is not None, "EXISTS always answers"
         if not concerns["anything"]:
             return None
-        rows = await session.rows("changed_addresses", **since)
-        policies = (await read_schemas(session, 0)).policies
-    return min((_pressing(row, policies) for row in rows), default=PRIORITY_DEFAULT)
+        changed = await _priorities(session, scope, after.hub_seq)
+    return min(changed.values(), default=PRIORITY_DEFAULT)
 
 
 async def closing(session: Session, pulling: Pulling, snapshot: Snapshot) -> Pull:
@@ -224,13 +222,12 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
     async with pool.undoing(tenant) as session:
         async with session.pipeline():
             await session.begin(snapshot=True)
-            at = asked.cursor
             row = await session.row(
                 "pulling_replica",
                 incarnation=asked.incarnation,
                 edge=edge,
-                epoch=at.epoch,
-                after=at.hub_seq,
+                epoch=asked.cursor.epoch,
+                after=asked.cursor.hub_seq,
             )
         if row is None:
             raise Fenced(edge, asked.incarnation, "it was never leased to this edge")
@@ -243,7 +240,9 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
         assert concerns is not None, "EXISTS always answers"
         # An order to wipe waits for nothing, nor for a byte budget.
         is_wiping = row["wiping"]
-        is_urgent = is_wiping or (concerns["anything"] and await _is_urgent(session, scope, after))
+        is_urgent = is_wiping
+        if concerns["anything"] and not is_wiping:
+            is_urgent = URGENT in (await _priorities(session, scope, after)).values()
         return answered(
             asked,
             epoch=at.epoch,
@@ -257,16 +256,11 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
         )
 
 
-async def _is_urgent(session: Session, scope: Scope, after: HubSeq) -> bool:
-    """Whether an urgent document in the scope changed after a position."""
+async def _priorities(session: Session, scope: Scope, after: HubSeq) -> dict[str, int]:
+    """How pressing the changes after a position are, of each document in the scope that they touch."""
     policies = (await read_schemas(session, 0)).policies
     rows = await session.rows("changed_addresses", after=after, **reading(scope))
-    return any(_pressing(row, policies) == URGENT for row in rows)
-
-
-def _pressing(row: Mapping[str, Any], policies: Policies) -> int:
-    """How pressing the change of a document is that was found by `changed_addresses`."""
-    return URGENT if row["is_urgent"] else policies.priority(address(row["id"]))
+    return {row["id"]: URGENT if row["is_urgent"] else policies.priority(address(row["id"])) for row in rows}
 
 
 async def digest(pool: Pool, digests: ScopeDigests, tenant: str, scope: Scope) -> tuple[Cursor, ScopeDigest]:

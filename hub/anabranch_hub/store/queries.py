@@ -11,6 +11,8 @@ from psycopg import sql
 
 HUB_SCHEMA = "anabranch"
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+# What stands in several statements, under its name in braces.
+_PARTS = ("in_scope", "counting")
 # Statements that are kept composed: the 60 there are, for some seventy tenants that are busy at once.
 _COMPOSED_MAX = 4_096
 
@@ -27,7 +29,9 @@ def statement(name: str, tenant: str, conditions: tuple[str, ...] = ()) -> bytes
     `conditions` are named too, and stand where the statement says so. Only those that are asked for:
     a plan for all of them at once would use the index of none.
     """
-    text = _statements()[name].replace("{in_scope}", _statements()["in_scope"])
+    text = _statements()[name]
+    for part in _PARTS:
+        text = text.replace(f"{{{part}}}", _statements()[part])
     if "{conditions}" in text:
         text = text.replace("{conditions}", " ".join(_statements()[each] for each in conditions))
     composed = sql.SQL(text).format(

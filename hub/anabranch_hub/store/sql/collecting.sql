@@ -1,8 +1,6 @@
--- name: holding_edges
--- The edges that hold tombstones back, the farthest behind first: how far each of their replicas is known to be.
--- One of whose replicas none ever had anything begins with everything. A twin may come back as well as the
--- newest; who stands in another epoch gets everything, but what it offers again may be older.
-SELECT e.name, min(CASE WHEN r.cursor_epoch = s.epoch THEN r.cursor_seq ELSE 0 END) AS cursor_seq
+-- name: counting
+-- Stands in statements: the replicas that hold tombstones back, with their edges and the tenant's state. One of whose
+-- replicas none ever had anything begins with everything. A twin may come back as well as the newest.
 FROM {tenant}.tenant_state s, {tenant}.edges e
 JOIN LATERAL (
     SELECT incarnation, leased_at FROM {tenant}.replicas WHERE edge = e.name ORDER BY incarnation DESC LIMIT 1
@@ -11,6 +9,12 @@ JOIN {tenant}.replicas r
     ON r.edge = e.name AND (r.incarnation = newest.incarnation OR r.seen_at > newest.leased_at)
 WHERE e.status = 'enrolled' AND e.retired_at IS NULL
     AND EXISTS (SELECT FROM {tenant}.replicas a WHERE a.edge = e.name AND a.cursor_epoch <> 0)
+
+-- name: holding_edges
+-- The edges that hold tombstones back, the farthest behind first: how far each of their replicas is known to be. Who
+-- stands in another epoch gets everything, but what it offers again may be older.
+SELECT e.name, min(CASE WHEN r.cursor_epoch = s.epoch THEN r.cursor_seq ELSE 0 END) AS cursor_seq
+{counting}
 GROUP BY e.name
 ORDER BY cursor_seq, e.name
 
@@ -51,14 +55,7 @@ WITH counted AS (
             SELECT CASE WHEN c.base_epoch = s.epoch THEN c.base_seq ELSE 0 END FROM {tenant}.changes c
             WHERE c.incarnation = r.incarnation ORDER BY c.local_seq DESC LIMIT 1
         ), 0) AS based
-    FROM {tenant}.tenant_state s, {tenant}.edges e
-    JOIN LATERAL (
-        SELECT incarnation, leased_at FROM {tenant}.replicas WHERE edge = e.name ORDER BY incarnation DESC LIMIT 1
-    ) newest ON true
-    JOIN {tenant}.replicas r
-        ON r.edge = e.name AND (r.incarnation = newest.incarnation OR r.seen_at > newest.leased_at)
-    WHERE e.status = 'enrolled' AND e.retired_at IS NULL
-        AND EXISTS (SELECT FROM {tenant}.replicas a WHERE a.edge = e.name AND a.cursor_epoch <> 0)
+    {counting}
 )
 SELECT s.forgotten_seq, least(
     s.collected_seq,
