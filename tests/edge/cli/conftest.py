@@ -78,6 +78,10 @@ class Anabranch:
         """The command line on another replica, which is not there yet, in the same folder."""
         return Anabranch(self.folder / f"{name}.db", self.folder, self.monkeypatch, self.capture)
 
+    def join(self, hub: RunningHub, token: str) -> None:
+        """Enrol at the hub by a one-time token."""
+        assert self.apart("init", "--hub", hub.listen, "--token", "-", stdin=token).code == 0
+
     def __call__(self, *arguments: str, stdin: str | bytes = "") -> Ran:
         """Run it in this process, where it can be."""
         text = stdin.encode() if isinstance(stdin, str) else stdin

@@ -34,8 +34,7 @@ def test_clones_images_and_new_beginnings_are_fenced_named_and_lose_nothing(anab
 
         def begin(path: Path) -> Anabranch:
             edge = Anabranch(path, anabranch.folder, anabranch.monkeypatch, anabranch.capture)
-            token = hub.invite("acme", "one", "acme/prod")
-            assert edge.apart("init", "--hub", hub.listen, "--token", "-", stdin=token).code == 0
+            edge.join(hub, hub.invite("acme", "one", "acme/prod"))
             return edge
 
         edge = begin(anabranch.folder / "one.db")

@@ -41,8 +41,7 @@ def edge(hub: RunningHub, anabranch: Anabranch) -> Callable[[str], Anabranch]:
 
 
 def enrol(hub: RunningHub, edge: Anabranch, name: str) -> None:
-    token = hub.ok("edge", "invite", "acme", name).strip()
-    assert edge.apart("init", "--hub", hub.listen, "--token", "-", stdin=token).code == 0
+    edge.join(hub, hub.invite("acme", name))
     assert edge.apart("sync").code == 0
 
 

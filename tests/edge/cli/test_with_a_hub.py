@@ -190,7 +190,7 @@ def test_a_hub_with_another_certificate_gets_nothing(
     # then
     assert (ran.code, ran.out) == (8, "")
     assert not deceived.path.exists()
-    assert deceived.apart("init", "--hub", hub.listen, "--token", "-", stdin=token).code == 0
+    deceived.join(hub, token)
 
 
 def test_two_edges_read_what_was_valid_until_an_operator_repairs_what_they_merged_into(
