@@ -6,7 +6,6 @@ from anabranch_sync.change import Change
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq
 from anabranch_sync.leaf import members
-from anabranch_sync.path import Path
 from anabranch_sync.register import Register, Slot
 
 
@@ -24,9 +23,7 @@ def recalled(
             if tombstones is not None and not _saw(change.base, tombstones.hub_seq, here):
                 standing = documents.get(document, EMPTY)
                 both = {**tombstones.registers, **standing.registers}
-                # In the order of a stored document: where rivals are equal, the first is told.
-                ordered = sorted(both, key=_place)
-                result[document] = Document({slot: both[slot] for slot in ordered}, standing.version)
+                result[document] = Document(both, standing.version)
     return result
 
 
@@ -52,7 +49,3 @@ def without(document: Document, gone: Collection[Slot]) -> Document:
 def _saw(base: Cursor, position: HubSeq, here: Cursor) -> bool:
     """Whether an author at `base` certainly knew what was decided at a position of today's order."""
     return base.epoch == here.epoch and position <= base.hub_seq <= here.hub_seq
-
-
-def _place(slot: Slot) -> tuple[Path, bytes]:
-    return (slot.path, slot.element or b"")

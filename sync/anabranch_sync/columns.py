@@ -312,7 +312,7 @@ def _packed_registers(registers: Mapping[Slot, Register], stamps: Table[Stamp], 
 
 
 def _in_order(registers: Mapping[Slot, Register]) -> list[tuple[Slot, Register]]:
-    return sorted(registers.items(), key=lambda each: (each[0].path, each[0].element or b""))
+    return sorted(registers.items(), key=lambda each: each[0].order)
 
 
 def _in_common(registers: Mapping[Slot, Register]) -> tuple[tuple[Stamp, ...], dict[Slot, Register]]:

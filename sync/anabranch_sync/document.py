@@ -104,7 +104,7 @@ def build(leaves: Iterable[tuple[Slot, Json]]) -> Object:
     """The object with these leaves. A leaf below a scalar is hidden by it: see `merge.decide`."""
     root: Object = {}
     # Sorted by path, a marker comes before the children that make it unnecessary.
-    for slot, value in sorted(leaves, key=lambda leaf: (leaf[0].path, leaf[0].element or b"")):
+    for slot, value in sorted(leaves, key=lambda leaf: leaf[0].order):
         if slot.path == ROOT:
             continue
         parent = _parent(root, slot.path)
@@ -144,7 +144,7 @@ def written(
         for slot, value in after.items()
         if slot not in standing or not equal(standing[slot], value)
     ]
-    return sorted(deleted, key=_slot_order) + sorted(changed, key=_slot_order)
+    return sorted(deleted, key=_order) + sorted(changed, key=_order)
 
 
 def digest(document: DocumentId, content: Object | None) -> int:
@@ -185,8 +185,8 @@ def _said(
     return slot, value
 
 
-def _slot_order(leaf: tuple[Slot, Operand]) -> tuple[Path, bytes]:
-    return (leaf[0].path, leaf[0].element or b"")
+def _order(leaf: tuple[Slot, Operand]) -> tuple[Path, bytes]:
+    return leaf[0].order
 
 
 def _flatten(value: Object, path: Path, policy_at: PolicyAt, leaves: dict[Slot, Value]) -> None:

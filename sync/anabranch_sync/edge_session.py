@@ -46,7 +46,6 @@ from anabranch_sync.edge_effects import (
 )
 from anabranch_sync.epochs import Epochs, unpacked_ended, went_back
 from anabranch_sync.errors import (
-    CorruptFrame,
     EvidenceError,
     InvalidName,
     InvalidProof,
@@ -334,7 +333,7 @@ class EdgeSession:
         except TextsDiffer as error:
             return [Reset(str(error)), *self._close(str(error))]
         except WireError as error:
-            return self._close(str(error))
+            return self._unbelieved(error, in_pieces=unread.in_pieces)
 
     def adopted(self, standing: Standing) -> list[EdgeEffect]:
         """The store goes on under the leased incarnation."""
@@ -587,18 +586,24 @@ class EdgeSession:
         self._receiving = None
         try:
             sealed = receiving.sealed()
-        except CorruptFrame as error:  # or the next stream would go on behind the same bytes
-            return [Discard(), *self._close(str(error))]
-        if receiving.name:
-            return self._keep(Keep(receiving.name, sealed))
-        return self._pulled(unseal(sealed), in_pieces=True)
+            if receiving.name:
+                return self._keep(Keep(receiving.name, sealed))
+            return self._pulled(unseal(sealed), in_pieces=True)
+        except WireError as error:
+            return self._unbelieved(error, in_pieces=True)
 
     def _pulled(self, body: bytes, *, in_pieces: bool) -> list[EdgeEffect]:
+        self._gathering = None  # also one that closes the offer of an earlier stream, or comes in place of it
         places = wanted_by_pull(body)
         if not (places or self._unread):
             return self._drawn(decode_pull(body), in_pieces=in_pieces)
         self._unread.append(_Unread(body, in_pieces))
         return [Wanted(self.cursor.hub_seq, places)]
+
+    def _unbelieved(self, error: WireError, *, in_pieces: bool) -> list[EdgeEffect]:
+        """End the stream. Pieces go from the disk, or the next stream would go on behind the same bytes."""
+        dropped: list[EdgeEffect] = [Discard()] if in_pieces else []
+        return [*dropped, *self._close(str(error))]
 
     def _drawn(self, pull: Pull, *, in_pieces: bool) -> list[EdgeEffect]:
         here = self._applying[-1].pull.upto if self._applying else self.cursor
@@ -608,8 +613,6 @@ class EdgeSession:
             raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {here}")
         if not set(self._standing.staged).issuperset(pull.parts):
             raise ProtocolViolation("a pull names parts of a snapshot that are not here")
-        if pull.whole:  # also one that closes the offer of an earlier stream, and is resumed here
-            self._gathering = None
         if any(run.first_local + run.count - 1 > self._standing.push_mark for run in pull.runs):
             # The hub acknowledges before it names positions, so a clone of this replica wrote these.
             return self._close("the hub decided changes under our incarnation that are not ours", renew=True)

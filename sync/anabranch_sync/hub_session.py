@@ -343,7 +343,7 @@ class HubSession:
             return []
         if sealed is None:  # another snapshot took its place; parts that are in both do not travel again
             self._offering = None
-            self._unseen.seen(offering.closing.upto)
+            self._unseen.withdrawn()
             self._is_due = True  # it waits for what was begun
             return self._draw()
         assert offering.next is not None, "fetched without Fetch"
@@ -538,7 +538,7 @@ class HubSession:
         self._unseen.seen(cursor)
         self._cursor = cursor
         if not self._unseen.is_large:
-            self._sending = None
+            self._sending = self._offering = None
             self._held = b""
 
     # What this side does.
@@ -570,6 +570,8 @@ class HubSession:
             return []
         if self._unseen.is_full or self._is_urgent_only:
             return self._overtake()
+        if self._repairing.wanted and self._unseen.is_any:
+            return []  # it may lead to the same position as they do: which of them was seen?
         first = self._drawn_to < 0
         if not (self._is_due or first or self._held or self._repairing.wanted):
             return self._weigh()

@@ -257,7 +257,10 @@ class _Draft:
         return whole(self.registers, slot.path, own) if own else self.registers.get(slot)
 
     def _clashing(self, slot: Slot, value: Value) -> list[Slot]:
-        """The live slots that cannot stand beside `value` at `slot`: atomic or a set above it, any below."""
+        """The live slots that cannot stand beside `value` at `slot`: atomic or a set above it, any below.
+
+        In one order, whatever that of the registers: where rivals are equal, the first is told.
+        """
         index = self._indexed()
         above = [
             place
@@ -275,7 +278,7 @@ class _Draft:
                 and not isinstance(register.value, MEMBERS)
             ]
         if not index.below[slot.path]:
-            return above
+            return sorted(above, key=lambda place: place.order)
         depth = len(slot.path)
         below = [
             other
@@ -285,7 +288,7 @@ class _Draft:
             and not stands_with(slot, value, other)
             and not isinstance(register.value, MEMBERS)
         ]
-        return above + below
+        return sorted(above + below, key=lambda place: place.order)
 
     def _blocks(self, place: Slot, slot: Slot) -> bool:
         """Whether a live register at `place`, above `slot`, leaves no room for anything below."""

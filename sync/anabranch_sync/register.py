@@ -84,6 +84,11 @@ class Slot(NamedTuple):
     element: bytes | None = None
 
     @property
+    def order(self) -> tuple[Path, bytes]:
+        """Sorts the places of a document: by path, and what stands there before its elements."""
+        return (self.path, self.element or b"")
+
+    @property
     def is_of_member(self) -> bool:
         """Whether it is the place of a member of a leaf."""
         return self.element is not None and self.element[:1] == MEMBER

@@ -194,6 +194,6 @@ def _changes(write: _Write, ops: Sequence[Op], reoffer: Reoffer) -> list[Change]
     return [change]
 
 
-def _order(op: Op) -> tuple[bool, DocumentId, Path, bytes]:
+def _order(op: Op) -> tuple[bool, DocumentId, tuple[Path, bytes]]:
     """Deletions first, so that a place is free before something else takes it."""
-    return (op.value is not DELETED, op.document, op.slot.path, op.slot.element or b"")
+    return (op.value is not DELETED, op.document, op.slot.order)

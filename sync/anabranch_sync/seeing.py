@@ -88,6 +88,10 @@ class Unseen:
         """A large one does; START: wherever it leads, the next acknowledgement is of it."""
         self._large = upto
 
+    def withdrawn(self) -> None:
+        """The large one will not come to its end."""
+        self._large = None
+
     def seen(self, cursor: Cursor) -> None:
         """The replica is there."""
         self._small = [upto for upto in self._small if upto > cursor]

@@ -110,6 +110,11 @@ class MirroredReplica(MemoryReplica):
             lambda: self._real.apply(pull, reoffer, rescoped),
         )
 
+    def overtake(self, pull: Pull) -> bool:
+        return self._both(
+            lambda: super(MirroredReplica, self).overtake(pull), lambda: self._real.overtake(pull)
+        )
+
     def note_stored(self, stored_mark: int) -> None:
         self._both(
             lambda: super(MirroredReplica, self).note_stored(stored_mark),

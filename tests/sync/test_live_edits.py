@@ -10,6 +10,7 @@ from anabranch_sync.document import rebuild
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import document_id
 from anabranch_sync.messages import CHUNK_BYTES_FIRST
+from anabranch_sync.pull import Pull
 from anabranch_sync.seeing import OWED_PULLS_MAX, UNSEEN_PULLS_MAX, VISIBLE_DELAY_MS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,6 +144,49 @@ def test_a_reader_that_differs_is_repaired_while_more_is_on_its_way() -> None:
     assert len(reader.incidents) == 1
     assert reader.edge.settled
     assert scope_digest(reader.replica.confirmed, SCOPE) == scope_digest(hub.documents, SCOPE)
+
+
+def test_what_was_applied_and_not_said_is_not_sent_again_when_a_snapshot_is_gone_under_way() -> None:
+    # given
+    hub = new_hub()
+    reader = _settled(hub)
+    for number in range(2):
+        hub.write(ROUTER, {"a": number})
+        reader.notified()
+    said = reader.seen[-1]
+
+    # when
+    hub.write(ROUTER, {"a": 2})
+    hub.offers = iter((True, False)).__next__
+    with patch.object(MemoryHub, "part", return_value=None):
+        reader.notified()
+
+    # then
+    assert said < reader.edge.cursor.hub_seq == hub.hub_seq
+    assert (reader.closed, reader.edge.settled) == (None, True)
+
+
+def test_pieces_of_a_pull_that_does_not_follow_go_from_the_disk_and_the_next_stream_goes_on() -> None:
+    # given the head of a pull on disk, and a replica that has gone on without it
+    hub = new_hub()
+    replica = new_replica(hub)
+    Pair(replica, hub).run()
+    hub.write(ROUTER, {str(n): hash(n) for n in range(9_000)})
+    Pair(replica, hub, lose=lambda direction, number: direction == "up" and number > 2).run()
+    head = replica.standing().partial
+    assert head is not None
+    pull = hub.pull(replica.disk.incarnation, replica.disk.cursor, always=False)
+    assert isinstance(pull, Pull)
+    replica.apply(pull)
+    replica.store_part(head.batch, head.total, 0, head.received)
+
+    # when
+    first, second = Pair(replica, hub).run(), Pair(replica, hub).run()
+
+    # then
+    assert first.closed is not None
+    assert "but this replica is at" in first.closed.reason
+    assert second.edge.settled
 
 
 def test_with_a_hub_of_before_an_edit_goes_as_it_went() -> None:

@@ -387,3 +387,14 @@ def test_a_1_b_1_a_2_delivered_in_any_order_leaves_no_field_out(order: str) -> N
 
     assert story.content == {"a": 2, "b": 1}
     assert len(story.rows) == 1
+
+
+def test_equal_rivals_are_told_in_one_order_whatever_that_in_which_they_were_written() -> None:
+    told = []
+    for order in (1, -1):
+        story = Story()
+        story.write(BOB, 1, *[(("tree", "y"), 1), (("tree", "z"), 2)][::order])
+        told.append(story.write(ADA, 2, (("tree",), 3)))
+
+    assert told[0] == told[1]
+    assert [each.slot.path for each in told[0][0].candidates] == [("tree",), ("tree", "y"), ("tree", "z")]
