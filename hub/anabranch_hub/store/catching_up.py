@@ -34,6 +34,20 @@ DELTA_BYTES_MAX = 24 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a replica of `tenant` lacks after a cursor. Its arguments are those of `Store.draw`."""
+
+    tenant: str
+    after: Cursor
+    always: bool
+    replaced: frozenset[DocumentId]
+    protocol: int
+    held: bytes
+    told: Scope | None
+    relayed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CatchingUp:
     """The planner of one hub process."""
 
@@ -56,46 +70,37 @@ class CatchingUp:
             pulling = await pulls.begun(session, tenant, edge, incarnation, after, held=held)
             return await self._plan(session, tenant, pulling, relayed=relayed)
 
-    async def draw(
-        self,
-        tenant: str,
-        edge: str,
-        incarnation: Incarnation,
-        after: Cursor,
-        *,
-        always: bool,
-        replaced: frozenset[DocumentId],
-        protocol: int,
-        held: bytes,
-        told: Scope | None,
-        relayed: bool,
-    ) -> Pull | Offer | None:
-        """What the replica lacks, as a pull or as a snapshot; None: nothing that concerns it has happened.
-
-        `always`: also when only the tenant's position has moved. `replaced` travel whole, in either.
-        `held` and `told` are as of `pulls.begun`. Raises EdgeRevoked, Fenced, ScopeChanged.
-        """
+    async def draw(self, edge: str, incarnation: Incarnation, question: Question) -> Pull | Offer | None:
+        """The answer for one replica, as of `Store.draw`. Raises EdgeRevoked, Fenced, ScopeChanged."""
+        asked, tenant = question, question.tenant
         async with self.pool.undoing(tenant) as session:
-            pulling = await pulls.begun(session, tenant, edge, incarnation, after, held=held, told=told)
-            may_offer = protocol >= SNAPSHOT_PROTOCOL
-            if not (may_offer and await self._is_for_a_snapshot(session, tenant, pulling, relayed=relayed)):
-                pull = await pulls.drawn(
-                    session, self.digests, tenant, pulling, always=always, replaced=replaced
-                )
-                if pull is None or protocol < LIVE_PROTOCOL:
-                    return pull
-                before = await former_texts(session, pull.after.hub_seq, changed_texts(pull))
-                return replace(pull, before=before)
+            pulling = await pulls.begun(
+                session, tenant, edge, incarnation, asked.after, held=asked.held, told=asked.told
+            )
+            if not await self.is_for_a_snapshot(session, pulling, asked):
+                return await self.delta(session, pulling, asked)
         snapshot = await self.snapshots.snapshot(self._wanted(tenant, pulling))
         async with self.pool.session(tenant) as session:
             return Offer(snapshot, await pulls.closing(session, pulling, snapshot))
 
-    async def _is_for_a_snapshot(
-        self, session: Session, tenant: str, pulling: Pulling, *, relayed: bool
-    ) -> bool:
-        if link_bytes(pulling.changed_bytes) < snapshot_bytes_min(relayed=relayed):
+    async def delta(self, session: Session, pulling: Pulling, asked: Question) -> Pull | None:
+        """The pull of a replica that takes no snapshot; None: nothing that concerns it has happened."""
+        pull = await pulls.drawn(
+            session, self.digests, asked.tenant, pulling, always=asked.always, replaced=asked.replaced
+        )
+        if pull is None or asked.protocol < LIVE_PROTOCOL:
+            return pull
+        before = await former_texts(session, pull.after.hub_seq, changed_texts(pull))
+        return replace(pull, before=before)
+
+    async def is_for_a_snapshot(self, session: Session, pulling: Pulling, asked: Question) -> bool:
+        """Whether a snapshot is what costs this replica less."""
+        if asked.protocol < SNAPSHOT_PROTOCOL:
             return False
-        return (await self._plan(session, tenant, pulling, relayed=relayed)).means is Means.SNAPSHOT
+        if link_bytes(pulling.changed_bytes) < snapshot_bytes_min(relayed=asked.relayed):
+            return False
+        plan = await self._plan(session, asked.tenant, pulling, relayed=asked.relayed)
+        return plan.means is Means.SNAPSHOT
 
     async def _plan(self, session: Session, tenant: str, pulling: Pulling, *, relayed: bool) -> Plan:
         changed = 0

@@ -23,7 +23,7 @@ from anabranch_sync.scope import Scope
 from anabranch_sync.value import Json, render_json
 
 from anabranch_hub.errors import HubError
-from anabranch_hub.store.auditing import Appended, LogEnd, appended, log_end, write_leaves
+from anabranch_hub.store.auditing import Appended, LogEnd, appended, hub_ms, log_end, write_leaves
 from anabranch_hub.store.collecting import by_address
 from anabranch_hub.store.decided_acts import decided_acts, stored_policy
 from anabranch_hub.store.decision import (
@@ -41,6 +41,8 @@ from anabranch_hub.store.quarantining import recorded_violations, stored_aside
 from anabranch_hub.store.records import Aside, HubWrite, Push, Replica, Written, address, ended_of
 from anabranch_hub.store.reviews import Restoration, restorations, review_columns
 
+# One transaction holds the tenant's lock for about a second at most: what waits behind it waits that long.
+GROUP_CHANGES_MAX = 5_000
 # Merging this many bytes takes a few milliseconds; beyond it the event loop is left to others.
 INLINE_BYTES_MAX = 16 * 1024
 # Tenants whose policies one process remembers: a few KB each.
@@ -59,6 +61,12 @@ class Decider:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._schemas: dict[tuple[str, int], Schemas] = {}
+
+    async def decide_now(
+        self, tenant: str, requests: Sequence[Request]
+    ) -> list[Response | HubError | AnabranchError]:
+        """`decide` at the time of the hub's clock."""
+        return await self.decide(tenant, requests, hub_ms())
 
     async def decide(
         self, tenant: str, requests: Sequence[Request], now_ms: int
@@ -190,6 +198,11 @@ def _responses(batch: Batch, requests: Sequence[Request]) -> list[Response | Hub
         except (HubError, AnabranchError) as error:
             responses.append(error)
     return responses
+
+
+def changes_in(request: Request) -> int:
+    """How many changes a request makes."""
+    return len(request.entries) if isinstance(request, Push) else 1
 
 
 def _mentioned(request: Request) -> list[DocumentId]:

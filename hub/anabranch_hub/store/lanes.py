@@ -1,113 +1,109 @@
-"""Group commit: the pushes and writes of one tenant that wait at the same time share a transaction.
+"""What waits at the same time for the same thing is served together, a group at a time.
 
-The tenant's lock lets one transaction decide at a time, in all hub processes together. Whoever waits
-for it in this process waits in a lane instead, and the next transaction takes all of them: one lock
-and one fsync for many edges.
+Pushes and writes of one tenant wait for its lock, which lets one transaction decide at a time, in all hub
+processes together: the next transaction takes all that wait in this process, one lock and one fsync for many
+edges. Pulls that stand alike wait for one another's reading.
 """
 
 import asyncio
 import logging
-import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Generic, TypeVar
 
 from anabranch_sync.errors import AnabranchError
 
 from anabranch_hub.errors import HubError
-from anabranch_hub.store.deciding import Request, Response
-from anabranch_hub.store.records import HubWrite, Push
 
 log = logging.getLogger(__name__)
 
-# One transaction holds the tenant's lock for about a second at most: what waits behind it waits that long.
-FOLD_CHANGES_MAX = 5_000
-
-Decide: TypeAlias = Callable[
-    [str, Sequence[Request], int], Awaitable[Sequence[Response | HubError | AnabranchError]]
-]
+Lane = TypeVar("Lane", bound=Hashable)
+Request = TypeVar("Request")
+Response = TypeVar("Response")
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(Generic[Request, Response]):
     request: Request
     response: asyncio.Future[Response]
 
 
-class Lanes:
-    """The requests that wait, a queue for each tenant."""
+class Lanes(Generic[Lane, Request, Response]):
+    """The requests that wait, a queue for each lane.
 
-    def __init__(self, decide: Decide) -> None:
-        self._decide = decide
-        self._waiting: dict[str, deque[_Waiting]] = {}
-        self._running: dict[str, asyncio.Task[None]] = {}
+    `serve` answers a group of one lane; each request has its own answer or its own error. `size` says how
+    much a request takes of the `size_max` that a group may be.
+    """
 
-    async def submit(self, tenant: str, request: Request) -> Response:
-        """The answer to `request` once it is committed. Raises what the decision says of it.
+    def __init__(
+        self,
+        serve: Callable[[Lane, Sequence[Request]], Awaitable[Sequence[Response | HubError | AnabranchError]]],
+        *,
+        size: Callable[[Request], int],
+        size_max: int,
+    ) -> None:
+        self._serve = serve
+        self._size = size
+        self._size_max = size_max
+        self._waiting: dict[Lane, deque[_Waiting[Request, Response]]] = {}
+        self._running: dict[Lane, asyncio.Task[None]] = {}
 
-        A caller that stops waiting leaves the request to its fate: it may be decided.
+    async def submit(self, lane: Lane, request: Request) -> Response:
+        """The answer to `request`. Raises what serving says of it.
+
+        A caller that stops waiting leaves the request to its fate: it may be served.
         """
         response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(tenant, deque()).append(_Waiting(request, response))
-        if tenant not in self._running:
-            self._running[tenant] = asyncio.create_task(self._serve(tenant), name=f"decide {tenant}")
+        self._waiting.setdefault(lane, deque()).append(_Waiting(request, response))
+        if lane not in self._running:
+            self._running[lane] = asyncio.create_task(self._drive(lane), name=f"serve {lane}")
         return await response
 
     async def close(self) -> None:
-        """Let what waits be decided."""
+        """Let what waits be served."""
         while self._running:
             await asyncio.gather(*self._running.values())
 
-    async def _serve(self, tenant: str) -> None:
-        lane = self._waiting[tenant]
+    async def _drive(self, lane: Lane) -> None:
+        waiting = self._waiting[lane]
         try:
-            while lane:
-                await self._answer(tenant, _folded(lane))
+            while waiting:
+                await self._answer(lane, self._group(waiting))
         finally:
-            for each in lane:  # only when cancelled
+            for each in waiting:  # only when cancelled
                 each.response.cancel()
-            del self._waiting[tenant], self._running[tenant]
+            del self._waiting[lane], self._running[lane]
 
-    async def _answer(self, tenant: str, group: Sequence[_Waiting]) -> None:
+    def _group(self, waiting: deque[_Waiting[Request, Response]]) -> list[_Waiting[Request, Response]]:
+        """Take the head of a queue that may be served together; at least one request."""
+        group = [waiting.popleft()]
+        size = self._size(group[0].request)
+        while waiting and (size := size + self._size(waiting[0].request)) <= self._size_max:
+            group.append(waiting.popleft())
+        return group
+
+    async def _answer(self, lane: Lane, group: Sequence[_Waiting[Request, Response]]) -> None:
         responses: Sequence[Response | Exception]
         try:
-            requests = [each.request for each in group]
-            responses = await self._decide(tenant, requests, time.time_ns() // 1_000_000)
+            responses = await self._serve(lane, [each.request for each in group])
         except asyncio.CancelledError:
             for each in group:
                 each.response.cancel()
             raise
         except Exception as error:  # noqa: BLE001  # the top of a task; each caller gets the error
             if len(group) > 1 and not isinstance(error, HubError):
-                # One of them breaks the decision itself: alone, it fails alone.
-                log.warning("batch failed, deciding singly", extra={"tenant": tenant, "requests": len(group)})
+                # One of them breaks what is done together: alone, it fails alone.
+                log.warning("group failed, serving singly", extra={"lane": str(lane), "requests": len(group)})
                 for each in group:
-                    await self._answer(tenant, [each])
+                    await self._answer(lane, [each])
                 return
             responses = [error] * len(group)
         for each, response in zip(group, responses, strict=True):
             _settle(each, response)
 
 
-def _folded(lane: deque[_Waiting]) -> list[_Waiting]:
-    """Take the head of the lane that one transaction may hold; at least one request."""
-    group = [lane.popleft()]
-    changes = _changes(group[0].request)
-    while lane and (changes := changes + _changes(lane[0].request)) <= FOLD_CHANGES_MAX:
-        group.append(lane.popleft())
-    return group
-
-
-def _changes(request: Request) -> int:
-    match request:
-        case Push():
-            return len(request.entries)
-        case HubWrite():
-            return 1
-
-
-def _settle(waiting: _Waiting, response: Response | Exception) -> None:
+def _settle(waiting: _Waiting[Request, Response], response: Response | Exception) -> None:
     if waiting.response.done():
         return
     if isinstance(response, Exception):

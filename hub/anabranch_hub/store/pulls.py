@@ -81,16 +81,30 @@ async def begun(
     held: bytes = b"",
     told: Scope | None = None,
 ) -> Pulling:
-    """Open a transaction that reads at one moment, and find the replica.
+    """Open a transaction that reads at one moment, and find the replica, as `found` does."""
+    async with session.pipeline():
+        await session.begin(snapshot=True)
+        return await found(session, tenant, edge, incarnation, after, held=held, told=told)
+
+
+async def found(
+    session: Session,
+    tenant: str,
+    edge: str,
+    incarnation: Incarnation,
+    after: Cursor,
+    *,
+    held: bytes = b"",
+    told: Scope | None = None,
+) -> Pulling:
+    """The replica, in a transaction that reads at one moment.
 
     `held` is the fingerprint of the scope that it holds, where that is another; `told` the scope that it was
     told of. Raises EdgeRevoked, Fenced, ScopeChanged.
     """
-    async with session.pipeline():
-        await session.begin(snapshot=True)
-        row = await session.row(
-            "pulling_replica", incarnation=incarnation, edge=edge, epoch=after.epoch, after=after.hub_seq
-        )
+    row = await session.row(
+        "pulling_replica", incarnation=incarnation, edge=edge, epoch=after.epoch, after=after.hub_seq
+    )
     if row is None:
         raise Fenced(edge, incarnation, "it was never leased to this edge")
     if row["revoked"]:

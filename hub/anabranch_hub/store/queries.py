@@ -12,7 +12,7 @@ from psycopg import sql
 HUB_SCHEMA = "anabranch"
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 # What stands in several statements, under its name in braces.
-_PARTS = ("in_scope", "counting")
+_PARTS = ("in_scope", "counting", "to_be_told")
 # Statements that are kept composed: the 60 there are, for some seventy tenants that are busy at once.
 _COMPOSED_MAX = 4_096
 

@@ -54,9 +54,10 @@ from anabranch_hub.store import (
     trimming,
 )
 from anabranch_hub.store.attribution import Share
-from anabranch_hub.store.catching_up import CatchingUp
+from anabranch_hub.store.catching_up import CatchingUp, Question
 from anabranch_hub.store.collecting import Collected
-from anabranch_hub.store.deciding import Decider
+from anabranch_hub.store.deciding import GROUP_CHANGES_MAX, Decider, Request, Response, changes_in
+from anabranch_hub.store.drawing import Drawing
 from anabranch_hub.store.former_texts import former_texts
 from anabranch_hub.store.lanes import Lanes
 from anabranch_hub.store.log_reading import Log, StoredCheckpoint
@@ -106,10 +107,13 @@ class Store:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self.upkeep = UpkeepTurns(pool)
-        self._lanes = Lanes(Decider(pool).decide)
+        self._deciding: Lanes[str, Request, Response] = Lanes(
+            Decider(pool).decide_now, size=changes_in, size_max=GROUP_CHANGES_MAX
+        )
         self._digests = ScopeDigests()
         self._snapshots = Snapshots(pool, self._digests)
         self._catching_up = CatchingUp(pool, self._digests, self._snapshots)
+        self._drawing = Drawing(self._catching_up)
 
     @classmethod
     async def connect(cls, dsn: str) -> "Store":
@@ -124,8 +128,9 @@ class Store:
         return cls(pool)
 
     async def close(self) -> None:
-        """Decide what waits, then let go of Postgres."""
-        await self._lanes.close()
+        """Decide and draw what waits, then let go of Postgres."""
+        await self._deciding.close()
+        await self._drawing.close()
         await self._pool.close()
 
     # Tenants and edges.
@@ -312,7 +317,7 @@ class Store:
         Fenced when the incarnation's history is another one here: then nothing was taken.
         """
         assert entries, "a push holds at least one change"
-        answer = await self._lanes.submit(tenant, Push(edge, entries, chain_before))
+        answer = await self._deciding.submit(tenant, Push(edge, entries, chain_before))
         assert isinstance(answer, Answer), "a push is answered by an Answer"
         return answer
 
@@ -380,16 +385,8 @@ class Store:
         `told` is the scope that it was told of, `relayed` as of `plan`. Raises EdgeRevoked, Fenced,
         ScopeChanged.
         """
-        at = (tenant, edge, incarnation, after)
-        return await self._catching_up.draw(
-            *at,
-            always=always,
-            replaced=replaced,
-            protocol=protocol,
-            held=held,
-            told=told,
-            relayed=relayed,
-        )
+        question = Question(tenant, after, always, replaced, protocol, held, told, relayed)
+        return await self._drawing.draw(edge, incarnation, question)
 
     async def texts(self, tenant: str, scope: Scope, wanted: Wanted) -> Texts:
         """What stood at places in `scope` at a position, as far as it is known."""
@@ -525,7 +522,7 @@ class Store:
         """
         assert len({edit.document for edit in edits}) == len(edits), "one edit for each document"
         write = HubWrite(edits, author, message, restores, rolled_back_to, priority)
-        answer = await self._lanes.submit(tenant, write)
+        answer = await self._deciding.submit(tenant, write)
         assert isinstance(answer, Written), "a write is answered by Written"
         return answer
 

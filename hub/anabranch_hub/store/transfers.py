@@ -62,25 +62,20 @@ async def seen(
 
     `shares` are what was carried meanwhile, and for whom.
     """
-    async with pool.undoing(tenant) as session:
-        async with session.pipeline():
-            await session.begin()
-            await session.run("commit_without_waiting")
-            await session.run("drop_spool", incarnation=incarnation)
-        async with session.committing():
-            await session.run("seen", incarnation=incarnation, epoch=cursor.epoch, hub_seq=cursor.hub_seq)
-            if shares:
-                await session.run(
-                    "attribute",
-                    incarnation=incarnation,
-                    days_kept=DAYS_KEPT,
-                    rows_max=ROWS_OF_DAY_MAX,
-                    others=OTHERS,
-                    namespaces=[each.place.namespace for each in shares],
-                    keys=[each.place.key for each in shares],
-                    bytes_up=[each.bytes_up for each in shares],
-                    bytes_down=[each.bytes_down for each in shares],
-                )
+    async with pool.session(tenant) as session:
+        await session.run(
+            "seen",
+            incarnation=incarnation,
+            epoch=cursor.epoch,
+            hub_seq=cursor.hub_seq,
+            days_kept=DAYS_KEPT,
+            rows_max=ROWS_OF_DAY_MAX,
+            others=OTHERS,
+            namespaces=[each.place.namespace for each in shares],
+            keys=[each.place.key for each in shares],
+            bytes_up=[each.bytes_up for each in shares],
+            bytes_down=[each.bytes_down for each in shares],
+        )
 
 
 async def traffic(pool: Pool, tenant: str, edge: str, days: int) -> list[Share]:

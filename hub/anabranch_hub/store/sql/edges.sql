@@ -160,16 +160,6 @@ RETURNING s.epoch, s.hub_seq, r.push_mark, r.chain, e.prefixes, e.subscription, 
     ARRAY(SELECT epoch FROM {tenant}.epochs ORDER BY epoch) AS ended_epochs,
     ARRAY(SELECT known FROM {tenant}.epochs ORDER BY epoch) AS ended_known
 
--- name: seen
--- A replica has applied everything up to its cursor, and is proved equal there.
-WITH seen AS (
-    UPDATE {tenant}.replicas SET cursor_epoch = %(epoch)s, cursor_seq = %(hub_seq)s, seen_at = now()
-    WHERE incarnation = %(incarnation)s RETURNING edge
-)
-UPDATE {tenant}.edge_reports r
-SET proved_at = now(), proved_epoch = %(epoch)s, proved_seq = %(hub_seq)s
-FROM seen WHERE r.edge = seen.edge
-
 -- name: drained
 -- All that a replica has written is here, and it stands there. Within an epoch it never knows less than it did.
 UPDATE {tenant}.replicas SET drained_epoch = %(epoch)s,

@@ -67,8 +67,7 @@ ORDER BY hub_seq
 
 -- name: own_merges
 -- Ledger rows in which a replica takes part and that were decided after a position, or reviewed since so that
--- it matters there. An acceptance has no position of its own: one where the replica stands may have come after
--- it pulled.
+-- it matters there.
 SELECT m.id, m.hub_seq, m.document_id, m.kind, m.policy, m.policy_version, m.candidates, m.waiting,
     m.quarantined, r.reviews
 FROM {tenant}.merges m
@@ -77,9 +76,29 @@ LEFT JOIN LATERAL (
         'reviewed_ms', (extract(epoch FROM reviewed_at) * 1000)::bigint) ORDER BY id) AS reviews
     FROM (SELECT * FROM {tenant}.reviews WHERE merge = m.id ORDER BY id DESC LIMIT %(reviews)s) AS last
 ) r ON m.reviewed_at IS NOT NULL
-WHERE %(incarnation)s = ANY(m.actors) AND (m.hub_seq > %(after)s OR m.reviewed_seq > %(after)s
-    OR m.reviewed_seq = %(after)s AND m.review = 'accepted' AND m.rule = 'manual')
+WHERE %(incarnation)s = ANY(m.actors) AND {to_be_told}
 ORDER BY m.id
+
+-- name: to_be_told
+-- Whether those who take part in the ledger row `m` are to be told of it after a position: a part of others.
+-- An acceptance has no position of its own: one where a replica stands may have come after it pulled.
+(m.hub_seq > %(after)s OR m.reviewed_seq > %(after)s
+    OR m.reviewed_seq = %(after)s AND m.review = 'accepted' AND m.rule = 'manual')
+
+-- name: standing_alike
+-- Those of the replicas for whom a pull after a position holds nothing of their own: neither what became of
+-- changes of theirs nor a ledger row. What they replicate is to be compared.
+SELECT r.incarnation, r.edge, e.prefixes, e.subscription
+FROM {tenant}.replicas r JOIN {tenant}.edges e ON e.name = r.edge, {tenant}.tenant_state s
+WHERE r.incarnation = ANY(%(incarnations)s::bigint[]) AND e.status <> 'revoked'
+    AND s.epoch = %(epoch)s AND %(after)s BETWEEN s.collected_seq AND s.hub_seq
+    AND NOT EXISTS (
+        SELECT FROM {tenant}.changes c WHERE c.incarnation = r.incarnation AND c.hub_seq > %(after)s
+    )
+    AND NOT EXISTS (
+        SELECT FROM (SELECT unnest(m.actors) AS actor FROM {tenant}.merges m WHERE {to_be_told}) told
+        WHERE told.actor = r.incarnation
+    )
 
 -- name: in_scope
 -- Whether the document `id` is in a scope (`scope_filter.reading`): a part of other statements.

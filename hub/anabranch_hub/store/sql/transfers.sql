@@ -31,21 +31,23 @@ ON CONFLICT (incarnation) DO UPDATE SET batch = excluded.batch, body = excluded.
 -- A pull's bytes, if this very pull is still there.
 SELECT body FROM {tenant}.spool WHERE incarnation = %(incarnation)s AND batch = %(batch)b
 
--- name: commit_without_waiting
--- For what may be lost in a crash: a replica says again where it stands.
-SET LOCAL synchronous_commit TO off
-
--- name: drop_spool
--- What was applied needs no resuming.
-DELETE FROM {tenant}.spool WHERE incarnation = %(incarnation)s
-
--- name: attribute
--- Add what was carried to the sums of today; where the day has many rows, what is new to OTHERS. Old days fade.
-WITH replica AS (
-    SELECT edge, (now() AT TIME ZONE 'UTC')::date AS today FROM {tenant}.replicas
-    WHERE incarnation = %(incarnation)s
+-- name: seen
+-- A replica has applied everything up to its cursor, and is proved equal there: its spooled pull needs no resuming.
+-- What was carried meanwhile is added to the sums of today; where the day has many rows, what is new to OTHERS. Old
+-- days fade. A crash may take all of this, as a replica says again where it stands: no disk is waited for.
+WITH unawaited AS (
+    SELECT set_config('synchronous_commit', 'off', true)
+), dropped AS (
+    DELETE FROM {tenant}.spool WHERE incarnation = %(incarnation)s
+), seen AS (
+    UPDATE {tenant}.replicas SET cursor_epoch = %(epoch)s, cursor_seq = %(hub_seq)s, seen_at = now()
+    FROM unawaited WHERE incarnation = %(incarnation)s
+    RETURNING edge, (now() AT TIME ZONE 'UTC')::date AS today
+), proved AS (
+    UPDATE {tenant}.edge_reports r SET proved_at = now(), proved_epoch = %(epoch)s, proved_seq = %(hub_seq)s
+    FROM seen WHERE r.edge = seen.edge
 ), faded AS (
-    DELETE FROM {tenant}.edge_traffic t USING replica r WHERE t.edge = r.edge AND t.day < r.today - %(days_kept)s::int
+    DELETE FROM {tenant}.edge_traffic t USING seen r WHERE t.edge = r.edge AND t.day < r.today - %(days_kept)s::int
 ), placed AS (
     SELECT r.edge, r.today, s.namespace, s.key, s.bytes_up, s.bytes_down,
         (SELECT count(*) < %(rows_max)s FROM {tenant}.edge_traffic t WHERE t.edge = r.edge AND t.day = r.today)
@@ -53,7 +55,7 @@ WITH replica AS (
             SELECT FROM {tenant}.edge_traffic t WHERE t.edge = r.edge AND t.day = r.today
                 AND t.namespace = s.namespace AND t.key = s.key
         ) AS has_place
-    FROM replica r, unnest(
+    FROM seen r, unnest(
         %(namespaces)s::text[], %(keys)s::text[], %(bytes_up)s::bigint[], %(bytes_down)s::bigint[]
     ) AS s (namespace, key, bytes_up, bytes_down)
 )
