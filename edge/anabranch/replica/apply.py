@@ -1,16 +1,18 @@
 """A pull, applied: documents, outbox and cursor move in one transaction or not at all."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from anabranch_sync.change import Entry
 from anabranch_sync.clock import Timestamp, wall_ms
+from anabranch_sync.columns import encode_document
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, digest, digest_rebuilt, rebuild
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, LocalSeq
 from anabranch_sync.live import Served
+from anabranch_sync.packing import Dictionary
 from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies
 from anabranch_sync.pull import Outcome, Pull, Result, fold, touched
 from anabranch_sync.register import Stamp
@@ -18,12 +20,13 @@ from anabranch_sync.reoffer import Offers, Reoffer
 from anabranch_sync.scope import Scope
 
 from anabranch.errors import ReplicaCorrupt
+from anabranch.replica import dictionary
 from anabranch.replica.facts import Fate
 from anabranch.replica.file import Connection
 from anabranch.replica.past import STEPS_BYTES_MAX, put_step
 from anabranch.replica.queries import SQL
 from anabranch.replica.reoffer import put_offers, to_offer
-from anabranch.replica.rescoping import drop_ahead, forget, outside, put_scope, stored_scope
+from anabranch.replica.rescoping import drop_ahead, forget, outside, put_scope, repack, stored_scope
 from anabranch.replica.rows import (
     Position,
     Rot,
@@ -78,6 +81,7 @@ def apply(
     forget(connection, leaving)
     if rescoped is not None:
         put_scope(connection, rescoped)
+        repack(connection, rot)
     return total
 
 
@@ -103,9 +107,13 @@ class _Application:
     ahead: set[DocumentId] = field(default_factory=set)
     # The greatest timestamp that came.
     latest: Timestamp = 0
+    # What documents are packed behind.
+    behind: Dictionary | None = None
 
     def run(self) -> ScopeDigest:
         pull = self.pull
+        # First: what follows takes the room that the pieces in which it came took.
+        self.connection.execute(SQL["drop_parts"])
         positions = {
             run.first_local + offset: run.first_hub_seq + offset
             for run in pull.runs
@@ -234,12 +242,14 @@ class _Application:
         total = self._cleared()
         for name in self.pull.parts:
             cut = taken(self.connection, name, self.rot)
+            self.connection.execute(SQL["drop_staged"], (name,))  # its room is that of its documents
+            self._look_for_dictionary(cut.documents)
             part = replace(self.pull, documents=cut.documents)
             for document, state in fold({}, self.at.incarnation, (), part).items():
                 row = self.rows[document] = row_of(self.connection, document)
                 after = digest_rebuilt(document, rebuild(state.registers))
                 total = total.replaced(0, after)
-                put_confirmed(self.connection, document, row, state, after)
+                put_confirmed(self.connection, document, row, state, after, self.behind)
                 self._receive(document, state)
             for document, quarantined in cut.quarantined.items():
                 put_quarantined(self.connection, document, self.rows[document], quarantined)
@@ -248,11 +258,13 @@ class _Application:
     def _cleared(self) -> ScopeDigest:
         """Confirm nothing any more; returns the digest of that."""
         self.connection.execute(SQL["drop_confirmed"])
+        self.connection.execute(SQL["drop_dictionary"])
         self.connection.execute(SQL["drop_steps"])
         return ScopeDigest()
 
     def _confirm(self, changed: dict[DocumentId, Document]) -> ScopeDigest:
         total = self._cleared() if self.pull.whole else self.at.digest
+        self._look_for_dictionary(changed)
         for document, state in changed.items():
             if document in self.unreadable:
                 continue
@@ -268,9 +280,16 @@ class _Application:
             if state == EMPTY:
                 self.connection.execute(SQL["drop_confirmed_of"], (row,))
             else:
-                put_confirmed(self.connection, document, row, state, after)
+                put_confirmed(self.connection, document, row, state, after, self.behind)
         self.connection.execute(SQL["trim_steps"], (STEPS_BYTES_MAX,))
         return self._summed() if self.pull.replaced else total
+
+    def _look_for_dictionary(self, documents: Mapping[DocumentId, Document]) -> None:
+        """Pack behind the dictionary that is here, or behind one made of `documents` if they are many."""
+        self.behind = self.behind or dictionary.stored(self.connection)
+        if self.behind is None:
+            some = dictionary.spread(list(documents.values()))
+            self.behind = dictionary.make(self.connection, [encode_document(each) for each in some])
 
     def _summed(self) -> ScopeDigest:
         """The digest from that of each document: where some were damaged, so may be what they add up to."""
@@ -405,7 +424,6 @@ class _Application:
     def _move(self, total: ScopeDigest) -> None:
         pull, at = self.pull, self.at
         upto = (pull.upto.epoch, pull.upto.hub_seq)
-        self.connection.execute(SQL["drop_parts"])
         self.connection.execute(SQL["drop_all_staged"])
         self.connection.execute(
             SQL["moved"],

@@ -9,9 +9,10 @@ from anabranch_sync.incident import Incident, IncidentKind, Remedy
 from anabranch_sync.repairing import Surveyed
 
 from anabranch.errors import ReplicaError
+from anabranch.replica import dictionary
 from anabranch.replica.file import Connection, ReplicaFile
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import checksum_of, number, shown
+from anabranch.replica.rows import checksum_of_confirmed, number, shown
 
 # Some years of a disk that is going bad; the hub keeps its own.
 INCIDENTS_MAX = 1_000
@@ -79,10 +80,11 @@ def put_incident(connection: Connection, incident: Incident, now_ms: int) -> Non
 
 def _survey(connection: Connection) -> Surveyed:
     digests: dict[DocumentId, int] = {}
+    behind = dictionary.stored(connection)
     damaged: list[DocumentId] = []
     for _, namespace, key, digest, checksum, body, is_damaged in connection.execute(SQL["survey"]):
         document = DocumentId(namespace, key)
-        if is_damaged or checksum_of(document, digest + body) != checksum:
+        if is_damaged or checksum_of_confirmed(document, digest, body, behind) != checksum:
             damaged.append(document)
         elif number(digest):
             digests[document] = number(digest)

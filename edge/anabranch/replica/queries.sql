@@ -102,8 +102,18 @@ DELETE FROM visible WHERE document = ?;
 -- put_confirmed: the hub has confirmed the document
 INSERT OR REPLACE INTO confirmed (document, digest, checksum, body) VALUES (?, ?, ?, ?);
 
--- confirmed: what the hub has confirmed of a document
-SELECT digest, checksum, body FROM confirmed WHERE document = ?;
+-- confirmed: what the hub has confirmed of a document, with the dictionary where it is packed behind it (codec 2)
+SELECT c.digest, c.checksum, c.body, d.body
+FROM confirmed c LEFT JOIN dictionary d ON substr(c.body, 1, 1) = x'02' WHERE c.document = ?;
+
+-- dictionary: what documents are packed behind
+SELECT body FROM dictionary;
+
+-- put_dictionary: there was none
+INSERT INTO dictionary (only_row, body) VALUES (1, ?);
+
+-- drop_dictionary: everything is packed anew
+DELETE FROM dictionary;
 
 -- drop_confirmed: before everything is confirmed anew
 DELETE FROM confirmed;

@@ -2,6 +2,8 @@
 
 Only changes that wait in the outbox stay, for the hub to decide, and those that it refused, for somebody to
 look at. An edge that asks for less itself sends them first (`subscribing`).
+
+What is confirmed is packed behind a dictionary made of some of it: that is made anew of what stays.
 """
 
 import json
@@ -10,9 +12,11 @@ from collections.abc import Collection, Mapping
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.scope import Scope, told_scope
 
+from anabranch.errors import ReplicaCorrupt
+from anabranch.replica import dictionary
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
-from anabranch.replica.rows import unpack_notice
+from anabranch.replica.rows import Rot, pack, unpack_notice, unpacked
 
 
 def stored_scope(connection: Connection) -> Scope:
@@ -45,6 +49,32 @@ def forget(connection: Connection, documents: Mapping[DocumentId, int]) -> None:
         connection.execute(SQL["drop_steps_of"], (row,))
         connection.execute(SQL["drop_history_of"], (row,))
     _drop_notices(connection, documents.keys())
+
+
+def repack(connection: Connection, rot: Rot) -> None:
+    """Pack what is confirmed behind another dictionary. What is damaged stays so, until the hub sends it."""
+    kept = connection.execute(SQL["dictionary"]).fetchone()
+    if kept is None:
+        return
+    before = dictionary.opened(kept[0])
+    named = [
+        (DocumentId(namespace, key), row)
+        for row, namespace, key in connection.execute(SQL["all_confirmed"]).fetchall()
+    ]
+
+    def read(document: DocumentId, row: int) -> tuple[bytes, int] | None:
+        columns = connection.execute(SQL["confirmed"], (row,)).fetchone()[:3]
+        try:
+            return unpacked(document, columns, before, rot)
+        except ReplicaCorrupt:
+            return None
+
+    some = [read(*each) for each in dictionary.spread(named)]
+    after = dictionary.make(connection, [found[0] for found in some if found is not None])
+    for document, row in named:
+        found = read(document, row)
+        if found is not None:
+            pack(connection, document, row, *found, after)
 
 
 def _drop_notices(connection: Connection, documents: Collection[DocumentId]) -> None:

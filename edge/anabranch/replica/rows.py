@@ -16,9 +16,10 @@ from anabranch_sync.errors import WireError
 from anabranch_sync.ids import Cursor, DocumentId, Dot, Incarnation, LocalSeq
 from anabranch_sync.later import later
 from anabranch_sync.live import Served
-from anabranch_sync.packing import LEVEL_STORED, seal, unpack, unseal
+from anabranch_sync.packing import LEVEL_STORED, Dictionary, is_prefixed, seal, unpack, unseal
 
 from anabranch.errors import ReplicaCorrupt
+from anabranch.replica import dictionary
 from anabranch.replica.file import Connection, NoSuchWord
 from anabranch.replica.queries import SQL
 
@@ -143,11 +144,22 @@ def confirmed_body(connection: Connection, document: DocumentId, row: int, rot: 
     stored = connection.execute(SQL["confirmed"], (row,)).fetchone()
     if stored is None:
         return EMPTY, 0
-    digest, checksum, body = stored
-    if checksum_of(document, digest + body) != checksum:
+    encoded, digest = unpacked(document, stored[:3], dictionary.opened(stored[3]), rot)
+    return _decoded(document, encoded, rot), digest
+
+
+def unpacked(
+    document: DocumentId, columns: tuple[bytes, bytes, bytes], behind: Dictionary | None, rot: Rot
+) -> tuple[bytes, int]:
+    """What the hub confirmed as it is encoded, and the digest of its content. Raises ReplicaCorrupt.
+
+    `columns` are digest, checksum and body of the row, `behind` is what it was packed behind.
+    """
+    digest, checksum, body = columns
+    if checksum_of_confirmed(document, digest, body, behind) != checksum:
         raise rot.at(str(document))
     try:
-        return _decoded(document, unseal(body), rot), number(digest)
+        return unseal(body, prefix=behind or b""), number(digest)
     except WireError as error:
         raise rot.at(str(document)) from error
 
@@ -167,12 +179,30 @@ def standing_body(connection: Connection, document: DocumentId, row: int, rot: R
 
 
 def put_confirmed(
-    connection: Connection, document: DocumentId, row: int, state: Document, digest: int
+    connection: Connection,
+    document: DocumentId,
+    row: int,
+    state: Document,
+    digest: int,
+    behind: Dictionary | None = None,
 ) -> None:
-    """Store what the hub confirmed; `digest` is that of its content."""
-    body = seal(encode_document(state), LEVEL_STORED)
+    """Store what the hub confirmed; `digest` is that of its content, `behind` the replica's dictionary."""
+    pack(connection, document, row, encode_document(state), digest, behind)
+
+
+def pack(
+    connection: Connection,
+    document: DocumentId,
+    row: int,
+    encoded: bytes,
+    digest: int,
+    behind: Dictionary | None,
+) -> None:
+    """Store what the hub confirmed, as it is encoded."""
+    body = seal(encoded, LEVEL_STORED, behind or b"")
     packed = digest_bytes(digest)
-    connection.execute(SQL["put_confirmed"], (row, packed, checksum_of(document, packed + body), body))
+    checksum = checksum_of_confirmed(document, packed, body, behind)
+    connection.execute(SQL["put_confirmed"], (row, packed, checksum, body))
 
 
 def put_visible(
@@ -237,3 +267,11 @@ def checksum_of(document: DocumentId, body: bytes) -> bytes:
     """What shows that bytes stored for a document are still those, and still that document's."""
     address = f"{document.namespace}\n{document.key}\n".encode()
     return blake2b(address + body, digest_size=CHECKSUM_BYTES).digest()
+
+
+def checksum_of_confirmed(
+    document: DocumentId, digest: bytes, body: bytes, behind: Dictionary | None
+) -> bytes:
+    """The same of what is confirmed; it covers what the body is packed behind, if it is."""
+    mark = behind.mark if behind is not None and is_prefixed(body) else b""
+    return checksum_of(document, digest + body + mark)

@@ -19,8 +19,8 @@ def stage(connection: Connection, names: Collection[bytes]) -> None:
 
 def keep(connection: Connection, name: bytes, sealed: bytes) -> None:
     """Keep a part, in place of the pieces in which it came. Safe to repeat."""
+    connection.execute(SQL["drop_parts"])  # first, so that it takes their room in the file
     connection.execute(SQL["keep_staged"], (name, sealed))
-    connection.execute(SQL["drop_parts"])
 
 
 def staged(connection: Connection) -> tuple[bytes, ...]:
