@@ -90,7 +90,7 @@ from anabranch_sync.outbox import marked
 from anabranch_sync.pacing import Pacing
 from anabranch_sync.packing import seal, unseal
 from anabranch_sync.priority import patience_ms
-from anabranch_sync.pull import Pull
+from anabranch_sync.pull import Pull, Urgent
 from anabranch_sync.pull_body import encode_pull
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.revision import Texts
@@ -317,16 +317,17 @@ class HubSession:
         self._due_ms = due_ms if self._due_ms is None else min(self._due_ms, due_ms)
         return self._come_due() if now_ms >= self._due_ms else []
 
-    def drawn_urgent(self, pull: Pull | None) -> list[HubEffect]:
+    def drawn_urgent(self, urgent: Urgent) -> list[HubEffect]:
         """The store's answer to `DrawUrgent`: whole states, or nothing.
 
         They go in one piece, no larger than those under way, or wait their turn. Where nothing else is
         wanted they take one piece as large as any, or come by a pull as everything does.
         """
+        pull = urgent.pull
         if self.phase is not Phase.OPEN:
             return []
         if self._is_urgent_only:
-            return self._only_urgent(pull)
+            return self._only_urgent(urgent)
         ahead: list[HubEffect] = []
         if pull is not None and self._is_long:
             self._overtaken_to = max(self._overtaken_to, pull.upto.hub_seq)
@@ -604,16 +605,16 @@ class HubSession:
         self._overtaken_to = self._hub_seq
         return [DrawUrgent(Cursor(self._opening.epoch, after))]
 
-    def _only_urgent(self, pull: Pull | None) -> list[HubEffect]:
-        """Send it, at first also where there is nothing: that tells the edge so."""
+    def _only_urgent(self, urgent: Urgent) -> list[HubEffect]:
+        """Send it, at first also where there is nothing: that tells the edge so. Or all else too."""
         assert self._opening is not None, "drawn before open"
-        is_first = self._overtaken_to < 0
+        pull, is_first = urgent.pull, self._overtaken_to < 0
         upto = Cursor(self._opening.epoch, self._hub_seq) if pull is None else pull.upto
         self._overtaken_to = max(self._overtaken_to, upto.hub_seq)
-        if pull is None and not is_first:
+        if urgent.is_all and pull is None and not is_first:
             return []
         sealed = seal(encode_pull(pull or Pull(self._cursor, upto, ScopeDigest(), {})))
-        if len(sealed) <= CHUNK_BYTES_MAX:
+        if urgent.is_all and len(sealed) <= CHUNK_BYTES_MAX:
             return [self._send(Ahead(sealed))]
         self._is_urgent_only = False
         return self._draw()

@@ -153,26 +153,36 @@ def difference(
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class Urgent:
+    """What may overtake a pull: documents whole, or nothing. `is_all`: nothing else that is urgent is new."""
+
+    pull: Pull | None = None
+    is_all: bool = True
+
+
 def urgent(
     changed: Mapping[DocumentId, Document],
+    quarantined: Collection[DocumentId],
     actor: Incarnation,
     after: Cursor,
     upto: Cursor,
-) -> Pull | None:
-    """What overtakes a pull to the replica `actor`: documents whole, as they are at `upto`; None: nothing.
+) -> Urgent:
+    """What overtakes a pull to the replica `actor`, as it is at `upto`.
 
-    `changed` are the urgent ones in its scope, and those to which an urgent change was made after `after`,
-    that are not in quarantine. What it wrote itself it sees already.
+    `changed` are the urgent ones in its scope, and those to which an urgent change was made after `after`.
+    What it wrote itself it sees already. Of those in quarantine some valid content may be new, which
+    a pull tells.
     """
-    documents = {
+    news = {
         document: state
         for document, state in changed.items()
         if document.namespace != SCHEMA_NAMESPACE
-        and any(
-            each.hub_seq > after.hub_seq and each.stamp.actor != actor for each in state.registers.values()
-        )
+        and any(each.unseen(after.hub_seq, actor) for each in state.registers.values())
     }
-    return Pull(after, upto, ScopeDigest(), documents) if documents else None
+    documents = {document: state for document, state in news.items() if document not in quarantined}
+    pull = Pull(after, upto, ScopeDigest(), documents) if documents else None
+    return Urgent(pull, is_all=len(documents) == len(news))
 
 
 def changed_texts(pull: Pull) -> list[Place]:

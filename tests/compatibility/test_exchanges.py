@@ -14,6 +14,7 @@ from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.messages import Merged
 from anabranch_sync.opening import Answer, Opening
+from anabranch_sync.pull import Urgent
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Standing
 from anabranch_sync.witness import Witnessed
@@ -130,7 +131,7 @@ class _Hub:
             case hub_effects.Draw():
                 return session.drawn(self._pulls.pop(0) if self._pulls else None)
             case hub_effects.DrawUrgent():
-                return session.drawn_urgent(None)
+                return session.drawn_urgent(Urgent())
             case hub_effects.Compare():
                 hello = self._recording.hello
                 return session.compared(hello.cursor, hello.digest)

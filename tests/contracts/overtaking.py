@@ -25,7 +25,7 @@ class OvertakingContract(ReplicaSuite):
         return edge
 
     def _ahead(self, edge: Exchange) -> Pull:
-        pull = edge.hub.urgent(edge.incarnation, edge.replica.standing().cursor)
+        pull = edge.hub.urgent(edge.incarnation, edge.replica.standing().cursor).pull
         assert pull is not None
         return pull
 

@@ -3,14 +3,20 @@
 import random
 
 from anabranch_hub.simulation.memory import MemoryHub, MemoryReplica
-from anabranch_sync.document import Object
-from anabranch_sync.ids import DocumentId
+from anabranch_sync.document import Document, Object
+from anabranch_sync.ids import Cursor, DocumentId
+from anabranch_sync.pull import urgent
+from anabranch_sync.register import Register, Slot, Stamp
 
 from tests.sync.pair import NOW_MS, Pair, new_hub, new_replica
 
 SWITCH = DocumentId("acme/switches", "line")
 PLAIN = DocumentId("acme/plain", "a")
-SCHEMA: Object = {"namespaces": ["acme/switches"], "schema": {"x-anabranch-priority": 0}}
+SCHEMA: Object = {
+    "namespaces": ["acme/switches"],
+    "schema": {"x-anabranch-priority": 0},
+    "rules": [{"name": "low below high", "require": ["/low", "<=", "/high"]}],
+}
 LARGE: Object = {"text": random.Random(1).randbytes(20_000).hex()}
 
 
@@ -117,3 +123,34 @@ def test_what_becomes_urgent_meanwhile_comes_too() -> None:
     # then
     assert replica.read(SWITCH) == {"on": False}
     assert replica.read(PLAIN) is None
+
+
+def test_what_is_valid_of_a_document_in_quarantine_comes_with_all_else() -> None:
+    # given an urgent change, and another one's over the same document that makes the whole of it invalid
+    hub, replica = _ready()
+    other = new_replica(hub)
+    Pair(other, hub).run()
+    other.commit(SWITCH, {"on": True, "low": 3}, now_ms=NOW_MS)
+    hub.write(SWITCH, {"on": False, "high": 2})
+    hub.write(PLAIN, {"n": 1})
+    Pair(other, hub).run()
+    assert hub.read(SWITCH) == {"on": False, "high": 2}
+    # when
+    pair = Pair(replica, hub, urgent_only=True).run()
+    # then
+    assert pair.edge.settled
+    assert replica.read(SWITCH) == hub.read(SWITCH)
+    assert replica.read(PLAIN) == {"n": 1}
+
+
+def test_what_others_added_to_an_own_value_is_news() -> None:
+    # given a counter that was folded: the stamp of this replica, whose clock is ahead, is the first
+    own, other = Stamp(9, 2, 19), Stamp(5, 3, 49)
+    counter = Document({Slot(("n",)): Register(-2, (own, other))})
+    # when
+    news = urgent({SWITCH: counter}, (), 2, Cursor(1, 41), Cursor(1, 49))
+    known = urgent({SWITCH: counter}, (), 2, Cursor(1, 49), Cursor(1, 50))
+    # then
+    assert news.pull is not None
+    assert SWITCH in news.pull.documents
+    assert (known.pull, known.is_all) == (None, True)

@@ -326,8 +326,8 @@ class Exchange:
                 priority = await store.weighed(tenant, self._scope, incarnation, after)
                 return session.weighed(priority, self._clock.now_ms())
             case DrawUrgent(after):
-                pull = await store.drawn_urgent(tenant, self._scope, incarnation, after)
-                return session.drawn_urgent(pull)
+                urgent = await store.drawn_urgent(tenant, self._scope, incarnation, after)
+                return session.drawn_urgent(urgent)
             case StorePart(batch, total, offset, piece):
                 await _to_its_end(store.store_upload(tenant, incarnation, batch, total, offset, piece))
             case Spool(batch, sealed):

@@ -250,6 +250,7 @@ class Edge:
         """The process dies; the disk stays."""
         self.hang_up()
         self.replica.crash()
+        self._overtaken = START
         self._steady_skew_ms = self.skew_ms
         self._world.clock.after(self._world.chance.randrange(30_000), self.connect)
 

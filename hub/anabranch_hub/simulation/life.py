@@ -88,7 +88,6 @@ def drawn(chance: random.Random) -> Life:
     def some(high: float) -> float:
         return chance.random() * high if chance.random() < 0.5 else 0.0
 
-    # Both at once are lived where they are asked for: docs/trust.md, "What it does not show".
     budgets, urgent = chance.choice((0, 0, 0.7)), chance.random() < 0.5
     return Life(
         edges=chance.randint(2, 6),
@@ -122,6 +121,6 @@ def drawn(chance: random.Random) -> Life:
         collections=chance.choice((0, 0, 5, 20)),
         deletes=chance.choice((0.05, 0.05, 0.3)),
         polling=some(0.8),
-        budgets=budgets if not urgent else 0,
+        budgets=budgets,
         urgent=urgent,
     )

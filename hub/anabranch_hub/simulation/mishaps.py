@@ -71,12 +71,11 @@ class Mishaps:
             if lost.content_id not in kept and not self._is_at_hub(lost):
                 world.acknowledged.pop(lost.content_id, None)
         self.hub_restores.forget(edge.name)
-        edge.hang_up()
-        edge.replica = MemoryReplica(state, edge.replica.medium)
-        edge.reading = Reading(edge.name)
         world.happened["edge restored"] += 1
         world.note(f"{edge.name} is restored from a backup")
-        world.clock.after(world.chance.randrange(30_000), edge.connect)
+        edge.replica = MemoryReplica(state, edge.replica.medium)
+        edge.reading = Reading(edge.name)
+        edge.crash()
 
     def clone(self, source: Edge) -> None:
         """A second machine starts with a copy of a disk."""

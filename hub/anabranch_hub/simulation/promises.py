@@ -6,11 +6,11 @@ from typing import Protocol
 from anabranch_sync.change import Entry
 from anabranch_sync.conflict import Conflict, Kind
 from anabranch_sync.document import Document, digest, rebuild
-from anabranch_sync.ids import DocumentId
+from anabranch_sync.ids import START, DocumentId
 from anabranch_sync.merge import decide
 from anabranch_sync.policy import join
 from anabranch_sync.priority import URGENT
-from anabranch_sync.pull import Outcome
+from anabranch_sync.pull import Outcome, overlay
 from anabranch_sync.register import Register
 
 from anabranch_hub.simulation.memory import MemoryHub, MemoryReplica, content_of, policies_of, scope_digest
@@ -157,12 +157,17 @@ def check_urgent(hub: MemoryHub, edges: Collection[Holder]) -> None:
     for document, state in hub.documents.items():
         if policies.priority(document) != URGENT:
             continue
-        head = digest(document, rebuild(state.registers))
         # Whom a restored hub does not know it does not answer: that edge waits for its next day.
         for edge in (each for each in edges if hub.knows(each.replica.state.incarnation)):
             replica = edge.replica
             is_here = replica.state.scope.reads(document) and hub.edge(edge.line.edge).scope.reads(document)
-            if is_here and digest(document, rebuild(replica.visible(document).registers)) != head:
+            waiting = [each for each in replica.outbox if document in each.change.documents]
+            # What a change of before a restore has not seen, only the hub can tell.
+            is_told = all(each.change.base.epoch in (START.epoch, hub.epoch) for each in waiting)
+            # What was written here before it was known to be urgent waits, and is shown.
+            unsent = [each for each in waiting if each.dot.local_seq > replica.state.push_mark]
+            head = overlay(document, state, unsent, policies_of(replica.confirmed))
+            if is_here and is_told and content_of(replica.visible(document)) != content_of(head):
                 raise Violation(Promise.URGENT, f"{edge.name} still shows another {document}")
 
 

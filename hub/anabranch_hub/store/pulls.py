@@ -27,6 +27,7 @@ from anabranch_sync.pull import (
     Run,
     difference,
     touched_in_order,
+    Urgent,
     urgent,
 )
 from anabranch_sync.repairing import Surveyed
@@ -180,8 +181,8 @@ async def drawn(
 
 async def drawn_urgent(
     pool: Pool, tenant: str, scope: Scope, incarnation: Incarnation, after: Cursor
-) -> Pull | None:
-    """The urgent documents in `scope` that others changed after a position, whole; None: there are none."""
+) -> Urgent:
+    """The urgent documents in `scope` that others changed after a position, whole."""
     async with pool.undoing(tenant) as session:
         async with session.pipeline():
             await session.begin(snapshot=True)
@@ -191,10 +192,11 @@ async def drawn_urgent(
         changed = await _priorities(session, scope, after.hub_seq)
         pressing = [each for each, priority in changed.items() if priority == URGENT]
         if not pressing or upto.epoch != after.epoch:
-            return None
+            return Urgent()
         rows = await session.rows("deciding_documents", ids=pressing)
-    whole = {address(row["id"]): decode_document(row["state"]) for row in rows if not row["violations"]}
-    return urgent(whole, incarnation, after, upto)
+    whole = {address(row["id"]): decode_document(row["state"]) for row in rows}
+    quarantined = {address(row["id"]) for row in rows if row["violations"]}
+    return urgent(whole, quarantined, incarnation, after, upto)
 
 
 async def weighed(

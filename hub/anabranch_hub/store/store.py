@@ -20,7 +20,7 @@ from anabranch_sync.messages import CheckIn
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.plan import Plan
 from anabranch_sync.priority import PRIORITY_DEFAULT
-from anabranch_sync.pull import Pull
+from anabranch_sync.pull import Pull, Urgent
 from anabranch_sync.reference import AtVersion, Moment, Reference
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.revision import Texts, Wanted
@@ -401,8 +401,8 @@ class Store:
 
     async def drawn_urgent(
         self, tenant: str, scope: Scope, incarnation: Incarnation, after: Cursor
-    ) -> Pull | None:
-        """The urgent documents in `scope` that others changed after a position, whole, or None."""
+    ) -> Urgent:
+        """The urgent documents in `scope` that others changed after a position, whole."""
         return await pulls.drawn_urgent(self._pool, tenant, scope, incarnation, after)
 
     async def part(self, tenant: str, name: bytes) -> bytes | None:

@@ -23,6 +23,7 @@ from anabranch_sync.pull import (
     Pull,
     Result,
     Run,
+    Urgent,
     changed_texts,
     difference,
     touched_in_order,
@@ -220,14 +221,14 @@ class Tenant:
                 found[document, slot] = text
         return found
 
-    def urgent(self, incarnation: int, after: Cursor) -> Pull | None:
+    def urgent(self, incarnation: int, after: Cursor) -> Urgent:
         """The urgent documents that others changed after a position, whole."""
         changed = {
             document: self.documents[document]
             for document, priority in self._changed(incarnation, after).items()
-            if priority == URGENT and document not in self.quarantined
+            if priority == URGENT
         }
-        return urgent(changed, incarnation, after, Cursor(self.epoch, self.hub_seq))
+        return urgent(changed, self.quarantined, incarnation, after, Cursor(self.epoch, self.hub_seq))
 
     def _changed(self, incarnation: int, after: Cursor) -> dict[DocumentId, int]:
         """The documents in its scope that changed after a position, and how pressing that is."""
