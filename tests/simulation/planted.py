@@ -57,7 +57,7 @@ def hunt(bug: str) -> Hunt:
     """Live seeds with the bug until one shows it."""
     with planted(bug):
         for seed in range(SEEDS):
-            lived = live(seed, _NUMBERS.get(bug))
+            lived = live(seed)
             if lived.broken in Promise.__members__:
                 return Hunt(bug, seed, lived.reason)
             if lived.broken:  # the planting itself does not fit the code any more
@@ -380,7 +380,3 @@ _BUGS: dict[str, Callable[[], Any]] = {
     "what is urgent waits for the budget": _what_is_urgent_waits_for_the_budget,
 }
 BUGS = tuple(_BUGS)
-# What a life must have for a bug to show, where few lives have it.
-_NUMBERS: dict[str, dict[str, int | float]] = {
-    "what is urgent waits for the budget": {"budgets": 0.7, "urgent": 1},
-}

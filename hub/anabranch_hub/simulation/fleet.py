@@ -148,8 +148,7 @@ class Fleet:
         is_saving = any(edge.meter.budget != NO_BUDGET for edge in self.edges)
         urgent_ms = limit_ms + URGENT_MS_MAX
         hub_seq, followed_ms = self.hub.store.hub_seq, limit_ms
-        while not all(edge.settled for edge in self.edges):
-            stuck = [edge for edge in self.edges if not edge.settled]
+        while stuck := [edge for edge in self.edges if not edge.settled]:
             if self.hub.store.hub_seq != hub_seq:  # whoever looks in daily by then hears of it the day after
                 hub_seq, followed_ms = self.hub.store.hub_seq, clock.now_ms + 3 * DAY_MS
                 urgent_ms = max(urgent_ms, clock.now_ms + URGENT_MS_MAX)
@@ -163,12 +162,11 @@ class Fleet:
             if clock.now_ms > limit_ms + late_ms and not (is_saving and clock.now_ms <= followed_ms):
                 minutes, names = (clock.now_ms - began_ms) // 60_000, [edge.name for edge in stuck]
                 raise Violation(Promise.FLOWING, f"not settled {minutes} minutes after healing: {names}")
-            step_ms = 10 * SECOND_MS
             if clock.now_ms >= limit_ms:  # days may pass now, with nothing new in most looks
-                step_ms = SAVING_LOOK_MS
                 for edge in self.edges:
                     edge.poll_ms = min(24 * edge.poll_ms, DAY_MS)
-            self._run_with_timers(clock.now_ms + step_ms)
+            is_soon = clock.now_ms < began_ms + HEALED_MS  # later only looks and budgets are waited for
+            self._run_with_timers(clock.now_ms + (10 * SECOND_MS if is_soon else SAVING_LOOK_MS))
 
     def _repair(self) -> None:
         """An operator repairs whatever is quarantined, and everybody reads what has merged again."""

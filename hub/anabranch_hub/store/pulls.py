@@ -25,9 +25,9 @@ from anabranch_sync.pull import (
     Pull,
     Result,
     Run,
+    Urgent,
     difference,
     touched_in_order,
-    Urgent,
     urgent,
 )
 from anabranch_sync.repairing import Surveyed
