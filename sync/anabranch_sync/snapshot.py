@@ -18,7 +18,7 @@ from anabranch_sync.document import Document
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import Cursor, DocumentId
 from anabranch_sync.live import Quarantined
-from anabranch_sync.packing import seal, unpack, unseal
+from anabranch_sync.packing import LEVEL_KEPT, seal, unpack, unseal
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import pack_quarantined, unpack_quarantined
 
@@ -108,7 +108,7 @@ class Cutter:
 def seal_slice(cut: Slice) -> bytes:
     """The part of a slice. Equal slices have equal parts."""
     row = [pack_documents(cut.documents), pack_quarantined(cut.quarantined)]
-    return seal(msgpack.packb(row))
+    return seal(msgpack.packb(row), LEVEL_KEPT)
 
 
 def open_slice(sealed: bytes) -> Slice:
