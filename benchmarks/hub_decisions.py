@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from anabranch_hub.demo.catalogue import CatalogueDocument
+from anabranch_hub.operations.garbage import look_rarely
 from anabranch_hub.operations.whereabouts import postgres_dsn
 from anabranch_hub.store import Edit, Store
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, chained, entry
@@ -30,6 +31,7 @@ async def measure(fleet: Fleet, sizes: Sizes) -> Figures:
     """Batches as an edge pushes them, then single writes one after the other."""
     content = list(documents(TENANT, min(DOCUMENTS, sizes.documents)))
     await fleet.tenant(TENANT, content)
+    look_rarely()  # as the hub does
     store = await Store.connect(postgres_dsn(fleet.hub_dir))
     try:
         batch_s = await _batches(store, content, sizes)

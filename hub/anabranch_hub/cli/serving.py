@@ -11,6 +11,7 @@ import click
 from anabranch_hub.cli import reach, terminal
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.operations import logs
+from anabranch_hub.operations.garbage import look_rarely
 from anabranch_hub.settings import HEALTH_DEFAULT, LISTEN_DEFAULT, PORT_MAX, Settings, settings
 from anabranch_hub.store import KEEP_DAYS
 
@@ -151,6 +152,7 @@ async def _serve(parsed: Settings, *, as_json: bool) -> None:
     from anabranch_hub.wiring import running_hub
 
     async with running_hub(parsed, log.info) as here:
+        look_rarely()
         log.info("serving", extra={"listen": here.listen, "enrol": here.enrol, "health": here.health})
         if as_json:
             terminal.write_json(asdict(here), indent=None)
