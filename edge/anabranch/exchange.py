@@ -68,13 +68,9 @@ from anabranch.wake import woken_by_writes
 from anabranch.wiping import wipe
 
 # How often to look whether another process wrote, where Linux does not tell and where it does. Looking costs
-# some microseconds; Linux tells of the WAL file it was asked about, which a repair may have replaced.
+# some microseconds; what is noted for Linux to tell of may have failed.
 LOOK_S = 0.05
 LOOK_TOLD_S = 0.5
-# After Linux told of bytes written, look often until they are synced, and so visible: at first after half
-# a millisecond, then after half as long again as it has taken. A slow SD card syncs in this time.
-LOOK_FIRST_S = 0.0005
-SYNC_S_MAX = 0.5
 # How often a status is written down that has not changed: each is a transaction with its fsync.
 HEARTBEAT_S = 30.0
 # The hub ends its side within a round trip.
@@ -212,7 +208,6 @@ class Exchange:
         self._is_connected = False
         self._settled = False
         self._noted_s = 0.0
-        self._written_s = -SYNC_S_MAX
         self._reading: asyncio.Future[bytes | None] | None = None
         self._parts = parts
         self._asking: asyncio.Future[bytes] | None = None
@@ -301,7 +296,7 @@ class Exchange:
         self._session = session
         self._seen_view = self._replica.look()
         try:
-            with woken_by_writes(self._replica.path, self._written) as is_told:
+            with woken_by_writes(self._replica.path, self._stirred.set) as is_told:
                 look_s = LOOK_TOLD_S if is_told else LOOK_S
                 await self._carry_out(session, session.start(self._clock.now_ms()))
                 while session.phase is not Phase.CLOSED:
@@ -403,17 +398,10 @@ class Exchange:
         if self._asking is None and self._parts is not None:
             self._parts.cancel()  # all is here, or comes from the hub: a stream is not held for that
 
-    def _written(self) -> None:
-        """Linux tells of bytes in the WAL."""
-        self._written_s = time.monotonic()
-        self._stirred.set()
-
     async def _wait(self, look_s: float) -> None:
         """Until something happens, but no longer than it is to the next look."""
-        since_s = time.monotonic() - self._written_s
-        delay_s = max(LOOK_FIRST_S, since_s / 2) if since_s < SYNC_S_MAX else look_s
         try:
-            async with asyncio.timeout(delay_s):
+            async with asyncio.timeout(look_s):
                 await self._stirred.wait()
         except TimeoutError:
             return
@@ -433,23 +421,21 @@ class Exchange:
         view, now_ms = self._replica.look(), self._clock.now_ms()
         if view != self._seen_view:
             self._seen_view = view
-            self._is_untold = (await self._on_disk(self._replica.subscribing.now)).wanted != self._asked
-            self._written_s = -SYNC_S_MAX
-            patience_ms = await self._patience_ms()
-            if patience_ms is not None:
-                due_ms = now_ms + patience_ms
+            noticed = await self._on_disk(self._replica.noticed)
+            self._is_untold = noticed.wanted != self._asked
+            if noticed.most_pressing is not None:
+                due_ms = now_ms + self._patience_ms(noticed.most_pressing)
                 self._offer_ms = due_ms if self._offer_ms is None else min(self._offer_ms, due_ms)
-            await self._mend(session)
+            if noticed.is_damaged:
+                await self._mend(session)
         if self._offer_ms is not None and now_ms >= self._offer_ms:
             self._offer_ms = None
             await self._carry_out(session, session.offered())
 
-    async def _patience_ms(self) -> int | None:
-        """How long what waits in the outbox may wait for company; None: nothing does."""
-        if not self._saves_up or self._link_class is not LinkClass.METERED:
-            return 0
-        priority = await self._on_disk(self._replica.most_pressing_unsent)
-        return None if priority is None else patience_ms(self._link_class, priority)
+    def _patience_ms(self, priority: int) -> int:
+        """How long what waits in the outbox may wait for company."""
+        is_patient = self._saves_up and self._link_class is LinkClass.METERED
+        return patience_ms(self._link_class, priority) if is_patient else 0
 
     async def _mend(self, session: EdgeSession) -> None:
         """Ask for what some read found damaged."""

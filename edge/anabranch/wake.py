@@ -1,6 +1,9 @@
-"""Hearing of a write at once, whatever process makes it: Linux tells who watches the replica's WAL.
+"""Hearing of a write at once, whatever process makes it: Linux tells who watches where commits are noted.
 
-Where it does not (another system, no watches left) the agent only looks, a few times a second.
+That is ``PATH.lock`` (`replica.marks`), written once for each commit when it is durable and visible. The WAL
+is written many times for each, and before it is either.
+
+Where it does not tell (another system, no watches left) the agent only looks, a few times a second.
 """
 
 import asyncio
@@ -17,12 +20,11 @@ _EVENTS_BYTES = 4096
 
 @contextmanager
 def woken_by_writes(replica: Path, wake: Callable[[], None]) -> Iterator[bool]:
-    """Call `wake` in the event loop after each write to the replica's file, the loop's own included.
+    """Call `wake` in the event loop after each commit to the replica, the loop's own included.
 
-    It comes when bytes are written, which is before they are synced and visible: look again shortly
-    after. Yields whether that works here.
+    Yields whether that works here.
     """
-    descriptor = _watching(Path(f"{replica}-wal"))
+    descriptor = _watching(Path(f"{replica}.lock"))
     if descriptor is None:
         yield False
         return

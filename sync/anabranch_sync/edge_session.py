@@ -573,7 +573,8 @@ class EdgeSession:
         self._in_flight, self._sending = (), None
         effects: list[EdgeEffect] = [self._acknowledge(merged.push_mark, chain)]
         if merged.pull:
-            effects += self._pulled(self._stream.heard.unseal(merged.pull), in_pieces=False)
+            # First: the pull acknowledges the changes that it names, and then there is nothing left to write.
+            effects[:0] = self._pulled(self._stream.heard.unseal(merged.pull), in_pieces=False)
         return effects if self.phase is Phase.CLOSED else [*effects, *self._load()]
 
     def _piece(self, offset: int, piece: bytes) -> list[EdgeEffect]:

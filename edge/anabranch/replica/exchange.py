@@ -1,6 +1,7 @@
 """What an exchange needs of a replica, and what it leaves in it. Each function is one transaction's work."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from anabranch_sync.change import CHAIN_START, Entry, chained
 from anabranch_sync.document import Object, rebuild
@@ -10,6 +11,7 @@ from anabranch_sync.incident import DOCUMENTS_NAMED_MAX
 from anabranch_sync.outbox import PUSH_CHANGES_MAX, next_push
 from anabranch_sync.priority import PRIORITY_MAX, URGENT
 from anabranch_sync.revision import Place, Texts, places_of, text_at
+from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial, Standing
 
 from anabranch.errors import OutboxSalvaged, ReplicaCorrupt
@@ -23,6 +25,7 @@ from anabranch.replica.serving import aside
 from anabranch.replica.shelf import Shelf
 from anabranch.replica.show import Outbox, note_shown, show
 from anabranch.replica.staging import staged
+from anabranch.replica.subscribing import wanted
 
 
 def standing(connection: Connection, rot: Rot) -> Standing:
@@ -111,6 +114,25 @@ def most_pressing_unsent(connection: Connection) -> int | None:
     (priority,) = connection.execute(SQL["most_pressing_after"], (at.push_mark,)).fetchone()
     # Nothing checks the number: what bit rot made of it must not come too late.
     return priority if priority is None or priority in range(PRIORITY_MAX + 1) else URGENT
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """What an exchange looks for whenever something was written.
+
+    `most_pressing` is the priority of what has not reached the hub (None: all has), `wanted` what is asked
+    for of what was granted; `is_damaged`: some document is known to be.
+    """
+
+    most_pressing: int | None
+    wanted: Scope
+    is_damaged: bool
+
+
+def noticed(connection: Connection) -> Noticed:
+    """What there is of it now."""
+    is_damaged = bool(connection.execute(SQL["damaged_count"]).fetchone()[0])
+    return Noticed(most_pressing_unsent(connection), wanted(connection), is_damaged)
 
 
 def store_part(connection: Connection, batch: bytes, total: int, offset: int, piece: bytes) -> None:

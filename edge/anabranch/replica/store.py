@@ -331,6 +331,11 @@ class Replica:
         with self._file.snapshot() as connection:
             return exchange.most_pressing_unsent(connection)
 
+    def noticed(self) -> exchange.Noticed:
+        """What an exchange looks for whenever something was written here."""
+        with self._file.snapshot() as connection:
+            return exchange.noticed(connection)
+
     def pending(self, after: LocalSeq) -> list[Entry]:
         """The changes of the outbox after `after`, as many as one push may carry, oldest first.
 

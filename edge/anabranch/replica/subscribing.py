@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.scope import Scope, told_scope
 
-from anabranch.replica.file import ReplicaFile
+from anabranch.replica.file import Connection, ReplicaFile
 from anabranch.replica.queries import SQL
 
 
@@ -68,6 +68,11 @@ class Subscribing:
                 if not scope.reads(DocumentId(namespace, key))
             ]
         return Leaving(len(rows), sum(row[0] for row in rows), sum(row[1] > 0 for row in rows))
+
+
+def wanted(connection: Connection) -> Scope:
+    """What is asked for of what was granted."""
+    return _scope(connection.execute(SQL["subscription"]).fetchone()[1])
 
 
 def _packed(scope: Scope) -> str:

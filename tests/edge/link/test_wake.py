@@ -9,16 +9,16 @@ from anabranch.wake import woken_by_writes
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells, others do not")
-def test_a_write_to_the_log_beside_the_replica_is_heard_of(tmp_path: Path) -> None:
+def test_a_commit_that_is_noted_beside_the_replica_is_heard_of(tmp_path: Path) -> None:
     async def scenario() -> None:
         # given
         heard = asyncio.Event()
-        log = tmp_path / "replica.db-wal"
-        log.write_bytes(b"")
+        noted = tmp_path / "replica.db.lock"
+        noted.write_bytes(b"")
         with woken_by_writes(tmp_path / "replica.db", heard.set) as is_told:
             assert is_told
             # when
-            log.write_bytes(b"a commit")
+            noted.write_bytes(b"a commit")
             # then
             async with asyncio.timeout(10):
                 await heard.wait()
@@ -26,7 +26,7 @@ def test_a_write_to_the_log_beside_the_replica_is_heard_of(tmp_path: Path) -> No
     asyncio.run(scenario())
 
 
-def test_without_a_log_there_is_only_looking(tmp_path: Path) -> None:
+def test_without_notes_there_is_only_looking(tmp_path: Path) -> None:
     async def scenario() -> None:
         with woken_by_writes(tmp_path / "replica.db", lambda: None) as is_told:
             assert not is_told
