@@ -485,8 +485,8 @@ class Exchange:
                 self._frames_up += 1
             case Load(after):
                 return session.loaded(*await self._on_disk(lambda: replica.to_push(after)))
-            case Wanted(_, places):
-                return session.found(await self._on_disk(lambda: replica.texts(places)))
+            case Wanted(_, wanted):
+                return session.found(await self._on_disk(lambda: replica.contents(wanted)))
             case StorePart(batch, total, offset, piece):
                 await self._on_disk(lambda: replica.store_part(batch, total, offset, piece))
                 self._tell(Pulled(offset + len(piece), total))

@@ -6,8 +6,8 @@ compresses them is `frame`. Decoding believes nothing: every index, type and nam
 whatever is wrong raises CorruptFrame.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgpack
 
@@ -28,21 +28,11 @@ from anabranch_sync.change import (
 from anabranch_sync.document import Document, Object, build, flatten
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge
 from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq
-from anabranch_sync.packing import RAW_BYTES_MAX, unpack
+from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
 from anabranch_sync.policy import LATEST, Policy
 from anabranch_sync.register import DELETED, Operand, Register, RegisterValue, Slot, Stamp
-from anabranch_sync.revision import (
-    Place,
-    Revised,
-    Texts,
-    Wanted,
-    absolute,
-    check_of,
-    plain,
-    revised,
-    wanted,
-)
+from anabranch_sync.revision import Contents, Wanted, Write
 from anabranch_sync.tables import (
     MALFORMED,
     Row,
@@ -64,6 +54,7 @@ from anabranch_sync.tables import (
     unpacked_timestamps,
 )
 from anabranch_sync.value import check
+from anabranch_sync.writes import pack_writes, unpack_writes, wanted_by_writes
 
 __all__ = [
     "ENTRIES_BYTES_MAX",
@@ -73,8 +64,10 @@ __all__ = [
     "encode_document",
     "encode_entries",
     "pack_documents",
+    "pack_stamps",
+    "stamped",
     "unpack_documents",
-    "wanted_by_documents",
+    "unpack_stamps",
     "wanted_by_push",
 ]
 
@@ -83,12 +76,10 @@ __all__ = [
 ENTRIES_BYTES_MAX = 2 * CHANGE_BYTES_MAX
 
 # The last columns of both tables where nothing out of the ordinary happened: they are left out.
-_NO_AGREEING: tuple[object, ...] = ([], b"")
-_PLAIN_CHANGES: tuple[object, ...] = (0, [""], 0, [[]], 0, 0, b"")
-# Where nothing is said relative to what stood before.
-NO_TEXTS: Texts = {}
-
-V = TypeVar("V")
+_NO_AGREEING: tuple[object, ...] = ([],)
+_PLAIN_CHANGES: tuple[object, ...] = (0, [""], 0, [[]], 0, 0)
+# Where nothing is said by what documents were before.
+NOTHING_KNOWN: Contents = {}
 
 
 def encode_document(document: Document) -> bytes:
@@ -112,75 +103,58 @@ def decode_document(body: bytes) -> Document:
         raise CorruptFrame(f"malformed document: {error}") from error
 
 
-def pack_documents(documents: Mapping[DocumentId, Document], before: Texts = NO_TEXTS) -> Row:
-    """Documents, whole or in part, as one msgpack-able table; texts relative to those of `before`.
+def pack_documents(documents: Mapping[DocumentId, Document]) -> Row:
+    """Documents as one msgpack-able table.
 
     All registers of all documents are the rows of one table, values in the order of their paths: 1,000
     documents of a catalogue take 62 kB compressed, as objects with their fields' names they took 76.
     """
     held = sorted(documents.items())
-    registers = [each for _, state in held for each in _in_order(state.registers)]
-    owners = (document for document, state in held for _ in state.registers)
+    registers = [each for _, state in held for each in in_order(state.registers)]
     stamps = sorted(
         {stamp for _, register in registers for stamp in register.stamps},
         key=lambda stamp: (stamp.hub_seq, stamp),
     )
     numbers = {stamp: number for number, stamp in enumerate(stamps)}
     namespaces = Table[str]()
-    values, check = _relative(
-        (
-            ((document, slot), register.value)
-            for document, (slot, register) in zip(owners, registers, strict=True)
-        ),
-        before,
-    )
     row = [
         [document.key for document, _ in held],
         column(namespaces.index(document.namespace) for document, _ in held),
         list(namespaces),
         column(state.version for _, state in held),
         column(len(state.registers) for _, state in held),
-        _packed_stamps(stamps),
-        packed_leaves(values),
+        pack_stamps(stamps),
+        packed_leaves([(slot, register.value) for slot, register in registers]),
         column(numbers[register.stamps[0]] for _, register in registers),
         [
             [index, *(numbers[stamp] for stamp in register.stamps[1:])]
             for index, (_, register) in enumerate(registers)
             if len(register.stamps) > 1
         ],
-        check,
     ]
     return trimmed(row, _NO_AGREEING)
 
 
-def wanted_by_documents(packed: Any) -> tuple[Place, ...]:
-    """Where texts stood without which the table cannot be read. Raises one of MALFORMED."""
-    row = completed(packed, 10, _NO_AGREEING)
-    if not row[-1]:
-        return ()
-    documents = _unpacked_addresses(row)
-    leaves = unpacked_leaves(row[6], unpacked_value)
-    owners = (document for document, count in documents for _ in range(count))
-    return wanted(zip(owners, leaves, strict=True))
-
-
-def unpack_documents(packed: Any, before: Texts = NO_TEXTS) -> dict[DocumentId, Document]:
-    """The documents of `pack_documents`' table. Raises one of MALFORMED, TextsDiffer, FrameTooLarge."""
-    row = completed(packed, 10, _NO_AGREEING)
-    _, _, _, versions, _, stamps, leaves, stamp_places, agreeing, check = row
-    if type(agreeing) is not list:
+def unpack_documents(packed: Any) -> dict[DocumentId, Document]:
+    """The documents of `pack_documents`' table. Raises one of MALFORMED."""
+    keys, key_places, namespaces, versions, counts, stamps, leaves, stamp_places, agreeing = completed(
+        packed, 9, _NO_AGREEING
+    )
+    if not all(type(each) is list for each in (keys, namespaces, agreeing)):
         raise ValueError("a column is not a list")
-    held = _unpacked_addresses(row)
     unpacked = unpacked_leaves(leaves, unpacked_value)
-    if check:
-        owners = (document for document, count in held for _ in range(count))
-        owned: list[tuple[DocumentId, tuple[Slot, Any]]] = list(zip(owners, unpacked, strict=True))
-        unpacked = absolute(owned, before, check, RAW_BYTES_MAX)
-    registers = _stamped(plain(unpacked), stamp_places, agreeing, _unpacked_stamps(stamps))
+    places = expanded(stamp_places, len(unpacked))
+    registers = stamped(unpacked, places, agreeing, unpack_stamps(stamps))
+    columns = (
+        expanded(key_places, len(keys)),
+        expanded(versions, len(keys)),
+        expanded(counts, len(keys)),
+    )
     documents: dict[DocumentId, Document] = {}
     taken = 0
-    for (document, count), version in zip(held, expanded(versions, len(held)), strict=True):
-        own = dict(registers[taken : taken + count])
+    for key, place, version, count in zip(keys, *columns, strict=True):
+        document = unpacked_address(namespaces[natural(place)], key)
+        own = dict(registers[taken : taken + natural(count)])
         taken += count
         if document in documents or len(own) != count:
             raise ValueError(f"{document} or one of its registers twice, or fewer of them than counted")
@@ -190,41 +164,24 @@ def unpack_documents(packed: Any, before: Texts = NO_TEXTS) -> dict[DocumentId, 
     return documents
 
 
-def _unpacked_addresses(row: Row) -> list[tuple[DocumentId, int]]:
-    """The documents of a table, and how many registers each has. Raises one of MALFORMED."""
-    keys, places, namespaces, _, counts = row[:5]
-    if not all(type(each) is list for each in (keys, namespaces)):
-        raise ValueError("a column is not a list")
-    columns = zip(keys, expanded(places, len(keys)), expanded(counts, len(keys)), strict=True)
-    return [
-        (unpacked_address(namespaces[natural(place)], key), natural(count)) for key, place, count in columns
-    ]
+def encode_entries(entries: Sequence[Entry], after: HubSeq = 0, before: Contents | None = None) -> bytes:
+    """Consecutive changes of one incarnation as the body of a push.
 
-
-def encode_entries(entries: Sequence[Entry], after: HubSeq = 0, before: Texts = NO_TEXTS) -> bytes:
-    """Consecutive changes of one incarnation as the body of a push; texts relative to those of `before`.
-
-    These are as they stood at position `after`.
+    From LIVE_PROTOCOL on they are relative to the documents `before`, as these were at position `after`.
     """
-    documents = Table[DocumentId]()
-    namespaces = Table[str]()
     authors = Table[str]()
     messages = Table[str]()
     schemas = Table[tuple[str, ...]]()
     changes = [each.change for each in entries]
     ops = [op for change in changes for op in change.ops]
-    values, check = _relative([((op.document, op.slot), op.value) for op in ops], before)
+    writes = [(op.document, op.slot, op.value) for op in ops]
     row = [
         entries[0].dot.incarnation,
         entries[0].dot.local_seq,
         packed_timestamps([change.timestamp for change in changes]),
         column(change.base.epoch for change in changes),
         column(deltas(change.base.hub_seq for change in changes)),
-        column(deltas(documents.index(op.document) for op in ops)),
-        [document.key for document in documents],
-        column(namespaces.index(document.namespace) for document in documents),
-        list(namespaces),
-        packed_leaves(values),
+        *(_packed_ops(writes) if before is None else _relative_ops(writes, before)),
         column(authors.index(change.author) for change in changes),
         list(authors),
         column(len(change.ops) for change in changes),
@@ -233,17 +190,17 @@ def encode_entries(entries: Sequence[Entry], after: HubSeq = 0, before: Texts = 
         column(schemas.index(change.schemas) for change in changes),
         [list(names) for names in schemas],
         column(change.restores for change in changes),
-        after if check else 0,
-        check,
+        after if before else 0,
     ]
     body: bytes = msgpack.packb(trimmed(row, _PLAIN_CHANGES))
     return body
 
 
-def decode_entries(body: bytes, before: Texts = NO_TEXTS) -> list[Entry]:
+def decode_entries(body: bytes, before: Contents = NOTHING_KNOWN) -> list[Entry]:
     """The changes of a push's body, each with the very bytes its author recorded.
 
-    `before` are the texts that it wants (`wanted_by_push`). Raises CorruptFrame, FrameTooLarge, TextsDiffer.
+    `before` are the documents that it wants (`wanted_by_push`). Raises CorruptFrame, FrameTooLarge,
+    ContentsDiffer.
     """
     row = _unpacked_push(body)
     try:
@@ -253,13 +210,12 @@ def decode_entries(body: bytes, before: Texts = NO_TEXTS) -> list[Entry]:
 
 
 def wanted_by_push(body: bytes) -> Wanted:
-    """Where texts stood without which the push cannot be read. Raises CorruptFrame, FrameTooLarge."""
+    """The documents that one has to know to read the push. Raises CorruptFrame, FrameTooLarge."""
     row = _unpacked_push(body)
     try:
-        after, check = completed(row, 20, _PLAIN_CHANGES)[-2:]
-        if not check:
-            return Wanted(0, ())
-        return Wanted(natural(after), wanted(_unpacked_leaves_of(row)))
+        facts = completed(row, 19, _PLAIN_CHANGES)
+        table = facts[5]
+        return Wanted(natural(facts[18]), wanted_by_writes(table) if _are_writes(table) else ())
     except MALFORMED as error:
         raise CorruptFrame(f"malformed changes: {error}") from error
 
@@ -270,24 +226,27 @@ def _unpacked_push(body: bytes) -> Any:
     return unpack(body)
 
 
-def _relative(
-    values: Iterable[tuple[Place, V]], before: Texts
-) -> tuple[list[tuple[Slot, V | Revised]], bytes]:
-    """The values, texts as what became of those before them, and the check of these; none: b""."""
-    if not before:
-        return [(slot, value) for (_, slot), value in values], b""
-    latest = dict(before)
-    result: list[tuple[Slot, V | Revised]] = []
-    made = []
-    for place, value in values:
-        revision = None
-        if isinstance(value, str):
-            revision = revised(latest.get(place), value)
-            latest[place] = value
-            if revision is not None:
-                made.append(value)
-        result.append((place[1], value if revision is None else revision))
-    return result, check_of(made) if made else b""
+def _packed_ops(writes: Sequence[Write[Operand]]) -> Row:
+    """What the operations of a push write, in five columns."""
+    documents = Table[DocumentId]()
+    namespaces = Table[str]()
+    return [
+        column(deltas(documents.index(document) for document, _, _ in writes)),
+        [document.key for document in documents],
+        column(namespaces.index(document.namespace) for document in documents),
+        list(namespaces),
+        packed_leaves([(slot, value) for _, slot, value in writes]),
+    ]
+
+
+def _relative_ops(writes: Sequence[Write[Operand]], before: Contents) -> Row:
+    """The same as a table of writes in place of the first column; the others are empty."""
+    return [pack_writes(writes, before), None, None, None, None]
+
+
+def _are_writes(first: Any) -> bool:
+    """Whether the first of the five columns is such a table: it begins with its check."""
+    return type(first) is list and bool(first) and type(first[0]) is bytes
 
 
 def _packed_registers(registers: Mapping[Slot, Register], stamps: Table[Stamp], paths: Table[Path]) -> Row:
@@ -298,7 +257,7 @@ def _packed_registers(registers: Mapping[Slot, Register], stamps: Table[Stamp], 
     """
     common, plain = _in_common(registers)
     others = []
-    for slot, register in _in_order(registers):
+    for slot, register in in_order(registers):
         if slot not in plain:
             row: Row = [paths.index(slot.path), [stamps.index(stamp) for stamp in register.stamps]]
             if register.value is not DELETED:
@@ -311,7 +270,7 @@ def _packed_registers(registers: Mapping[Slot, Register], stamps: Table[Stamp], 
     return [stamps.index(common[0]), _content(plain), others]
 
 
-def _in_order(registers: Mapping[Slot, Register]) -> list[tuple[Slot, Register]]:
+def in_order(registers: Mapping[Slot, Register]) -> list[tuple[Slot, Register]]:
     return sorted(registers.items(), key=lambda each: each[0].order)
 
 
@@ -363,8 +322,8 @@ def _shared(content: Any, stamp: Stamp) -> dict[Slot, Register]:
     return {slot: Register(value, (stamp,)) for slot, value in flatten(content, _atomic_lists).items()}
 
 
-def _stamped(
-    leaves: list[tuple[Slot, RegisterValue]], places: Any, agreeing: Any, stamps: list[Stamp]
+def stamped(
+    leaves: list[tuple[Slot, RegisterValue]], places: Sequence[int], agreeing: Any, stamps: list[Stamp]
 ) -> list[tuple[Slot, Register]]:
     """The leaves as registers: each with its principal stamp, some with others that agree."""
     more_at = {natural(index): [stamps[natural(place)] for place in more] for index, *more in agreeing}
@@ -373,7 +332,7 @@ def _stamped(
     alone = [(stamp,) for stamp in stamps]  # one tuple for all registers of a change
     registers = [
         (slot, Register(value, alone[natural(place)]))
-        for (slot, value), place in zip(leaves, expanded(places, len(leaves)), strict=True)
+        for (slot, value), place in zip(leaves, places, strict=True)
     ]
     for index, more in more_at.items():
         slot, register = registers[index]
@@ -385,7 +344,7 @@ def _atomic_lists(_path: Path) -> Policy:
     return LATEST
 
 
-def _packed_stamps(table: Sequence[Stamp]) -> Row:
+def pack_stamps(table: Sequence[Stamp]) -> Row:
     return [
         packed_timestamps([stamp.timestamp for stamp in table]),
         column(stamp.actor for stamp in table),
@@ -393,7 +352,7 @@ def _packed_stamps(table: Sequence[Stamp]) -> Row:
     ]
 
 
-def _unpacked_stamps(packed: Any) -> list[Stamp]:
+def unpack_stamps(packed: Any) -> list[Stamp]:
     raw_timestamps, actors, positions = packed
     timestamps = unpacked_timestamps(raw_timestamps)
     count = len(timestamps)
@@ -403,9 +362,12 @@ def _unpacked_stamps(packed: Any) -> list[Stamp]:
     ]
 
 
-def _unpacked_leaves_of(raw: Any) -> "list[tuple[DocumentId, tuple[Slot, Operand | Revised]]]":
-    """The operations of a push, each with its document. Raises one of MALFORMED."""
-    places, keys, key_places, namespaces, leaves = completed(raw, 20, _PLAIN_CHANGES)[5:10]
+def _unpacked_ops(columns: Row, before: Contents) -> list[Op]:
+    """The operations of a push. Raises one of MALFORMED, ContentsDiffer, FrameTooLarge."""
+    places, keys, key_places, namespaces, leaves = columns
+    if _are_writes(places):
+        _, writes = unpack_writes(places, unpacked_operand, before, ENTRIES_BYTES_MAX)
+        return [Op(*write) for write in writes]
     if not all(type(each) is list for each in (keys, namespaces)):
         raise ValueError("a column is not a list")
     documents = [
@@ -414,21 +376,16 @@ def _unpacked_leaves_of(raw: Any) -> "list[tuple[DocumentId, tuple[Slot, Operand
     ]
     parts = unpacked_leaves(leaves, unpacked_operand)
     named = summed(expanded(places, len(parts)))
-    return [(documents[natural(place)], leaf) for place, leaf in zip(named, parts, strict=True)]
+    return [Op(documents[natural(place)], *leaf) for place, leaf in zip(named, parts, strict=True)]
 
 
-def _unpacked_entries(raw: Any, before: Texts) -> list[Entry]:
-    facts = completed(raw, 20, _PLAIN_CHANGES)
+def _unpacked_entries(raw: Any, before: Contents) -> list[Entry]:
+    facts = completed(raw, 19, _PLAIN_CHANGES)
     incarnation, first, raw_timestamps, epochs, bases = facts[:5]
     author_places, authors, counts, message_places, messages, schema_places, schemas, restores = facts[10:18]
     if not all(type(each) is list for each in (authors, messages, schemas)):
         raise ValueError("a column is not a list")
-    placed = _unpacked_leaves_of(raw)
-    check = facts[19]
-    leaves = plain(
-        absolute(placed, before, check, ENTRIES_BYTES_MAX) if check else [leaf for _, leaf in placed]
-    )
-    ops = [Op(document, *leaf) for (document, _), leaf in zip(placed, leaves, strict=True)]
+    ops = _unpacked_ops(facts[5:10], before)
     timestamps = unpacked_timestamps(raw_timestamps)
     count = len(timestamps)
     if not count:

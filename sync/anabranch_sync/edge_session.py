@@ -20,7 +20,7 @@ from anabranch_sync.asking import Asking
 from anabranch_sync.budget import Budget
 from anabranch_sync.change import CHAIN_START, Entry, chained
 from anabranch_sync.circumstances import UNKNOWN, Circumstances
-from anabranch_sync.columns import NO_TEXTS, encode_entries
+from anabranch_sync.columns import NOTHING_KNOWN, encode_entries
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.edge_effects import (
     Acknowledge,
@@ -46,12 +46,12 @@ from anabranch_sync.edge_effects import (
 )
 from anabranch_sync.epochs import Epochs, unpacked_ended, went_back
 from anabranch_sync.errors import (
+    ContentsDiffer,
     EvidenceError,
     InvalidName,
     InvalidProof,
     LogRefused,
     ProtocolViolation,
-    TextsDiffer,
     WireError,
 )
 from anabranch_sync.ids import START, Cursor, HubSeq
@@ -95,7 +95,7 @@ from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import decode_pull, wanted_by_pull
 from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.repairing import Surveyed
-from anabranch_sync.revision import Texts
+from anabranch_sync.revision import Contents
 from anabranch_sync.scope import EVERYTHING, Scope, told_scope
 from anabranch_sync.seeing import Owed, waits
 from anabranch_sync.standing import Standing
@@ -126,7 +126,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Unread:
-    """A pull that waits for the texts to which it is relative."""
+    """A pull that waits for the documents to which it is relative."""
 
     body: bytes
     in_pieces: bool
@@ -183,7 +183,7 @@ class EdgeSession:
         self._gathering: Gathering | None = None
         self._unread: list[_Unread] = []  # in the order in which they came
         self._applying: list[_Applying] = []
-        self._is_plain = False  # texts go in full
+        self._is_plain = False  # changes go in full
         self._loading = False
         self._more = False
         self._held: list[Message] = []
@@ -311,8 +311,8 @@ class EdgeSession:
             return []
         return self._load()
 
-    def loaded(self, entries: Sequence[Entry], before: Texts = NO_TEXTS) -> list[EdgeEffect]:
-        """The outbox after the mark that `Load` named; `before` are confirmed texts that it changes."""
+    def loaded(self, entries: Sequence[Entry], before: Contents = NOTHING_KNOWN) -> list[EdgeEffect]:
+        """The outbox after the mark that `Load` named; `before` are confirmed documents that it changes."""
         self._loading = False
         if self.phase is Phase.CHECKING:
             try:
@@ -323,14 +323,14 @@ class EdgeSession:
             return []
         return self._push(entries, before)
 
-    def found(self, texts: Texts) -> list[EdgeEffect]:
-        """The confirmed texts that the oldest unread pull wants."""
+    def found(self, contents: Contents) -> list[EdgeEffect]:
+        """The confirmed documents that the oldest unread pull wants."""
         if self.phase is not Phase.OPEN:
             return []
         unread = self._unread.pop(0)
         try:
-            return self._drawn(decode_pull(unread.body, texts), in_pieces=unread.in_pieces)
-        except TextsDiffer as error:
+            return self._drawn(decode_pull(unread.body, contents), in_pieces=unread.in_pieces)
+        except ContentsDiffer as error:
             return [Reset(str(error)), *self._close(str(error))]
         except WireError as error:
             return self._unbelieved(error, in_pieces=unread.in_pieces)
@@ -543,7 +543,7 @@ class EdgeSession:
         last_word = Control(DISTRUST, reason)
         return [Distrust(reason, checkpoint), self._send(last_word), *self._close(reason, denied=True)]
 
-    def _checked(self, pending: Sequence[Entry], before: Texts) -> list[EdgeEffect]:
+    def _checked(self, pending: Sequence[Entry], before: Contents) -> list[EdgeEffect]:
         """Compare histories before anything of ours is sent under a number the hub may know otherwise."""
         welcome = self._greeted
         here = Continuity(self._standing.incarnation, self._standing.push_mark, self._chain)
@@ -677,7 +677,7 @@ class EdgeSession:
         self._owed.said()
         return self._send(Visible(self.cursor))
 
-    def _push(self, entries: Sequence[Entry], before: Texts) -> list[EdgeEffect]:
+    def _push(self, entries: Sequence[Entry], before: Contents) -> list[EdgeEffect]:
         welcome = self._greeted
         if self._urgent_only and not welcome.wipe:
             entries = [each for each in entries if each.dot.local_seq <= self._standing.urgent_upto]
@@ -687,8 +687,8 @@ class EdgeSession:
         resumed = [each for each in entries if each.dot.local_seq <= welcome.upload_last]
         push = resumed or next_push(entries)
         is_here = self.protocol >= LIVE_PROTOCOL and self.cursor.epoch == welcome.epoch
-        known = before if is_here and not self._is_plain else NO_TEXTS
-        body = encode_entries(push, self.cursor.hub_seq, known)
+        known = before if is_here and not self._is_plain else NOTHING_KNOWN
+        body = encode_entries(push, self.cursor.hub_seq, known if self.protocol >= LIVE_PROTOCOL else None)
         sealed = seal(body)
         sending = self._batch(push, sealed, 0)
         if resumed and sending.batch == welcome.upload:

@@ -17,7 +17,7 @@
     ├── HistoryDamaged          a version of the past that is not what was recorded of it
     ├── WireError               bytes from the other side are not believed; the stream ends
     │   ├── CorruptFrame        damaged, truncated or malformed bytes
-    │   │   └── TextsDiffer     texts are not relative to those that are here
+    │   │   └── ContentsDiffer  relative to documents that are others here
     │   ├── FrameTooLarge       bytes over a named limit, before they are expanded
     │   └── ProtocolViolation   well-formed bytes at the wrong moment
     ├── ParcelError             a courier file is refused, and nothing of it was taken
@@ -177,11 +177,11 @@ class CorruptFrame(WireError):
         super().__init__(f"corrupt frame: {reason}")
 
 
-class TextsDiffer(CorruptFrame):
-    """Texts were sent as what became of others than those that are here."""
+class ContentsDiffer(CorruptFrame):
+    """Changes were said by what documents were before, and here they were something else."""
 
     def __init__(self) -> None:
-        super().__init__("its texts are relative to others than those that are here")
+        super().__init__("it is relative to documents that are others here")
 
 
 class FrameTooLarge(WireError):

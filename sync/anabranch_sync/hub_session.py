@@ -24,10 +24,10 @@ from enum import Enum, auto
 from anabranch_sync.answering import Answering
 from anabranch_sync.change import CHAIN_START
 from anabranch_sync.circumstances import LinkClass, link_class
-from anabranch_sync.columns import NO_TEXTS, decode_entries, wanted_by_push
+from anabranch_sync.columns import NOTHING_KNOWN, decode_entries, wanted_by_push
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.epochs import packed_ended, went_back
-from anabranch_sync.errors import InvalidName, ProtocolViolation, TextsDiffer, WireError
+from anabranch_sync.errors import ContentsDiffer, InvalidName, ProtocolViolation, WireError
 from anabranch_sync.hub_effects import (
     Accused,
     Close,
@@ -93,7 +93,7 @@ from anabranch_sync.priority import patience_ms
 from anabranch_sync.pull import Pull, Urgent
 from anabranch_sync.pull_body import encode_pull
 from anabranch_sync.repairing import Surveyed
-from anabranch_sync.revision import Texts
+from anabranch_sync.revision import Contents
 from anabranch_sync.scope import Scope, scope, told_scope
 from anabranch_sync.seeing import Unseen, waits
 from anabranch_sync.snapshot import Offer
@@ -124,7 +124,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Unread:
-    """A push that waits for the texts to which it is relative.
+    """A push that waits for the documents to which it is relative.
 
     `chain` is that before it, `last` its last change where its batch names one, `urgent` as there.
     """
@@ -357,15 +357,15 @@ class HubSession:
         )
         return self._pieces()
 
-    def found(self, texts: Texts) -> list[HubEffect]:
+    def found(self, contents: Contents) -> list[HubEffect]:
         """The store's answer to `Wanted`: those that it still knows."""
         unread, self._unread = self._unread, None
         assert unread is not None, "found without Wanted"
         if self.phase is not Phase.OPEN:
             return []
         try:
-            return self._pushed(unread, texts)
-        except TextsDiffer:
+            return self._pushed(unread, contents)
+        except ContentsDiffer:
             self._deciding = False
             return [self._send(Again())]
         except WireError as error:
@@ -508,12 +508,12 @@ class HubSession:
     def _read(self, unread: _Unread) -> list[HubEffect]:
         wanted = wanted_by_push(unread.body)
         self._deciding = True
-        if not wanted.places:
-            return self._pushed(unread, NO_TEXTS)
+        if not wanted.documents:
+            return self._pushed(unread, NOTHING_KNOWN)
         self._unread = unread
         return [wanted]
 
-    def _pushed(self, unread: _Unread, before: Texts) -> list[HubEffect]:
+    def _pushed(self, unread: _Unread, before: Contents) -> list[HubEffect]:
         entries = decode_entries(unread.body, before)
         if any(each.dot.incarnation != self.incarnation for each in entries):
             raise ProtocolViolation(f"changes of another incarnation than {self.incarnation}")
@@ -643,7 +643,7 @@ class HubSession:
 
     def _pulled(self, pull: Pull) -> list[HubEffect]:
         """Send a pull: in one message, with the acknowledgement that waits for it, or in pieces."""
-        body = encode_pull(pull, pull.before if self.protocol >= LIVE_PROTOCOL else NO_TEXTS)
+        body = encode_pull(pull, pull.before if self.protocol >= LIVE_PROTOCOL else None)
         sealed = seal(body)
         if self.protocol < LIVE_PROTOCOL or len(sealed) > self._stream.pacing.chunk_bytes:
             self._unseen.sent_large(pull.upto)

@@ -17,7 +17,7 @@
      Stored*                                    ->
                <-  Ahead     between two pieces: an urgent document that overtakes them
      Whole                              <->   from protocol 3 on, a push or pull of a single piece
-               <-  Again     this push once more, its texts in full
+               <-  Again     this push once more, in full
                <-  SlowDown | Control | Logged | Batch ...
 
 A body is a msgpack list of fields; trailing fields that have their default are left out, so fields
@@ -361,7 +361,7 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The hub cannot read this push: its texts are relative to others than it has. Say them in full."""
+    """The hub cannot read this push: it is relative to other documents than it has. Say it in full."""
 
     unknown: tuple[Any, ...] = ()
 

@@ -24,7 +24,7 @@ from anabranch_sync.later import later
 from anabranch_sync.leaf import has_ended, without_ended
 from anabranch_sync.policy import SCHEMA_NAMESPACE, Policies
 from anabranch_sync.register import DELETED, PENDING, Increment, Register, RegisterValue, Slot, Stamp
-from anabranch_sync.revision import TEXT_CHARS_MIN, Place, Texts
+from anabranch_sync.revision import Contents, worth_comparing
 
 if TYPE_CHECKING:
     from anabranch_sync import merge
@@ -88,7 +88,7 @@ class Pull:
     `replaced` are documents that travel whole, whatever the replica holds of them: absent from
     `documents`, the hub has none.
     `parts` names those of a snapshot, which a whole pull has in place of documents.
-    `before` are texts that the replica has where `documents` have others; they only shorten what is sent.
+    `before` are documents as the replica has them; they only shorten what is sent.
     """
 
     after: Cursor
@@ -103,7 +103,7 @@ class Pull:
     quarantined: Mapping[DocumentId, Quarantined] = field(default_factory=dict)
     replaced: frozenset[DocumentId] = frozenset()
     parts: tuple[bytes, ...] = ()
-    before: Texts = field(default_factory=dict, compare=False)
+    before: Contents = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,17 +185,14 @@ def urgent(
     return Urgent(pull, is_all=len(documents) == len(news))
 
 
-def changed_texts(pull: Pull) -> list[Place]:
-    """The places of texts in a pull that may have been others at its beginning."""
+def changed_by_pull(pull: Pull) -> tuple[DocumentId, ...]:
+    """The documents of which it is worth to say the pull by what they were at its beginning."""
     if pull.whole:
-        return []
-    return [
-        (document, slot)
-        for document, state in pull.documents.items()
-        if document not in pull.replaced
-        for slot, register in state.registers.items()
-        if isinstance(register.value, str) and len(register.value) >= TEXT_CHARS_MIN and slot.element is None
-    ]
+        return ()
+    kept = ((document, state) for document, state in pull.documents.items() if document not in pull.replaced)
+    return worth_comparing(
+        [(document, slot, each.value) for document, state in kept for slot, each in state.registers.items()]
+    )
 
 
 def touched_in_order(changes: Iterable[Change]) -> tuple[DocumentId, ...]:

@@ -6,23 +6,18 @@ from typing import Any
 import msgpack
 
 from anabranch_sync.change import check_facts, unpacked_address
-from anabranch_sync.columns import (
-    MALFORMED,
-    NO_TEXTS,
-    pack_documents,
-    unpack_documents,
-    wanted_by_documents,
-)
+from anabranch_sync.changed import is_changed, pack_changed, unpack_changed, wanted_by_changed
+from anabranch_sync.columns import MALFORMED, NOTHING_KNOWN, pack_documents, unpack_documents
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.document import DIGEST_BYTES
+from anabranch_sync.document import DIGEST_BYTES, Document
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import Cursor, DocumentId
 from anabranch_sync.live import Quarantined
 from anabranch_sync.notice_body import packed_notice, unpacked_notice
 from anabranch_sync.packing import unpack
 from anabranch_sync.pull import Outcome, Pull, Result, Run
-from anabranch_sync.revision import Place, Texts
-from anabranch_sync.tables import completed, trimmed
+from anabranch_sync.revision import Contents
+from anabranch_sync.tables import Row, completed, trimmed
 from anabranch_sync.value import check, ordered
 from anabranch_sync.violation import Violation
 
@@ -32,8 +27,11 @@ _NOTHING_MORE: tuple[object, ...] = ([], [], None, [], [], False, 0, [], [], b""
 _NAME_BYTES = 32
 
 
-def encode_pull(pull: Pull, before: Texts = NO_TEXTS) -> bytes:
-    """The body of `pull`, texts relative to those of `before`. Equal pulls have equal bytes."""
+def encode_pull(pull: Pull, before: Contents | None = None) -> bytes:
+    """The body of `pull`, from LIVE_PROTOCOL on relative to the documents `before`.
+
+    Equal pulls have equal bytes.
+    """
     row = [
         pull.after.epoch,
         pull.after.hub_seq,
@@ -42,7 +40,7 @@ def encode_pull(pull: Pull, before: Texts = NO_TEXTS) -> bytes:
         pull.digest.sum.to_bytes(DIGEST_BYTES, "big"),
         [number for run in pull.runs for number in (run.first_local, run.first_hub_seq, run.count)],
         list(pull.versions),
-        pack_documents(pull.documents, before) if pull.documents else None,
+        _packed_documents(pull, before),
         [packed_notice(notice) for notice in pull.notices],
         [[result.local_seq, str(result.outcome), result.reason] for result in pull.results],
         pull.whole,
@@ -55,20 +53,20 @@ def encode_pull(pull: Pull, before: Texts = NO_TEXTS) -> bytes:
     return body
 
 
-def wanted_by_pull(body: bytes) -> tuple[Place, ...]:
-    """Where texts stood, at its beginning, without which the pull cannot be read. Raises CorruptFrame."""
+def wanted_by_pull(body: bytes) -> tuple[DocumentId, ...]:
+    """The documents that one has to know as they are at its beginning to read it. Raises CorruptFrame."""
     raw = unpack(body)
     try:
         documents = completed(raw, 15, _NOTHING_MORE)[7]
-        return () if documents is None else wanted_by_documents(documents)
+        return wanted_by_changed(documents) if is_changed(documents) else ()
     except MALFORMED as error:
         raise CorruptFrame(f"malformed pull: {error}") from error
 
 
-def decode_pull(body: bytes, before: Texts = NO_TEXTS) -> Pull:
-    """The pull of `encode_pull`'s bytes; `before` are the texts that it wants.
+def decode_pull(body: bytes, before: Contents = NOTHING_KNOWN) -> Pull:
+    """The pull of `encode_pull`'s bytes; `before` are the documents that it wants.
 
-    Raises CorruptFrame, TextsDiffer, FrameTooLarge.
+    Raises CorruptFrame, ContentsDiffer, FrameTooLarge.
     """
     raw = unpack(body)
     try:
@@ -82,7 +80,7 @@ def decode_pull(body: bytes, before: Texts = NO_TEXTS) -> Pull:
             after,
             upto,
             ScopeDigest(_natural(count), int.from_bytes(total, "big")),
-            {} if documents is None else unpack_documents(documents, before),
+            _unpacked_documents(documents, before),
             tuple(Run(*numbers[index : index + 3]) for index in range(0, len(numbers), 3)),
             tuple(Result(_natural(seq), Outcome(outcome), str(reason)) for seq, outcome, reason in results),
             tuple(unpacked_notice(notice) for notice in notices),
@@ -94,6 +92,18 @@ def decode_pull(body: bytes, before: Texts = NO_TEXTS) -> Pull:
         )
     except MALFORMED as error:
         raise CorruptFrame(f"malformed pull: {error}") from error
+
+
+def _packed_documents(pull: Pull, before: Contents | None) -> Row | None:
+    if not pull.documents:
+        return None
+    return pack_documents(pull.documents) if before is None else pack_changed(pull.documents, before)
+
+
+def _unpacked_documents(packed: Any, before: Contents) -> dict[DocumentId, Document]:
+    if packed is None:
+        return {}
+    return unpack_changed(packed, before) if is_changed(packed) else unpack_documents(packed)
 
 
 def split_names(joined: Any) -> tuple[bytes, ...]:

@@ -1,35 +1,43 @@
-"""A text that was changed travels as what became of the one before it: a word of a prompt costs twenty bytes.
+"""What both ends have shortens what is said: a batch is relative to the documents as they were before it.
 
-The text before is the one in the document's content at the replica's cursor, which both sides have: the edge
-has confirmed it, the hub has it or finds it in its versions. What is sent names how much of its head and
-tail stays, and what stands between. Within a push a later text is relative to the earlier one of the same
-field. The texts that are made that way are checked together, so that a text that was thought to be the same
-on both sides and is not is never taken for one that somebody wrote: the push is asked for again, plain, and a
-replica that cannot read a pull gets everything anew.
+The content of a document at the replica's cursor is known to both: the edge has confirmed it, the hub has it
+or finds it in its versions. So a field that was there is named by its number among the leaves (`writes`), and
+a text that was changed travels as what became of the one before it: how much of its head and tail stays, and
+what stands between. Within a push a later text is relative to the earlier one of the same field.
+
+The contents are checked together, so that one that was thought to be the same on both sides and is not never
+makes anything that nobody wrote: the push is asked for again, in full, and a replica that cannot read a pull
+gets everything anew.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 from anabranch_sync.change import Change
-from anabranch_sync.document import Object
-from anabranch_sync.errors import CorruptFrame, FrameTooLarge, TextsDiffer
+from anabranch_sync.document import DIGEST_BYTES, digest, flatten
+from anabranch_sync.errors import ContentsDiffer, CorruptFrame, FrameTooLarge
 from anabranch_sync.ids import DocumentId, HubSeq
 from anabranch_sync.packing import read_varint, varint
+from anabranch_sync.path import Path
+from anabranch_sync.policy import LATEST, Policy
 from anabranch_sync.register import Slot
+from anabranch_sync.value import Object
 
 # By what it begins with, in the place of a value (see `change`).
 REVISION = 5
 CHECK_BYTES = 4
 # A revision takes five bytes besides what is new in it.
 TEXT_CHARS_MIN = 8
+# Fewer writes name their paths, unless they are of texts: looking for what documents were costs the hub two
+# queries, and those edits are made while somebody waits for them.
+WRITES_MIN = 8
 
-Place: TypeAlias = tuple[DocumentId, Slot]
-Texts: TypeAlias = Mapping[Place, str]
+Contents: TypeAlias = Mapping[DocumentId, Object]
 
 V = TypeVar("V")
+Write: TypeAlias = tuple[DocumentId, Slot, V]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +54,29 @@ class Revised:
         return bytes([REVISION]) + varint(self.head) + varint(self.tail) + self.middle.encode()
 
     def of(self, before: str | None) -> str:
-        """The text. Raises TextsDiffer."""
+        """The text. Raises CorruptFrame."""
         if before is None or self.head + self.tail > len(before):
-            raise TextsDiffer
+            raise CorruptFrame("a revision of nothing, or of less than it keeps")
         return before[: self.head] + self.middle + before[len(before) - self.tail :]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An effect of either session: find what texts stood at `places` at position `after`; report `found`."""
+    """An effect of either session: find what `documents` were at position `after`; report `found`."""
 
     after: HubSeq
-    places: tuple[Place, ...]
+    documents: tuple[DocumentId, ...]
+
+
+def worth_comparing(writes: Collection[Write[object]]) -> tuple[DocumentId, ...]:
+    """The documents of which it is worth to say these writes by what they were."""
+    are_many = len(writes) >= WRITES_MIN
+    return tuple(dict.fromkeys(each for each, slot, value in writes if are_many or _is_long(slot, value)))
+
+
+def changed_by(changes: Iterable[Change]) -> tuple[DocumentId, ...]:
+    """The documents of which it is worth to say these changes by what they were."""
+    return worth_comparing([(op.document, op.slot, op.value) for change in changes for op in change.ops])
 
 
 def revised(before: str | None, after: str) -> Revised | None:
@@ -71,18 +90,6 @@ def revised(before: str | None, after: str) -> Revised | None:
     return revision if len(revision.packed) < len(after) else None
 
 
-def places_of(changes: Iterable[Change]) -> tuple[Place, ...]:
-    """Where these changes write texts that may be worth comparing with those before."""
-    return tuple(
-        dict.fromkeys(
-            (op.document, op.slot)
-            for change in changes
-            for op in change.ops
-            if isinstance(op.value, str) and len(op.value) >= TEXT_CHARS_MIN and op.slot.element is None
-        )
-    )
-
-
 def unpacked_revision(packed: bytes) -> Revised:
     """The revision of `Revised.packed`. Raises CorruptFrame."""
     head, start = read_varint(packed, 1)
@@ -93,79 +100,85 @@ def unpacked_revision(packed: bytes) -> Revised:
         raise CorruptFrame("a revision is no text") from error
 
 
-def check_of(texts: Iterable[str]) -> bytes:
-    """What tells that all of these were made from the right ones."""
+def check_of(documents: Sequence[DocumentId], before: Contents) -> bytes:
+    """What tells that all of these are known, and as what; of none, nothing. Raises ContentsDiffer."""
+    if not documents:
+        return b""
     total = blake2b(digest_size=CHECK_BYTES)
-    for text in texts:
-        total.update(len(text).to_bytes(4, "big") + text.encode())
+    for document in documents:
+        if document not in before:
+            raise ContentsDiffer
+        total.update(digest(document, before[document]).to_bytes(DIGEST_BYTES, "big"))
     return total.digest()
 
 
-def wanted(leaves: Iterable[tuple[DocumentId, tuple[Slot, object]]]) -> tuple[Place, ...]:
-    """Where a text stood before, of those leaves that are relative to one that is not among them."""
-    known: set[Place] = set()
-    places: dict[Place, None] = {}
-    for document, (slot, value) in leaves:
-        place = document, slot
-        if isinstance(value, Revised) and place not in known:
-            places[place] = None
-        if isinstance(value, str | Revised):
-            known.add(place)
-    return tuple(places)
+def leaf_paths(content: Object) -> list[Path]:
+    """Where a document has leaves, in order: both ends number them alike."""
+    return sorted(slot.path for slot in flatten(content, _atomic_lists))
 
 
-def absolute(
-    leaves: Iterable[tuple[DocumentId, tuple[Slot, V | Revised]]],
-    before: Texts,
-    check: object,
-    chars_max: int,
-) -> list[tuple[Slot, V | str | Revised]]:
-    """The leaves, each text as it is; `chars_max` in all, for a few bytes may stand for a long one.
+def relative(writes: Iterable[Write[V]], before: Contents) -> list[V | Revised]:
+    """The values of these writes, texts as what became of those before them."""
+    latest = _Latest(before)
+    result: list[V | Revised] = []
+    for document, slot, value in writes:
+        revision = None
+        if isinstance(value, str) and slot.element is None:
+            revision = revised(latest.text(document, slot), value)
+            latest.put(document, slot, value)
+        result.append(value if revision is None else revision)
+    return result
 
-    Raises TextsDiffer where those before are not the ones meant, FrameTooLarge.
+
+def absolute(writes: Iterable[Write[V | Revised]], before: Contents, chars_max: int) -> list[Write[V]]:
+    """The writes, each text as it is; `chars_max` in all, for a few bytes may stand for a long one.
+
+    Raises CorruptFrame, FrameTooLarge.
     """
-    latest = dict(before)
-    made = []
+    latest = _Latest(before)
     chars = 0
-    result: list[tuple[Slot, V | str | Revised]] = []
-    for document, (slot, value) in leaves:
-        text: V | str
+    result: list[Write[V]] = []
+    for document, slot, value in writes:
+        said = value
         if isinstance(value, Revised):
-            text = value.of(latest.get((document, slot)))
-            made.append(text)
+            text = value.of(latest.text(document, slot))
             chars += len(text)
             if chars > chars_max:
                 raise FrameTooLarge("texts", chars, chars_max)
-        else:
-            text = value
-        if isinstance(text, str):
-            latest[document, slot] = text
-        result.append((slot, text))
-    if check_of(made) != check:
-        raise TextsDiffer
+            said = cast("V", text)  # a text is a value, whatever else is one
+        if isinstance(said, str) and slot.element is None:
+            latest.put(document, slot, said)
+        result.append((document, slot, cast("V", said)))
     return result
 
 
-def plain(leaves: Iterable[tuple[Slot, V | Revised]]) -> list[tuple[Slot, V]]:
-    """The leaves, none of which is relative to anything. Raises CorruptFrame."""
-    result: list[tuple[Slot, V]] = []
-    for slot, value in leaves:
-        if isinstance(value, Revised):
-            raise CorruptFrame(f"{slot}: a revision of nothing")
-        result.append((slot, value))
-    return result
+class _Latest:
+    """What stands in each field that is a text, in the course of a batch."""
+
+    def __init__(self, before: Contents) -> None:
+        self._before = before
+        self._written: dict[tuple[DocumentId, Slot], str] = {}
+
+    def text(self, document: DocumentId, slot: Slot) -> str | None:
+        if (document, slot) in self._written:
+            return self._written[document, slot]
+        value: object = self._before.get(document)
+        for key in slot.path:
+            if not isinstance(value, dict) or key not in value:
+                return None
+            value = value[key]
+        return value if isinstance(value, str) else None
+
+    def put(self, document: DocumentId, slot: Slot, text: str) -> None:
+        self._written[document, slot] = text
 
 
-def text_at(content: Object | None, slot: Slot) -> str | None:
-    """The text of a field; None: there is none."""
-    value: object = content
-    if slot.element is not None:
-        return None
-    for key in slot.path:
-        if not isinstance(value, dict) or key not in value:
-            return None
-        value = value[key]
-    return value if isinstance(value, str) else None
+def _is_long(slot: Slot, value: object) -> bool:
+    return slot.element is None and isinstance(value, str) and len(value) >= TEXT_CHARS_MIN
+
+
+def _atomic_lists(_path: Path) -> Policy:
+    return LATEST
 
 
 def _common(one: str, other: str) -> int:

@@ -102,47 +102,82 @@ def unpacked_timestamps(packed: Any) -> list[Timestamp]:
     return timestamps
 
 
-def packed_leaves(leaves: "Sequence[tuple[Slot, AnyValue | Revised]]") -> Row:
-    """``[paths, path of each, values, deleted, elements]``, of which the last two may be left out.
-
-    Values are in the order of their paths: those of one field look alike.
-    """
+def packed_leaves(leaves: Sequence[tuple[Slot, AnyValue]]) -> Row:
+    """``[paths, path of each, values, deleted, elements]``, of which the last two may be left out."""
     table = sorted({slot.path for slot, _ in leaves})
     numbers = {path: number for number, path in enumerate(table)}
     places = [numbers[slot.path] for slot, _ in leaves]
-    placed = (leaves[index][1] for index in _by_place(places))
-    row = [
-        packed_paths(table),
-        column(places),
+    row = [packed_paths(table), column(places), *packed_values(leaves, places)]
+    return trimmed(row, ([], []))
+
+
+def unpacked_leaves(packed: Any, unpacked: Unpack[V]) -> list[tuple[Slot, V | Tombstone]]:
+    """The leaves of `packed_leaves`' table; `unpacked` makes their values."""
+    raw_paths, places, values, deleted, elements = completed(packed, 5, ([], []))
+    count = leaf_count(values, deleted)
+    shared = [
+        Slot(path) for path in unpacked_paths(raw_paths)
+    ]  # one for all documents that have such a field
+    numbers = [natural(number) for number in expanded(places, count)]
+    slots = [shared[number] for number in numbers]
+    leaves = unpacked_values(slots, numbers, values, deleted, elements, unpacked)
+    result: list[tuple[Slot, V | Tombstone]] = []
+    for slot, value in leaves:
+        if isinstance(value, Revised):
+            raise ValueError(f"{slot}: a revision of nothing")
+        result.append((slot, value))
+    return result
+
+
+def packed_values(leaves: "Sequence[tuple[Slot, AnyValue | Revised]]", ranks: Sequence[Any]) -> Row:
+    """``[values, deleted, elements]`` of these leaves.
+
+    Values are in the order of `ranks`, those of the leaves' paths: those of one field look alike.
+    """
+    placed = (leaves[index][1] for index in _ranked(ranks))
+    return [
         [_packed(value) for value in placed if value is not DELETED],
         [index for index, (_, value) in enumerate(leaves) if value is DELETED],
         [[index, slot.element] for index, (slot, _) in enumerate(leaves) if slot.element is not None],
     ]
-    return trimmed(row, ([], []))
 
 
-def unpacked_leaves(packed: Any, unpacked: Unpack[V]) -> list[tuple[Slot, V | Tombstone | Revised]]:
-    """The leaves of `packed_leaves`' table; `unpacked` makes their values, but for revisions of texts."""
-    raw_paths, places, values, deleted, elements = completed(packed, 5, ([], []))
-    if not all(type(each) is list for each in (raw_paths, values, deleted, elements)):
+def leaf_count(values: Any, deleted: Any) -> int:
+    """How many leaves the columns of `packed_values` are of. Raises ValueError."""
+    if type(values) is not list or type(deleted) is not list:
         raise ValueError("a column is not a list")
-    paths = unpacked_paths(raw_paths)
     count = len(values) + len(deleted)
     if count > _LEAVES_MAX:
         raise ValueError(f"{count} leaves, limit {_LEAVES_MAX}")
-    numbers = [natural(number) for number in expanded(places, count)]
+    return count
+
+
+def unpacked_values(
+    slots: Sequence[Slot],
+    ranks: Sequence[Any],
+    values: Any,
+    deleted: Any,
+    elements: Any,
+    unpacked: Unpack[V],
+) -> list[tuple[Slot, V | Tombstone | Revised]]:
+    """The leaves of `packed_values`' columns at these slots, which lack their elements.
+
+    `unpacked` makes their values.
+    """
+    count = leaf_count(values, deleted)
+    if type(elements) is not list:
+        raise ValueError("a column is not a list")
     element_at = {natural(index): element for index, element in elements}
     deleted_at = {natural(index) for index in deleted}
     if len(deleted_at) != len(deleted) or not all(index < count for index in deleted_at):
         raise ValueError("deletions are not distinct operations")
     if len(element_at) != len(elements) or not all(index < count for index in element_at):
         raise ValueError("elements are not of distinct operations")
-    shared = [Slot(path) for path in paths]  # one for all documents that have such a field
-    leaves: list[tuple[Slot, V | Tombstone | Revised]] = [(shared[number], DELETED) for number in numbers]
+    leaves: list[tuple[Slot, V | Tombstone | Revised]] = [(slot, DELETED) for slot in slots]
     for index, element in element_at.items():
-        leaves[index] = unpacked_slot(paths[numbers[index]], element), DELETED
+        leaves[index] = unpacked_slot(slots[index].path, element), DELETED
     remaining = iter(values)
-    for index in _by_place(numbers):
+    for index in _ranked(ranks):
         if index not in deleted_at:
             slot = leaves[index][0]
             leaves[index] = slot, _quickly(slot, next(remaining), unpacked)
@@ -163,8 +198,8 @@ def _quickly(slot: Slot, value: Any, unpacked: Unpack[V]) -> V | Revised:
     return unpacked(slot, value)
 
 
-def _by_place(places: Sequence[int]) -> list[int]:
-    return sorted(range(len(places)), key=places.__getitem__)
+def _ranked(ranks: Sequence[Any]) -> list[int]:
+    return sorted(range(len(ranks)), key=ranks.__getitem__)
 
 
 def packed_stamps(stamps: Iterable[Stamp]) -> Row:

@@ -62,7 +62,7 @@ from anabranch_sync.pull_body import decode_pull, encode_pull, wanted_by_pull
 from anabranch_sync.register import DELETED, MEMBER, Ancestry, Edit, Register, Slot, Stamp
 from anabranch_sync.repairing import check_asked, unpacked_hashes
 from anabranch_sync.snapshot import Slice, open_slice, seal_slice
-from anabranch_sync.value import Json
+from anabranch_sync.value import Json, Object
 from anabranch_sync.violation import Violation
 
 from tests.fuzz import evidence, parcels, words
@@ -74,9 +74,10 @@ _CRC_BYTES = 4
 # What a stream has carried before what is fuzzed.
 CARRIED = b"acme/prod/router/config limits requests_per_minute edge-0" * 9
 NAME_BYTES = len(MEMBER) + CLIENT_BYTES
-# A text, and what changes a word of it.
-BEFORE = "You are a shop assistant. Be brief, be kind, and never promise a date of delivery."
-AFTER = BEFORE.replace("brief", "short")
+# A document, and what changes a word of its text.
+TEXT = "You are a shop assistant. Be brief, be kind, and never promise a date of delivery."
+BEFORE: Object = {"limits": {"calls": 5}, "prompt": TEXT}
+AFTER = TEXT.replace("brief", "short")
 REVISED = DOCUMENTS[0], Slot(("prompt",))
 REVISING = change.entry(
     Dot(3, 9), change.Change(9 << 16, Cursor(1, 7), "ada", "", (change.Op(*REVISED, AFTER),))
@@ -105,10 +106,12 @@ def targets() -> tuple[Target, ...]:
     entries, documents = _history()
     starts = range(0, len(entries) - 4, 4)
     pushes = tuple(columns.encode_entries(entries[start : start + 4]) for start in starts)
-    pushes += (columns.encode_entries([REVISING], 7, {REVISED: BEFORE}),)
+    pushes += tuple(columns.encode_entries(entries[start : start + 4], 0, {}) for start in starts)
+    pushes += (columns.encode_entries([REVISING], 7, {REVISED[0]: BEFORE}),)
     stored = tuple(columns.encode_document(document) for document in documents)
     pulls = tuple(encode_pull(pull) for pull in _pulls(documents))
-    pulls += (encode_pull(REVISING_PULL, {REVISED: BEFORE}),)
+    pulls += tuple(encode_pull(pull, {}) for pull in _pulls(documents))
+    pulls += (encode_pull(REVISING_PULL, {REVISED[0]: BEFORE}),)
     messages = tuple(bytes([kind]) + body for kind, body in map(encode_message, _messages()))
     numbered = enumerate(map(encode_message, _messages()), 1)
     frames = tuple(frame.encode(Frame(kind, seq, body)) for seq, (kind, body) in numbered)
@@ -278,7 +281,7 @@ def _take_check_in(raw: bytes) -> None:
 def _take_push(raw: bytes) -> None:
     """A push is decided: whatever was accepted must be decidable."""
     standing: dict[DocumentId, Document] = {}
-    before = dict.fromkeys(columns.wanted_by_push(raw).places, BEFORE)
+    before = dict.fromkeys(columns.wanted_by_push(raw).documents, BEFORE)
     for hub_seq, each in enumerate(columns.decode_entries(raw, before), 1):
         decision = decide(standing, each.change, 1, hub_seq, each.change.timestamp, NO_POLICIES)
         standing.update(decision.documents)

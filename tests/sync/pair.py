@@ -10,7 +10,7 @@ from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.incident import Incident
 from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
-from anabranch_sync.revision import places_of
+from anabranch_sync.revision import changed_by
 from anabranch_sync.scope import scope
 from anabranch_sync.wiping import WipeOrder
 
@@ -142,10 +142,10 @@ class Pair:
                     self.replica.store_part(batch, total, offset, piece)
                 case edge_effects.Load(after):
                     entries = self.replica.pending(after)
-                    texts = self.replica.texts(places_of(each.change for each in entries))
-                    queue += self.edge.loaded(entries, texts)
-                case edge_effects.Wanted(_, places):
-                    queue = self.edge.found(self.replica.texts(places)) + queue
+                    before = self.replica.contents(changed_by(each.change for each in entries))
+                    queue += self.edge.loaded(entries, before)
+                case edge_effects.Wanted(_, documents):
+                    queue = self.edge.found(self.replica.contents(documents)) + queue
                 case edge_effects.NoteStored(stored_mark):
                     self.replica.note_stored(stored_mark)
                 case edge_effects.Acknowledge(push_mark, chain):
@@ -199,7 +199,7 @@ class Pair:
             case hub_effects.StorePart(batch, total, offset, piece):
                 self.hub.store_upload(self.far.incarnation, batch, total, offset, piece)
             case hub_effects.Wanted() as wanted:
-                return self.far.found(self.hub.texts(SCOPE, wanted))
+                return self.far.found(self.hub.contents(SCOPE, wanted))
             case hub_effects.Decide(entries, chain):
                 try:
                     return self.far.decided(self.hub.decide(entries, chain))

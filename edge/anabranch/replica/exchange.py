@@ -10,7 +10,7 @@ from anabranch_sync.ids import DocumentId, Incarnation, LocalSeq
 from anabranch_sync.incident import DOCUMENTS_NAMED_MAX
 from anabranch_sync.outbox import PUSH_CHANGES_MAX, next_push
 from anabranch_sync.priority import PRIORITY_MAX, URGENT
-from anabranch_sync.revision import Place, Texts, places_of, text_at
+from anabranch_sync.revision import Contents, changed_by
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial, Standing
 
@@ -72,23 +72,16 @@ def pending(connection: Connection, after: LocalSeq, rot: Rot) -> list[Entry]:
     return list(next_push([entry(at.incarnation, columns, rot) for columns in rows]))
 
 
-def to_push(connection: Connection, after: LocalSeq, rot: Rot) -> tuple[list[Entry], Texts]:
-    """`pending`, and the confirmed texts that these changes replace. Raises as `pending`."""
+def to_push(connection: Connection, after: LocalSeq, rot: Rot) -> tuple[list[Entry], Contents]:
+    """`pending`, and the confirmed documents by which these changes are said. Raises as `pending`."""
     entries = pending(connection, after, rot)
-    return entries, texts(connection, places_of(each.change for each in entries), rot)
+    return entries, contents(connection, changed_by(each.change for each in entries), rot)
 
 
-def texts(connection: Connection, places: Iterable[Place], rot: Rot) -> Texts:
-    """The confirmed texts at these places, but for those of damaged documents."""
-    contents: dict[DocumentId, Object | None] = {}
-    found = {}
-    for document, slot in places:
-        if document not in contents:
-            contents[document] = _confirmed_content(connection, document, rot)
-        text = text_at(contents[document], slot)
-        if text is not None:
-            found[document, slot] = text
-    return found
+def contents(connection: Connection, documents: Iterable[DocumentId], rot: Rot) -> Contents:
+    """What these documents are, of those that are confirmed and not damaged."""
+    found = ((each, _confirmed_content(connection, each, rot)) for each in documents)
+    return {document: content for document, content in found if content is not None}
 
 
 def _confirmed_content(connection: Connection, document: DocumentId, rot: Rot) -> Object | None:

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from anabranch_sync.pull import Notice, Pull
     from anabranch_sync.reference import Reference
     from anabranch_sync.reoffer import Reoffer
-    from anabranch_sync.revision import Place, Texts
+    from anabranch_sync.revision import Contents
     from anabranch_sync.standing import Standing
     from anabranch_sync.witness import Witnessed
 
@@ -344,15 +344,15 @@ class Replica:
         with self._file.snapshot() as connection:
             return exchange.pending(connection, after, self._rot)
 
-    def to_push(self, after: LocalSeq) -> tuple[list[Entry], Texts]:
-        """`pending`, and the confirmed texts that these changes replace."""
+    def to_push(self, after: LocalSeq) -> tuple[list[Entry], Contents]:
+        """`pending`, and the confirmed documents by which these changes are said."""
         with self._file.snapshot() as connection:
             return exchange.to_push(connection, after, self._rot)
 
-    def texts(self, places: Iterable[Place]) -> Texts:
-        """The confirmed texts at these places; those of damaged documents are not among them."""
+    def contents(self, documents: Iterable[DocumentId]) -> Contents:
+        """What these documents are, of those that are confirmed and not damaged."""
         with self._file.snapshot() as connection:
-            return exchange.texts(connection, places, self._rot)
+            return exchange.contents(connection, documents, self._rot)
 
     def acknowledge(self, push_mark: LocalSeq, chain: bytes) -> None:
         """The hub has merged own changes up to `push_mark`. Safe to repeat; a mark never goes back.

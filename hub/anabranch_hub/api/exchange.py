@@ -298,7 +298,7 @@ class Exchange:
                     opening = replace(opening, plan=plan)
                 return session.opened(opening, self._clock.now_ms())
             case Wanted():
-                return session.found(await store.texts(tenant, self._scope, effect))
+                return session.found(await store.contents(tenant, self._scope, effect))
             case Decide(entries, chain):
                 self.carried.changes_up += len(entries)
                 answer = await store.decide(tenant, edge, entries, chain)

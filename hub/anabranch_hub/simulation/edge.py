@@ -15,7 +15,7 @@ from anabranch_sync.errors import WireError
 from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.messages import CheckedIn
 from anabranch_sync.pacing import NOTHING_LEARNED
-from anabranch_sync.revision import places_of
+from anabranch_sync.revision import changed_by
 
 from anabranch_hub.simulation.disk import DiskFailure
 from anabranch_hub.simulation.hub_side import HubSide
@@ -337,11 +337,11 @@ class Edge:
                 replica.store_part(batch, total, offset, piece)
             case edge_effects.Load(after):
                 entries = replica.pending(after)
-                texts = replica.texts(places_of(each.change for each in entries))
-                self._effects += session.loaded(entries, texts)
-            case edge_effects.Wanted(_, places):
+                before = replica.contents(changed_by(each.change for each in entries))
+                self._effects += session.loaded(entries, before)
+            case edge_effects.Wanted(_, documents):
                 # Before what came after it: that may be relative to what this pull brings.
-                for each in reversed(session.found(replica.texts(places))):
+                for each in reversed(session.found(replica.contents(documents))):
                     self._effects.insert(1, each)
             case edge_effects.NoteStored(stored_mark):
                 replica.note_stored(stored_mark)

@@ -193,7 +193,7 @@ class HubStream:
             case hub_effects.StorePart(batch, total, offset, piece):
                 hub.store_upload(session.incarnation, batch, total, offset, piece)
             case hub_effects.Wanted() as wanted:
-                return session.found(hub.texts(hub.scope_of(session.incarnation), wanted))
+                return session.found(hub.contents(hub.scope_of(session.incarnation), wanted))
             case hub_effects.Decide(entries, chain):
                 try:
                     answer = hub.decide(entries, chain)

@@ -17,12 +17,12 @@ from anabranch_sync.plan import (
     link_bytes,
     snapshot_bytes_min,
 )
-from anabranch_sync.pull import Pull, changed_texts
+from anabranch_sync.pull import Pull, changed_by_pull
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Offer
 
 from anabranch_hub.store import pulls
-from anabranch_hub.store.former_texts import former_texts
+from anabranch_hub.store.former_contents import former_contents
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.pulls import Pulling
 from anabranch_hub.store.scope_digests import ScopeDigests
@@ -90,7 +90,7 @@ class CatchingUp:
         )
         if pull is None or asked.protocol < LIVE_PROTOCOL:
             return pull
-        before = await former_texts(session, pull.after.hub_seq, changed_texts(pull))
+        before = await former_contents(session, pull.after.hub_seq, changed_by_pull(pull))
         return replace(pull, before=before)
 
     async def is_for_a_snapshot(self, session: Session, pulling: Pulling, asked: Question) -> bool:

@@ -23,7 +23,7 @@ from anabranch_sync.priority import PRIORITY_DEFAULT
 from anabranch_sync.pull import Pull, Urgent
 from anabranch_sync.reference import AtVersion, Moment, Reference
 from anabranch_sync.repairing import Surveyed
-from anabranch_sync.revision import Texts, Wanted
+from anabranch_sync.revision import Contents, Wanted
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Offer
 from anabranch_sync.standing import Partial
@@ -58,7 +58,7 @@ from anabranch_hub.store.catching_up import CatchingUp, Question
 from anabranch_hub.store.collecting import Collected
 from anabranch_hub.store.deciding import GROUP_CHANGES_MAX, Decider, Request, Response, changes_in
 from anabranch_hub.store.drawing import Drawing
-from anabranch_hub.store.former_texts import former_texts
+from anabranch_hub.store.former_contents import former_contents
 from anabranch_hub.store.lanes import Lanes
 from anabranch_hub.store.log_reading import Log, StoredCheckpoint
 from anabranch_hub.store.log_snapshot import LogSnapshot, log_copy, log_snapshot
@@ -388,12 +388,12 @@ class Store:
         question = Question(tenant, after, always, replaced, protocol, held, told, relayed)
         return await self._drawing.draw(edge, incarnation, question)
 
-    async def texts(self, tenant: str, scope: Scope, wanted: Wanted) -> Texts:
-        """What stood at places in `scope` at a position, as far as it is known."""
-        places = [place for place in wanted.places if scope.reads(place[0])]
+    async def contents(self, tenant: str, scope: Scope, wanted: Wanted) -> Contents:
+        """What these documents were at a position, of those in `scope`, as far as it is known."""
+        documents = [document for document in wanted.documents if scope.reads(document)]
         async with self._pool.undoing(tenant) as session:
             await session.begin(snapshot=True)
-            return await former_texts(session, wanted.after, places)
+            return await former_contents(session, wanted.after, documents)
 
     async def weighed(self, tenant: str, scope: Scope, incarnation: Incarnation, after: Cursor) -> int | None:
         """How pressing what is new to the replica after a position is; None: nothing is."""

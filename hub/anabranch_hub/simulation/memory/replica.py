@@ -24,7 +24,7 @@ from anabranch_sync.pull import (
 )
 from anabranch_sync.reoffer import Offers, Reoffer, in_front, offers
 from anabranch_sync.repairing import Surveyed
-from anabranch_sync.revision import Place, Texts, text_at
+from anabranch_sync.revision import Contents
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import name_of, open_slice
 from anabranch_sync.standing import Partial, Standing
@@ -206,14 +206,10 @@ class MemoryReplica:
         """The head of the outbox after this mark."""
         return next_push([each for each in self._state.outbox if each.dot.local_seq > after])
 
-    def texts(self, places: Iterable[Place]) -> Texts:
-        """The confirmed texts at these places."""
-        found = {}
-        for document, slot in places:
-            text = text_at(content_of(self._state.confirmed.get(document, EMPTY)), slot)
-            if text is not None:
-                found[document, slot] = text
-        return found
+    def contents(self, documents: Iterable[DocumentId]) -> Contents:
+        """What these documents are, of those that are confirmed."""
+        found = ((each, content_of(self._state.confirmed.get(each, EMPTY))) for each in documents)
+        return {document: content for document, content in found if content is not None}
 
     def marks(self) -> Marks:
         """How far own changes have come."""

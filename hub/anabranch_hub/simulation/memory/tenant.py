@@ -24,14 +24,14 @@ from anabranch_sync.pull import (
     Result,
     Run,
     Urgent,
-    changed_texts,
+    changed_by_pull,
     difference,
     touched_in_order,
     urgent,
 )
 from anabranch_sync.register import DELETED, json_of
 from anabranch_sync.repairing import Surveyed
-from anabranch_sync.revision import Texts, Wanted, text_at
+from anabranch_sync.revision import Contents, Wanted
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Cutter, Offer, Part, Slice, Snapshot, name_of, seal_slice
 from anabranch_sync.standing import Partial
@@ -167,8 +167,8 @@ class Tenant:
         if pull is None:
             return None
         if protocol < 2 or not (pull.whole or self.offers()):
-            wanted = Wanted(pull.after.hub_seq, tuple(changed_texts(pull)))
-            return replace(pull, before=self.texts(scope, wanted))
+            wanted = Wanted(pull.after.hub_seq, changed_by_pull(pull))
+            return replace(pull, before=self.contents(scope, wanted))
         cutter, slices = Cutter(), list[Slice | None]()
         for document, state in sorted(self.documents.items()):
             if is_read(scope, document) and self.travels(document):
@@ -210,15 +210,14 @@ class Tenant:
         """Whether it was ever given out, as far as is known."""
         return incarnation in self._marks
 
-    def texts(self, scope: Scope, wanted: Wanted) -> Texts:
-        """What stood at places in `scope` at a position."""
+    def contents(self, scope: Scope, wanted: Wanted) -> Contents:
+        """What these documents were at a position, of those in `scope`."""
         found = {}
-        for document, slot in wanted.places:
+        for document in filter(scope.reads, wanted.documents):
             later = (was for hub_seq, each, was in self.former if each == document and hub_seq > wanted.after)
-            state = next(later, self.documents.get(document, EMPTY))
-            text = text_at(rebuild(state.registers), slot) if scope.reads(document) else None
-            if text is not None:
-                found[document, slot] = text
+            content = rebuild(next(later, self.documents.get(document, EMPTY)).registers)
+            if content is not None:
+                found[document] = content
         return found
 
     def urgent(self, incarnation: int, after: Cursor) -> Urgent:

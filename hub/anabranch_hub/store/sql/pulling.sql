@@ -122,12 +122,12 @@ WHERE hub_seq > %(after)s AND hub_seq <= %(upto)s
 
 -- name: versions_since
 -- What leads back to a position, oldest first; of what was folded, and beyond so many bytes, nothing does.
-SELECT document_id, CASE WHEN read_bytes <= %(bytes_max)s THEN inverse END AS inverse
+SELECT document_id, digest_before, CASE WHEN read_bytes <= %(bytes_max)s THEN inverse END AS inverse
 FROM (
-    SELECT document_id, version, inverse,
+    SELECT document_id, version, digest_before, inverse,
         sum(octet_length(inverse::text)) OVER (ORDER BY document_id, version) AS read_bytes
     FROM (
-        SELECT document_id, version, inverse FROM {tenant}.versions
+        SELECT document_id, version, digest_before, inverse FROM {tenant}.versions
         WHERE document_id = ANY(%(ids)s::text[]) AND hub_seq > %(after)s
         ORDER BY document_id, version LIMIT %(limit)s
     ) AS since
