@@ -63,11 +63,11 @@ bench-peers: setup ## the same work for its peers (pip, npm, apt) in .peers, one
 binary: ## dist/anabranch: the edge in one file that needs no Python (needs gcc; four minutes)
 	@$(call with_python,build/edge_binary.py $(ARGS))
 
-# test_terminal, test_given and test_failure look into modules, which a single file keeps to itself.
+# test_failure looks into modules, which a single file keeps to itself.
 test-binary: setup ## the edge's tests of its command line, start-up, memory and bare systems against dist/anabranch
 	@test -x dist/anabranch || { echo "make: dist/anabranch is not there yet: make binary" >&2; exit 2; }
 	@ANABRANCH_UNDER_TEST=$(CURDIR)/dist/anabranch $(RUN) -m pytest tests/binary tests/edge/cli \
-	    $(addprefix --ignore=tests/edge/cli/test_,terminal.py given.py failure.py) $(ARGS)
+	    --ignore=tests/edge/cli/test_failure.py $(ARGS)
 
 # nfpm is among the tools of make binary. musl has no glibc: the apk says that it needs gcompat, and was never run.
 packages: ## dist/*.deb, *.rpm and *.apk of dist/anabranch, with a systemd unit (after make binary)

@@ -45,7 +45,7 @@ from anabranch.cli import main
 sys.exit(main())
 """
 
-OURS = ("anabranch", "anabranch_sync", "anabranch_protos")
+OURS = ("anabranch", "anabranch_cli", "anabranch_sync", "anabranch_protos")
 # Parts of the C and C++ compilers' run time that small systems lack, and that Nuitka takes for granted.
 BUNDLED = ("libstdc++.so.6", "libgcc_s.so.1", "libz.so.1")
 

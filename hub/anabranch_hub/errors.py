@@ -63,8 +63,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from anabranch_sync.errors import AnabranchError
 
-class HubError(Exception):
+
+class HubError(AnabranchError):
     """The root: `except HubError` at the top of a command prints the message and ends with `exit_code`."""
 
     # 2 usage, 3 not found, 4 denied, 5 conflict or precondition, 7 unreachable, 8 verification failed,

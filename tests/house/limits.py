@@ -17,6 +17,7 @@ DOCUMENT = CHECKOUT / "docs/limits.md"
 PACKAGES = {
     "sync/anabranch_sync": "The core, on both sides",
     "protos/anabranch_protos": "The protocol",
+    "cli/anabranch_cli": "The command lines",
     "edge/anabranch": "The edge",
     "hub/anabranch_hub": "The hub",
 }

@@ -16,7 +16,7 @@ from tests.house.checkout import CHECKOUT, LOCKS, clean_environment, pins
 # Building, an environment and two installations: half a minute here, several on a small device.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-PACKAGES = ["anabranch", "anabranch_hub", "anabranch_sync", "anabranch_protos"]
+PACKAGES = ["anabranch", "anabranch_cli", "anabranch_hub", "anabranch_sync", "anabranch_protos"]
 # What counts here is that nothing is missing; the laws have their thousands of examples in their own run.
 FEW_EXAMPLES = """
 from hypothesis import settings
@@ -90,7 +90,7 @@ def pip_install(bin_folder: Path, *arguments: str) -> None:
     assert installed.returncode == 0, installed.stdout
 
 
-def test_the_wheel_holds_the_four_packages_typed_and_licensed_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_five_packages_typed_and_licensed_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
 
@@ -102,7 +102,7 @@ def test_the_wheel_holds_the_four_packages_typed_and_licensed_and_nothing_else(w
 
 def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    rooms = [CHECKOUT / room for room in ("edge", "hub", "sync", "protos")]
+    rooms = [CHECKOUT / room for room in ("edge", "hub", "cli", "sync", "protos")]
 
     missing = [
         path.relative_to(CHECKOUT)

@@ -13,9 +13,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `anabranch` with `arguments` (those of the process by default); return its exit code."""
     try:
         signal.signal(signal.SIGINT, _interrupt_once)
-        from anabranch.cli.program import run
+        from anabranch.cli.program import program
 
-        return run(arguments)
+        return program.run(arguments)
     except KeyboardInterrupt:  # while modules were still being imported: nothing has begun
         return 130
 

@@ -1,9 +1,9 @@
 """Commands about the program itself: `version`, `completion`."""
 
 import click
+from anabranch_cli import terminal
 
 from anabranch import __version__
-from anabranch.cli import terminal
 from anabranch.cli.invocation import Invocation, command
 
 
@@ -28,13 +28,9 @@ def completion(invocation: Invocation, shell: str) -> None:
     zsh:   eval "$(anabranch completion zsh)"      in ~/.zshrc
     fish:  anabranch completion fish > ~/.config/fish/completions/anabranch.fish
     """
-    from click.shell_completion import get_completion_class
+    from anabranch.cli.program import program
 
-    from anabranch.cli.program import COMPLETION_VARIABLE, program
-
-    kind = get_completion_class(shell)
-    assert kind is not None, "click completes every shell of the choice"
-    script = kind(program, {}, "anabranch", COMPLETION_VARIABLE).source()
+    script = program.completion_script(shell)
     if invocation.json:
         terminal.write_json({"shell": shell, "script": script})
     else:

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
+from anabranch_cli import terminal
+from anabranch_cli.failure import UnusableInput
+from anabranch_cli.given import read_text
 from anabranch_sync.audit_file import LINE_BYTES_MAX, Verified, parse_head, verify_export
 from anabranch_sync.checkpoint import unpack_checkpoint
 from anabranch_sync.errors import MalformedEvidence
@@ -29,9 +32,6 @@ from anabranch_sync.tlog_proof import (
 )
 from anabranch_sync.witness import check_same
 
-from anabranch.cli import terminal
-from anabranch.cli.failure import UnusableInput
-from anabranch.cli.given import read_text
 from anabranch.cli.invocation import Invocation, command, common_options
 from anabranch.errors import ReplicaError, ReplicaMissing
 
@@ -181,7 +181,7 @@ def _verify_proof(
         f"{_leaves(proved.checkpoint.tree.size)}: {told}"
     )
     for opening in proved.openings[:VALUES_SHOWN_MAX]:
-        terminal.write(f"   with the value {terminal.json_text(opening.value, indent=None)}")
+        terminal.write(f"   with the value {terminal.json_text(opening.value)}")
     if len(proved.openings) > VALUES_SHOWN_MAX:
         terminal.write(f"   and {len(proved.openings) - VALUES_SHOWN_MAX:,} more values (--json shows all)")
     _tell_key(proved.key, trust)
@@ -238,7 +238,7 @@ def _tell_key(key: VerifierKey, trust: _Trust) -> None:
         case "given":
             terminal.write(f"   signed by {key}, the key that --key names")
         case "pinned":
-            since = terminal.time_text(trust.pinned_ms)
+            since = terminal.moment(trust.pinned_ms)
             terminal.write(f"   signed by {key}, which this edge pinned on {since}")
         case _:
             terminal.write(f"   signed by {key}")
@@ -296,13 +296,13 @@ def _state_rows(state: "LogState", hub_seq: int) -> list[tuple[str, str]]:
         rows += [
             ("seen", f"{_leaves(tree.size)}, {ago} ago{more}"),
             ("key", str(key)),
-            ("pinned", f"{terminal.time_text(state.seen.pinned_ms)}, fingerprint {key.fingerprint}"),
+            ("pinned", f"{terminal.moment(state.seen.pinned_ms)}, fingerprint {key.fingerprint}"),
         ]
     for broken in state.breaks:
-        when = f"epoch {broken.epoch}, {terminal.time_text(broken.noted_ms)}"
+        when = f"epoch {broken.epoch}, {terminal.moment(broken.noted_ms)}"
         rows.append(("restored", f"{terminal.one_line(broken.reason)} ({when})"))
     for each in state.refusals:
-        when = f"{terminal.time_text(each.first_ms)} to {terminal.time_text(each.last_ms)}"
+        when = f"{terminal.moment(each.first_ms)} to {terminal.moment(each.last_ms)}"
         rows.append(
             ("refused", f"{terminal.one_line(each.reason)} ({terminal.count(each.times, 'time')}, {when})")
         )
@@ -315,18 +315,18 @@ def _state_facts(state: "LogState") -> dict[str, object]:
         "origin": state.origin,
         "leaves": None if seen is None else seen.witnessed.tree.size,
         "checkpoint": None if seen is None else seen.witnessed.checkpoint.note,
-        "seen": None if seen is None else terminal.time_text(seen.seen_ms),
+        "seen": None if seen is None else terminal.moment(seen.seen_ms),
         "hub_seq": None if seen is None else seen.hub_seq,
         "key": None if seen is None else str(seen.witnessed.key),
         "fingerprint": None if seen is None else seen.witnessed.key.fingerprint,
-        "pinned": None if seen is None else terminal.time_text(seen.pinned_ms),
+        "pinned": None if seen is None else terminal.moment(seen.pinned_ms),
         "breaks": [
             {
                 "epoch": each.epoch,
                 "reason": each.reason,
                 "seen": _note_of(state.origin, each.seen),
                 "shown": _note_of(state.origin, each.shown),
-                "noted": terminal.time_text(each.noted_ms),
+                "noted": terminal.moment(each.noted_ms),
             }
             for each in state.breaks
         ],
@@ -334,8 +334,8 @@ def _state_facts(state: "LogState") -> dict[str, object]:
             {
                 "reason": each.reason,
                 "checkpoint": _note_of(state.origin, each.checkpoint),
-                "first": terminal.time_text(each.first_ms),
-                "last": terminal.time_text(each.last_ms),
+                "first": terminal.moment(each.first_ms),
+                "last": terminal.moment(each.last_ms),
                 "times": each.times,
             }
             for each in state.refusals

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+from anabranch_cli import terminal
 from anabranch_sync.case import Claim, Look
 from anabranch_sync.clock import wall_ms
 from anabranch_sync.conflict import Kind
@@ -12,7 +13,6 @@ from anabranch_sync.path import render_pointer
 from anabranch_sync.register import DELETED, Value, json_of
 from anabranch_sync.value import Json
 
-from anabranch.cli import terminal
 from anabranch.cli.arguments import checked_prefix
 from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import ConflictUnknown
@@ -180,13 +180,13 @@ def _conflict_lines(notice: "Notice") -> list[str]:
         if look.restored is not None:
             deed = f"restored {_said(look.restored[0]) if look.restored else 'another value'}"
         note = f": {look.note}" if look.note else ""
-        when = terminal.time_text(look.reviewed_ms)
+        when = terminal.moment(look.reviewed_ms)
         lines.append(terminal.one_line(f"    {when} {look.reviewer} {deed}{note}"))
     return lines
 
 
 def _said(value: Value) -> str:
-    return "deleted" if value is DELETED else terminal.json_text(json_of(value), indent=None)
+    return "deleted" if value is DELETED else terminal.json_text(json_of(value))
 
 
 def _quarantined(each: "SetAside") -> dict[str, object]:

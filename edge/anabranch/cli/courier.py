@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from anabranch_cli import terminal
 from anabranch_sync.courier import FILE_SIZE_DEFAULT, file_bytes
 
-from anabranch.cli import terminal
 from anabranch.cli.invocation import Invocation, command, common_options
 
 if TYPE_CHECKING:

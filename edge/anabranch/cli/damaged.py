@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anabranch.cli import terminal
+from anabranch_cli import terminal
 
 if TYPE_CHECKING:
     from anabranch.client import Client

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from anabranch_cli import terminal
+from anabranch_cli.failure import ExitCode
 from anabranch_sync.budget import resumes_ms
 from anabranch_sync.clock import SKEW_FLAG_MS
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.lateness import EdgeFacts, Lateness, lateness
 
-from anabranch.cli import damaged, terminal
-from anabranch.cli.failure import ExitCode
+from anabranch.cli import damaged
 from anabranch.cli.invocation import Invocation, command
 from anabranch.condition import CLOCK_FLOOR_S
 
@@ -259,7 +260,7 @@ def _disk(replica: Path, status: "Status | None") -> Check:
 
 def _clock(status: "Status | None") -> Check:
     now_s = time.time()
-    found = f"it is {terminal.time_text(int(now_s * 1000))} here"
+    found = f"it is {terminal.moment(int(now_s * 1000))} here"
     offset_ms = None if status is None else status.clock_offset_ms
     if offset_ms is not None:
         found += f", {terminal.duration(abs(offset_ms) / 1000)} from the hub's clock when it was last heard"
@@ -284,7 +285,7 @@ def _private_files(replica: Path, folder: Path) -> Check:
 
 def _certificate(identity: "Identity") -> Check:
     now_ms = time.time() * 1000
-    found = f"{identity.tenant}/{identity.edge}, valid until {terminal.time_text(identity.not_after_ms)}"
+    found = f"{identity.tenant}/{identity.edge}, valid until {terminal.moment(identity.not_after_ms)}"
     if now_ms > identity.not_after_ms:
         hint = "ask an operator for a new invitation (anabranch-hub edge invite) and enrol again"
         return Check("certificate", Verdict.FAIL, f"{found}: it has ended", hint, ExitCode.UNVERIFIED)

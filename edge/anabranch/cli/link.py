@@ -4,8 +4,8 @@ import time
 from typing import TYPE_CHECKING
 
 import click
+from anabranch_cli import terminal
 
-from anabranch.cli import terminal
 from anabranch.cli.arguments import METERED, POLL
 from anabranch.cli.invocation import Invocation, command, common_options
 

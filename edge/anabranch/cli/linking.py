@@ -9,11 +9,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+from anabranch_cli import terminal
+from anabranch_cli.failure import UnusableInput
+from anabranch_cli.given import read_text
 
-from anabranch.cli import terminal
 from anabranch.cli.arguments import METERED, POLL
-from anabranch.cli.failure import UnusableInput
-from anabranch.cli.given import read_text
 from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import ReplicaInUse
 
@@ -242,7 +242,7 @@ class _EventFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {name: value for name, value in vars(record).items() if name not in _RECORD_FIELDS}
-        when = terminal.time_text(int(record.created * 1000))
+        when = terminal.moment(int(record.created * 1000))
         if self._as_json:
             event = {"time": when, "level": record.levelname.lower(), "event": record.getMessage(), **fields}
             line = json.dumps(event, default=str)

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+from anabranch_cli import terminal
 
-from anabranch.cli import terminal
 from anabranch.cli.invocation import Invocation, command
 from anabranch.cli.link import mode_told, told
 from anabranch.errors import IdentityUnusable
@@ -57,7 +57,7 @@ def _show(
         facts["condition"] = {"word": str(seen.word), "sentence": seen.sentence}
         facts["hub"] = None if identity is None else identity.address
         facts["via"] = identity.via or None if identity else None
-        facts["certificate_until"] = None if identity is None else terminal.time_text(identity.not_after_ms)
+        facts["certificate_until"] = None if identity is None else terminal.moment(identity.not_after_ms)
         terminal.write_json(facts)
         return
     state = terminal.painted(str(now.state).upper().replace("_", " "), _STATE_COLOURS[now.state])
@@ -128,14 +128,14 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
     if not now.reserve:
         rows.append(("disk", "full, or nearly: the reserve for deletes is used up"))
     for each in now.hub_restores[-1:]:
-        row = f"from a backup, at {terminal.time_text(each.noted_ms)}: "
+        row = f"from a backup, at {terminal.moment(each.noted_ms)}: "
         row += f"{terminal.count(each.changes, 'change')} offered again"
         if each.withheld:
             row += f", {terminal.count(len(each.withheld), 'document')} withheld (status --json names them)"
         rows.append(("restored", row))
     rows += [("digest", now.digest), ("equal", _proof_row(now)), ("log", _log_row(now))]
     if identity is not None:
-        rows.append(("identity", f"certificate until {terminal.time_text(identity.not_after_ms)}"))
+        rows.append(("identity", f"certificate until {terminal.moment(identity.not_after_ms)}"))
     return rows
 
 
@@ -156,7 +156,7 @@ def _marks_row(marks: "Marks") -> str:
 def _proof_row(now: "Status") -> str:
     row = "not proved yet"
     if now.proved_ms is not None and now.proved_hub_seq is not None:
-        row = f"proved at {terminal.time_text(now.proved_ms)}, position {now.proved_hub_seq:,}"
+        row = f"proved at {terminal.moment(now.proved_ms)}, position {now.proved_hub_seq:,}"
     if now.damaged:
         row += f"; {terminal.count(now.damaged, 'document')} damaged, asked for at the next exchange"
     if now.damaged_changes:
@@ -184,7 +184,7 @@ def incidents(invocation: Invocation) -> None:
         if each.incident.count > len(each.incident.documents) > 0:
             named += " and others"
         what = f"{each.incident.kind} at {each.incident.hub_seq:,}, {each.incident.remedy}"
-        terminal.write(f"{terminal.time_text(each.at_ms)}  {what}  {named}".rstrip())
+        terminal.write(f"{terminal.moment(each.at_ms)}  {what}  {named}".rstrip())
     if not found:
         terminal.write("none: whenever it was compared, this replica was what the hub has")
 

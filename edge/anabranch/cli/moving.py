@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
+from anabranch_cli import terminal
+from anabranch_cli.failure import UnusableInput
+from anabranch_cli.given import IMPORT_BYTES_MAX, VALUE_BYTES_MAX, given_json
 from anabranch_sync.document import Object, check_content
 from anabranch_sync.errors import ChangeTooLarge, InvalidInput, InvalidName
 from anabranch_sync.ids import DocumentId, document_id
 from anabranch_sync.live import check_written
 from anabranch_sync.value import Json, canonical
 
-from anabranch.cli import terminal
 from anabranch.cli.arguments import MESSAGE, PREFIX, URGENT, checked_prefix
-from anabranch.cli.failure import UnusableInput
-from anabranch.cli.given import IMPORT_BYTES_MAX, VALUE_BYTES_MAX, given_json
 from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import Denied
 
@@ -101,7 +101,7 @@ def export_documents(invocation: Invocation, prefix: str, to: Path | None, at: s
         terminal.write_json(contents)
         return
     for address, content in contents.items():
-        _replace_file(to / f"{address}{SUFFIX}", terminal.json_text(content) + "\n")
+        _replace_file(to / f"{address}{SUFFIX}", terminal.json_text(content, indent=2) + "\n")
     if invocation.json:
         terminal.write_json({"documents": len(contents), "directory": str(to)})
     else:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+from anabranch_cli import terminal
 from anabranch_sync.comparison import Line, Mark, compared
 from anabranch_sync.ids import document_id
 
-from anabranch.cli import terminal
 from anabranch.cli.arguments import BELOW, KEY, MESSAGE, NAMESPACE, URGENT
 from anabranch.cli.invocation import Invocation, command
 from anabranch.cli.writing import tell_committed

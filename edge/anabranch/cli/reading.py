@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
+from anabranch_cli import terminal
 from anabranch_sync.ids import HUB_INCARNATION, DocumentId, document_id
 from anabranch_sync.violation import summary
 
-from anabranch.cli import terminal
 from anabranch.cli.arguments import AT, BELOW, KEY, NAMESPACE, POINTER, PREFIX, Seconds, checked_prefix
 from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import NotFound, NothingCached
@@ -161,7 +161,7 @@ def _log_row(line: "LogLine") -> tuple[str, ...]:
     return (
         "-" if line.version is None else str(line.version),
         str(line.fate),
-        terminal.time_text(line.wall_ms),
+        terminal.moment(line.wall_ms),
         line.author or ("the hub" if line.actor == HUB_INCARNATION else f"replica {line.actor}"),
         line.message,
     )
@@ -244,7 +244,7 @@ def _logged(document: DocumentId, line: "LogLine") -> dict[str, object]:
         "namespace": document.namespace,
         "key": document.key,
         "fate": str(line.fate),
-        "written": terminal.time_text(line.wall_ms),
+        "written": terminal.moment(line.wall_ms),
         "wall_ms": line.wall_ms,
         "author": line.author or None,
         "message": line.message,
@@ -263,12 +263,12 @@ def _watched(changed: "Changed") -> dict[str, object]:
 
 
 def _watched_line(changed: "Changed") -> str:
-    when = terminal.time_text(time.time_ns() // 1_000_000)
+    when = terminal.moment(time.time_ns() // 1_000_000)
     if changed.reading is None:
         return f"{when}  {changed.document}  deleted"
     reading = changed.reading
     pending = "+" if reading.pending else ""
-    text = terminal.json_text(reading.value, indent=None)
+    text = terminal.json_text(reading.value)
     line = f"{when}  {changed.document}  {reading.version}{pending}  {text}"
     if terminal.is_terminal(sys.stdout):
         width = shutil.get_terminal_size().columns

@@ -4,8 +4,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+from anabranch_cli import terminal
 
-from anabranch.cli import terminal
 from anabranch.cli.invocation import Invocation, command, common_options
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 import click
+from anabranch_cli import terminal
 
-from anabranch.cli import terminal
 from anabranch.cli.invocation import Invocation, command
 
 if TYPE_CHECKING:

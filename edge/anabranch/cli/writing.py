@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 import click
+from anabranch_cli import terminal
+from anabranch_cli.given import VALUE_BYTES_MAX, given_json, given_value
 from anabranch_sync.errors import AnabranchError, InvalidValue
 from anabranch_sync.path import parse_pointer
 
-from anabranch.cli import terminal
 from anabranch.cli.arguments import (
     IF_VERSION,
     KEY,
@@ -18,7 +19,6 @@ from anabranch.cli.arguments import (
     URGENT,
     WAIT,
 )
-from anabranch.cli.given import VALUE_BYTES_MAX, given_json, given_value
 from anabranch.cli.invocation import Invocation, command
 
 if TYPE_CHECKING:

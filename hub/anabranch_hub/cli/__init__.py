@@ -8,7 +8,7 @@ INTERRUPTED = 130
 def main() -> None:
     """The console script."""
     try:
-        from anabranch_hub.cli.program import run
+        from anabranch_hub.cli.program import program
     except KeyboardInterrupt:  # while half of it is imported there is nobody yet to say so nicely
         sys.exit(INTERRUPTED)
-    sys.exit(run())
+    sys.exit(program.run())

@@ -1,8 +1,8 @@
 """Commands about the program itself: `version`, `completion`."""
 
 import click
+from anabranch_cli import terminal
 
-from anabranch_hub.cli import terminal
 from anabranch_hub.cli.invocation import Invocation, command
 
 
@@ -30,13 +30,9 @@ async def completion(invocation: Invocation, shell: str) -> None:
     zsh:   eval "$(anabranch-hub completion zsh)"      in ~/.zshrc
     fish:  anabranch-hub completion fish > ~/.config/fish/completions/anabranch-hub.fish
     """
-    from click.shell_completion import get_completion_class
+    from anabranch_hub.cli.program import program
 
-    from anabranch_hub.cli.program import COMPLETION_VARIABLE, program
-
-    kind = get_completion_class(shell)
-    assert kind is not None, "click completes every shell of the choice"
-    script = kind(program, {}, "anabranch-hub", COMPLETION_VARIABLE).source()
+    script = program.completion_script(shell)
     if invocation.json:
         terminal.write_json({"shell": shell, "script": script})
     else:

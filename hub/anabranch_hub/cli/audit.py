@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import click
+from anabranch_cli import terminal
+from anabranch_cli.failure import UnusableInput
 from anabranch_sync.audit_event import Leaf, read_leaf
 from anabranch_sync.errors import EvidenceError
 from anabranch_sync.ids import check_tenant
@@ -14,9 +16,8 @@ from anabranch_sync.signed_note import parse_verifier_key
 from anabranch_sync.value import Json
 
 from anabranch_hub.audit import exporting
-from anabranch_hub.cli import audit_verify, reach, terminal
+from anabranch_hub.cli import audit_verify, reach
 from anabranch_hub.cli.arguments import TENANT
-from anabranch_hub.cli.failure import UnusableInput
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.errors import LeafUnknown, LogUnsigned
 from anabranch_hub.store.log_snapshot import LogSnapshot

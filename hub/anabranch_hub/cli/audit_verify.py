@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import click
+from anabranch_cli import terminal
+from anabranch_cli.failure import ExitCode, UnusableInput
+from anabranch_cli.given import read_text
 from anabranch_sync.audit_file import LINE_BYTES_MAX, parse_head
 from anabranch_sync.checkpoint import origin_of, verified_checkpoint
 from anabranch_sync.errors import MalformedEvidence, UntrustedSignature
@@ -23,10 +26,8 @@ from anabranch_hub.audit.drill import Drilled
 from anabranch_hub.audit.drill import drill as tampered
 from anabranch_hub.audit.verifying import Known, Seen, Sound
 from anabranch_hub.audit.verifying import verify as verify_log
-from anabranch_hub.cli import reach, terminal
+from anabranch_hub.cli import reach
 from anabranch_hub.cli.arguments import TENANT
-from anabranch_hub.cli.failure import ExitCode, UnusableInput
-from anabranch_hub.cli.given import read_text
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.store import Log, Store
 

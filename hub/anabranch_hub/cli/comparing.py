@@ -2,11 +2,11 @@
 
 import sys
 
+from anabranch_cli import terminal
 from anabranch_sync.comparison import Line, Mark, compared
 from anabranch_sync.document import Object
 from anabranch_sync.version import patches
 
-from anabranch_hub.cli import terminal
 from anabranch_hub.store import Pair, Stored
 
 _COLOURS = {Mark.PLAIN: None, Mark.PLACE: "bold", Mark.GONE: "red", Mark.NEW: "green"}

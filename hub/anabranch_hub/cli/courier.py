@@ -4,16 +4,17 @@ import time
 from pathlib import Path
 
 import click
+from anabranch_cli import terminal
+from anabranch_cli.failure import UnusableInput
 from anabranch_sync.courier import FILE_SIZE_DEFAULT, file_bytes
 from anabranch_sync.errors import ParcelError
 from anabranch_sync.ids import check_edge, check_tenant
 from anabranch_sync.parcel import PARCEL_BYTES_MAX
 from cryptography import x509
 
-from anabranch_hub.cli import reach, terminal
+from anabranch_hub.cli import reach
 from anabranch_hub.cli.arguments import EDGE, TENANT
 from anabranch_hub.cli.audit_verify import written_whole
-from anabranch_hub.cli.failure import UnusableInput
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.courier.answering import answer, signed
 from anabranch_hub.courier.taking import Taken, take, verified

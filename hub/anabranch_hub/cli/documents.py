@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 
 import click
+from anabranch_cli import terminal
+from anabranch_cli.given import given_value
 from anabranch_sync.document import Object, at, check_content
 from anabranch_sync.errors import InvalidValue
 from anabranch_sync.ids import DocumentId, check_message, check_tenant, document_id
@@ -19,7 +21,7 @@ from anabranch_sync.scope import scope
 from anabranch_sync.value import Json, kind
 from anabranch_sync.violation import summary
 
-from anabranch_hub.cli import reach, terminal
+from anabranch_hub.cli import reach
 from anabranch_hub.cli.arguments import (
     AT,
     IF_VERSION,
@@ -32,7 +34,6 @@ from anabranch_hub.cli.arguments import (
     URGENT,
 )
 from anabranch_hub.cli.failure import NotFound, Precondition
-from anabranch_hub.cli.given import given_value
 from anabranch_hub.cli.heads import quarantine_facts, quarantine_line
 from anabranch_hub.cli.history import state_at
 from anabranch_hub.cli.invocation import Invocation, command

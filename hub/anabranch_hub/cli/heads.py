@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Sequence
 
+from anabranch_cli import terminal
 from anabranch_sync.violation import Violation, summary
 
-from anabranch_hub.cli import terminal
 from anabranch_hub.store import Quarantine, Stored
 
 

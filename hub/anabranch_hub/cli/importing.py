@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TypeAlias
 
 import click
+from anabranch_cli import terminal
+from anabranch_cli.failure import UnusableInput
+from anabranch_cli.given import IMPORT_BYTES_MAX, VALUE_BYTES_MAX, read_text
 from anabranch_sync.document import Object, check_content
 from anabranch_sync.errors import AnabranchError, ChangeTooLarge, InvalidInput, InvalidName
 from anabranch_sync.ids import DocumentId, check_message, check_tenant, document_id
 from anabranch_sync.policy import check_schema_document
 from anabranch_sync.value import Json, canonical, parse_json
 
-from anabranch_hub.cli import reach, terminal
+from anabranch_hub.cli import reach
 from anabranch_hub.cli.arguments import MESSAGE, TENANT
-from anabranch_hub.cli.failure import UnusableInput
-from anabranch_hub.cli.given import IMPORT_BYTES_MAX, VALUE_BYTES_MAX, read_text
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.store import Edit, Store, Written
 

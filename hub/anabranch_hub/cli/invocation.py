@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeAlias
 
 import click
+from anabranch_cli.options import Command, noted, option, output_options
 from anabranch_sync.ids import check_author
 
 P = ParamSpec("P")
 
-_META = "anabranch_hub."
-DEBUG_VARIABLE = "ANABRANCH_DEBUG"
 DATA_DIR_VARIABLE = "ANABRANCH_HUB_DATA"
 AUTHOR_VARIABLE = "ANABRANCH_AUTHOR"
 
@@ -61,11 +60,6 @@ def command(name: str, **settings: Any) -> Callable[[Body[P]], click.Command]:
 
 def invocation() -> Invocation:
     """What the common options of the command under way say."""
-    context = click.get_current_context()
-
-    def noted(name: str) -> Any:
-        return context.meta.get(f"{_META}{name}")
-
     return Invocation(
         data_dir=noted("data_dir"),
         postgres=noted("postgres"),
@@ -77,12 +71,6 @@ def invocation() -> Invocation:
 
 def common_options() -> list[click.Parameter]:
     """The common options."""
-
-    def option(*names: str, **settings: Any) -> click.Option:
-        return click.Option(
-            [*names], expose_value=False, callback=_noted, is_eager=True, default=None, **settings
-        )
-
     return [
         option(
             "--data-dir",
@@ -95,51 +83,16 @@ def common_options() -> list[click.Parameter]:
             help="A Postgres of your own, without a password or in a file.  [$ANABRANCH_POSTGRES]",
         ),
         option("--author", help=f"Who acts, for the history.  [${AUTHOR_VARIABLE}]"),
-        option("--json", is_flag=True, help="Print JSON, errors too."),
-        option("-v", "--verbose", is_flag=True, help="Tell more on standard error."),
-        option("--debug", is_flag=True, help=f"Show where an error came from.  [${DEBUG_VARIABLE}=1]"),
+        *output_options(),
     ]
 
 
-def is_flag_given(arguments: list[str], flag: str) -> bool:
-    """Whether `flag` is among `arguments`, known even where they could not be parsed."""
-    return flag in (arguments[: arguments.index("--")] if "--" in arguments else arguments)
+class _Command(Command):
+    """A command of the hub."""
 
-
-def is_debugging(arguments: list[str]) -> bool:
-    """Whether tracebacks are wanted."""
-    return os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0") or is_flag_given(arguments, "--debug")
-
-
-class _Command(click.Command):
-    """A command that takes the common options too and lists them apart from its own."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.params = [*self.params, *common_options()]
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        # A negative number is a value, not a cluster of options.
-        if any(each[:1] == "-" and each[1:2] in set("0123456789.IiNn") for each in args):
-            ctx.ignore_unknown_options = True
-        return super().parse_args(ctx, args)
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own: list[tuple[str, str]] = []
-        common: list[tuple[str, str]] = []
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                (own if parameter.expose_value else common).append(record)
-        for title, records in (("Options", own), ("Common options", common)):
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
-
-
-def _noted(context: click.Context, parameter: click.Parameter, value: object) -> None:
-    if value:
-        context.meta[f"{_META}{parameter.name}"] = value
+    @staticmethod
+    def common_options() -> list[click.Parameter]:
+        return common_options()
 
 
 def _user() -> str:

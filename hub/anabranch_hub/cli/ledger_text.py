@@ -1,5 +1,6 @@
 """Rows of the merge ledger as a person and as a program reads them."""
 
+from anabranch_cli import terminal
 from anabranch_sync.clock import wall_ms
 from anabranch_sync.conflict import Kind
 from anabranch_sync.explanation import sentence
@@ -8,7 +9,6 @@ from anabranch_sync.policy import Rule
 from anabranch_sync.register import DELETED, Value, json_of
 from anabranch_sync.value import Json
 
-from anabranch_hub.cli import terminal
 from anabranch_hub.operations.ledger import case_of
 from anabranch_hub.store import LedgerRow, LedgerStats, RecordedCandidate, Review, Write
 

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from anabranch_cli import terminal
 from anabranch_sync.ids import check_tenant
 from anabranch_sync.value import INT_MAX
 
-from anabranch_hub.cli import comparing, ledger_text, reach, terminal
+from anabranch_hub.cli import comparing, ledger_text, reach
 from anabranch_hub.cli.arguments import MESSAGE, TENANT, from_afar
 from anabranch_hub.cli.documents import tell_written
 from anabranch_hub.cli.filters import filtered, matching

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import click
+from anabranch_cli import terminal
+from anabranch_cli.given import read_text
 from anabranch_protos.invitation import parse_token
 from anabranch_sync.ids import check_operator, check_tenant
 
-from anabranch_hub.cli import reach, terminal
+from anabranch_hub.cli import reach
 from anabranch_hub.cli.arguments import TENANT
 from anabranch_hub.cli.edges import TTL_DEFAULT, seconds
-from anabranch_hub.cli.given import read_text
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.cli.tokens import made_token, show_token
 from anabranch_hub.identity import operator_identity

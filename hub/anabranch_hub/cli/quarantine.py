@@ -6,11 +6,12 @@ A quarantined document is repaired like any other is edited (`set`, `delete`), o
 from dataclasses import replace
 
 import click
+from anabranch_cli import terminal
 from anabranch_sync.clock import wall_ms
 from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId, check_tenant, document_id
 
-from anabranch_hub.cli import comparing, reach, terminal
+from anabranch_hub.cli import comparing, reach
 from anabranch_hub.cli.arguments import KEY, MESSAGE, NAMESPACE, TENANT
 from anabranch_hub.cli.documents import edit
 from anabranch_hub.cli.failure import NotFound, Precondition

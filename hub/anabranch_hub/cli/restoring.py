@@ -1,10 +1,11 @@
 """The command `restored`: say that the hub's tables came from a backup."""
 
 import click
+from anabranch_cli import terminal
 from anabranch_sync.ids import check_tenant
 
 from anabranch_hub.audit.anchors import Anchors
-from anabranch_hub.cli import reach, terminal
+from anabranch_hub.cli import reach
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.operations.restoring import Declared, declare_restored
 

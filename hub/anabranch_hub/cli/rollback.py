@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import click
+from anabranch_cli import terminal
 from anabranch_sync.errors import ChangeTooLarge
 from anabranch_sync.ids import DocumentId, HubSeq, check_message, check_tenant, document_id
 from anabranch_sync.priority import PRIORITY_DEFAULT
 from anabranch_sync.priority import URGENT as URGENT_PRIORITY
 from anabranch_sync.reference import Reference, parse_moment, parse_reference
 
-from anabranch_hub.cli import comparing, reach, terminal
+from anabranch_hub.cli import comparing, reach
 from anabranch_hub.cli.arguments import BELOW, KEY, MESSAGE, NAMESPACE, TENANT, URGENT
 from anabranch_hub.cli.documents import ATTEMPTS_MAX, version_of
 from anabranch_hub.cli.failure import NotFound, Precondition

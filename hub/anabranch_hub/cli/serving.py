@@ -7,8 +7,9 @@ import signal
 from dataclasses import asdict
 
 import click
+from anabranch_cli import terminal
 
-from anabranch_hub.cli import reach, terminal
+from anabranch_hub.cli import reach
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.operations import logs
 from anabranch_hub.operations.garbage import look_rarely

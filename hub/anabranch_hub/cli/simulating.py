@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import click
+from anabranch_cli import terminal
 from anabranch_sync.value import Json
 
-from anabranch_hub.cli import terminal
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.simulation.incident import Incident
 from anabranch_hub.simulation.promise import Promise

@@ -1,9 +1,10 @@
 """Commands on tenants: `tenant create`, `tenant list`."""
 
 import click
+from anabranch_cli import terminal
 from anabranch_sync.ids import check_tenant
 
-from anabranch_hub.cli import reach, terminal
+from anabranch_hub.cli import reach
 from anabranch_hub.cli.arguments import TENANT
 from anabranch_hub.cli.invocation import Invocation, command
 

@@ -4,11 +4,12 @@ import sys
 import time
 from dataclasses import dataclass
 
+from anabranch_cli import terminal
 from anabranch_protos.invitation import InvitationToken, new_token
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from anabranch_hub.cli import reach, terminal
+from anabranch_hub.cli import reach
 from anabranch_hub.cli.invocation import Invocation
 from anabranch_hub.operations import whereabouts
 from anabranch_hub.settings import parse_address

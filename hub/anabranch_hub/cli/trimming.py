@@ -3,9 +3,10 @@
 import time
 
 import click
+from anabranch_cli import terminal
 from anabranch_sync.ids import check_tenant
 
-from anabranch_hub.cli import reach, terminal
+from anabranch_hub.cli import reach
 from anabranch_hub.cli.arguments import TENANT
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.store import KEEP_DAYS

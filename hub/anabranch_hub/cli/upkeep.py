@@ -1,8 +1,9 @@
 """Commands for whoever keeps a hub: `migrate`, `doctor`."""
 
 import click
+from anabranch_cli import terminal
 
-from anabranch_hub.cli import reach, terminal
+from anabranch_hub.cli import reach
 from anabranch_hub.cli.invocation import Invocation, command
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from anabranch_sync.errors import AnabranchError
 
-from anabranch_hub.errors import HubError
 from anabranch_hub.settings import Upkeep
 from anabranch_hub.store import Store
 
@@ -96,7 +95,7 @@ async def _of_tenant(store: Store, tenant: str, wanted: Upkeep, now_ms: int) -> 
     for step in steps:
         try:
             await step()
-        except (HubError, AnabranchError) as error:
+        except AnabranchError as error:
             failed.append(f"{step.__name__}: {error}")
         except Exception as defect:  # the other steps and tenants are to have their turn
             log.exception("upkeep of %s failed", tenant)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from anabranch_hub.cli.program import run
+from anabranch_hub.cli.program import program
 
 from tests.running_hub import AUTHOR, Ran, RunningHub, running_hub
 
@@ -38,7 +38,7 @@ def _run(*arguments: str, stdin: str) -> Ran:
     sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()))
     try:
         with redirect_stdout(out), redirect_stderr(err):
-            code = run([*arguments])
+            code = program.run([*arguments])
     finally:
         sys.stdin = standard_input
     return Ran(code, out.getvalue(), err.getvalue())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from anabranch.cli.program import run as run_edge
+from anabranch.cli.program import program as edge
 from anabranch_hub.operations import whereabouts
 from anabranch_sync.audit_file import verify_export
 from anabranch_sync.signed_note import parse_verifier_key
@@ -46,7 +46,7 @@ def test_an_export_is_verified_by_the_edges_command_with_no_hub(
 
     # then
     assert export.stat().st_mode & 0o077 == 0
-    assert run_edge(["audit", "verify", str(export), "--key", f"@{key}"]) == 0
+    assert edge.run(["audit", "verify", str(export), "--key", f"@{key}"]) == 0
     assert "is whole: 4 leaves" in capsys.readouterr().out
     # and to a pipe the same, without the values if that is asked for
     bare = hub.ok("audit", "export", written, "--without-values").encode()
@@ -83,7 +83,7 @@ def test_a_leaf_is_proved_by_its_position(
 
     hub.ok("audit", "prove", written, "--position", "2", "-o", str(file))
 
-    assert run_edge(["audit", "verify", str(file)]) == 0
+    assert edge.run(["audit", "verify", str(file)]) == 0
     assert "hunter1" in capsys.readouterr().out
     proved = verify_tlog_proof(parse_tlog_proof(hub.ok("audit", "prove", written, "--index", "2")))
     assert (proved.leaf.data["position"], proved.leaf.data["author"]) == (2, AUTHOR)

@@ -1,7 +1,8 @@
 """Colours are for a person at a terminal who wants them; the text says everything without."""
 
 import pytest
-from anabranch_hub.cli import comparing, terminal
+from anabranch_cli import terminal
+from anabranch_hub.cli import comparing
 from anabranch_hub.store import Pair, Stored
 from anabranch_sync.ids import document_id
 

@@ -7,15 +7,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from anabranch_hub.cli import failure
-from anabranch_hub.cli.program import program, run
+from anabranch_cli import failure
+from anabranch_hub.cli.program import program
 
 from tests.running_hub import RunningHub, hub_command, run_hub_command, surroundings
 
 
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     for name in program.list_commands(None):  # type: ignore[arg-type]  # it needs none
-        assert run([name, "--help"]) == 0
+        assert program.run([name, "--help"]) == 0
         assert capsys.readouterr().out.startswith(f"Usage: anabranch-hub {name}")
 
 
@@ -23,7 +23,7 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
 def test_nothing_said_is_answered_with_the_help(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(arguments) == 2
+    assert program.run(arguments) == 2
     seen = capsys.readouterr()
     assert (seen.out, seen.err.splitlines()[0][:20]) == ("", "Usage: anabranch-hub")
 
@@ -44,7 +44,7 @@ def test_the_exit_codes_are_in_the_help() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_call_the_program(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["completion", shell]) == 0
+    assert program.run(["completion", shell]) == 0
     assert "_ANABRANCH_HUB_COMPLETE" in capsys.readouterr().out
 
 
@@ -54,19 +54,19 @@ def test_a_shell_is_told_the_commands_that_begin_so(
     monkeypatch.setenv("_ANABRANCH_HUB_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", "anabranch-hub me")
     monkeypatch.setenv("COMP_CWORD", "1")
-    assert run([]) == 0
+    assert program.run([]) == 0
     assert capsys.readouterr().out == "plain,merges\n"
 
 
 def test_the_version_is_printed_for_people_and_programs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["version"]) == 0
+    assert program.run(["version"]) == 0
     number = capsys.readouterr().out.split()[1]
-    assert run(["version", "--json"]) == 0
+    assert program.run(["version", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["version"] == number
 
 
 def test_a_slip_is_answered_with_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["merge", "list"]) == 2
+    assert program.run(["merge", "list"]) == 2
     assert "did you mean merges?" in capsys.readouterr().err
 
 
@@ -75,14 +75,14 @@ def test_a_command_without_a_hub_says_which_one_it_needs(
 ) -> None:
     for variable in ("ANABRANCH_HUB_DATA", "ANABRANCH_POSTGRES"):
         monkeypatch.delenv(variable, raising=False)
-    assert run(["tenant", "list"]) == 2
+    assert program.run(["tenant", "list"]) == 2
     assert "which hub? Give --data-dir DIR" in capsys.readouterr().err
-    assert run(["tenant", "list", "--data-dir", str(tmp_path)]) == 7
+    assert program.run(["tenant", "list", "--data-dir", str(tmp_path)]) == 7
     assert f"no hub runs on {tmp_path}: start it with" in capsys.readouterr().err
 
 
 def test_a_postgres_that_is_not_there_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["migrate", "--postgres", "postgresql://hub@127.0.0.1:1/db"]) == 7
+    assert program.run(["migrate", "--postgres", "postgresql://hub@127.0.0.1:1/db"]) == 7
     assert "Postgres is not available" in capsys.readouterr().err
 
 
@@ -90,16 +90,16 @@ def test_a_defect_is_one_line_and_its_traceback_a_private_file(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # given
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
     # when
-    code = failure.report(RuntimeError("boom\x1b[2J"), as_json=False, debug=False)
+    code = failure.report(RuntimeError("boom\x1b[2J"), "anabranch-hub", as_json=False, debug=False)
 
     # then
     (line,) = capsys.readouterr().err.splitlines()
     assert code == 1
     assert "unexpected RuntimeError" in line
-    (kept,) = tmp_path.iterdir()
+    kept = tmp_path / "anabranch-hub" / "log" / "crash.log"
     assert str(kept) in line
     assert "boom" in kept.read_text()
     assert kept.stat().st_mode & 0o077 == 0

@@ -1,4 +1,4 @@
-"""How the command line fails: one clear line on standard error and a documented exit code.
+"""How a command line fails: one clear line on standard error and a documented exit code.
 
 ::
 
@@ -17,14 +17,14 @@ import click
 from anabranch_sync.errors import AnabranchError, InvalidInput
 from anabranch_sync.violation import Violation
 
-from anabranch.cli import terminal
+from anabranch_cli import terminal
 
 # A crash file keeps the last few failures; more would only hide them.
 CRASH_FILE_BYTES_MAX = 256 * 1024
 
 
 class ExitCode(IntEnum):
-    """What the process says to its caller; docs/edge-guide.md lists the causes."""
+    """What a process says to its caller; docs/edge-guide.md and docs/operator-guide.md list the causes."""
 
     OK = 0
     OTHER = 1
@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
     DENIED = 4
     CONFLICT = 5
     NOT_ACKNOWLEDGED = 6
-    NOTHING_CACHED = 7
+    UNREACHABLE = 7  # and nothing is cached, where something could be
     UNVERIFIED = 8
     WIPED = 9
     INTERRUPTED = 130
@@ -50,8 +50,8 @@ class UnusableInput(InvalidInput):
         super().__init__(f"cannot use {source}: {reason}")
 
 
-def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
-    """Tell the user about `error` in one line (or one JSON object) and return the exit code."""
+def report(error: BaseException, program: str, *, as_json: bool, debug: bool) -> int:
+    """Tell the user of `program` about `error` in one line (or one JSON object); return the exit code."""
     try:
         terminal.flush()
     except OSError:
@@ -65,7 +65,7 @@ def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
         return ExitCode.BROKEN_PIPE
     if debug:
         traceback.print_exception(error)
-    message, code, facts = _described(error, debug=debug)
+    message, code, facts = _described(error, program, debug=debug)
     if code == ExitCode.INTERRUPTED and terminal.is_terminal(sys.stderr):
         terminal.say("")  # the terminal has written ^C on the line
     if as_json:
@@ -73,20 +73,21 @@ def report(error: BaseException, *, as_json: bool, debug: bool) -> int:
         body = {"kind": kind, "message": message, "exit_code": int(code), "facts": facts}
         terminal.say(json.dumps({"error": body}, ensure_ascii=False))
     else:
-        terminal.say(f"{terminal.painted('anabranch:', 'red', sys.stderr)} {terminal.one_line(message)}")
+        name = terminal.painted(f"{program}:", "red", sys.stderr)
+        terminal.say(f"{name} {terminal.one_line(message)}")
     return code
 
 
-def _described(error: BaseException, *, debug: bool) -> tuple[str, int, dict[str, object]]:
+def _described(error: BaseException, program: str, *, debug: bool) -> tuple[str, int, dict[str, object]]:
     match error:
         case AnabranchError():
             notes = getattr(error, "__notes__", [])
             return "; ".join([str(error), *notes]), error.exit_code, _facts(error)
         case click.UsageError():
-            if isinstance(error, click.exceptions.NoArgsIsHelpError):
-                return "a command is missing (see anabranch --help)", ExitCode.USAGE, {}
+            is_bare = isinstance(error, click.exceptions.NoArgsIsHelpError)
+            what = "a command is missing" if is_bare else error.format_message().rstrip(".")
             way_out = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
-            return error.format_message().rstrip(".") + way_out, ExitCode.USAGE, {}
+            return what + way_out, ExitCode.USAGE, {}
         case click.ClickException():
             return error.format_message(), ExitCode.OTHER, {}
         case KeyboardInterrupt() | click.Abort():
@@ -97,8 +98,10 @@ def _described(error: BaseException, *, debug: bool) -> tuple[str, int, dict[str
             )
         case OSError():
             return _os_line(error), ExitCode.OTHER, {"errno": error.errno}
+        case BaseExceptionGroup() if len(error.exceptions) == 1:
+            return _described(error.exceptions[0], program, debug=debug)
         case _:
-            return _unexpected_line(error, debug=debug), ExitCode.OTHER, {}
+            return _unexpected_line(error, program, debug=debug), ExitCode.OTHER, {}
 
 
 def _facts(error: AnabranchError) -> dict[str, object]:
@@ -119,21 +122,21 @@ def _os_line(error: OSError) -> str:
     return f"{error.filename}: {reason}" if error.filename is not None else reason
 
 
-def _unexpected_line(error: BaseException, *, debug: bool) -> str:
+def _unexpected_line(error: BaseException, program: str, *, debug: bool) -> str:
     what = f"unexpected {type(error).__name__}: this is a defect of anabranch, your data is as it was"
     if debug:
         return what
-    kept = _kept(error)
+    kept = _kept(error, program)
     where = f"details are in {kept}" if kept is not None else "run it again with --debug to see where"
     return f"{what}; {where}"
 
 
-def _kept(error: BaseException) -> Path | None:
+def _kept(error: BaseException, program: str) -> Path | None:
     """Append the traceback to the crash file, readable by its owner only; None where that fails."""
     from platformdirs import user_log_path
 
     try:
-        path = user_log_path("anabranch", ensure_exists=True) / "crash.log"
+        path = user_log_path(program, ensure_exists=True) / "crash.log"
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as log:
             if log.tell() > CRASH_FILE_BYTES_MAX:

@@ -1,6 +1,6 @@
-"""Values and texts that the operator gives: on the command line, in a file, on standard input.
+"""Values and texts that the user gives: on the command line, in a file, on standard input.
 
-The rule for a VALUE, in the order in which it is applied (the edge's command line has the same):
+The rule for a VALUE, in the order in which it is applied:
 
 - ``-`` is the text of standard input and ``@FILE`` that of a file; it must be JSON;
 - a text that begins like JSON (``{ [ "``, a digit or a sign) or is one of its words in any spelling
@@ -17,7 +17,7 @@ from pathlib import Path
 from anabranch_sync.errors import InvalidValue
 from anabranch_sync.value import Json, check, parse_json
 
-from anabranch_hub.cli.failure import UnusableInput
+from anabranch_cli.failure import UnusableInput
 
 # A document has at most 256 KiB of content; escaped as \uXXXX it takes six times as many bytes of
 # text, and indentation a part of that again.
@@ -43,6 +43,11 @@ def given_value(given: str, *, as_text: bool) -> Json:
         if error.reason.startswith("not JSON"):
             raise InvalidValue(error.place, f"{error.reason}; to store it as text: --string") from error
         raise
+
+
+def given_json(source: str, bytes_max: int) -> Json:
+    """The JSON in the file `source` or, for ``-``, on standard input. Raises InvalidValue, UnusableInput."""
+    return parse_json(read_text(source, bytes_max))
 
 
 def read_text(source: str, bytes_max: int) -> str:

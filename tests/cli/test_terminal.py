@@ -2,7 +2,7 @@ import io
 import json
 
 import pytest
-from anabranch.cli import terminal
+from anabranch_cli import terminal
 from anabranch_sync.value import Json
 from hypothesis import given
 from hypothesis import strategies as st

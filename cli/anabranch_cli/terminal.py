@@ -87,7 +87,7 @@ class Progress:
             sys.stderr.flush()
 
 
-def json_text(value: Json, *, indent: int | None = 2) -> str:
+def json_text(value: Json, *, indent: int | None = None) -> str:
     """JSON text of `value`, equal to it, with every character a terminal might obey escaped."""
     text = render_json(value, indent=indent)
     if text.isascii() and "\x7f" not in text:
@@ -105,6 +105,11 @@ def one_line(text: str) -> str:
 def printable(text: str) -> str:
     """`text` as a person may see it, its line breaks kept."""
     return "\n".join(one_line(line) for line in text.split("\n"))
+
+
+def shortened(text: str, chars_max: int) -> str:
+    """`text` cut to a cell of a table, the cut shown."""
+    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -160,9 +165,14 @@ def size(size_bytes: int) -> str:
     return f"{size_bytes} B"
 
 
-def time_text(wall_ms: int) -> str:
-    """Milliseconds since 1970 as ``2026-11-23T05:17:11Z``."""
-    return datetime.fromtimestamp(wall_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def moment(wall_ms: int) -> str:
+    """Milliseconds since 1970 as ``2026-11-23T05:17:11Z``; ``-`` for 0, which is never."""
+    if wall_ms == 0:
+        return "-"
+    try:
+        return datetime.fromtimestamp(wall_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):  # a writer's clock may have claimed any year
+        return f"{wall_ms} ms"
 
 
 def _json_escape(character: str) -> str:

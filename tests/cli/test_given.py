@@ -3,8 +3,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from anabranch.cli.failure import UnusableInput
-from anabranch.cli.given import VALUE_BYTES_MAX, given_json, given_value
+from anabranch_cli.failure import UnusableInput
+from anabranch_cli.given import VALUE_BYTES_MAX, given_json, given_value
 from anabranch_sync.errors import InvalidValue
 from anabranch_sync.value import Json, same
 
