@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anabranch_sync.change import CHAIN_START, Entry
-from anabranch_sync.courier import admitted, letters_from_edge, presented, pushes
+from anabranch_sync.courier import admitted, export_name, letters_from_edge, presented, pushes
 from anabranch_sync.edge_effects import (
     Acknowledge,
     Adopt,
@@ -96,8 +96,9 @@ def _exported(replica: Replica, target: Path, bytes_max: int) -> Exported:
     # Under an incarnation that has to end nothing is sent: it would be taken for another history.
     entries = [] if renewal else list(_unsent(replica, standing.push_mark))
     chain = standing.chain or CHAIN_START
-    letters = letters_from_edge(presented(hello), pushes(entries, chain, bytes_max), bytes_max)
-    export = secrets.token_bytes(EXPORT_BYTES)
+    shown = presented(hello)
+    letters = letters_from_edge(shown, pushes(entries, chain, bytes_max), bytes_max)
+    export = export_name(secrets.token_bytes(EXPORT_BYTES), shown)
     replica.parcels.exported(export, now_ms)
     files = file_names(target, len(letters))
     parcels = [

@@ -15,6 +15,7 @@ early is refused and may come again; one that comes late changes nothing.
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from anabranch_sync.change import Entry, chained
 from anabranch_sync.columns import encode_entries
@@ -27,11 +28,14 @@ from anabranch_sync.parcel import PARCEL_BYTES_MAX, PARCEL_BYTES_MIN, PARCEL_OVE
 from anabranch_sync.standing import Standing
 from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import batch_id
+from anabranch_sync.witness import mark_of
 
 # Of files, when nobody says: a stick holds many, and a lost one costs little.
 FILE_SIZE_DEFAULT = "16MB"
 _SIZE = re.compile(r"([0-9]{1,9})(kb|mb)", re.IGNORECASE)
 _UNIT_BYTES = {"kb": 1_000, "mb": 1_000_000}
+# Of an export's name: enough to tell two trees of one log apart.
+_SEEN_BYTES = 4
 # A frame's head, its number, a batch's name and chain, and msgpack's own bytes.
 _FRAME_OVERHEAD_BYTES = 128
 
@@ -84,6 +88,14 @@ def presented(frame: bytes) -> Hello:
     return replace(message, protocol_max=PROTOCOL_MIN)
 
 
+def export_name(drawn: bytes, hello: Hello) -> bytes:
+    """The name of an export that begins with `hello`, from EXPORT_BYTES of chance.
+
+    It also tells what the edge had seen of the log, from where an answer shows how that goes on.
+    """
+    return drawn[:-_SEEN_BYTES] + _seen(hello.checkpoint)
+
+
 def letters_from_edge(hello: Hello, changes: Iterable[Push], bytes_max: int) -> list[tuple[bytes, ...]]:
     """The frames of each file: `hello`, and as many pushes as fit. At least one file."""
     files: list[tuple[bytes, ...]] = []
@@ -129,6 +141,10 @@ def messages_of(letter: Letter) -> list[Message]:
     return known
 
 
+def _seen(mark: bytes) -> bytes:
+    return sha256(mark).digest()[:_SEEN_BYTES]
+
+
 def admitted(letter: Letter, standing: Standing, asked: Container[bytes]) -> Sequence[bytes]:
     """The frames of the hub's letter that a session over `standing` is to take; none where all is known.
 
@@ -141,6 +157,11 @@ def admitted(letter: Letter, standing: Standing, asked: Container[bytes]) -> Seq
         return []  # it answers what this replica was under another incarnation, or before the hub's restore
     if welcome.incarnation > standing.incarnation and letter.answers not in asked:
         raise ParcelStray("it gives a new incarnation to another copy of this replica")
+    if letter.answers[-_SEEN_BYTES:] != _seen(
+        mark_of(standing.witnessed.tree if standing.witnessed else None)
+    ):
+        # It goes on from what was seen then: from what was seen since, by a stream, it proves nothing.
+        welcome = replace(welcome, checkpoint=b"", consistency=b"", log_key=b"")
     is_new = not (letter.upto.epoch == standing.cursor.epoch and letter.upto <= standing.cursor)
     if welcome.incarnation == standing.incarnation and standing.epoch in (START.epoch, welcome.epoch):
         # An older answer: what it says of our changes, and of where the hub stands, is known here already.

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from anabranch_hub.api.exchange import HINT_RESTORED
+from anabranch_hub.courier.keeping import CourierStore
 from anabranch_hub.courier.taking import hello_of
 from anabranch_hub.errors import NothingToAnswer
 from anabranch_hub.store import Parcel, Store
@@ -41,6 +42,13 @@ async def answer(store: Store, tenant: str, edge: str, now_ms: int, bytes_max: i
     parcel = await store.parcel(tenant, edge)
     if parcel is None:
         raise NothingToAnswer(tenant, edge)
+    return await answered(store, tenant, edge, parcel, now_ms, bytes_max)
+
+
+async def answered(
+    store: CourierStore, tenant: str, edge: str, parcel: Parcel, now_ms: int, bytes_max: int
+) -> list[Letter]:
+    """The letters that answer `parcel`."""
     return await _Answering(store, tenant, edge, parcel).run(now_ms, bytes_max)
 
 
@@ -56,7 +64,7 @@ def signed(letter: Letter, courier_pem: bytes) -> bytes:
 class _Answering:
     """The hub's session with an edge that is not there: what it acknowledges is acknowledged here."""
 
-    def __init__(self, store: Store, tenant: str, edge: str, parcel: Parcel) -> None:
+    def __init__(self, store: CourierStore, tenant: str, edge: str, parcel: Parcel) -> None:
         self._store = store
         self._tenant = tenant
         self._edge = edge

@@ -22,6 +22,7 @@ from cryptography import x509
 
 from anabranch_hub.api.enrolment import check_standing
 from anabranch_hub.api.exchange import HINT_RESTORED
+from anabranch_hub.courier.keeping import CourierStore
 from anabranch_hub.errors import Fenced
 from anabranch_hub.identity.peer import peer_of_certificate
 from anabranch_hub.store import Parcel, Store
@@ -58,7 +59,7 @@ async def verified(store: Store, raw: bytes, root: x509.Certificate, now_ms: int
     return letter
 
 
-async def take(store: Store, letter: Letter, now_ms: int) -> Taken:
+async def take(store: CourierStore, letter: Letter, now_ms: int) -> Taken:
     """Decide what the letter holds and remember whom to answer; safe to repeat.
 
     Raises ParcelError, RequestRefused, StoreUnavailable; a push of it is decided as a whole or not at all.
@@ -67,7 +68,7 @@ async def take(store: Store, letter: Letter, now_ms: int) -> Taken:
 
 
 class _Taking:
-    def __init__(self, store: Store, letter: Letter) -> None:
+    def __init__(self, store: CourierStore, letter: Letter) -> None:
         self._store = store
         self._letter = letter
         self._session = HubSession()

@@ -1,7 +1,7 @@
 """An edge of a simulated fleet: the production session over a disk, a clock and a line."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -254,6 +254,32 @@ class Edge:
         self._steady_skew_ms = self.skew_ms
         self._world.clock.after(self._world.chance.randrange(30_000), self.connect)
 
+    def take(self, frames: Sequence[bytes]) -> None:
+        """A courier file of the hub's comes instead of a stream: the agent is stopped meanwhile."""
+        self.hang_up()
+        session = self._session = EdgeSession(self.replica.standing(), self.replica.state.scope.fingerprint)
+        self._connection = None
+        self._effects += session.start(self.steady_ms)
+        waiting = deque(frames)
+        try:
+            while self._effects or waiting:
+                if not self._effects:
+                    self._effects += session.received(waiting.popleft(), self.steady_ms)
+                    continue
+                match self._effects[0]:
+                    case edge_effects.Close(_, renew):
+                        if renew:
+                            self.replica.ask_renewal()
+                        break
+                    case effect:
+                        self._perform(effect)
+                self._effects.popleft()
+        except DiskFailure as failure:
+            self.failed(failure)
+        else:
+            self.hang_up()
+            self.connect()
+
     def hang_up(self) -> None:
         """The session is gone without a word."""
         self._life += 1
@@ -329,7 +355,8 @@ class Edge:
         assert session is not None, "an effect without a session"
         match effect:
             case edge_effects.Send(frame):
-                assert self._connection is not None, "a frame without a connection"
+                if self._connection is None:
+                    return  # to a courier's file nobody is answered
                 assert self._pipe is not None, "a frame without a pipe"
                 self.meter.carried(frame, self.steady_ms)
                 self._connection.send(self._pipe, frame)

@@ -17,6 +17,7 @@ from anabranch_sync.errors import Invalid
 from anabranch_sync.leaf_ancestry import EDITS_MAX
 from anabranch_sync.snapshot import SLICE_BYTES_MAX
 
+from anabranch_hub.simulation.courier import Couriers
 from anabranch_hub.simulation.disk import UNHARMED
 from anabranch_hub.simulation.edge import SAVING_LOOK_MS, Edge
 from anabranch_hub.simulation.hub_side import HubSide
@@ -88,6 +89,7 @@ class Fleet:
         self._read_at_hub = (0, 0)
         self.edges = [self._new_edge(f"edge{number}") for number in range(world.life.edges)]
         self.mishaps = Mishaps(world, self.hub, self.edges)
+        self.couriers = Couriers(world, self.hub, self.edges)
         self.operators = Operators(world, self.hub, self.edges, self.mishaps)
         self._cut_and_trim(random.Random(f"{seed}: snapshots"))
 
@@ -202,6 +204,7 @@ class Fleet:
 
     def _plan(self) -> None:
         self._relay(random.Random(f"{self.seed}: relays"))
+        self.couriers.plan()
         life, chance, mishaps = self.world.life, self.world.chance, self.mishaps
         for _ in range(life.rots):
             self._at_some_time(partial(self._at_some_edge, mishaps.rot))

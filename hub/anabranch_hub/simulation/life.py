@@ -4,6 +4,7 @@ Swarm testing (Groce et al. 2012): a life with a few kinds of fault reaches stat
 them never does, so each kind is there or not.
 """
 
+import copy
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -50,6 +51,7 @@ class Life:
     polling: float  # what share of the edges look in now and then
     budgets: float  # and of how many the link may carry little in a day
     urgent: bool
+    carried: int  # courier files, each with its answer
 
     @property
     def numbers(self) -> dict[str, int | float]:
@@ -89,7 +91,9 @@ def drawn(chance: random.Random) -> Life:
         return chance.random() * high if chance.random() < 0.5 else 0.0
 
     budgets, urgent = chance.choice((0, 0, 0.7)), chance.random() < 0.5
-    return Life(
+    # What came later is drawn aside: seeds keep the lives that they had.
+    aside = copy.copy(chance)
+    life = Life(
         edges=chance.randint(2, 6),
         busy_ms=chance.choice(BUSY_MS),
         writes=chance.randint(4, 24),
@@ -123,4 +127,7 @@ def drawn(chance: random.Random) -> Life:
         polling=some(0.8),
         budgets=budgets,
         urgent=urgent,
+        carried=0,
     )
+    # Files tell no scopes (docs/trust.md).
+    return life if life.rescopes else replace(life, carried=aside.choice((0, 0, 2, 6)))

@@ -1,8 +1,11 @@
 """One tenant at its hub, in memory: Postgres' contract with the same pure functions."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from anabranch_sync.change import Change, Entry, Op, chained, entry
 from anabranch_sync.clock import Timestamp, clamped
@@ -27,6 +30,9 @@ from anabranch_hub.simulation.memory.documents import Documents, policies_of
 from anabranch_hub.simulation.memory.log import MemoryLog
 from anabranch_hub.simulation.memory.tenant import Decision, Enrolled, Replicated, Tenant
 
+if TYPE_CHECKING:
+    from anabranch_hub.store.parcels import Parcel
+
 
 class Fenced(Exception):
     """The incarnation's history is another one at the hub."""
@@ -44,11 +50,12 @@ class MemoryHub(Tenant):
         self._now_ms = now_ms
         self._moment = 0
 
-    def backup(self) -> "MemoryHub":
+    def backup(self) -> MemoryHub:
         """A copy of everything that is stored. What was spooled is of no use later."""
         copied = MemoryHub(self.scope, self._now_ms, self.medium)
         copied.epochs = self.epochs
         copied.edges = {name: replace(each, former=dict(each.former)) for name, each in self.edges.items()}
+        copied.parcels = dict(self.parcels)
         copied.documents, copied.quarantined = dict(self.documents), dict(self.quarantined)
         copied.hub_seq, copied.log, copied.ledger = self.hub_seq, list(self.log), list(self.ledger)
         copied.decisions = list(self.decisions)
@@ -62,7 +69,7 @@ class MemoryHub(Tenant):
         copied._leased, copied._moment = self._leased, self._moment
         return copied
 
-    def restored(self, backup: "MemoryHub") -> "MemoryHub":
+    def restored(self, backup: MemoryHub) -> MemoryHub:
         """The hub in place of this one, as `backup` had it, in another epoch.
 
         No incarnation is given out twice: the real hub knows whose each is, and refuses anybody else.
@@ -138,6 +145,11 @@ class MemoryHub(Tenant):
             for each in marks:
                 if each is marks[-1] or each.seen > marks[-1].leased:
                     yield each.cursor.hub_seq if each.cursor.epoch == self.epoch else 0
+
+    def acknowledged(self, incarnation: int) -> tuple[int, bytes]:
+        """The last change of an incarnation that was decided, and the chain up to it."""
+        mark = self._marks[incarnation]
+        return mark.push_mark, mark.chain
 
     def decide(self, entries: Sequence[Entry], chain: bytes) -> Answer:
         """Merge a push, all or nothing. Raises Fenced."""
@@ -238,6 +250,11 @@ class MemoryHub(Tenant):
         head = mark.upload.received[:offset] if mark.upload and mark.upload.batch == batch else b""
         with self._committed():
             mark.upload = Partial(batch, total, head + piece)
+
+    def put_parcel(self, edge: str, taken: Parcel) -> None:
+        """Remember an edge's courier file in place of the one before."""
+        with self._committed():
+            self.parcels[edge] = taken
 
     def spool(self, incarnation: int, batch: bytes, sealed: bytes) -> None:
         """Keep the bytes of a pull."""

@@ -65,6 +65,8 @@ class ReplicaState:
     log_breaks: tuple[str, ...] = ()
     reoffered: tuple[Offers, ...] = ()
     incarnations: frozenset[int] = frozenset()
+    exports: frozenset[bytes] = frozenset()  # courier files to which an answer may come
+    ended: int = 0  # the incarnation under which nothing more may go
     quarantined: Mapping[DocumentId, Quarantined] = field(default_factory=dict)
     staged: Mapping[bytes, bytes] = field(default_factory=dict)
     # Urgent documents that overtook a pull, each with the position at which it is so.
@@ -188,6 +190,7 @@ class MemoryReplica:
             log_epoch=state.log_epoch,
             staged=tuple(state.staged),
             urgent_upto=self._urgent_upto(),
+            must_renew=state.ended == state.incarnation,
         )
 
     def _urgent_upto(self) -> int:
@@ -216,6 +219,16 @@ class MemoryReplica:
         state = self._state
         visible = state.outbox[0].dot.local_seq - 1 if state.outbox else state.last_local
         return Marks(state.last_local, max(state.stored_mark, state.push_mark), state.push_mark, visible)
+
+    def exported(self, export: bytes) -> None:
+        """Remember a courier file, before anybody can answer it."""
+        self._state = replace(self._state, exports=self._state.exports | {export})
+        self._sync()
+
+    def ask_renewal(self) -> None:
+        """The present incarnation's history is another at the hub."""
+        self._state = replace(self._state, ended=self._state.incarnation)
+        self._sync()
 
     def note_stored(self, stored_mark: int) -> None:
         """The other side has everything up to here on disk."""

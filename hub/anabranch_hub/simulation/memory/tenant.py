@@ -1,7 +1,10 @@
 """What one tenant's hub has stored, and what its edges are given of it: Postgres' reading side, in memory."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from anabranch_sync.case import Case, Claim, Hand
 from anabranch_sync.change import CHAIN_START, Entry
@@ -38,6 +41,9 @@ from anabranch_sync.standing import Partial
 
 from anabranch_hub.simulation.memory.documents import content_of, is_read, policies_of, scope_digest, surveyed
 from anabranch_hub.simulation.memory.log import MemoryLog
+
+if TYPE_CHECKING:
+    from anabranch_hub.store.parcels import Parcel
 
 
 @dataclass
@@ -83,6 +89,7 @@ class Tenant:
         self.epochs = Epochs(1)
         self.scope = scope  # of every edge that was given no other
         self.edges: dict[str, Enrolled] = {}
+        self.parcels: dict[str, Parcel] = {}  # the last courier file of each edge
         self.documents: dict[DocumentId, Document] = {}
         self.urgent_seq: dict[DocumentId, int] = {}  # where an urgent change last touched a document
         self.quarantined: dict[DocumentId, Quarantined] = {}
