@@ -115,6 +115,15 @@ class MirroredReplica(MemoryReplica):
             lambda: super(MirroredReplica, self).overtake(pull), lambda: self._real.overtake(pull)
         )
 
+    def exported(self, export: bytes) -> None:
+        self._both(
+            lambda: super(MirroredReplica, self).exported(export),
+            lambda: self._real.replica.parcels.exported(export, 0),
+        )
+
+    def ask_renewal(self) -> None:
+        self._both(super().ask_renewal, self._real.replica.parcels.ask_renewal)
+
     def note_stored(self, stored_mark: int) -> None:
         self._both(
             lambda: super(MirroredReplica, self).note_stored(stored_mark),

@@ -49,7 +49,7 @@ def test_lives_of_edges_that_save_keep_every_promise(
     overtaken = 0
     for seed in range(8):
         # when
-        told = live(seed, {"urgent": 0, "budgets": 0})
+        told = live(seed, {"urgent": 0, "budgets": 0, "carried": 0})
         overtaken += told.reached.overtaken
         # then
         assert told.broken == "", told.reason
