@@ -68,13 +68,15 @@ def seal(body: bytes, level: int | None = None, prefix: bytes | Dictionary = b""
     """`body` behind a codec byte: raw, or zstd with its length in front, whichever is smaller.
 
     Without a `level`, the one for a link: a store takes LEVEL_STORED, an eighth of the time for 1 % more.
-    A `prefix` is what the reader has too, and that may look like `body`.
+    A `prefix` is what the reader has too, and that may look like `body`. Behind a dictionary all are smaller.
     """
     if len(body) < COMPRESSIBLE_BYTES_MIN:
         return bytes([_RAW]) + body
     if level is None:
         level = LEVEL_SMALL if len(body) <= SMALL_BYTES else LEVEL_LARGE
-    candidates = [bytes([_RAW]) + body, bytes([_ZSTD]) + varint(len(body)) + _compressed(body, level, b"")]
+    candidates = [bytes([_RAW]) + body]
+    if not isinstance(prefix, Dictionary):
+        candidates.append(bytes([_ZSTD]) + varint(len(body)) + _compressed(body, level, b""))
     if prefix:
         packed = _compressed(body, LEVEL_PREFIXED, prefix)
         candidates.append(bytes([_PREFIXED]) + varint(len(body)) + packed)

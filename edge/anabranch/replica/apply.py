@@ -8,7 +8,7 @@ from anabranch_sync.change import Entry
 from anabranch_sync.clock import Timestamp, wall_ms
 from anabranch_sync.columns import encode_document
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.document import EMPTY, Document, digest, digest_rebuilt, rebuild
+from anabranch_sync.document import EMPTY, Document, digest, digest_rebuilt, rebuild, rebuild_after
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, LocalSeq
 from anabranch_sync.live import Served
@@ -18,6 +18,7 @@ from anabranch_sync.pull import Outcome, Pull, Result, fold, touched
 from anabranch_sync.register import Stamp
 from anabranch_sync.reoffer import Offers, Reoffer
 from anabranch_sync.scope import Scope
+from anabranch_sync.version import patches
 
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica import dictionary
@@ -269,14 +270,18 @@ class _Application:
             if document in self.unreadable:
                 continue
             row = self.rows[document]
-            before, after = self.confirmed[document], digest_rebuilt(document, rebuild(state.registers))
+            before = self.confirmed[document]
+            content_before = rebuild(before[0].registers)
+            content = rebuild_after(content_before, before[0].registers, state.registers)
+            after = digest_rebuilt(document, content)
             self.confirmed[document] = (state, after)
             total = total.replaced(before[1], after)
             if document in self.damaged or state == EMPTY:  # nothing leads back from here
                 self.connection.execute(SQL["drop_steps_of"], (row,))
             elif before[0].version:  # what comes for the first time has nothing before it
                 after_seq = self.pull.after.hub_seq
-                put_step(self.connection, document, row, before, state, after_seq, self.now_ms)
+                inverse = patches(content_before, content)[1]
+                put_step(self.connection, document, row, before, state, inverse, after_seq, self.now_ms)
             if state == EMPTY:
                 self.connection.execute(SQL["drop_confirmed_of"], (row,))
             else:

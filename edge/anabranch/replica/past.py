@@ -23,7 +23,7 @@ from anabranch_sync.packing import LEVEL_STORED, seal, unpack, unseal
 from anabranch_sync.policy import NO_POLICIES, Policies
 from anabranch_sync.pull import overlay
 from anabranch_sync.reference import AtPosition, AtTime, AtVersion, Reference
-from anabranch_sync.version import Patch, patches, rebuilt
+from anabranch_sync.version import Patch, rebuilt
 
 from anabranch.errors import StateUnknown
 from anabranch.replica.facts import Known, Past
@@ -74,12 +74,12 @@ def put_step(
     row: int,
     before: tuple[Document, int],
     after: Document,
+    inverse: Patch,
     pulled_after: HubSeq,
     now_ms: int,
 ) -> None:
-    """Keep the way back from `after` to what was confirmed before, with its digest."""
+    """Keep the way back from `after` to what was confirmed before, with its digest: `inverse` is that way."""
     state, digest = before
-    _, inverse = patches(rebuild(state.registers), rebuild(after.registers))
     packed = msgpack.packb(
         [
             *(now_ms, pulled_after, after.version, after.hub_seq),
