@@ -79,7 +79,7 @@ def unpack_changed(packed: Any, before: Contents) -> dict[DocumentId, Document]:
     own: dict[DocumentId, dict[Slot, Register]] = {document: {} for document in documents}
     for (document, _, _), (slot, register) in zip(writes, registers, strict=True):
         own[document][slot] = register
-    if len(own) != len(documents) or sum(map(len, own.values())) != len(registers):
+    if len(own) != len(documents) or sum(map(len, own.values())) != len(writes):
         raise ValueError("a document or one of its registers twice")
     numbered = zip(documents, expanded(versions, len(documents)), strict=True)
     return {document: Document(own[document], natural(version)) for document, version in sorted(numbered)}

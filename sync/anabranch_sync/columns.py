@@ -6,7 +6,8 @@ compresses them is `frame`. Decoding believes nothing: every index, type and nam
 whatever is wrong raises CorruptFrame.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgpack
@@ -151,15 +152,13 @@ def unpack_documents(packed: Any) -> dict[DocumentId, Document]:
         expanded(counts, len(keys)),
     )
     documents: dict[DocumentId, Document] = {}
-    taken = 0
     for key, place, version, count in zip(keys, *columns, strict=True):
         document = unpacked_address(namespaces[natural(place)], key)
-        own = dict(registers[taken : taken + natural(count)])
-        taken += count
+        own = dict(islice(registers, natural(count)))
         if document in documents or len(own) != count:
             raise ValueError(f"{document} or one of its registers twice, or fewer of them than counted")
         documents[document] = Document(own, natural(version))
-    if taken != len(registers):
+    if next(registers, None) is not None:
         raise ValueError("registers of no document")
     return documents
 
@@ -324,20 +323,22 @@ def _shared(content: Any, stamp: Stamp) -> dict[Slot, Register]:
 
 def stamped(
     leaves: list[tuple[Slot, RegisterValue]], places: Sequence[int], agreeing: Any, stamps: list[Stamp]
-) -> list[tuple[Slot, Register]]:
-    """The leaves as registers: each with its principal stamp, some with others that agree."""
+) -> Iterator[tuple[Slot, Register]]:
+    """The leaves as registers: each with its principal stamp, some with others that agree.
+
+    `leaves` is empty afterwards: there may be a million, and no two lists of them are held.
+    """
+    if len(places) != len(leaves):
+        raise ValueError("other than one stamp for each register")
     more_at = {natural(index): [stamps[natural(place)] for place in more] for index, *more in agreeing}
     if len(more_at) != len(agreeing) or not all(index < len(leaves) for index in more_at):
         raise ValueError("agreeing stamps are not of distinct registers")
     alone = [(stamp,) for stamp in stamps]  # one tuple for all registers of a change
-    registers = [
-        (slot, Register(value, alone[natural(place)]))
-        for (slot, value), place in zip(leaves, places, strict=True)
-    ]
-    for index, more in more_at.items():
-        slot, register = registers[index]
-        registers[index] = slot, Register(register.value, (*register.stamps, *more))
-    return registers
+    leaves.reverse()
+    for index, place in enumerate(places):
+        slot, value = leaves.pop()
+        principal = alone[natural(place)]
+        yield slot, Register(value, (*principal, *more_at[index]) if index in more_at else principal)
 
 
 def _atomic_lists(_path: Path) -> Policy:
