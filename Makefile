@@ -11,7 +11,7 @@ PYTHON ?=
 
 # Run a script of build/ with the first Python that is new enough and whole (Debian splits venv off).
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
-WHOLE := import sys, venv, ensurepip, sqlite3, ssl; sys.exit(sys.version_info < (3, 11))
+WHOLE := import sys, venv, ensurepip, lzma, sqlite3, ssl; sys.exit(sys.version_info < (3, 11))
 define with_python
 for python in $(PYTHONS); do \
     if "$$python" -c '$(WHOLE)' >/dev/null 2>&1; then exec "$$python" $(1); fi; \
@@ -63,11 +63,13 @@ bench-peers: setup ## the same work for its peers (pip, npm, apt) in .peers, one
 binary: ## dist/anabranch: the edge in one file that needs no Python (needs gcc; four minutes)
 	@$(call with_python,build/edge_binary.py $(ARGS))
 
-# test_failure looks into modules, which a single file keeps to itself.
+# test_failure looks into modules, which a single file keeps to itself. It unpacks itself once for all tests of
+# commands, and for each of its own.
 test-binary: setup ## the edge's tests of its command line, start-up, memory and bare systems against dist/anabranch
 	@test -x dist/anabranch || { echo "make: dist/anabranch is not there yet: make binary" >&2; exit 2; }
-	@ANABRANCH_UNDER_TEST=$(CURDIR)/dist/anabranch $(RUN) -m pytest tests/binary tests/edge/cli \
-	    --ignore=tests/edge/cli/test_failure.py $(ARGS)
+	@rm -rf .binary/cache
+	@ANABRANCH_UNDER_TEST=$(CURDIR)/dist/anabranch XDG_CACHE_HOME=$(CURDIR)/.binary/cache \
+	    $(RUN) -m pytest tests/binary tests/edge/cli --ignore=tests/edge/cli/test_failure.py $(ARGS)
 
 # nfpm is among the tools of make binary. musl has no glibc: the apk says that it needs gcompat, and was never run.
 packages: ## dist/*.deb, *.rpm and *.apk of dist/anabranch, with a systemd unit (after make binary)

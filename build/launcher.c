@@ -6,7 +6,8 @@
  * renamed into place, so that several starts at once, or a power cut, never leave half a program. Only folders
  * that no other user can change are used: a cache that somebody else owns would run his program as ours.
  *
- * payload.h is written by build/payload.py: NAME, PROGRAM, PAYLOAD, CONTENT_BYTES and the FILES in their order.
+ * payload.h is written by build/payload.py: NAME, PROGRAM, PAYLOAD, CONTENT_BYTES, CONTENT_CRC and the FILES in their
+ * order.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -21,16 +22,18 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-#include <zstd.h>
 
 #include "payload.h"
+#include "unlzma.h"
 
-__asm__(".section .rodata\n"
+__asm__(".pushsection .rodata\n"
         ".global payload, payload_end\n"
         "payload: .incbin \"" PAYLOAD "\"\n"
         "payload_end: .byte 0\n"
-        ".section .note.GNU-stack,\"\",%progbits\n");
+        ".popsection\n");
 extern const unsigned char payload[], payload_end[];
+
+static const char *DAMAGED = "this file is damaged: get it anew";
 
 /* Why a place was not used, for the message when none was. */
 static char refusals[8 * PATH_MAX];
@@ -83,9 +86,10 @@ static void make_parents(char *path, size_t from) {
 static void relative(unsigned char *content) {
     for (size_t i = 0; i + 7 <= CONTENT_BYTES;) {
         const unsigned char *at = content + i;
-        size_t operand = (at[0] & 0xFE) == 0xE8 ? 1
-                         : (at[0] & 0xFB) == 0x48 && (at[1] == 0x8B || at[1] == 0x8D) && (at[2] & 0xC7) == 5 ? 3
-                                                                                                           : 0;
+        size_t operand = 0;
+        if ((at[0] & 0xFE) == 0xE8) operand = 1;
+        if (at[0] == 0xFF && (at[1] == 0x15 || at[1] == 0x25)) operand = 2;
+        if ((at[0] & 0xFB) == 0x48 && (at[1] == 0x8B || at[1] == 0x8D) && (at[2] & 0xC7) == 5) operand = 3;
         uint32_t address;
         if (!operand) {
             i++;
@@ -98,6 +102,17 @@ static void relative(unsigned char *content) {
         address |= address & 0x01000000 ? 0xFF000000 : 0;
         memcpy(content + i - 4, &address, 4);
     }
+}
+
+/* The checksum of zip files. */
+static uint32_t crc32(const unsigned char *content) {
+    uint32_t of_byte[256], crc = 0xFFFFFFFF;
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        of_byte[byte] = byte;
+        for (int i = 0; i < 8; i++) of_byte[byte] = of_byte[byte] >> 1 ^ (of_byte[byte] & 1 ? 0xEDB88320 : 0);
+    }
+    for (size_t i = 0; i < CONTENT_BYTES; i++) crc = crc >> 8 ^ of_byte[(crc ^ content[i]) & 0xFF];
+    return ~crc;
 }
 
 static int write_file(const char *path, mode_t mode, const unsigned char *from, size_t bytes) {
@@ -130,10 +145,9 @@ static const char *unpack(const char *folder) {
     unsigned char *content =
         mmap(NULL, CONTENT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (content == MAP_FAILED) return "not enough memory to unpack";
-    /* The frame carries a checksum of its content, which is compared here. */
-    if (ZSTD_decompress(content, CONTENT_BYTES, payload, (size_t)(payload_end - payload)) != CONTENT_BYTES)
-        return "this file is damaged: get it anew";
+    if (unlzma(content, CONTENT_BYTES, payload, payload_end) != CONTENT_BYTES) return DAMAGED;
     relative(content);
+    if (crc32(content) != CONTENT_CRC) return DAMAGED;
     snprintf(fresh, sizeof fresh, "%s.XXXXXX", folder);
     if (!mkdtemp(fresh)) return strerror(errno);
     const unsigned char *from = content;

@@ -14,12 +14,10 @@ import errno
 import os
 import re
 import shutil
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from anabranch_protos.introduction import root_shown
 from anabranch_protos.invitation import PORT_MAX, InvitationToken, parse_token
 from anabranch_sync.errors import InvalidName
 
@@ -218,6 +216,10 @@ async def _enrolled(address: str, root_pem: bytes, secret: bytes, csr_pem: bytes
 
 def _root_of(address: str, fingerprint: bytes) -> bytes:
     """The root of that fingerprint, in PEM. Raises HubUnreachable, HubUnverified."""
+    import ssl  # which an agent, where this module is loaded too, has no use for
+
+    from anabranch_protos.introduction import root_shown
+
     try:
         root_pem = root_shown(*split_address(address), fingerprint)
     except ssl.SSLError as error:

@@ -1,7 +1,9 @@
 """What `make binary` is made of, as far as it can be tried without making it (`make test-binary` does)."""
 
+import ast
 import importlib.util
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -12,15 +14,6 @@ from types import ModuleType
 import pytest
 
 from tests.house.checkout import CHECKOUT
-
-PAYLOAD_H = """
-#define NAME "0-0"
-#define PROGRAM "program"
-#define PAYLOAD "{payload}"
-#define CONTENT_BYTES ((size_t)0)
-static const struct {{ const char *path; size_t bytes; mode_t mode; }} FILES[] = {{ {{"program", 0, 0755}} }};
-"""
-ZSTD_H = "#include <stddef.h>\nsize_t ZSTD_decompress(void *, size_t, const void *, size_t);\n"
 
 
 def test_the_budget_holds_its_limits() -> None:
@@ -57,57 +50,47 @@ def test_the_service_is_held_as_tightly_as_the_enrolment() -> None:
     assert limits("anabranch.service") == limits("anabranch-enrol.service")
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc here")
-def test_the_launcher_compiles_without_a_warning(tmp_path: Path) -> None:
-    payload = tmp_path / "payload.zst"
-    payload.write_bytes(b"")
-    (tmp_path / "payload.h").write_text(PAYLOAD_H.format(payload=payload))
-    (tmp_path / "zstd.h").write_text(ZSTD_H)
-    source = CHECKOUT / "build" / "launcher.c"
-    strictly = ["gcc", "-Os", "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}", "-c", str(source)]
-
-    done = subprocess.run(strictly, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stderr
-
-
-# What stands for zstd where the launcher is tried: its payload is not compressed.
-STORED_H = """
-#include <string.h>
-static size_t ZSTD_decompress(void *into, size_t bytes, const void *from, size_t length) {
-    memcpy(into, from, bytes < length ? bytes : length);
-    return length;
-}
-"""
 # It tells where it was unpacked. The end looks like a call, as the launcher's search for such ends before it.
 TELLING = b"#!/bin/sh\necho $0\nexit\n\xe8\x01\x00\x00\x00"
+# Machine code, texts, noise and long runs: every kind of match and literal of LZMA.
+OTHERS = {
+    "lib/python": Path(sys.executable).read_bytes()[:1_000_000],
+    "noise": random.Random(1).randbytes(70_000),
+    "runs": b"".join(bytes([number % 256]) * number for number in range(2_000)),
+    "nothing": b"",
+}
 
 
-@pytest.fixture
-def launcher(tmp_path: Path) -> Path:
-    """One that carries a script."""
-    if shutil.which("gcc") is None:
-        pytest.skip("there is no gcc here")
-    made = tmp_path / "made"
-    made.mkdir()
-    payload = made / "payload"
-    payload.write_bytes(packing().addressed(TELLING))
-    told = PAYLOAD_H.format(payload=payload).replace("size_t)0", f"size_t){len(TELLING)}")
-    (made / "payload.h").write_text(told.replace('"program", 0', f'"program", {len(TELLING)}'))
-    (made / "zstd.h").write_text(STORED_H)
-    source = CHECKOUT / "build" / "launcher.c"
-    subprocess.run(["gcc", f"-I{made}", str(source), "-o", str(made / "launcher")], cwd=made, check=True)
-    return made / "launcher"
-
-
-def packing() -> ModuleType:
-    """build/payload.py, which is a script."""
-    found = importlib.util.spec_from_file_location("payload", CHECKOUT / "build" / "payload.py")
+def script(name: str) -> ModuleType:
+    """One of the scripts of build/."""
+    found = importlib.util.spec_from_file_location(name, CHECKOUT / "build" / f"{name}.py")
     assert found is not None
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     return module
+
+
+def compiled(made: Path) -> Path:
+    """A launcher around the payload in that folder."""
+    strictly = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{made}", "-o", str(made / "launcher")]
+    subprocess.run([*strictly, str(CHECKOUT / "build" / "launcher.c")], check=True)
+    return made / "launcher"
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Path:
+    """One that carries a script and files beside it."""
+    if shutil.which("gcc") is None:
+        pytest.skip("there is no gcc here")
+    folder, made = tmp_path / "folder", tmp_path / "made"
+    for name, content in {"program": TELLING, **OTHERS}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "program").chmod(0o755)
+    made.mkdir()
+    script("payload").pack(folder, "0", "program", made)
+    return compiled(made)
 
 
 def unpacked_by(launcher: Path, cache: Path, home: Path) -> Path:
@@ -120,8 +103,47 @@ def unpacked_by(launcher: Path, cache: Path, home: Path) -> Path:
 def test_what_is_unpacked_is_what_was_packed_to_the_last_byte(launcher: Path, tmp_path: Path) -> None:
     program = unpacked_by(launcher, tmp_path / "cache", tmp_path)
 
-    assert program == tmp_path / "cache" / "anabranch" / "0-0" / "program"
+    assert program.parent.parent == tmp_path / "cache" / "anabranch"
+    assert program.name == "program"
+    assert {name: (program.parent / name).read_bytes() for name in OTHERS} == OTHERS
     assert program.read_bytes() == TELLING
+
+
+def test_a_flipped_bit_is_never_unpacked(launcher: Path, tmp_path: Path) -> None:
+    # given
+    packed = launcher.parent / "payload.lzma"
+    bits = bytearray(packed.read_bytes())
+    bits[len(bits) // 2] ^= 16
+    packed.write_bytes(bits)
+    damaged = compiled(launcher.parent)
+
+    # when
+    done = subprocess.run([damaged], env={"HOME": str(tmp_path)}, capture_output=True, text=True, check=False)
+
+    # then
+    assert done.returncode == 1
+    assert "this file is damaged" in done.stderr
+    assert not any((tmp_path / ".cache" / "anabranch").iterdir())
+
+
+def test_docstrings_go_and_every_line_stays_where_it_was() -> None:
+    # given
+    module = script("docstrings")
+    source = (CHECKOUT / "edge" / "anabranch" / "replica" / "store.py").read_bytes()
+
+    # when
+    stripped = module.without_docstrings(source)
+
+    # then
+    assert module.without_docstrings(stripped) == stripped
+    assert stripped.count(b"\n") == source.count(b"\n")
+    documented, bare = (list(ast.walk(ast.parse(text))) for text in (source, stripped))
+    assert len(documented) == len(bare)
+    for before, after in zip(documented, bare, strict=True):
+        assert type(before) is type(after)
+        assert getattr(before, "lineno", 0) == getattr(after, "lineno", 0)
+        if isinstance(after, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            assert ast.get_docstring(after) in (None, ".")
 
 
 def test_a_link_to_the_cache_is_followed_once(launcher: Path, tmp_path: Path) -> None:
@@ -132,7 +154,7 @@ def test_a_link_to_the_cache_is_followed_once(launcher: Path, tmp_path: Path) ->
     (tmp_path / "cache" / "anabranch").symlink_to(real)
 
     # then
-    assert unpacked_by(launcher, tmp_path / "cache", tmp_path) == real / "0-0" / "program"
+    assert unpacked_by(launcher, tmp_path / "cache", tmp_path).parent.parent == real
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders to other groups")
@@ -144,7 +166,7 @@ def test_a_cache_below_a_folder_that_a_group_can_change_is_not_used(launcher: Pa
 
     program = unpacked_by(launcher, shared, tmp_path)
 
-    assert program == tmp_path / ".cache" / "anabranch" / "0-0" / "program"
+    assert program.parent.parent == tmp_path / ".cache" / "anabranch"
     assert not any((shared / "anabranch").iterdir())
 
 

@@ -1,6 +1,5 @@
 """Commands that speak to the hub: `init`, `sync`, `agent`. What needs gRPC is imported when they run."""
 
-import asyncio
 import gc
 import json
 import logging
@@ -16,6 +15,7 @@ from anabranch_cli.given import read_text
 
 from anabranch.cli.arguments import METERED, POLL
 from anabranch.cli.invocation import Invocation, command
+from anabranch.cli.without_ssl import asyncio
 from anabranch.errors import ReplicaInUse
 
 if TYPE_CHECKING:

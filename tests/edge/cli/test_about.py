@@ -7,6 +7,7 @@ import pytest
 from anabranch.cli.program import program
 
 from tests.edge.cli.conftest import Anabranch
+from tests.edge.cli.test_doctor import enrol
 
 COMMANDS = [
     "init", "get", "set", "patch", "delete", "list", "import", "export", "log", "diff", "rollback",
@@ -98,6 +99,9 @@ EXCHANGE = {"anabranch_sync.edge_session", "anabranch_sync.messages", "anabranch
 WRITING = {"anabranch.change_builder", "anabranch.replica.apply", "anabranch.replica.commit"}
 
 
+MODULES = "import sys; from anabranch.cli import main; main(sys.argv[1:]); print(*sys.modules)"
+
+
 @pytest.mark.parametrize(
     ("arguments", "absent"),
     [
@@ -111,11 +115,24 @@ def test_a_command_loads_nothing_it_does_not_need(
     anabranch: Anabranch, arguments: list[str], absent: set[str]
 ) -> None:
     # given
-    script = "import sys; from anabranch.cli import main; main(sys.argv[1:]); print(*sys.modules)"
-    command = [sys.executable, "-c", script, *arguments]
+    command = [sys.executable, "-c", MODULES, *arguments]
 
     # when
     ran = subprocess.run(command, capture_output=True, text=True, env=anabranch.environment(), check=False)
 
     # then
     assert not (HEAVY | EXCHANGE | absent) & set(ran.stdout.split())
+
+
+def test_an_exchange_loads_no_tls_but_that_of_grpc(anabranch: Anabranch) -> None:
+    # given
+    enrol(anabranch)
+    command = [sys.executable, "-c", MODULES, "sync"]
+
+    # when
+    ran = subprocess.run(command, capture_output=True, text=True, env=anabranch.environment(), check=False)
+
+    # then
+    loaded = set(ran.stdout.split())
+    assert {"grpc", "asyncio", "anabranch.relay"} <= loaded
+    assert not {"ssl", "_ssl"} & loaded
