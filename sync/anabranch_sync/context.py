@@ -6,7 +6,7 @@ order, because frames of a stream are numbered and none is skipped; a new stream
 what is never resumed in another stream may be sealed here: batches of a single piece.
 """
 
-from anabranch_sync.packing import seal, unseal
+from anabranch_sync.packing import Packed, seal_behind, unseal
 
 # A few edits need 1 KiB of it; some hundred changes, and those that follow of the same documents, 8: it saves
 # ten edges that come back at once a third of their bytes (16 KiB: a twentieth more). A hub holds two of these
@@ -20,9 +20,9 @@ class Context:
     def __init__(self) -> None:
         self._tail = b""
 
-    def seal(self, body: bytes) -> bytes:
-        """The shortest form of `body`; to be sent, and told by `learn` when it is."""
-        return seal(body, prefix=self._tail)
+    def seal(self, packed: Packed) -> bytes:
+        """The shortest form of a body; to be sent, and told by `learn` when it is."""
+        return seal_behind(packed, self._tail)
 
     def unseal(self, sealed: bytes) -> bytes:
         """The body, which is learned with it. Raises CorruptFrame, FrameTooLarge."""

@@ -89,7 +89,7 @@ from anabranch_sync.messages import (
 from anabranch_sync.offering import Gathering
 from anabranch_sync.outbox import Continuity, behind_urgent, is_continued, next_push
 from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
-from anabranch_sync.packing import seal, unseal
+from anabranch_sync.packing import pack, unseal
 from anabranch_sync.plan import Means, Plan
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import decode_pull, wanted_by_pull
@@ -689,15 +689,15 @@ class EdgeSession:
         is_here = self.protocol >= LIVE_PROTOCOL and self.cursor.epoch == welcome.epoch
         known = before if is_here and not self._is_plain else NOTHING_KNOWN
         body = encode_entries(push, self.cursor.hub_seq, known if self.protocol >= LIVE_PROTOCOL else None)
-        sealed = seal(body)
-        sending = self._batch(push, sealed, 0)
+        packed = pack(body)
+        sending = self._batch(push, packed.sealed, 0)
         if resumed and sending.batch == welcome.upload:
-            sending = self._batch(push, sealed, welcome.upload_bytes)
+            sending = self._batch(push, packed.sealed, welcome.upload_bytes)
         self._welcome = replace(welcome, upload_last=0)
         self._more = True  # look again after this push: it may not have been all
         self._in_flight = push
         if self.protocol >= LIVE_PROTOCOL and not resumed and sending.is_small(self._stream.pacing):
-            piece = self._stream.said.seal(body)
+            piece = self._stream.said.seal(packed)
             self._stream.said.learn(body)
             return [self._send(Whole(piece, behind_urgent(push)))]
         self._sending = sending

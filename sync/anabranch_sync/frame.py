@@ -14,13 +14,16 @@ from dataclasses import dataclass
 import google_crc32c
 
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge
-from anabranch_sync.packing import read_varint, seal, unseal, varint
+from anabranch_sync.packing import LEVEL_STORED, read_varint, seal, unseal, varint
 
 # One chunk of the largest size and its header, with room; gRPC's own limit is set to the same.
 FRAME_BYTES_MAX = 128 * 1024
 # A message that is not a piece of a batch is small; its longest honest form is a Range that names 1,000
 # documents, some 100 KB.
 BODY_BYTES_MAX = 256 * 1024
+# What is larger carries a piece that was sealed before: the best level would look for 1 to 3 ms at what has
+# nothing left to be found, this one for 20 to 40 us.
+SEALED_BYTES_MIN = 4 * 1024
 _CRC_BYTES = 4
 
 
@@ -35,7 +38,8 @@ class Frame:
 
 def encode(frame: Frame) -> bytes:
     """The bytes of `frame`."""
-    head = bytes([frame.kind]) + varint(frame.stream_seq) + seal(frame.body)
+    level = LEVEL_STORED if len(frame.body) > SEALED_BYTES_MIN else None
+    head = bytes([frame.kind]) + varint(frame.stream_seq) + seal(frame.body, level)
     return head + _checksum(head)
 
 

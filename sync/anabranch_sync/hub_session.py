@@ -91,7 +91,7 @@ from anabranch_sync.pacing import Pacing
 from anabranch_sync.packing import seal, unseal
 from anabranch_sync.priority import patience_ms
 from anabranch_sync.pull import Pull, Urgent
-from anabranch_sync.pull_body import encode_pull
+from anabranch_sync.pull_body import encode_pull, packed_pull
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.revision import Contents
 from anabranch_sync.scope import Scope, scope, told_scope
@@ -643,17 +643,16 @@ class HubSession:
 
     def _pulled(self, pull: Pull) -> list[HubEffect]:
         """Send a pull: in one message, with the acknowledgement that waits for it, or in pieces."""
-        body = encode_pull(pull, pull.before if self.protocol >= LIVE_PROTOCOL else None)
-        sealed = seal(body)
-        if self.protocol < LIVE_PROTOCOL or len(sealed) > self._stream.pacing.chunk_bytes:
+        packed = packed_pull(pull, self.protocol)
+        if self.protocol < LIVE_PROTOCOL or len(packed.sealed) > self._stream.pacing.chunk_bytes:
             self._unseen.sent_large(pull.upto)
-            return [*self._acknowledged(), *self._begin(sealed, 0)]
+            return [*self._acknowledged(), *self._begin(packed.sealed, 0)]
         if waits(pull) or self._held:
             self._unseen.sent_large(pull.upto)
         else:
             self._unseen.sent(pull.upto)
-        piece = self._stream.said.seal(body)
-        self._stream.said.learn(body)
+        piece = self._stream.said.seal(packed)
+        self._stream.said.learn(packed.body)
         return self._acknowledged(piece) or [self._send(Whole(piece))]
 
     def _acknowledged(self, pull: bytes = b"") -> list[HubEffect]:

@@ -7,6 +7,7 @@ with a cap and a bound on the window.
 """
 
 import io
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -64,6 +65,19 @@ class Dictionary:
         return len(self.ready)
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A body, and the same sealed for a link."""
+
+    body: bytes
+    sealed: bytes
+
+
+def pack(body: bytes) -> Packed:
+    """`body`, sealed for a link."""
+    return Packed(body, seal(body))
+
+
 def seal(body: bytes, level: int | None = None, prefix: bytes | Dictionary = b"") -> bytes:
     """`body` behind a codec byte: raw, or zstd with its length in front, whichever is smaller.
 
@@ -74,13 +88,20 @@ def seal(body: bytes, level: int | None = None, prefix: bytes | Dictionary = b""
         return bytes([_RAW]) + body
     if level is None:
         level = LEVEL_SMALL if len(body) <= SMALL_BYTES else LEVEL_LARGE
-    candidates = [bytes([_RAW]) + body]
+    shortest = bytes([_RAW]) + body
     if not isinstance(prefix, Dictionary):
-        candidates.append(bytes([_ZSTD]) + varint(len(body)) + _compressed(body, level, b""))
-    if prefix:
-        packed = _compressed(body, LEVEL_PREFIXED, prefix)
-        candidates.append(bytes([_PREFIXED]) + varint(len(body)) + packed)
-    return min(candidates, key=len)
+        alone = bytes([_ZSTD]) + varint(len(body)) + _compressed(body, level, b"")
+        shortest = min(shortest, alone, key=len)
+    return seal_behind(Packed(body, shortest), prefix)
+
+
+def seal_behind(packed: Packed, prefix: bytes | Dictionary) -> bytes:
+    """What was sealed by itself, or the same behind a `prefix`, whichever is smaller."""
+    body = packed.body
+    if not prefix or len(body) < COMPRESSIBLE_BYTES_MIN:
+        return packed.sealed
+    behind = bytes([_PREFIXED]) + varint(len(body)) + _compressed(body, LEVEL_PREFIXED, prefix)
+    return min(packed.sealed, behind, key=len)
 
 
 def unseal(sealed: bytes, limit_bytes: int = RAW_BYTES_MAX, prefix: bytes | Dictionary = b"") -> bytes:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from anabranch_sync import merge
     from anabranch_sync.case import Case
     from anabranch_sync.live import Quarantined
+    from anabranch_sync.packing import Packed
 else:
     later(globals(), "anabranch_sync", "merge")
 
@@ -89,6 +90,7 @@ class Pull:
     `documents`, the hub has none.
     `parts` names those of a snapshot, which a whole pull has in place of documents.
     `before` are documents as the replica has them; they only shorten what is sent.
+    `packed` are its bytes, where they were made already: for one of many replicas that get the same.
     """
 
     after: Cursor
@@ -104,6 +106,7 @@ class Pull:
     replaced: frozenset[DocumentId] = frozenset()
     parts: tuple[bytes, ...] = ()
     before: Contents = field(default_factory=dict, compare=False)
+    packed: Packed | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

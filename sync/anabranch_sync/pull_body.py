@@ -13,8 +13,9 @@ from anabranch_sync.document import DIGEST_BYTES, Document
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import Cursor, DocumentId
 from anabranch_sync.live import Quarantined
+from anabranch_sync.messages import LIVE_PROTOCOL
 from anabranch_sync.notice_body import packed_notice, unpacked_notice
-from anabranch_sync.packing import unpack
+from anabranch_sync.packing import Packed, pack, unpack
 from anabranch_sync.pull import Outcome, Pull, Result, Run
 from anabranch_sync.revision import Contents
 from anabranch_sync.tables import Row, completed, trimmed
@@ -51,6 +52,13 @@ def encode_pull(pull: Pull, before: Contents | None = None) -> bytes:
     ]
     body: bytes = msgpack.packb(trimmed(row, _NOTHING_MORE))
     return body
+
+
+def packed_pull(pull: Pull, protocol: int) -> Packed:
+    """The bytes of `pull` for a replica that speaks `protocol`; those that were made already, if any were."""
+    if pull.packed is not None:
+        return pull.packed
+    return pack(encode_pull(pull, pull.before if protocol >= LIVE_PROTOCOL else None))
 
 
 def wanted_by_pull(body: bytes) -> tuple[DocumentId, ...]:

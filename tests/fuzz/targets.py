@@ -54,7 +54,7 @@ from anabranch_sync.messages import (
     encode_message,
 )
 from anabranch_sync.offering import overheard
-from anabranch_sync.packing import seal, unpack, unseal
+from anabranch_sync.packing import pack, seal, unpack, unseal
 from anabranch_sync.path import Path
 from anabranch_sync.policy import NO_POLICIES, Policy, Rule, policies_from
 from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run, fold
@@ -357,7 +357,7 @@ def _sealed_in_a_stream(bodies: Sequence[bytes]) -> tuple[bytes, ...]:
     """Each as the last of a stream that carried CARRIED."""
     context = Context()
     context.learn(CARRIED)
-    return tuple(context.seal(body) for body in bodies)
+    return tuple(context.seal(pack(body)) for body in bodies)
 
 
 def _take_sealed_in_a_stream(raw: bytes) -> None:

@@ -10,6 +10,7 @@ from anabranch_sync.document import rebuild
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import document_id
 from anabranch_sync.messages import CHUNK_BYTES_FIRST
+from anabranch_sync.packing import pack
 from anabranch_sync.pull import Pull
 from anabranch_sync.seeing import OWED_PULLS_MAX, UNSEEN_PULLS_MAX, VISIBLE_DELAY_MS
 from hypothesis import given
@@ -27,7 +28,7 @@ _BODIES = st.lists(st.binary(max_size=300) | _ALIKE)
 def test_what_a_stream_carried_shortens_what_follows_and_changes_nothing(bodies: list[bytes]) -> None:
     said, heard = Context(), Context()
     for body in bodies:
-        sealed = said.seal(body)
+        sealed = said.seal(pack(body))
         said.learn(body)
 
         assert heard.unseal(sealed) == body
@@ -39,7 +40,7 @@ def test_a_body_like_the_one_before_takes_a_third() -> None:
     said.learn(b"acme/prod/router/anthropic/claude limits requests_per_minute edge-0 1,000")
     body = b"acme/prod/router/anthropic/haiku limits requests_per_minute edge-0 2,000"
 
-    assert len(said.seal(body)) < len(body) / 2 < len(Context().seal(body))
+    assert len(said.seal(pack(body))) < len(body) / 2 < len(Context().seal(pack(body)))
 
 
 def test_a_body_sealed_by_another_stream_is_not_believed() -> None:
@@ -47,7 +48,7 @@ def test_a_body_sealed_by_another_stream_is_not_believed() -> None:
     numbers = [b"%d" % number for number in range(CONTEXT_BYTES_MAX)]
     for number in numbers:
         said.learn(number)
-    sealed = said.seal(b"".join(numbers[-300:]))
+    sealed = said.seal(pack(b"".join(numbers[-300:])))
 
     with pytest.raises(CorruptFrame):
         heard.unseal(sealed)

@@ -52,6 +52,7 @@ from anabranch_sync.snapshot import Offer
 from anabranch_hub.errors import EdgeRevoked, Fenced, RequestRefused, ScopeChanged, StoreUnavailable
 from anabranch_hub.identity.peer import Peer
 from anabranch_hub.store.attribution import Attribution
+from anabranch_hub.store.drawing import INLINE_DOCUMENTS_MAX
 from anabranch_hub.store.records import Told
 
 if TYPE_CHECKING:
@@ -64,8 +65,6 @@ STORE_AWAY_RETRY_MS = 2_000
 STOPPING_RETRY_MS = 1_000
 # The last frame of an interrupted stream is a courtesy; an edge that does not read must not hold us up.
 FAREWELL_S_MAX = 2.0
-# Encoding a pull of this many documents takes a millisecond; a larger one leaves the event loop to others.
-INLINE_DOCUMENTS_MAX = 20
 
 HINT_RESTORED = "if a backup was restored, run `anabranch-hub restored`"
 

@@ -7,13 +7,16 @@ lack. Each of the others draws by itself, and hears from its own draw why. Nothi
 the next, so nothing can be stale.
 """
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import partial
 from typing import TypeAlias
 
 from anabranch_sync.ids import Incarnation
 from anabranch_sync.pull import Pull
+from anabranch_sync.pull_body import packed_pull
 from anabranch_sync.snapshot import Offer
 
 from anabranch_hub.store import pulls
@@ -24,6 +27,8 @@ from anabranch_hub.store.records import replicated
 
 # A reading of so many takes some milliseconds; with a tenant's 10,000 edges others get their turn between.
 ALIKE_MAX = 1_000
+# Packing a pull of this many documents takes a millisecond; a larger one leaves the event loop to others.
+INLINE_DOCUMENTS_MAX = 20
 
 
 class _Apart(Enum):
@@ -83,6 +88,10 @@ class Drawing:
                 return apart
             # There is nothing of its own in it: what one of them lacks is what all of them lack.
             pull = await self._alone.delta(session, pulling, question)
+        if pull is not None:
+            pack = partial(packed_pull, pull, question.protocol)
+            is_large = len(pull.documents) > INLINE_DOCUMENTS_MAX
+            pull = replace(pull, packed=await asyncio.to_thread(pack) if is_large else pack())
         return [pull if each in alike else _Apart.APART for each in asking]
 
 

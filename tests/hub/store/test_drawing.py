@@ -11,8 +11,9 @@ from anabranch_hub.store import Edit, Store, drawing, pulls
 from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId, document_id
 from anabranch_sync.messages import PROTOCOL_MAX
+from anabranch_sync.packing import pack
 from anabranch_sync.pull import Pull
-from anabranch_sync.pull_body import encode_pull
+from anabranch_sync.pull_body import encode_pull, packed_pull
 from anabranch_sync.scope import scope
 from anabranch_sync.snapshot import Offer
 from hypothesis import HealthCheck, given, settings
@@ -99,8 +100,10 @@ async def test_what_all_lack_alike_is_read_once(store: Store, tenant: str, readi
 
     # then
     assert len(readings.incarnations) == 1
+    assert len({id(pull and pull.packed) for pull in drawn}) == 1
     for replica, pull in zip(replicas, drawn, strict=True):
         assert pull is not None
+        assert pull.packed is not None
         replica.apply(pull)
         assert replica.read(ROUTER) == {"model": "new"}
 
@@ -301,4 +304,5 @@ async def test_drawing_together_answers_each_as_drawing_alone_does(
         expected = await alone(replica, always=always)
         assert pull == expected
         if pull is not None and expected is not None:
-            assert encode_pull(pull, pull.before) == encode_pull(expected, expected.before)
+            body = encode_pull(expected, expected.before)
+            assert packed_pull(pull, PROTOCOL_MAX) == pack(body)
