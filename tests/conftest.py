@@ -12,6 +12,8 @@ settings.register_profile(
     max_examples=60,
     suppress_health_check=[HealthCheck.too_slow],
 )
+# Where what counts is that nothing is missing (tests/house, of the wheel).
+settings.register_profile("few", settings.get_profile("repeatable"), max_examples=5)
 settings.load_profile("repeatable")
 
 
