@@ -44,16 +44,15 @@ from anabranch_sync.edge_effects import (
     Wipe,
     Witness,
 )
-from anabranch_sync.epochs import Epochs, unpacked_ended, went_back
 from anabranch_sync.errors import (
     ContentsDiffer,
     EvidenceError,
-    InvalidName,
     InvalidProof,
     LogRefused,
     ProtocolViolation,
     WireError,
 )
+from anabranch_sync.greeting import granted_by, hello_of, lost_of, reoffer_of, wanted_of
 from anabranch_sync.ids import START, Cursor, HubSeq
 from anabranch_sync.incident import IncidentKind, Remedy, incident
 from anabranch_sync.messages import (
@@ -63,7 +62,6 @@ from anabranch_sync.messages import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
     REPAIR_PROTOCOL,
-    URGENT_ONLY,
     WENT_BACK_RETRY_MS,
     Again,
     Ahead,
@@ -96,14 +94,14 @@ from anabranch_sync.pull_body import decode_pull, wanted_by_pull
 from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.revision import Contents
-from anabranch_sync.scope import EVERYTHING, Scope, told_scope
+from anabranch_sync.scope import EVERYTHING, Scope
 from anabranch_sync.seeing import Owed, waits
 from anabranch_sync.standing import Standing
 from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import SILENCE_MS_MAX as SILENCE_MS_MAX
 from anabranch_sync.transfer import Receiving, Sending
 from anabranch_sync.wiping import WIPE, WIPED
-from anabranch_sync.witness import begun_again, mark_of, unpack_presented, witnessed
+from anabranch_sync.witness import begun_again, unpack_presented, witnessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +270,17 @@ class EdgeSession:
         """Open the exchange."""
         self._heard_ms = now_ms
         self._visible_mark = self._standing.push_mark
-        return [self._send(self._hello(now_ms))]
+        hello = hello_of(
+            self._standing,
+            self._stream.learned,
+            self._circumstances,
+            scope_fingerprint=self._scope,
+            subscription=self._subscription,
+            renew=self._renew,
+            urgent_only=self._urgent_only,
+            now_ms=now_ms,
+        )
+        return [self._send(hello)]
 
     def received(self, raw: bytes, now_ms: int) -> list[EdgeEffect]:
         """A frame has come. Bytes that are not believed close the stream."""
@@ -485,12 +493,10 @@ class EdgeSession:
         except EvidenceError as error:
             return self._distrust(str(error), welcome.checkpoint)
         self._welcome = welcome
-        mark = self._standing.push_mark if welcome.incarnation == self._standing.incarnation else 0
-        here = Cursor(welcome.epoch, welcome.hub_seq)
-        if reason := went_back(self.cursor, mark, here, welcome.push_mark):
+        if reason := lost_of(self._standing, welcome):
             lost = f"the hub lost what it once told ({reason}): its operator must say that it was restored"
             return [*effects, *self._close(lost, denied=True, retry_after_ms=WENT_BACK_RETRY_MS)]
-        self._reoffer = _reoffer(self._standing.epoch, welcome)
+        self._reoffer = reoffer_of(self._standing.epoch, welcome)
         self._rescoped = self._rescoping(welcome)
         is_level = self.cursor == Cursor(welcome.epoch, welcome.hub_seq)
         self._is_compared = not is_level or self.protocol < REPAIR_PROTOCOL
@@ -503,16 +509,13 @@ class EdgeSession:
 
     def _rescoping(self, welcome: Welcome) -> Scope | None:
         """The scope to hold from now on, where it is another than is held. Raises ProtocolViolation."""
-        try:
-            prefixes = welcome.granted or welcome.scope
-            if not prefixes:
-                return None
-            granted = self._granted = told_scope(prefixes)
-            if not welcome.granted or self._subscription is None:
-                return granted
-            wanted = granted.narrowed(self._subscription)
-        except InvalidName as error:
-            raise ProtocolViolation(str(error)) from error
+        granted = granted_by(welcome)
+        if granted is None:
+            return None
+        self._granted = granted
+        if not welcome.granted or self._subscription is None:
+            return granted
+        wanted = wanted_of(granted, self._subscription)
         return wanted if wanted.fingerprint != self._scope else None
 
     def _logged(self, logged: Logged) -> list[EdgeEffect]:
@@ -726,35 +729,6 @@ class EdgeSession:
         self._standing = replace(self._standing, push_mark=push_mark, chain=chain)
         return Acknowledge(push_mark, chain)
 
-    def _hello(self, now_ms: int) -> Hello:
-        standing = self._standing
-        partial = standing.partial
-        return Hello(
-            PROTOCOL_MIN,
-            PROTOCOL_MAX,
-            0 if self._renew else standing.incarnation,
-            standing.cursor,
-            standing.push_mark,
-            self._chain,
-            standing.digest,
-            now_ms,
-            scope=self._scope,
-            partial=partial.batch if partial else b"",
-            partial_bytes=len(partial.received) if partial else 0,
-            oldest_unsent_ms=standing.oldest_unsent_ms or 0,
-            checkpoint=mark_of(standing.witnessed.tree if standing.witnessed else None),
-            passed_bytes=self._stream.learned.passed_bytes,
-            breaks=self._stream.learned.breaks,
-            link_class=self._circumstances.link_class,
-            byte_budget=self._circumstances.byte_budget,
-            budget_until_ms=self._circumstances.budget_until_ms,
-            disk_free_bytes=self._circumstances.disk_free_bytes,
-            subscription=self._subscription.prefixes if self._subscription else (),
-            capabilities=(URGENT_ONLY,) if self._urgent_only else (),
-            damaged_changes=standing.damaged_changes,
-            damaged_documents=standing.damaged_documents,
-        )
-
     @property
     def _chain(self) -> bytes:
         return self._standing.chain or CHAIN_START
@@ -772,11 +746,3 @@ class EdgeSession:
     ) -> list[EdgeEffect]:
         self.phase = Phase.CLOSED
         return [Close(reason, renew, denied, retry_after_ms)]
-
-
-def _reoffer(past: int, welcome: Welcome) -> Reoffer | None:
-    """What a replica of epoch `past` has to offer again. Raises CorruptFrame."""
-    if past in (0, welcome.epoch):
-        return None
-    epochs = Epochs(welcome.epoch, unpacked_ended(welcome.ended))
-    return Reoffer(past, epochs.known(past), welcome.epoch)

@@ -26,8 +26,8 @@ from anabranch_sync.change import CHAIN_START
 from anabranch_sync.circumstances import LinkClass, link_class
 from anabranch_sync.columns import NOTHING_KNOWN, decode_entries, wanted_by_push
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.epochs import packed_ended, went_back
-from anabranch_sync.errors import ContentsDiffer, InvalidName, ProtocolViolation, WireError
+from anabranch_sync.errors import ContentsDiffer, ProtocolViolation, WireError
+from anabranch_sync.greeting import lost_of, subscription_of, welcome_of
 from anabranch_sync.hub_effects import (
     Accused,
     Close,
@@ -94,12 +94,11 @@ from anabranch_sync.pull import Pull, Urgent
 from anabranch_sync.pull_body import encode_pull, packed_pull
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.revision import Contents
-from anabranch_sync.scope import Scope, scope, told_scope
 from anabranch_sync.seeing import Unseen, waits
 from anabranch_sync.snapshot import Offer
 from anabranch_sync.stream import Stream
-from anabranch_sync.transfer import BATCH_ID_BYTES, Receiving, Sending, batch_id
 from anabranch_sync.transfer import SILENCE_MS_MAX as SILENCE_MS_MAX
+from anabranch_sync.transfer import Receiving, Sending, batch_id
 from anabranch_sync.wiping import WIPE, WIPED, WipeOrder
 from anabranch_sync.witness import Presented, mark_of, size_of
 
@@ -219,37 +218,15 @@ class HubSession:
         self._cursor = hello.cursor if hello.cursor.epoch == opening.epoch else START
         self._hub_seq = opening.hub_seq
         self._chain = opening.chain
-        upload, log = opening.upload, opening.log
+        log = opening.log
         self._mark = mark_of(log.checkpoint.tree) if log else hello.checkpoint
         self._presented_ms = now_ms
         is_older = hello.cursor.epoch != opening.epoch
         if hello.scope != opening.scope.fingerprint and self.protocol >= RESCOPE_PROTOCOL:
             self._held = hello.scope
-        welcome = Welcome(
-            self.protocol,
-            opening.epoch,
-            opening.hub_seq,
-            opening.incarnation,
-            opening.push_mark,
-            opening.chain,
-            now_ms - hello.now_ms,
-            upload=upload.batch[:BATCH_ID_BYTES] if upload else b"",
-            upload_last=int.from_bytes(upload.batch[BATCH_ID_BYTES:], "big") if upload else 0,
-            upload_bytes=len(upload.received) if upload else 0,
-            checkpoint=log.checkpoint.packed if log else b"",
-            consistency=b"".join(log.consistency) if log else b"",
-            log_key=log.public_key if log else b"",
-            scope=opening.scope.prefixes if self._held else (),
-            ended=packed_ended(opening.ended) if is_older else (),
-            plan=opening.plan.means.value if opening.plan else "",
-            plan_bytes=opening.plan.size_bytes if opening.plan else 0,
-            budget_day_bytes=opening.budget.day_bytes,
-            budget_month_bytes=opening.budget.month_bytes,
-            granted=opening.granted.prefixes if opening.granted else (),
-            wipe=int(opening.wipe),
-        )
+        welcome = welcome_of(hello, opening, self.protocol, now_ms, is_rescoped=bool(self._held))
         effects: list[HubEffect] = [self._send(welcome)]
-        if reason := _beyond(hello, opening):
+        if reason := lost_of(hello, opening):
             # Served as if nothing had happened, it would be told positions that mean something else to it.
             # The Welcome is for the witness in it.
             return [WentBack(reason), *effects, *self.busy(WENT_BACK_RETRY_MS)]
@@ -694,24 +671,9 @@ class HubSession:
         return [Close(reason)]
 
 
-def subscription_of(hello: Hello) -> Scope | None:
-    """What the edge asks for of its scope; None: it says nothing of that. Raises ProtocolViolation."""
-    try:
-        return scope(told_scope(hello.subscription).prefixes) if hello.subscription else None
-    except InvalidName as error:
-        raise ProtocolViolation(str(error)) from error
-
-
 def _upload_name(batch: bytes, last: int) -> bytes:
     """How the store knows an upload.
 
     The last change in it is a part: the edge needs it to cut its outbox at the same place again.
     """
     return batch + last.to_bytes(_LAST_BYTES, "big")
-
-
-def _beyond(hello: Hello, opening: Opening) -> str:
-    """How a replica shows that the hub has lost what it once had; empty where it does not."""
-    mark = hello.push_mark if hello.incarnation == opening.incarnation else 0
-    here = Cursor(opening.epoch, opening.hub_seq)
-    return went_back(hello.cursor, mark, here, opening.push_mark)

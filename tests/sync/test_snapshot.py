@@ -154,7 +154,7 @@ def test_an_older_edge_gets_a_whole_pull() -> None:
     hub.write(ROUTER, {"a": 1})
     replica = new_replica(hub)
 
-    with patch("anabranch_sync.edge_session.PROTOCOL_MAX", 1):
+    with patch("anabranch_sync.greeting.PROTOCOL_MAX", 1):
         pair = Pair(replica, hub).run()
 
     assert pair.far.protocol == 1

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from anabranch_sync.circumstances import Circumstances, link_class
+from anabranch_sync.greeting import subscription_of
 from anabranch_sync.hub_effects import (
     Accused,
     Close,
@@ -42,7 +43,7 @@ from anabranch_sync.hub_effects import (
     WentBack,
     Wiped,
 )
-from anabranch_sync.hub_session import HubSession, Phase, subscription_of
+from anabranch_sync.hub_session import HubSession, Phase
 from anabranch_sync.incident import documents_named
 from anabranch_sync.plan import SNAPSHOT_PROTOCOL
 from anabranch_sync.pull import Pull
