@@ -8,13 +8,13 @@ from anabranch_sync.change import Entry
 from anabranch_sync.clock import Timestamp, wall_ms
 from anabranch_sync.columns import encode_document
 from anabranch_sync.digest import ScopeDigest
-from anabranch_sync.document import EMPTY, Document, digest, digest_rebuilt, rebuild, rebuild_after
+from anabranch_sync.document import EMPTY, Document, Object, digest, digest_rebuilt, rebuild, rebuild_after
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, LocalSeq
 from anabranch_sync.live import Served
 from anabranch_sync.packing import Dictionary
 from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies
-from anabranch_sync.pull import Outcome, Pull, Result, fold, touched
+from anabranch_sync.pull import Outcome, Pull, Result, fold, overlay, touched
 from anabranch_sync.register import Stamp
 from anabranch_sync.reoffer import Offers, Reoffer
 from anabranch_sync.scope import Scope
@@ -31,9 +31,9 @@ from anabranch.replica.rescoping import drop_ahead, forget, outside, put_scope, 
 from anabranch.replica.rows import (
     Position,
     Rot,
+    Shown,
     confirmed_body,
     digest_bytes,
-    entry,
     number,
     pack_notice,
     position,
@@ -108,6 +108,10 @@ class _Application:
     ahead: set[DocumentId] = field(default_factory=set)
     # The greatest timestamp that came.
     latest: Timestamp = 0
+    # Confirmed contents, as they are before, of documents that own changes wait for.
+    contents: dict[DocumentId, Object | None] = field(default_factory=dict)
+    # By which those are merged into what readers see before.
+    waited_for: Policies | None = None
     # What documents are packed behind.
     behind: Dictionary | None = None
 
@@ -158,7 +162,7 @@ class _Application:
         for local_seq in results.keys() - positions.keys():
             rows += self.connection.execute(SQL["outbox_between"], (local_seq, local_seq)).fetchall()
         return [
-            entry(self.at.incarnation, row, self.rot)
+            self.shelf.decoded.entry(self.at.incarnation, row, self.rot)
             for row in sorted(rows)
             if row[0] in positions or row[0] in results
         ]
@@ -209,14 +213,29 @@ class _Application:
         if document in self.damaged:
             return -1
         row = shown(self.connection, document)
-        is_confirmed = not row.pending and row.served is Served.HEAD and document not in self.ahead
-        if not self.pull.whole and is_confirmed:
-            return self.confirmed[document][1]
+        if not self.pull.whole and row.served is Served.HEAD and document not in self.ahead:
+            return self._seen_over_confirmed(document, row) if row.pending else self.confirmed[document][1]
         try:
             visible = self.shelf.held_in(self.connection, document, self.at.revision).visible
             return digest(document, None if visible is None else visible.content)
         except ReplicaCorrupt:
             return -1
+
+    def _seen_over_confirmed(self, document: DocumentId, row: Shown) -> int:
+        """The same where own changes wait and nothing else is in between. What is decoded is needed again."""
+        if self.waited_for is None:
+            self.waited_for = self.shelf.policies_in(self.connection)
+        standing = self.confirmed[document][0]
+        try:
+            waiting = self._outbox().of(document, row.row)
+        except ReplicaCorrupt:
+            return -1
+        state = overlay(document, standing, waiting, self.waited_for)
+        content = self.contents[document] = rebuild(standing.registers)
+        return digest_rebuilt(document, rebuild_after(content, standing.registers, state.registers))
+
+    def _outbox(self) -> Outbox:
+        return Outbox(self.connection, self.at.incarnation, self.rot, self.shelf.decoded)
 
     def _to_offer(self) -> Offers:
         if self.reoffer is None:
@@ -271,7 +290,8 @@ class _Application:
                 continue
             row = self.rows[document]
             before = self.confirmed[document]
-            content_before = rebuild(before[0].registers)
+            is_known = document in self.contents
+            content_before = self.contents.pop(document) if is_known else rebuild(before[0].registers)
             content = rebuild_after(content_before, before[0].registers, state.registers)
             after = digest_rebuilt(document, content)
             self.confirmed[document] = (state, after)
@@ -336,7 +356,7 @@ class _Application:
             self.connection.executemany(SQL["decided_document"], pairs)
 
     def _show(self, stale: list[DocumentId], seen: dict[DocumentId, int]) -> None:
-        outbox = Outbox(self.connection, self.at.incarnation, self.rot, self.shelf.decoded)
+        outbox = self._outbox()
         policies: Policies | None = None
         for document in stale:
             if document in self.unreadable:

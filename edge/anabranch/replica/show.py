@@ -33,30 +33,39 @@ _DECODED_BYTES_MAX = 8 * 1024 * 1024
 
 
 class Decoded:
-    """Waiting changes cut by document, kept from one document to the next.
+    """Waiting changes, whole and cut by document, kept from one document to the next.
 
     An import of 1,500 documents is a few changes of hundreds of documents each: decoding the whole
     change for every document that is read took minutes. Safe for several threads: a race decodes twice.
     """
 
     def __init__(self) -> None:
-        self._parts: dict[tuple[Incarnation, LocalSeq, bytes], dict[DocumentId, Entry]] = {}
+        self._known: dict[tuple[Incarnation, LocalSeq, bytes], tuple[Entry, dict[DocumentId, Entry]]] = {}
         self._bytes = 0
+
+    def entry(self, incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes, int], rot: Rot) -> Entry:
+        """The change of a row of the outbox. Raises ReplicaCorrupt."""
+        return self._decoded(incarnation, columns, rot)[0]
 
     def parts(
         self, incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes, int], rot: Rot
     ) -> dict[DocumentId, Entry]:
-        """The change of a row of the outbox, by document. Raises ReplicaCorrupt."""
+        """The same by document. Raises ReplicaCorrupt."""
+        return self._decoded(incarnation, columns, rot)[1]
+
+    def _decoded(
+        self, incarnation: Incarnation, columns: tuple[LocalSeq, bytes, bytes, int], rot: Rot
+    ) -> tuple[Entry, dict[DocumentId, Entry]]:
         local_seq, checksum, body, _ = columns
-        known = self._parts.get((incarnation, local_seq, checksum))
+        known = self._known.get((incarnation, local_seq, checksum))
         if known is not None:
             return known
         if self._bytes > _DECODED_BYTES_MAX:
-            self._parts, self._bytes = {}, 0
+            self._known, self._bytes = {}, 0
         self._bytes += len(body)
-        parts = by_document(entry(incarnation, columns, rot))
-        self._parts[incarnation, local_seq, checksum] = parts
-        return parts
+        whole = entry(incarnation, columns, rot)
+        known = self._known[incarnation, local_seq, checksum] = whole, by_document(whole)
+        return known
 
 
 class Outbox:
