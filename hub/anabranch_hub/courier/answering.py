@@ -19,7 +19,7 @@ from anabranch_sync.ids import START
 from anabranch_sync.messages import PROTOCOL_MIN, Batch, Chunk, Stored, Welcome
 from anabranch_sync.packing import unseal
 from anabranch_sync.parcel import EXPORT_BYTES, Letter, encode_letter, signed_bytes, wrapped
-from anabranch_sync.pull_body import decode_pull
+from anabranch_sync.pull_body import decode_pull, wanted_by_pull
 from anabranch_sync.stream import Stream
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -118,7 +118,10 @@ class _Answering:
                 opening = await store.open_replica(tenant, self._edge, hello.incarnation, hello.checkpoint)
                 return session.opened(opening, now_ms)
             case Recall(batch):
-                self._recalled = await store.spooled(tenant, incarnation, batch) or b""
+                spooled = await store.spooled(tenant, incarnation, batch)
+                # One that began on a stream may be relative to documents; a file says all by itself.
+                if spooled is not None and not wanted_by_pull(unseal(spooled)):
+                    self._recalled = spooled
                 return session.recalled(self._recalled or None)
             case Draw(after, always):
                 pull = await store.pull(tenant, self._edge, incarnation, after, always=always)

@@ -6,6 +6,7 @@ code, over the store in memory; the edge does what `anabranch.courier` does.
 
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from anabranch_sync.change import Entry, chained
@@ -17,6 +18,7 @@ from anabranch_sync.ids import START, Cursor
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.parcel import EXPORT_BYTES, PARCEL_OVERHEAD_BYTES, Letter
 from anabranch_sync.pull import Pull
+from anabranch_sync.wiping import WipeOrder
 
 from anabranch_hub.courier.answering import answered
 from anabranch_hub.courier.taking import take
@@ -57,6 +59,8 @@ class Couriers:
 
     def _carry(self, edge: Edge) -> None:
         """Bring the hub what an edge has for it, and some time later an answer to whatever came last."""
+        if edge.wiped:
+            return
         drawn, now_ms = self._chance.randbytes(EXPORT_BYTES), max(0, edge.wall_ms)
         try:
             letters = exported(edge.replica, edge.line.edge, drawn, now_ms, self._chance.choice(FILE_BYTES))
@@ -85,7 +89,7 @@ class Couriers:
         if line.revoked:
             return
         try:
-            taken = _at_once(take(_Store(self._hub.store), letter, self._world.clock.now_ms))
+            taken = at_once(take(CarriedStore(self._hub.store), letter, self._world.clock.now_ms))
             self._world.reached.brought += 1
             if taken.accused:
                 raise Violation(Promise.LOGGED, f"an honest hub is accused: {taken.accused}")
@@ -100,14 +104,19 @@ class Couriers:
     def _answer(self, line: Line) -> None:
         """What is on the stick goes to one of the edge's machines: nobody tells clones apart."""
         parcel = self._hub.store.parcels.get(line.edge)
-        if parcel is None or line.revoked:
+        machines = [each for each in self._edges if each.line.edge == line.edge]
+        if parcel is None or line.revoked or not machines:
             return
         now_ms, bytes_max = self._world.clock.now_ms, self._chance.choice(FILE_BYTES)
-        letters = _at_once(answered(_Store(self._hub.store), TENANT, line.edge, parcel, now_ms, bytes_max))
-        machine = self._chance.choice([each for each in self._edges if each.line.edge == line.edge])
+        letters = at_once(
+            answered(CarriedStore(self._hub.store), TENANT, line.edge, parcel, now_ms, bytes_max)
+        )
+        machine = self._chance.choice(machines)
         self._on_its_way(letters, lambda letter: self._at_edge(machine, letter))
 
     def _at_edge(self, edge: Edge, letter: Letter) -> None:
+        if edge.wiped:
+            return
         try:
             frames = admitted(letter, edge.replica.standing(), edge.replica.state.exports)
         except ParcelError as refused:
@@ -142,7 +151,7 @@ def exported(
     ]
 
 
-class _Store:
+class CarriedStore:
     """The hub's store as couriers need it: `anabranch_hub.courier.keeping`."""
 
     def __init__(self, hub: MemoryHub) -> None:
@@ -157,7 +166,7 @@ class _Store:
     async def open_replica(self, tenant: str, edge: str, incarnation: int, mark: bytes = b"") -> Opening:
         if incarnation and not self._hub.knows(incarnation):
             raise Fenced(edge, incarnation, "it was never leased to this edge")
-        return self._hub.open_replica(incarnation, mark, edge)
+        return replace(self._hub.open_replica(incarnation, mark, edge), wipe=WipeOrder.KEEP)
 
     async def decide(self, tenant: str, edge: str, entries: Sequence[Entry], chain_before: bytes) -> Answer:
         """As the real one, it skips those that it has decided."""
@@ -188,7 +197,7 @@ class _Store:
         return self._hub.spooled(incarnation, batch)
 
 
-def _at_once(work: Coroutine[Any, Any, T]) -> T:
+def at_once(work: Coroutine[Any, Any, T]) -> T:
     """The result of what waits for nothing."""
     try:
         work.send(None)

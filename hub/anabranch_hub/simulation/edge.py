@@ -16,6 +16,7 @@ from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.messages import CheckedIn
 from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.revision import changed_by
+from anabranch_sync.wiping import WipeOrder
 
 from anabranch_hub.simulation.disk import DiskFailure
 from anabranch_hub.simulation.hub_side import HubSide
@@ -48,6 +49,7 @@ class Edge:
         self.reading = Reading(line.name)
         self.poll_ms = 0  # how often it looks in; 0: it holds a stream
         self.meter = Meter(NO_BUDGET)
+        self.wiped = WipeOrder.KEEP  # once everything has left it: how
         self._proved: Cursor | None = None  # between two exchanges: where it was last proved equal
         self._urgent = False  # this exchange is let through, and ends as soon as nothing is on its way
         self._lacks = False  # and carries all else too, as something urgent cannot go without it
@@ -76,7 +78,7 @@ class Edge:
 
     def connect(self, *, renew: bool = False) -> None:
         """Begin a session, if the budget lets it."""
-        if not self.line.online or self._session is not None:
+        if not self.line.online or self._session is not None or self.wiped:
             return
         self._life += 1
         life = self._life
@@ -133,6 +135,8 @@ class Edge:
     def settled(self) -> bool:
         """Whether everything is exchanged."""
         session, hub, state = self._session, self._hub.store, self.replica.state
+        if hub.edge(self.line.edge).wipe is not WipeOrder.KEEP:
+            return bool(self.wiped)
         is_done = self.is_proved if session is None else session.settled
         is_told = state.scope == hub.edge(self.line.edge).scope
         if not is_done or not is_told or state.outbox or not hub.knows(state.incarnation):
@@ -141,6 +145,8 @@ class Edge:
 
     def write(self, document: DocumentId, content: Object | None) -> None:
         """Somebody writes a document here, and hears of it once it is on disk. Raises Invalid."""
+        if self.wiped:
+            return
         try:
             new = self.replica.commit(document, content, now_ms=self.wall_ms)
         except DiskFailure as failure:
@@ -399,6 +405,16 @@ class Edge:
                 if not self._world.altered:
                     raise Violation(Promise.CONVERGED, f"{self.name} diverged: {reason}")
                 replica.reset()
+            case edge_effects.Wipe(at_once):
+                if not at_once and any(
+                    each.dot.local_seq > replica.state.push_mark for each in replica.outbox
+                ):
+                    self._effects += session.offered()
+                    return
+                self.wiped = WipeOrder.AT_ONCE if at_once else WipeOrder.WHEN_SENT
+                self._world.reached.wiped += 1
+                self._world.note(f"{self.name} is wiped")
+                self._effects += session.wiped()
             case edge_effects.Survey():
                 self._effects += session.surveyed(replica.survey())
             case edge_effects.Report(incident):

@@ -16,6 +16,7 @@ from anabranch_sync.document import rebuild
 from anabranch_sync.errors import Invalid
 from anabranch_sync.leaf_ancestry import EDITS_MAX
 from anabranch_sync.snapshot import SLICE_BYTES_MAX
+from anabranch_sync.wiping import WipeOrder
 
 from anabranch_hub.simulation.courier import Couriers
 from anabranch_hub.simulation.disk import UNHARMED
@@ -225,6 +226,9 @@ class Fleet:
         for times, event in at_an_edge:
             for _ in range(times):
                 self._at_some_time(partial(self._at_some_edge, event))
+        for _ in range(life.wipes):
+            order = chance.choice((WipeOrder.WHEN_SENT, WipeOrder.WHEN_SENT, WipeOrder.AT_ONCE))
+            self._at_some_time(partial(self._at_some_edge, partial(self.operators.wipe, order=order)))
         for _ in range(life.hub_crashes):
             self._at_some_time(self.hub.crash)
         for _ in range(life.collections):
@@ -269,6 +273,7 @@ class Fleet:
             for edge in self.edges:
                 edge.tick()
             self.hub.tick()
+            self.mishaps.remove_wiped()
             self._check_readers()
             if clock.events > EVENTS_MAX:
                 raise Violation(Promise.FLOWING, f"still busy after {clock.events} events")

@@ -11,6 +11,7 @@ from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.scope import Scope
 from anabranch_sync.value import Object
+from anabranch_sync.wiping import WipeOrder
 
 from anabranch_hub.simulation.disk import DiskFailure
 from anabranch_hub.simulation.life import SECOND_MS
@@ -170,7 +171,9 @@ class HubStream:
         self._do(self.session.ended("revoked", "an operator said so"))
 
     def heard(self) -> None:
-        """If the edge was given another scope than it was told, it comes back at once, and is told."""
+        """If the edge was given another scope than it was told, or is to wipe, it comes back and is told."""
+        if self._told is not None and self._hub.store.edge(self.line.edge).wipe is not WipeOrder.KEEP:
+            self._do(self.session.busy(SECOND_MS))
         if self._told not in (None, self._hub.store.edge(self.line.edge).scope):
             self._do(self.session.busy(SECOND_MS))
 
@@ -237,6 +240,8 @@ class HubStream:
                 return session.recalled(spooled)
             case hub_effects.Seen(cursor):
                 hub.seen(session.incarnation, cursor)
+            case hub_effects.Wiped():
+                self._world.note(f"the hub knows that {self.line.name} is wiped")
             case hub_effects.Present(mark):
                 return session.presented(hub.tree.presented(mark))
             case hub_effects.Accused(reason) | hub_effects.WentBack(reason):

@@ -52,6 +52,7 @@ class Life:
     budgets: float  # and of how many the link may carry little in a day
     urgent: bool
     carried: int  # courier files, each with its answer
+    wipes: int
 
     @property
     def numbers(self) -> dict[str, int | float]:
@@ -128,6 +129,8 @@ def drawn(chance: random.Random) -> Life:
         budgets=budgets,
         urgent=urgent,
         carried=0,
+        wipes=0,
     )
+    carried, wipes = aside.choice((0, 0, 2, 6)), aside.choice((0, 0, 0, 1))
     # Files tell no scopes (docs/trust.md).
-    return life if life.rescopes else replace(life, carried=aside.choice((0, 0, 2, 6)))
+    return replace(life, carried=0 if life.rescopes else carried, wipes=wipes)

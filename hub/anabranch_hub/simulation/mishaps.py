@@ -5,6 +5,7 @@ from collections.abc import Callable
 from anabranch_sync.change import Entry
 from anabranch_sync.document import EMPTY, Document, rebuild
 from anabranch_sync.register import Register
+from anabranch_sync.wiping import WipeOrder
 
 from anabranch_hub.simulation.edge import Edge
 from anabranch_hub.simulation.hub_restores import HubRestores
@@ -60,8 +61,8 @@ class Mishaps:
 
     def restore_some(self) -> None:
         """One of those images comes back."""
-        if self._backups:
-            self.restore(*self._world.chance.choice(self._backups))
+        if backups := [each for each in self._backups if not each[0].wiped]:
+            self.restore(*self._world.chance.choice(backups))
 
     def restore(self, edge: Edge, state: ReplicaState) -> None:
         """A disk image of earlier comes back. What was only on the lost disk, and no more, is lost."""
@@ -88,6 +89,16 @@ class Mishaps:
         world.happened["edge cloned"] += 1
         world.note(f"{source.name} is cloned")
         clone.connect()
+
+    def remove_wiped(self) -> None:
+        """Machines that were wiped are none of the fleet's; what was only there is lost if it was to be."""
+        world = self._world
+        for edge in [each for each in self._edges if each.wiped]:
+            self._edges.remove(edge)
+            if edge.wiped is WipeOrder.AT_ONCE:
+                self.hub_restores.forget(edge.name)
+                for lost in [each for each in edge.replica.outbox if not self._is_at_hub(each)]:
+                    world.acknowledged.pop(lost.content_id, None)
 
     def go_offline(self, edge: Edge, away_ms: int) -> None:
         """An edge has no link for a while, and knows it."""

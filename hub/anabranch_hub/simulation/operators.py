@@ -6,6 +6,7 @@ Each is a transaction at the hub, which may fail like any other; nobody tries ag
 from collections.abc import Callable
 
 from anabranch_sync.scope import Scope, scope
+from anabranch_sync.wiping import WipeOrder
 
 from anabranch_hub.simulation.disk import DiskFailure
 from anabranch_hub.simulation.edge import Edge
@@ -16,6 +17,8 @@ from anabranch_hub.simulation.writing import DOCUMENTS
 
 # Postgres is gone for a minute, when it restarts on a slow machine.
 UNHEARD_MS_MAX = 60_000
+EDGES_LEFT = 2
+_KEEP = WipeOrder.KEEP
 
 
 class Operators:
@@ -50,6 +53,17 @@ class Operators:
         self._world.happened["edge retired"] += 1
         self._world.note(f"{edge.line.edge} is retired")
         self._done(lambda: self._hub.store.retire(edge.line.edge))
+
+    def wipe(self, edge: Edge, order: WipeOrder) -> None:
+        """Let everything leave an edge and its clones; two others stay."""
+        name = edge.line.edge
+        left = {each.line.edge for each in self._edges if self._hub.store.edge(each.line.edge).wipe is _KEEP}
+        if len(left - {name}) < EDGES_LEFT:
+            return
+        self._world.happened["edge ordered to wipe"] += 1
+        self._world.note(f"{name} is to wipe: {order.name}")
+        if self._done(lambda: self._hub.store.order_wipe(name, order)):
+            self._world.clock.after(0, self._hub.heard)
 
     def collect(self) -> None:
         """Collect the tombstones that everybody has seen who counts."""

@@ -35,6 +35,7 @@ class Reached:
     saved: int = 0  # attempts that a used-up budget put off
     let_through: int = 0  # and those that were made all the same, for something urgent
     collected: int = 0  # documents out of which tombstones were taken
+    wiped: int = 0
     brought: int = 0  # courier files that the hub took
     taken: int = 0  # and those of the hub's that told an edge something
 

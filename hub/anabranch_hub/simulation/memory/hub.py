@@ -24,6 +24,7 @@ from anabranch_sync.pull import (
 from anabranch_sync.register import Operand, Slot
 from anabranch_sync.scope import Scope
 from anabranch_sync.standing import Partial
+from anabranch_sync.wiping import WipeOrder
 
 from anabranch_hub.simulation.disk import SOUND, Medium
 from anabranch_hub.simulation.memory.documents import Documents, policies_of
@@ -100,6 +101,7 @@ class MemoryHub(Tenant):
             standing.upload,
             self.tree.presented(mark),
             self.epochs.ended,
+            wipe=self.edge(edge).wipe,
         )
 
     def rescope(self, edge: str, scope: Scope) -> None:
@@ -116,6 +118,11 @@ class MemoryHub(Tenant):
         """Let an edge hold no tombstones back until it comes again."""
         with self._committed():
             self.edges.setdefault(edge, Enrolled(self.scope)).retired = True
+
+    def order_wipe(self, edge: str, order: WipeOrder) -> None:
+        """Let everything leave an edge, with whichever of its machines calls."""
+        with self._committed():
+            self.edges.setdefault(edge, Enrolled(self.scope)).wipe = order
 
     def collect(self) -> None:
         """Take out of the documents the tombstones that all edges that count have acknowledged."""

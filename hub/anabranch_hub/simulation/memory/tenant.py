@@ -38,6 +38,7 @@ from anabranch_sync.revision import Contents, Wanted
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Cutter, Offer, Part, Slice, Snapshot, name_of, seal_slice
 from anabranch_sync.standing import Partial
+from anabranch_sync.wiping import WipeOrder
 
 from anabranch_hub.simulation.memory.documents import content_of, is_read, policies_of, scope_digest, surveyed
 from anabranch_hub.simulation.memory.log import MemoryLog
@@ -67,6 +68,7 @@ class Enrolled:
     scope: Scope
     former: dict[bytes, Scope] = field(default_factory=dict)
     retired: bool = False
+    wipe: WipeOrder = WipeOrder.KEEP
 
 
 @dataclass(frozen=True)
@@ -202,15 +204,16 @@ class Tenant:
             hub_seq > after and each.dot.incarnation == asked.incarnation for hub_seq, each, _ in self.log
         )
         told = any(hub_seq > after and _took_part(each, asked.incarnation) for hub_seq, each in self.ledger)
+        is_wiping = self.edge(standing.edge).wipe is not WipeOrder.KEEP
         return answered(
             asked,
             epoch=self.epoch,
             hub_seq=self.hub_seq,
             push_mark=standing.push_mark,
-            concerned=bool(changed) or own or told,
+            concerned=bool(changed) or own or told or is_wiping,
             digest=scope_digest(self.documents, scope),
             scope=scope,
-            urgent=URGENT in changed.values(),
+            urgent=URGENT in changed.values() or is_wiping,
         )
 
     def knows(self, incarnation: int) -> bool:
