@@ -43,6 +43,7 @@ class Mishaps:
 
     def restore_hub(self) -> None:
         """The hub comes back as its backup was. What no edge has, in its outbox or confirmed, is lost."""
+        self.remove_wiped()
         world, hub = self._world, self._hub
         states = [(edge.line, edge.replica.disk) for edge in self._edges]
         hub.store = self.hub_restores.restore(hub.store, states)
