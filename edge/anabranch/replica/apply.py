@@ -184,7 +184,7 @@ class _Application:
             for _, namespace, key in self.connection.execute(SQL["all_documents"]):
                 stale[DocumentId(namespace, key)] = None
         elif not all(map(_is_judged, stale)):
-            for _, namespace, key in self.connection.execute(SQL["pending_documents"]):
+            for _, namespace, key in self.connection.execute(SQL["waiting_documents"]):
                 stale[DocumentId(namespace, key)] = None
         for document in stale:
             self.rows[document] = row_of(self.connection, document)

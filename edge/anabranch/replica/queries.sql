@@ -141,7 +141,10 @@ SELECT outbox.local_seq, outbox.checksum, outbox.body, outbox.priority
 FROM outbox_documents JOIN outbox USING (local_seq)
 WHERE outbox_documents.document = ? AND outbox.local_seq > ? ORDER BY outbox.local_seq;
 
--- pending_documents: documents that the outbox touches
+-- waiting_documents: documents that the outbox touches, found without looking at all others
+SELECT document, namespace, key FROM documents WHERE document IN (SELECT document FROM outbox_documents);
+
+-- pending_documents: the same, as their own rows say
 SELECT document, namespace, key FROM documents WHERE pending > 0;
 
 -- oldest_unsent: when the oldest change after a mark was written

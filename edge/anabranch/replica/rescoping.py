@@ -33,7 +33,7 @@ def put_scope(connection: Connection, given: Scope) -> None:
 def outside(connection: Connection, given: Scope, *, waiting: bool) -> dict[DocumentId, int]:
     """The documents outside of this scope, with their rows: all that were ever here, or only those that are
     `waiting` in the outbox."""
-    rows = connection.execute(SQL["pending_documents" if waiting else "all_documents"]).fetchall()
+    rows = connection.execute(SQL["waiting_documents" if waiting else "all_documents"]).fetchall()
     named = {DocumentId(namespace, key): row for row, namespace, key in rows}
     return {document: row for document, row in named.items() if not given.reads(document)}
 
