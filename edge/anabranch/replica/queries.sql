@@ -490,8 +490,8 @@ WHERE (excluded.upto_epoch, excluded.upto_hub_seq) >= (upto_epoch, upto_hub_seq)
 -- ahead: what readers see of a document instead of what is confirmed
 SELECT checksum, body FROM ahead WHERE document = ?;
 
--- all_ahead: the documents that are ahead of the cursor, and how far
-SELECT namespace, key, upto_epoch, upto_hub_seq FROM ahead JOIN documents USING (document);
+-- all_ahead: the documents that are ahead of the cursor, and how far (CROSS: SQLite would begin with all documents)
+SELECT namespace, key, upto_epoch, upto_hub_seq FROM ahead CROSS JOIN documents USING (document);
 
 -- drop_ahead: what is confirmed has come as far
 DELETE FROM ahead WHERE (upto_epoch, upto_hub_seq) <= (?, ?);

@@ -1,11 +1,13 @@
 """What an exchange leaves in the SQLite replica beyond the contract."""
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from anabranch.replica import Fate, Link, Replica
+from anabranch.replica.queries import SQL
 from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.errors import ProtocolViolation
@@ -194,3 +196,14 @@ def test_documents_are_listed_by_whole_segments(replica: Replica) -> None:
         "acme/prod/a/b",
     ]
     assert replica.documents("acme/p") == []
+
+
+@pytest.mark.parametrize("name", ["waiting_documents", "all_ahead", "outbox_of", "document", "changed"])
+def test_what_each_pull_asks_looks_at_no_more_documents_than_it_has_to(replica: Replica, name: str) -> None:
+    connection = sqlite3.connect(replica.path)
+    parameters = (1,) * SQL[name].count("?")
+
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", parameters).fetchall()
+
+    connection.close()
+    assert not [step for *_, step in plan if step.startswith("SCAN documents")]
