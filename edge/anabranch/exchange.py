@@ -61,6 +61,7 @@ from anabranch_sync.standing import Standing
 
 from anabranch.circumstances import circumstances
 from anabranch.errors import EdgeWiped, HubError, HubLogRefused, OutboxSalvaged, ReplicaCorrupt
+from anabranch.giving_back import give_back
 from anabranch.link import FrameStream
 from anabranch.replica import Link, Replica
 from anabranch.replica.traffic import Traffic
@@ -71,6 +72,8 @@ from anabranch.wiping import wipe
 # some microseconds; what is noted for Linux to tell of may have failed.
 LOOK_S = 0.05
 LOOK_TOLD_S = 0.5
+# A pull of so many documents takes some megabytes while it is decoded and applied.
+LARGE_DOCUMENTS = 100
 # How often a status is written down that has not changed: each is a transaction with its fsync.
 HEARTBEAT_S = 30.0
 # The hub ends its side within a round trip.
@@ -212,6 +215,7 @@ class Exchange:
         self._parts = parts
         self._asking: asyncio.Future[bytes] | None = None
         self._seen_view = 0
+        self._was_large = False
         self._unsent_first = self._unsent_last = self._pushed_upto = 0
 
     @property
@@ -363,6 +367,9 @@ class Exchange:
 
     async def _go_on(self, session: EdgeSession, look_s: float) -> bool:
         """Wait for the next thing that happens and act on it; False when the hub has ended the stream."""
+        if self._was_large:  # here, where nobody holds that pull any more
+            self._was_large = False
+            await self._on_disk(give_back)
         reading = self._reading = self._reading or self._next_frame()
         await self._wait(look_s)
         now_ms = self._clock.now_ms()
@@ -506,6 +513,7 @@ class Exchange:
                 # A notice that comes again, as its row was reviewed, is no other conflict.
                 conflicts = sum(pull.whole or each.hub_seq > pull.after.hub_seq for each in pull.notices)
                 documents = pull.digest.count if pull.parts else len(pull.documents)
+                self._was_large = documents >= LARGE_DOCUMENTS
                 self._tell(Applied(documents, conflicts))
                 return session.applied(digest)
             case Overtake(pull):
