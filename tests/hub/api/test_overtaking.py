@@ -40,7 +40,8 @@ async def test_an_urgent_change_overtakes_the_pull_under_way(fleet: Fleet) -> No
         # when
         await written(Edit(SWITCH, {"on": False}))
         await comes(lambda: read(edge, SWITCH) == {"on": False})
-        # then
+        # then, once the agent has told what is on disk already
+        await comes(lambda: any(isinstance(each, Applied) for each in told))
         applied = [each for each in told if isinstance(each, Applied)]
         assert [each.documents for each in applied] == [1]
         assert read(edge, BULK[0]) is None
