@@ -27,11 +27,10 @@ async def spread(
 async def one_field(
     fleet: Fleet, made: Sequence[CatalogueDocument], writer: Edge, reader: Edge, sizes: Sizes, hub_seq: int
 ) -> Figures:
-    """One field overwritten again and again, otherwise the same."""
-    count = sizes.overwrites
-    file = edits.write(fleet.folder / "one-field.json", edits.overwrites(made, count, 1))
+    """One field overwritten again and again, otherwise the same; the hub decides the last value alone."""
+    file = edits.write(fleet.folder / "one-field.json", edits.overwrites(made, sizes.overwrites, 1))
     await run_program("edits", str(writer.replica), str(file))
-    return await _brought_home(fleet, "one_field", writer, reader, hub_seq + count)
+    return await _brought_home(fleet, "one_field", writer, reader, hub_seq + 1)
 
 
 async def _brought_home(fleet: Fleet, name: str, writer: Edge, reader: Edge, hub_seq: int) -> Figures:

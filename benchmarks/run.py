@@ -78,7 +78,7 @@ async def _asked(fleet: Fleet, sizes: Sizes) -> dict[str, object]:
     hub_seq += sizes.offline_edits
     await writer.stop()
     figures |= await offline_edits.one_field(fleet, made, writer, reader, sizes, hub_seq)
-    hub_seq += sizes.overwrites
+    hub_seq += 1
     figures |= await live_edit.measure(fleet, made, writer, reader, sizes)
     hub_seq += sizes.live_edits
     figures |= await local.reads(fleet, reader, sizes)

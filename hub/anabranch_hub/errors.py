@@ -39,6 +39,7 @@
     │   ├── OperatorRevoked           4   invite the operator under a new name
     │   ├── TenantDenied              4   ask with a certificate of that tenant
     │   ├── Fenced                    4   go on under a new incarnation
+    │   ├── CutElsewhere              5   ask how far its changes are decided, and send those behind
     │   ├── VersionMismatch           5   read the document again, then write
     │   ├── TenantExists              5   use it, or choose another name
     │   ├── TenantUnknown             3   create the tenant
@@ -48,6 +49,7 @@
     │   ├── OperatorUnknown           3   invite the operator
     │   ├── PositionAhead             3   name a position that was decided
     │   ├── VersionFolded             3   read a later version
+    │   ├── VersionAbsorbed           3   read the version that stands for it
     │   ├── LedgerRowUnknown          3   list the rows there are
     │   ├── CandidateUnknown          2   see which the row has
     │   ├── FragmentOnly              2   put it where it belongs
@@ -482,6 +484,23 @@ class Fenced(RequestRefused):
         )
 
 
+class CutElsewhere(RequestRefused):
+    """A push repeats what was decided, with its streaks cut at other places: `anabranch_sync.absorbing`.
+
+    It was sent before its edge heard how far its changes are decided.
+    """
+
+    exit_code = 5
+
+    def __init__(self, edge: str, first: int, last: int, mark: int) -> None:
+        self.edge = edge
+        self.mark = mark
+        super().__init__(
+            f"changes {first} to {last} of edge {edge} are one in its push, and what was decided ends or "
+            f"begins between them (up to {mark}): let it connect again"
+        )
+
+
 class VersionMismatch(RequestRefused):
     """`document` is not at the version the writer had seen (0: it is not there)."""
 
@@ -571,6 +590,21 @@ class VersionFolded(RequestRefused):
         super().__init__(
             f"version {version} of {document} was folded, as it is older than the tenant keeps histories: "
             f"the oldest that can be read is {oldest}"
+        )
+
+
+class VersionAbsorbed(RequestRefused):
+    """The version's author overwrote it before it was sent: only he has seen it."""
+
+    exit_code = 3
+
+    def __init__(self, document: str, version: int, *, by: int) -> None:
+        self.document = document
+        self.version = version
+        self.by = by
+        super().__init__(
+            f"version {version} of {document} was overwritten on its edge before it was sent: "
+            f"version {by} stands for it"
         )
 
 

@@ -15,7 +15,15 @@ import msgpack
 
 from anabranch_sync.clock import TIMESTAMP_MAX, Timestamp
 from anabranch_sync.errors import ChangeTooLarge, CorruptFrame, InvalidInput
-from anabranch_sync.ids import Cursor, DocumentId, Dot, check_author, check_message, document_id
+from anabranch_sync.ids import (
+    Cursor,
+    DocumentId,
+    Dot,
+    LocalSeq,
+    check_author,
+    check_message,
+    document_id,
+)
 from anabranch_sync.later import later
 from anabranch_sync.leaf import ancestry_slot, is_number
 from anabranch_sync.packing import unpack
@@ -89,18 +97,35 @@ class Change:
 class Entry:
     """A change with its identity, as an outbox keeps it and a push carries it.
 
-    `priority` is how pressing it is on its way; what was recorded says nothing of that.
+    `priority` is how pressing it is on its way; what was recorded says nothing of that. In a push, so many
+    changes before it may be `absorbed`, and `chain` is then its author's word on the chain up to it.
     """
 
     dot: Dot
     change: Change
     body: bytes
     priority: int = PRIORITY_DEFAULT
+    absorbed: int = 0
+    chain: bytes = b""
 
     @property
     def content_id(self) -> bytes:
         """The hash of the recorded bytes."""
         return content_id(self.body)
+
+    @property
+    def first(self) -> LocalSeq:
+        """The number of the first change that it stands for."""
+        return self.dot.local_seq - self.absorbed
+
+    @property
+    def stands_for(self) -> int:
+        """How many changes it stands for, itself included."""
+        return self.absorbed + 1
+
+    def chain_after(self, before: bytes) -> bytes:
+        """The chain up to it, where `before` is that up to the change before those it stands for."""
+        return self.chain if self.absorbed else chained(before, self.body)
 
 
 def entry(dot: Dot, change: Change) -> Entry:

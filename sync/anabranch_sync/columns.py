@@ -7,12 +7,14 @@ whatever is wrong raises CorruptFrame.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import msgpack
 
 from anabranch_sync.change import (
+    CHAIN_BYTES,
     CHANGE_BYTES_MAX,
     Change,
     Entry,
@@ -29,6 +31,7 @@ from anabranch_sync.change import (
 from anabranch_sync.document import Document, Object, build, flatten
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge
 from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq
+from anabranch_sync.outbox import PUSH_CHANGES_MAX
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
 from anabranch_sync.policy import LATEST, Policy
@@ -78,7 +81,7 @@ ENTRIES_BYTES_MAX = 2 * CHANGE_BYTES_MAX
 
 # The last columns of both tables where nothing out of the ordinary happened: they are left out.
 _NO_AGREEING: tuple[object, ...] = ([],)
-_PLAIN_CHANGES: tuple[object, ...] = (0, [""], 0, [[]], 0, 0)
+_PLAIN_CHANGES: tuple[object, ...] = (0, [""], 0, [[]], 0, 0, [])
 # Where nothing is said by what documents were before.
 NOTHING_KNOWN: Contents = {}
 
@@ -164,7 +167,7 @@ def unpack_documents(packed: Any) -> dict[DocumentId, Document]:
 
 
 def encode_entries(entries: Sequence[Entry], after: HubSeq = 0, before: Contents | None = None) -> bytes:
-    """Consecutive changes of one incarnation as the body of a push.
+    """Consecutive changes of one incarnation as the body of a push; some stand for others (`absorbing`).
 
     From LIVE_PROTOCOL on they are relative to the documents `before`, as these were at position `after`.
     """
@@ -176,7 +179,7 @@ def encode_entries(entries: Sequence[Entry], after: HubSeq = 0, before: Contents
     writes = [(op.document, op.slot, op.value) for op in ops]
     row = [
         entries[0].dot.incarnation,
-        entries[0].dot.local_seq,
+        entries[0].first,
         packed_timestamps([change.timestamp for change in changes]),
         column(change.base.epoch for change in changes),
         column(deltas(change.base.hub_seq for change in changes)),
@@ -190,6 +193,7 @@ def encode_entries(entries: Sequence[Entry], after: HubSeq = 0, before: Contents
         [list(names) for names in schemas],
         column(change.restores for change in changes),
         after if before else 0,
+        [[index, each.absorbed, each.chain] for index, each in enumerate(entries) if each.absorbed],
     ]
     body: bytes = msgpack.packb(trimmed(row, _PLAIN_CHANGES))
     return body
@@ -212,7 +216,7 @@ def wanted_by_push(body: bytes) -> Wanted:
     """The documents that one has to know to read the push. Raises CorruptFrame, FrameTooLarge."""
     row = _unpacked_push(body)
     try:
-        facts = completed(row, 19, _PLAIN_CHANGES)
+        facts = completed(row, 20, _PLAIN_CHANGES)
         table = facts[5]
         return Wanted(natural(facts[18]), wanted_by_writes(table) if _are_writes(table) else ())
     except MALFORMED as error:
@@ -246,6 +250,17 @@ def _relative_ops(writes: Sequence[Write[Operand]], before: Contents) -> Row:
 def _are_writes(first: Any) -> bool:
     """Whether the first of the five columns is such a table: it begins with its check."""
     return type(first) is list and bool(first) and type(first[0]) is bytes
+
+
+def _unpacked_absorbed(raw: Any, count: int) -> dict[int, tuple[int, bytes]]:
+    """Of how many before them some changes of a push are said to stand, with their chains."""
+    found = {natural(index): (natural(absorbed), chain) for index, absorbed, chain in raw}
+    if type(raw) is not list or len(found) != len(raw) or not all(index < count for index in found):
+        raise ValueError("what is absorbed is a list, each change once")
+    for absorbed, chain in found.values():
+        if not 0 < absorbed < PUSH_CHANGES_MAX or type(chain) is not bytes or len(chain) != CHAIN_BYTES:
+            raise ValueError(f"a change stands for {absorbed} before it, limit {PUSH_CHANGES_MAX - 1}")
+    return found
 
 
 def _packed_registers(registers: Mapping[Slot, Register], stamps: Table[Stamp], paths: Table[Path]) -> Row:
@@ -381,7 +396,7 @@ def _unpacked_ops(columns: Row, before: Contents) -> list[Op]:
 
 
 def _unpacked_entries(raw: Any, before: Contents) -> list[Entry]:
-    facts = completed(raw, 19, _PLAIN_CHANGES)
+    facts = completed(raw, 20, _PLAIN_CHANGES)
     incarnation, first, raw_timestamps, epochs, bases = facts[:5]
     author_places, authors, counts, message_places, messages, schema_places, schemas, restores = facts[10:18]
     if not all(type(each) is list for each in (authors, messages, schemas)):
@@ -402,9 +417,10 @@ def _unpacked_entries(raw: Any, before: Contents) -> list[Entry]:
         expanded(counts, count),
         strict=True,
     )
+    standing_for = _unpacked_absorbed(facts[19], count)
     entries = []
-    taken = 0
-    for offset, (timestamp, epoch, base_seq, author, message, names, restored, size) in enumerate(columns):
+    taken, number = 0, natural(first)
+    for index, (timestamp, epoch, base_seq, author, message, names, restored, size) in enumerate(columns):
         base = Cursor(epoch, base_seq)
         check_facts(timestamp, base, authors[natural(author)], messages[natural(message)], restored)
         change = Change(
@@ -417,7 +433,11 @@ def _unpacked_entries(raw: Any, before: Contents) -> list[Entry]:
             restored,
         )
         taken += size
-        entries.append(entry(Dot(natural(incarnation), natural(first) + offset), change))
+        absorbed, chain = standing_for.get(index, (0, b""))
+        number += absorbed
+        recorded = entry(Dot(natural(incarnation), number), change)
+        entries.append(replace(recorded, absorbed=absorbed, chain=chain) if absorbed else recorded)
+        number += 1
     if taken != len(ops):
         raise ValueError(f"{len(ops)} operations for changes that count {taken}")
     return entries

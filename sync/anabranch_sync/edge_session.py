@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+from anabranch_sync.absorbing import absorbed
 from anabranch_sync.asking import Asking
 from anabranch_sync.budget import Budget
 from anabranch_sync.change import CHAIN_START, Entry, chained
@@ -56,6 +57,7 @@ from anabranch_sync.greeting import granted_by, hello_of, lost_of, reoffer_of, w
 from anabranch_sync.ids import START, Cursor, HubSeq
 from anabranch_sync.incident import IncidentKind, Remedy, incident
 from anabranch_sync.messages import (
+    ABSORBING_PROTOCOL,
     DISTRUST,
     LIVE_PROTOCOL,
     MERGED_CHAIN_BYTES,
@@ -689,20 +691,21 @@ class EdgeSession:
             return self._load() if self._more else done
         resumed = [each for each in entries if each.dot.local_seq <= welcome.upload_last]
         push = resumed or next_push(entries)
+        sent = absorbed(push, self._chain) if self.protocol >= ABSORBING_PROTOCOL else push
         is_here = self.protocol >= LIVE_PROTOCOL and self.cursor.epoch == welcome.epoch
         known = before if is_here and not self._is_plain else NOTHING_KNOWN
-        body = encode_entries(push, self.cursor.hub_seq, known if self.protocol >= LIVE_PROTOCOL else None)
+        body = encode_entries(sent, self.cursor.hub_seq, known if self.protocol >= LIVE_PROTOCOL else None)
         packed = pack(body)
-        sending = self._batch(push, packed.sealed, 0)
+        sending = self._batch(sent, packed.sealed, 0)
         if resumed and sending.batch == welcome.upload:
-            sending = self._batch(push, packed.sealed, welcome.upload_bytes)
+            sending = self._batch(sent, packed.sealed, welcome.upload_bytes)
         self._welcome = replace(welcome, upload_last=0)
         self._more = True  # look again after this push: it may not have been all
         self._in_flight = push
         if self.protocol >= LIVE_PROTOCOL and not resumed and sending.is_small(self._stream.pacing):
             piece = self._stream.said.seal(packed)
             self._stream.said.learn(body)
-            return [self._send(Whole(piece, behind_urgent(push)))]
+            return [self._send(Whole(piece, behind_urgent(sent)))]
         self._sending = sending
         return [self._send(piece) for piece in sending.pieces(self._stream.pacing)]
 

@@ -69,7 +69,7 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The documents that changed, each one version further, and the conflicts in order of decision."""
+    """The documents that changed, with their new versions, and the conflicts in order of decision."""
 
     documents: Mapping[DocumentId, Document]
     conflicts: tuple[Conflict, ...]
@@ -82,10 +82,12 @@ def decide(
     hub_seq: HubSeq,
     timestamp: Timestamp,
     policies: Policies,
+    stands_for: int = 1,
 ) -> Decision:
     """Merge `change`, written by `actor`, at position `hub_seq`; `standing` is not modified.
 
-    `timestamp` is the change's own, or the clamped one (`clock.clamped`) where its clock was ahead.
+    `timestamp` is the change's own, or the clamped one (`clock.clamped`) where its clock was ahead. So many
+    versions further are the documents as the change `stands_for` changes (`absorbing`).
     """
     drafts: dict[DocumentId, _Draft] = {}
     stamp = Stamp(timestamp, actor, hub_seq)
@@ -96,7 +98,7 @@ def decide(
             drafts[op.document] = draft
         draft.write(op, stamp, change.base.hub_seq)
     return Decision(
-        {document: draft.result() for document, draft in drafts.items() if draft.touched},
+        {document: draft.result(stands_for) for document, draft in drafts.items() if draft.touched},
         tuple(conflict for draft in drafts.values() for conflict in draft.conflicts),
     )
 
@@ -114,8 +116,8 @@ class _Draft:
         self._index: LiveIndex | None = None
         self._members = members(self.registers)
 
-    def result(self) -> Document:
-        return Document(self.registers, self.version + 1)
+    def result(self, changes: int) -> Document:
+        return Document(self.registers, self.version + changes)
 
     def write(self, op: Op, stamp: Stamp, base: HubSeq) -> None:
         """Merge one operation."""

@@ -56,6 +56,8 @@ RESCOPE_PROTOCOL = 2
 # And from here on one edit takes three messages: what fits one piece travels as Whole, Merged brings the pull
 # that names the positions, and Visible may answer several pulls, and late (`seeing`).
 LIVE_PROTOCOL = 3
+# And from here on a change in a push may stand for others before it (`absorbing`).
+ABSORBING_PROTOCOL = 3
 
 # A pull or push travels as pieces between these sizes, at first of this one: see `pacing`.
 CHUNK_BYTES_MIN = 2 * 1024

@@ -47,11 +47,24 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Own changes `first_local ... + count - 1`, decided at `first_hub_seq ... + count - 1`."""
+    """Own changes `first_local ... + count - 1`, decided at `first_hub_seq ... + count - 1`.
+
+    The first stands for so many before it that were `absorbed`.
+    """
 
     first_local: LocalSeq
     first_hub_seq: HubSeq
     count: int
+    absorbed: int = 0
+
+    @property
+    def first(self) -> LocalSeq:
+        """The number of the first change that it tells of."""
+        return self.first_local - self.absorbed
+
+    def position(self, local_seq: LocalSeq) -> HubSeq:
+        """Where one of its changes was decided; one that was absorbed, where what stands for it was."""
+        return self.first_hub_seq + max(0, local_seq - self.first_local)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +130,23 @@ class Decided:
     local_seq: LocalSeq
     change: Change
     outcome: Outcome
+    absorbed: int = 0
+
+
+def decided_at(runs: Iterable[Run]) -> dict[LocalSeq, HubSeq]:
+    """Where the hub decided own changes, those that were absorbed included."""
+    return {
+        number: run.position(number)
+        for run in runs
+        for number in range(run.first, run.first_local + run.count)
+    }
+
+
+def outcomes(own: Iterable[Entry], pull: Pull) -> dict[LocalSeq, Result]:
+    """Of own changes, those that were not simply merged; what was absorbed fared as what stands for it."""
+    found = {result.local_seq: result for result in pull.results}
+    fared = {each.dot.local_seq: _sent_as(pull.runs, each.dot.local_seq) for each in own}
+    return {number: found[sent] for number, sent in fared.items() if sent in found}
 
 
 def difference(
@@ -211,7 +241,7 @@ def fold(
     EMPTY is one that the hub does not have. `own` are the replica's changes that `pull.runs` names, in
     order; `confirmed` holds at least the documents that they or the pull touch.
     """
-    not_merged = {result.local_seq for result in pull.results}
+    not_merged = outcomes(own, pull)
     drafts: dict[DocumentId, dict[Slot, Register]] = {}
     versions: dict[DocumentId, int] = {}
 
@@ -290,9 +320,21 @@ def overlay(
 
 def _position(runs: Sequence[Run], local_seq: LocalSeq) -> HubSeq:
     """Where the hub decided an own change; `runs` are in order of `first_local`."""
-    run = runs[bisect_right(runs, local_seq, key=lambda run: run.first_local) - 1]
-    assert run.first_local <= local_seq < run.first_local + run.count, "a change that no run names"
-    return run.first_hub_seq + local_seq - run.first_local
+    run = _run(runs, local_seq)
+    assert run is not None, "a change that no run names"
+    return run.position(local_seq)
+
+
+def _sent_as(runs: Sequence[Run], local_seq: LocalSeq) -> LocalSeq:
+    """The number of the change that stands for an own one, which may be itself."""
+    run = _run(runs, local_seq)
+    return local_seq if run is None else max(local_seq, run.first_local)
+
+
+def _run(runs: Sequence[Run], local_seq: LocalSeq) -> Run | None:
+    place = bisect_right(runs, local_seq, key=lambda run: run.first) - 1
+    run = runs[place] if place >= 0 else None
+    return run if run is not None and local_seq < run.first_local + run.count else None
 
 
 def _verbatim(own: Sequence[Decided], actor: Incarnation) -> dict[tuple[DocumentId, Slot], Register]:

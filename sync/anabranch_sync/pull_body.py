@@ -15,6 +15,7 @@ from anabranch_sync.ids import Cursor, DocumentId
 from anabranch_sync.live import Quarantined
 from anabranch_sync.messages import LIVE_PROTOCOL
 from anabranch_sync.notice_body import packed_notice, unpacked_notice
+from anabranch_sync.outbox import PUSH_CHANGES_MAX
 from anabranch_sync.packing import Packed, pack, unpack
 from anabranch_sync.pull import Outcome, Pull, Result, Run
 from anabranch_sync.revision import Contents
@@ -23,7 +24,7 @@ from anabranch_sync.value import check, ordered
 from anabranch_sync.violation import Violation
 
 # The last fields of most pulls, which are then left out.
-_NOTHING_MORE: tuple[object, ...] = ([], [], None, [], [], False, 0, [], [], b"")
+_NOTHING_MORE: tuple[object, ...] = ([], [], None, [], [], False, 0, [], [], b"", [])
 # The sha256 of a part of a snapshot.
 _NAME_BYTES = 32
 
@@ -49,6 +50,7 @@ def encode_pull(pull: Pull, before: Contents | None = None) -> bytes:
         pack_quarantined(pull.quarantined),
         [[document.namespace, document.key] for document in sorted(pull.replaced)],
         b"".join(pull.parts),
+        [[index, run.absorbed] for index, run in enumerate(pull.runs) if run.absorbed],
     ]
     body: bytes = msgpack.packb(trimmed(row, _NOTHING_MORE))
     return body
@@ -65,7 +67,7 @@ def wanted_by_pull(body: bytes) -> tuple[DocumentId, ...]:
     """The documents that one has to know as they are at its beginning to read it. Raises CorruptFrame."""
     raw = unpack(body)
     try:
-        documents = completed(raw, 15, _NOTHING_MORE)[7]
+        documents = completed(raw, 16, _NOTHING_MORE)[7]
         return wanted_by_changed(documents) if is_changed(documents) else ()
     except MALFORMED as error:
         raise CorruptFrame(f"malformed pull: {error}") from error
@@ -78,8 +80,10 @@ def decode_pull(body: bytes, before: Contents = NOTHING_KNOWN) -> Pull:
     """
     raw = unpack(body)
     try:
-        epoch, hub_seq, step, count, total, *rest = completed(raw, 15, _NOTHING_MORE)
-        runs, versions, documents, notices, results, whole, epochs, quarantined, replaced, parts = rest
+        epoch, hub_seq, step, count, total, *rest = completed(raw, 16, _NOTHING_MORE)
+        runs, versions, documents, notices, results, whole, epochs, quarantined, replaced, parts, absorbed = (
+            rest
+        )
         after, upto = Cursor(epoch, hub_seq), Cursor(epoch + epochs, hub_seq + step)
         for cursor in (after, upto):
             check_facts(0, cursor, "", "", 0)
@@ -89,7 +93,7 @@ def decode_pull(body: bytes, before: Contents = NOTHING_KNOWN) -> Pull:
             upto,
             ScopeDigest(_natural(count), int.from_bytes(total, "big")),
             _unpacked_documents(documents, before),
-            tuple(Run(*numbers[index : index + 3]) for index in range(0, len(numbers), 3)),
+            _unpacked_runs(numbers, absorbed),
             tuple(Result(_natural(seq), Outcome(outcome), str(reason)) for seq, outcome, reason in results),
             tuple(unpacked_notice(notice) for notice in notices),
             tuple(_natural(version) for version in versions),
@@ -112,6 +116,20 @@ def _unpacked_documents(packed: Any, before: Contents) -> dict[DocumentId, Docum
     if packed is None:
         return {}
     return unpack_changed(packed, before) if is_changed(packed) else unpack_documents(packed)
+
+
+def _unpacked_runs(numbers: list[int], raw: Any) -> tuple[Run, ...]:
+    """The runs of a pull; of some, how many their first changes have absorbed. Raises one of MALFORMED."""
+    absorbed = {_natural(index): _natural(count) for index, count in raw}
+    runs = []
+    for start in range(0, len(numbers), 3):
+        first_local, first_hub_seq, count = numbers[start : start + 3]
+        runs.append(Run(first_local, first_hub_seq, count, absorbed.pop(start // 3, 0)))
+    if absorbed or any(
+        run.absorbed and not run.absorbed < min(run.first_local, PUSH_CHANGES_MAX) for run in runs
+    ):
+        raise ValueError("what is absorbed lies before a run, and came with it")
+    return tuple(runs)
 
 
 def split_names(joined: Any) -> tuple[bytes, ...]:

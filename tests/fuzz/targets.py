@@ -108,6 +108,7 @@ def targets() -> tuple[Target, ...]:
     pushes = tuple(columns.encode_entries(entries[start : start + 4]) for start in starts)
     pushes += tuple(columns.encode_entries(entries[start : start + 4], 0, {}) for start in starts)
     pushes += (columns.encode_entries([REVISING], 7, {REVISED[0]: BEFORE}),)
+    pushes += (columns.encode_entries([replace(entries[5], absorbed=3, chain=bytes(8)), *entries[6:8]]),)
     stored = tuple(columns.encode_document(document) for document in documents)
     pulls = tuple(encode_pull(pull) for pull in _pulls(documents))
     pulls += tuple(encode_pull(pull, {}) for pull in _pulls(documents))
@@ -283,8 +284,8 @@ def _take_push(raw: bytes) -> None:
     standing: dict[DocumentId, Document] = {}
     before = dict.fromkeys(columns.wanted_by_push(raw).documents, BEFORE)
     for hub_seq, each in enumerate(columns.decode_entries(raw, before), 1):
-        decision = decide(standing, each.change, 1, hub_seq, each.change.timestamp, NO_POLICIES)
-        standing.update(decision.documents)
+        facts = (1, hub_seq, each.change.timestamp, NO_POLICIES, each.stands_for)
+        standing.update(decide(standing, each.change, *facts).documents)
     for document in standing.values():
         columns.encode_document(document)
 
@@ -331,7 +332,7 @@ def _pulls(documents: list[Document]) -> list[Pull]:
     looks = (Look("olga", 8, "why", (1,)), Look("pete", 9, "", ()), Look("quinn", 9, ""))
     notice = Notice(3, 9, True, Case(DOCUMENTS[0], "value", "max", "s@1", claims, True, looks))
     results = (Result(4, Outcome.REFUSED, "over a limit"), Result(5, Outcome.DUPLICATE, ""))
-    runs = (Run(1, 31, 5), Run(6, 38, 1))
+    runs = (Run(1, 31, 5), Run(9, 38, 1, 3))
     violation = Violation("/min", "min below max", "/min is 8", "/min at most 5")
     quarantined = {
         DOCUMENTS[0]: Quarantined({"min": 1, "list": [1, {"a": None}]}, 3, (violation,)),

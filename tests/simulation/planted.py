@@ -19,7 +19,7 @@ from anabranch_hub.simulation.memory import MemoryHub, MemoryLog, MemoryReplica,
 from anabranch_hub.simulation.mishaps import Mishaps
 from anabranch_hub.simulation.promise import Promise
 from anabranch_hub.simulation.running import live
-from anabranch_sync import edge_effects, edge_session, frame, merge, policy
+from anabranch_sync import absorbing, edge_effects, edge_session, frame, merge, policy
 from anabranch_sync.change import Change, Entry, chained
 from anabranch_sync.check_in import answered
 from anabranch_sync.clock import Timestamp
@@ -354,6 +354,22 @@ def _what_is_urgent_waits_for_the_budget() -> Iterator[None]:
         yield
 
 
+def _another_field_is_absorbed() -> Any:
+    def careless(later: Entry, earlier: Entry) -> bool:
+        return later.change.documents == earlier.change.documents and earlier.priority == later.priority
+
+    return patch.object(absorbing, "_overwrites", careless)
+
+
+def _what_is_absorbed_is_not_counted() -> Any:
+    decide = merge.decide
+
+    def counting_one(standing: Any, change: Change, *rest: Any) -> Any:
+        return decide(standing, change, *rest[:4])
+
+    return patch("anabranch_hub.simulation.memory.hub.decide", counting_one)
+
+
 _BUGS: dict[str, Callable[[], Any]] = {
     "acknowledge before fsync": _acknowledge_before_fsync,
     "reused incarnation": _reused_incarnation,
@@ -382,6 +398,8 @@ _BUGS: dict[str, Callable[[], Any]] = {
     "collected behind a delta": _collected_behind_a_delta,
     "a check-in misses what is new": _a_check_in_misses_what_is_new,
     "what is urgent waits for the budget": _what_is_urgent_waits_for_the_budget,
+    "another field is absorbed": _another_field_is_absorbed,
+    "what is absorbed is not counted": _what_is_absorbed_is_not_counted,
 }
 BUGS = tuple(_BUGS)
 # What a life must have for a bug to show, where few have it: streams that are held while the hub is restored.

@@ -14,7 +14,7 @@ from anabranch_sync.ids import Cursor, DocumentId, HubSeq, LocalSeq
 from anabranch_sync.live import Served
 from anabranch_sync.packing import Dictionary
 from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies
-from anabranch_sync.pull import Outcome, Pull, Result, fold, overlay, touched
+from anabranch_sync.pull import Outcome, Pull, Result, decided_at, fold, outcomes, overlay, touched
 from anabranch_sync.register import Stamp
 from anabranch_sync.reoffer import Offers, Reoffer
 from anabranch_sync.scope import Scope
@@ -119,13 +119,9 @@ class _Application:
         pull = self.pull
         # First: what follows takes the room that the pieces in which it came took.
         self.connection.execute(SQL["drop_parts"])
-        positions = {
-            run.first_local + offset: run.first_hub_seq + offset
-            for run in pull.runs
-            for offset in range(run.count)
-        }
-        results = {result.local_seq: result for result in pull.results}
-        decided = self._decided(positions, results)
+        positions = decided_at(pull.runs)
+        decided = self._decided(positions)
+        results = outcomes(decided, pull)
         named = [document for each in decided for document in each.change.documents]
         reached = self._reached()
         stale = self._stale([*pull.documents, *sorted(pull.replaced), *pull.quarantined, *named, *reached])
@@ -149,7 +145,7 @@ class _Application:
         self._heal()
         return total
 
-    def _decided(self, positions: dict[LocalSeq, HubSeq], results: dict[LocalSeq, Result]) -> list[Entry]:
+    def _decided(self, positions: dict[LocalSeq, HubSeq]) -> list[Entry]:
         """The own changes that the pull names, oldest first.
 
         A whole pull may name some that left the outbox long ago: it carries all their values itself.
@@ -159,7 +155,8 @@ class _Application:
         missing = positions.keys() - {row[0] for row in rows}
         if missing and not self.pull.whole:
             raise ProtocolViolation(f"the pull names change {min(missing)}, which is not in the outbox")
-        for local_seq in results.keys() - positions.keys():
+        results = {result.local_seq for result in self.pull.results}
+        for local_seq in results - positions.keys():
             rows += self.connection.execute(SQL["outbox_between"], (local_seq, local_seq)).fetchall()
         return [
             self.shelf.decoded.entry(self.at.incarnation, row, self.rot)

@@ -50,7 +50,14 @@ from anabranch_sync.pull import Pull
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Offer
 
-from anabranch_hub.errors import EdgeRevoked, Fenced, RequestRefused, ScopeChanged, StoreUnavailable
+from anabranch_hub.errors import (
+    CutElsewhere,
+    EdgeRevoked,
+    Fenced,
+    RequestRefused,
+    ScopeChanged,
+    StoreUnavailable,
+)
 from anabranch_hub.identity.peer import Peer
 from anabranch_hub.store.attribution import Attribution
 from anabranch_hub.store.drawing import INLINE_DOCUMENTS_MAX
@@ -247,6 +254,8 @@ class Exchange:
                 queue.extend(self._owing(self._session.fenced(error.reason)))
             except ScopeChanged as error:
                 raise _Refused(RESCOPED) from error
+            except CutElsewhere as error:
+                raise _Refused(Interruption("stopping", str(error))) from error
             except RequestRefused as error:
                 raise _Refused(Interruption("refused", str(error))) from error
             except StoreUnavailable as error:

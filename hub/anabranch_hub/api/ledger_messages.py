@@ -205,6 +205,7 @@ def _packed_write(write: Write) -> pb.Write:
         edge=write.edge,
         skew_ms=write.skew_ms,
         received_ms=write.received_ms,
+        absorbed=write.absorbed,
     )
 
 
@@ -218,6 +219,7 @@ def _unpacked_write(packed: pb.Write) -> Write:
         packed.edge,
         packed.skew_ms,
         packed.received_ms,
+        packed.absorbed,
     )
 
 

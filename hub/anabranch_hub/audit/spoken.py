@@ -51,8 +51,9 @@ def _of_change(
         "outcome": row["outcome"],
     }
     yield from _differences(where, stored, data)
-    if row["restores"] != data.get("restores", 0):
-        yield f"{where} has restores {row['restores']}, the leaf {data.get('restores', 0)}"
+    for name in ("restores", "absorbed"):
+        if row[name] != data.get(name, 0):
+            yield f"{where} has {name} {row[name]}, the leaf {data.get(name, 0)}"
     value = values.get(str(data.get("change")))
     if value is not None:
         stored = {

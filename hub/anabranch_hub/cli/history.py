@@ -242,6 +242,8 @@ def _table(listed: Sequence[Version], *, with_document: bool) -> list[str]:
     rows: list[tuple[str, ...]] = []
     for each in listed:
         version = f"{each.version} (folded)" if each.is_folded else str(each.version)
+        if each.absorbed:
+            version += f" (stands for {each.absorbed + 1})"
         position, decided = str(each.hub_seq), terminal.moment(each.decided_ms)
         source = (_origin(each), each.author, each.message)
         if with_document:
@@ -281,6 +283,7 @@ def _logged(version: Version) -> dict[str, object]:
         "digest_before": f"{version.digest_before:032x}",
         "digest_after": f"{version.digest_after:032x}",
         "folded": version.is_folded,
+        "stands_for": version.absorbed + 1,
     }
 
 

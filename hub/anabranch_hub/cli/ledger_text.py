@@ -186,9 +186,10 @@ def _write_line(write: Write) -> str:
     if write.skew_ms:
         clock = f" (its clock said {terminal.moment(written_ms + write.skew_ms)} and was not trusted)"
     received = f", received {terminal.moment(write.received_ms)}" if write.received_ms else ""
+    absorbed = f", stands for {write.absorbed + 1} changes" if write.absorbed else ""
     return (
         f"by {write.author or 'unknown'} on {origin}, {terminal.moment(written_ms)}{clock}{received}, "
-        f"change {write.dot} at position {write.hub_seq}, had seen position {write.base.hub_seq}"
+        f"change {write.dot} at position {write.hub_seq}, had seen position {write.base.hub_seq}{absorbed}"
     )
 
 
@@ -219,6 +220,7 @@ def _json_candidate(candidate: RecordedCandidate) -> dict[str, Json]:
                 "author": each.author,
                 "edge": each.edge,
                 "skew_ms": each.skew_ms,
+                "stands_for": each.absorbed + 1,
             }
             for each in candidate.writes
         ],

@@ -17,13 +17,14 @@ from anabranch_sync.hub_effects import Accused, Close, Decide, HubEffect, Open, 
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import LocalSeq
 from anabranch_sync.messages import Hello, decode_message
+from anabranch_sync.opening import Answer
 from anabranch_sync.parcel import COURIER_ID, Letter, opened, uris_of
 from cryptography import x509
 
 from anabranch_hub.api.enrolment import check_standing
 from anabranch_hub.api.exchange import HINT_RESTORED
 from anabranch_hub.courier.keeping import CourierStore
-from anabranch_hub.errors import Fenced
+from anabranch_hub.errors import CutElsewhere, Fenced
 from anabranch_hub.identity.peer import peer_of_certificate
 from anabranch_hub.store import Parcel, Store
 
@@ -142,6 +143,12 @@ class _Taking:
             answer = await self._store.decide(self._letter.tenant, self._letter.edge, entries, chain)
         except Fenced as error:
             return await self._fenced(error)
+        except (
+            CutElsewhere
+        ):  # the hub has more than this file, and what is absorbed hides where this one ends
+            here = (self._letter.tenant, self._letter.edge)
+            opening = await self._store.open_replica(*here, entries[0].dot.incarnation)
+            answer = Answer(opening.push_mark, opening.chain, opening.hub_seq)
         self._mark = max(self._mark, answer.push_mark)
         return self._session.decided(answer)
 

@@ -370,6 +370,7 @@ class Edge:
                 replica.store_part(batch, total, offset, piece)
             case edge_effects.Load(after):
                 entries = replica.pending(after)
+                self._world.histories.note(replica.state.chain, entries)
                 before = replica.contents(changed_by(each.change for each in entries))
                 self._effects += session.loaded(entries, before)
             case edge_effects.Wanted(_, documents):

@@ -7,6 +7,7 @@ heals, and at rest the promises are checked. The same seed gives the same life, 
 import hashlib
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from unittest.mock import patch
 
@@ -14,6 +15,7 @@ from anabranch_sync import leaf_ancestry, merge, packing
 from anabranch_sync.budget import NO_BUDGET, Budget
 from anabranch_sync.document import rebuild
 from anabranch_sync.errors import Invalid
+from anabranch_sync.ids import DocumentId
 from anabranch_sync.leaf_ancestry import EDITS_MAX
 from anabranch_sync.snapshot import SLICE_BYTES_MAX
 from anabranch_sync.wiping import WipeOrder
@@ -50,7 +52,7 @@ from anabranch_hub.simulation.validity import (
     urgent_schema,
 )
 from anabranch_hub.simulation.world import SCOPE, World
-from anabranch_hub.simulation.writing import DOCUMENTS, Author
+from anabranch_hub.simulation.writing import DOCUMENTS, SCALAR_FIELDS, Author
 
 # Longer than the longest back-off and silence together, several times: after it nothing may be stuck.
 HEALED_MS = 10 * 60_000
@@ -70,6 +72,9 @@ BUDGETS_BYTES = (20_000, 60_000, 200_000)
 EVENTS_MAX = 200_000
 # A frame's best compression takes a quarter of a life and changes nothing of what is simulated.
 COMPRESSION_LEVEL = 1
+# Who turns a knob, or a program that measures; none of them is much to be seen by itself.
+BURST_MAX = 12
+GAPS_MS = (0, 0, 1, 700)
 # Clocks are wrong from the start, some by years.
 SKEWS_MS = (0, 0, 0, -DAY_MS, DAY_MS // 24, 3_650 * DAY_MS, -1_700_000_000 * SECOND_MS)
 
@@ -206,6 +211,7 @@ class Fleet:
     def _plan(self) -> None:
         self._relay(random.Random(f"{self.seed}: relays"))
         self.couriers.plan()
+        self._burst(random.Random(f"{self.seed}: what is overwritten"))
         life, chance, mishaps = self.world.life, self.world.chance, self.mishaps
         for _ in range(life.rots):
             self._at_some_time(partial(self._at_some_edge, mishaps.rot))
@@ -262,6 +268,29 @@ class Fleet:
                 edge.line.relayed = chance.random() < 0.7
             for _ in range(chance.choice((0, 2, 6))):
                 self.world.clock.after(chance.randrange(self.life.busy_ms), self.hub.crash_relay)
+
+    def _burst(self, chance: random.Random) -> None:
+        """Somebody writes one field again and again."""
+
+        def begin() -> None:
+            edge, field, gap_ms = (
+                chance.choice(self.edges),
+                chance.choice(SCALAR_FIELDS),
+                chance.choice(GAPS_MS),
+            )
+            document = chance.choice(DOCUMENTS)
+            for turn in range(chance.randint(2, BURST_MAX)):
+                self.world.clock.after(turn * gap_ms, partial(write, edge, document, field))
+
+        def write(edge: Edge, document: DocumentId, field: str) -> None:
+            if not edge.replica.state.scope.writes(document):
+                return
+            before = rebuild(edge.replica.visible(document).registers) or {}
+            with suppress(Invalid):
+                edge.write(document, {**before, field: chance.randrange(100)})
+
+        for _ in range(self.life.bursts):
+            self.world.clock.after(chance.randrange(self.life.busy_ms), begin)
 
     def _at_some_time(self, event: Callable[[], None]) -> None:
         self.world.clock.after(self.world.chance.randrange(self.life.busy_ms), event)
@@ -331,7 +360,7 @@ class Fleet:
         changed = [edge for edge in self.edges if self._read.get(edge.name) is not states[edge.name]]
         self._read = states
         for edge in changed:
-            edge.reading.check(edge.replica, store.merged, store.refused)
+            edge.reading.check(edge.replica, store.merged, store.refused, store.absorbed)
         readers = [
             (edge.name, edge.replica.read) for edge in changed if SCHEMA_DOCUMENT in edge.replica.confirmed
         ]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from anabranch_sync import hub_effects
+from anabranch_sync.change import Entry
 from anabranch_sync.check_in import read_question
 from anabranch_sync.errors import WireError
 from anabranch_sync.hub_session import HubSession
@@ -26,9 +27,15 @@ class HubSide:
 
     def __init__(self, world: World) -> None:
         self.store = MemoryHub(SCOPE, lambda: world.clock.now_ms, world.hub_medium())
+        self.store.named = self._named
         self.streams: dict[HubStream, None] = {}  # in order of connection: sets would make seeds differ
         self._relayed: list[Connection] = []  # from the relay to the hub
         self._world = world
+
+    def _named(self, each: Entry, before: bytes) -> set[bytes]:
+        found = self._world.histories.absorbed(each, before)
+        self._world.reached.absorbed += len(found)
+        return found
 
     def dial(self, line: Line, deliver: Callable[[bytes], None]) -> tuple[Connection, Pipe]:
         """A connection from an edge, and its way up."""

@@ -53,6 +53,7 @@ class Life:
     urgent: bool
     carried: int  # courier files, each with its answer
     wipes: int
+    bursts: int = 0  # how often somebody writes one field again and again
 
     @property
     def numbers(self) -> dict[str, int | float]:

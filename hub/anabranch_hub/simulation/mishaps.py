@@ -51,7 +51,7 @@ class Mishaps:
         world.happened["hub restored"] += 1
         world.note(f"the hub is at {hub.store.hub_seq} of epoch {hub.store.epoch}")
         kept = {each.content_id for _, state in states for each in state.outbox}
-        kept |= hub.store.merged | hub.store.refused
+        kept |= hub.store.known
         world.acknowledged = {each: name for each, name in world.acknowledged.items() if each in kept}
         for edge in self._edges:
             edge.reading = Reading(edge.name)
@@ -170,4 +170,7 @@ class Mishaps:
         self._world.clock.after(delay_ms, event)
 
     def _is_at_hub(self, entry: Entry) -> bool:
-        return any(each.content_id == entry.content_id for _, each, _ in self._hub.store.log)
+        store = self._hub.store
+        return entry.content_id in store.absorbed or any(
+            each.content_id == entry.content_id for _, each, _ in store.log
+        )

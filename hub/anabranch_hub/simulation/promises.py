@@ -1,5 +1,6 @@
 """What must hold of a whole fleet at rest. Each function raises Violation."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
@@ -56,12 +57,15 @@ def check_converged(hub: MemoryHub, edges: Iterable[Holder]) -> None:
 
 
 def check_changes(hub: MemoryHub, acknowledged: Mapping[bytes, str]) -> None:
-    """Each acknowledged change (who wrote it, by content id) was applied, once, or refused by its scope."""
+    """Each acknowledged change (who wrote it, by content id) was applied, once, or refused by its scope.
+
+    Or its author had overwritten it before it was sent: then what stands for it was.
+    """
     merged = [each.content_id for _, each, outcome in hub.log if outcome is Outcome.MERGED]
     distinct = set(merged)
     if len(merged) != len(distinct):
         raise Violation(Promise.ONCE, "a change was applied twice")
-    lost = [name for content, name in acknowledged.items() if content not in distinct | hub.refused]
+    lost = [name for content, name in acknowledged.items() if content not in distinct | hub.known]
     if lost:
         raise Violation(Promise.KEPT, f"{len(lost)} acknowledged writes are lost, of {sorted(set(lost))}")
 
@@ -81,8 +85,15 @@ def check_logged(hub: MemoryHub, edges: Iterable[Holder]) -> None:
 
 
 def check_written(hub: MemoryHub) -> None:
-    """Every value that stands was written by the change its stamp names."""
+    """Every value that stands was written by the change its stamp names, and versions count them all."""
     by_position: dict[int, Entry] = {hub_seq: each for hub_seq, each, _ in hub.log}
+    counted = Counter[DocumentId]()
+    for hub_seq, document, _ in hub.former:
+        counted[document] += by_position[hub_seq].stands_for
+    for document, state in hub.documents.items():
+        if state.version != counted[document]:
+            versions = f"at version {state.version} after {counted[document]} changes"
+            raise Violation(Promise.WRITTEN, f"{document} is {versions}")
     for document, state in hub.documents.items():
         for slot, register in state.registers.items():
             for stamp in register.stamps:

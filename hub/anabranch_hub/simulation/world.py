@@ -3,11 +3,12 @@
 import random
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anabranch_sync.scope import scope
 
 from anabranch_hub.simulation.disk import UNHARMED, Medium
+from anabranch_hub.simulation.histories import Histories
 from anabranch_hub.simulation.life import drawn
 from anabranch_hub.simulation.network import CALM, Clock
 
@@ -38,6 +39,7 @@ class Reached:
     wiped: int = 0
     brought: int = 0  # courier files that the hub took
     taken: int = 0  # and those of the hub's that told an edge something
+    absorbed: int = 0  # changes for which others stood
 
 
 class World:
@@ -47,13 +49,16 @@ class World:
         self.seed = seed
         self.chance = random.Random(seed)
         self.clock = Clock()
-        self.life = drawn(self.chance).changed(changed)
+        # Drawn apart: so whoever writes one field again and again changes nothing else in a life.
+        bursts = random.Random(f"{seed}: bursts").choice((0, 0, 3, 10))
+        self.life = replace(drawn(self.chance), bursts=bursts).changed(changed)
         self.faults = CALM
         self.harm = self.hub_harm = UNHARMED
         self.happened: Counter[str] = Counter()
         self.timeline: list[str] = []
         self.reached = Reached()
         self.altered = False  # somewhere a document became another by itself
+        self.histories = Histories()
         self.acknowledged: dict[bytes, str] = {}  # by content id: the changes whose author was told, and who
 
     def note(self, event: str) -> None:

@@ -5,13 +5,15 @@ import random
 from anabranch_sync.ids import document_id
 from anabranch_sync.value import Json, Object
 
-from anabranch_hub.simulation.validity import ranged
+from anabranch_hub.simulation.validity import RANGE, ranged
 
 DOCUMENTS = tuple(document_id(f"acme/prod/router/r{number}") for number in range(4))
 FIELDS = (
     *("hub", "edge", "max", "min", "set", "manual", "counter", "text", "list"),
     *("plain", "tree", "range", "range"),
 )
+# Those of them that hold plain values, each under another policy.
+SCALAR_FIELDS = ("hub", "edge", "max", "min", "manual", "plain", *RANGE)
 _SCALARS: tuple[Json, ...] = (None, True, 1, 1.0, "text", [1, [2]])
 
 

@@ -79,6 +79,8 @@ def _change(decided: DecidedChange, steps: Sequence[Step]) -> Act:
         ],
         "change": opening.commitment,
     }
+    if entry.absorbed:
+        data["absorbed"] = entry.absorbed
     if change.restores:
         data["restores"] = change.restores
     if decided.rolled_back_to is not None:

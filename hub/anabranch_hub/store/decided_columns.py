@@ -97,6 +97,7 @@ def _change_columns(changes: Sequence[DecidedChange]) -> Columns:
         "restores": of("restores"),
         "edge": [each.edge for each in changes],
         "rolled_back_to": [each.rolled_back_to for each in changes],
+        "absorbed": [each.entry.absorbed for each in changes],
     }
 
 

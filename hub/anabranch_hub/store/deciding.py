@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from anabranch_sync.change import Change
 from anabranch_sync.collection import recalled
 from anabranch_sync.columns import decode_document
 from anabranch_sync.document import Document
@@ -28,6 +27,7 @@ from anabranch_hub.store.decided_acts import decided_acts
 from anabranch_hub.store.decided_columns import columns_of, ledger_columns, recorded
 from anabranch_hub.store.decision import (
     Batch,
+    DecidedChange,
     Schemas,
     TenantState,
     schemas_from,
@@ -281,28 +281,32 @@ async def _writes(session: Session, batch: Batch) -> dict[HubSeq, Json]:
         for stamp in candidate.stamps
     }
     found: dict[HubSeq, Json] = {
-        each.hub_seq: _write(
-            each.entry.dot.incarnation, each.entry.dot.local_seq, each.entry.change, each.edge, each.skew_ms
-        )
-        for each in batch.changes
-        if each.hub_seq in wanted
+        each.hub_seq: _write(each) for each in batch.changes if each.hub_seq in wanted
     }
     if missing := list(wanted - found.keys()):
         for row in await session.rows("writes", hub_seqs=missing):
-            found[row.pop("hub_seq")] = row
+            hub_seq, absorbed = row.pop("hub_seq"), row.pop("absorbed")
+            found[hub_seq] = _with_absorbed(row, absorbed)
     return found
 
 
-def _write(incarnation: Incarnation, local_seq: LocalSeq, change: Change, edge: str, skew_ms: int) -> Json:
-    return {
-        "incarnation": incarnation,
-        "local_seq": local_seq,
-        "base_epoch": change.base.epoch,
-        "base_seq": change.base.hub_seq,
-        "author": change.author,
-        "edge": edge,
-        "skew_ms": skew_ms,
+def _write(decided: DecidedChange) -> Json:
+    entry = decided.entry
+    facts: dict[str, Json] = {
+        "incarnation": entry.dot.incarnation,
+        "local_seq": entry.dot.local_seq,
+        "base_epoch": entry.change.base.epoch,
+        "base_seq": entry.change.base.hub_seq,
+        "author": entry.change.author,
+        "edge": decided.edge,
+        "skew_ms": decided.skew_ms,
     }
+    return _with_absorbed(facts, entry.absorbed)
+
+
+def _with_absorbed(facts: dict[str, Json], absorbed: int) -> Json:
+    """The facts of a write, and for how many before it it stands, where there are any."""
+    return {**facts, "absorbed": absorbed} if absorbed else facts
 
 
 def _leaves(

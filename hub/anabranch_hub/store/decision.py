@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 
-from anabranch_sync.change import Change, Entry, Op, chained, entry
+from anabranch_sync.change import Change, Entry, Op, entry
 from anabranch_sync.clock import Timestamp, clamped, skew_ms, tick
 from anabranch_sync.conflict import Conflict
 from anabranch_sync.document import (
@@ -49,7 +49,7 @@ from anabranch_sync.value import Json, canonical
 from anabranch_sync.version import Patch, patches
 from anabranch_sync.violation import summary
 
-from anabranch_hub.errors import EdgeRevoked, Fenced, VersionMismatch
+from anabranch_hub.errors import CutElsewhere, EdgeRevoked, Fenced, VersionMismatch
 from anabranch_hub.store.records import Aside, HubWrite, Push, Replica, Written, is_schema
 
 # Two documents within the limit can merge into one beyond it. Merging must not block, so the merged
@@ -108,7 +108,7 @@ class DecidedChange:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One document, one version further."""
+    """One document, one version further, or as many as its change stands for."""
 
     document: DocumentId
     version: int
@@ -178,7 +178,7 @@ class Batch:
         self._bytes_bound: dict[DocumentId, int] = {}
 
     def push(self, push: Push) -> Answer:
-        """Decide a push. Raises EdgeRevoked, Fenced: nothing of it was taken."""
+        """Decide a push. Raises EdgeRevoked, Fenced, CutElsewhere: nothing of it was taken."""
         replica = self._pushing(push)
         for each in self._new(push, replica):
             replica = self._record(each, replica, *self._merge_pushed(each, replica))
@@ -236,20 +236,28 @@ class Batch:
         return replica
 
     def _new(self, push: Push, replica: Replica) -> Sequence[Entry]:
-        """The changes after the mark; those up to it must be the very ones that were stored."""
-        first = push.entries[0].dot.local_seq
+        """The changes after the mark; those up to it must be the very ones that were stored.
+
+        Where something was absorbed, here or in what is stored, a push that says again what was said before
+        may be cut elsewhere: of that nothing is taken, and the edge learns the mark from its next Welcome.
+        """
+        first = push.entries[0].first
         mark = replica.push_mark
         if first > mark + 1:
             raise Fenced(push.edge, replica.incarnation, f"changes {mark + 1} to {first - 1} are missing")
-        known = push.entries[: mark + 1 - first]
-        chain = push.chain_before
+        known = [each for each in push.entries if each.dot.local_seq <= mark]
+        new = push.entries[len(known) :]
+        if new and new[0].first <= mark:
+            raise CutElsewhere(push.edge, new[0].first, new[0].dot.local_seq, mark)
+        chain, last = push.chain_before, first - 1
         for each in known:
-            chain = chained(chain, each.body)
-        last = first + len(known) - 1
+            chain, last = each.chain_after(chain), each.dot.local_seq
         stored = replica.chain if last == mark else self._chains.get((replica.incarnation, last))
+        if stored is None:
+            raise CutElsewhere(push.edge, first, last, mark)
         if chain != stored:
             raise Fenced(push.edge, replica.incarnation, f"another history was stored up to change {last}")
-        return push.entries[len(known) :]
+        return new
 
     def _merge_pushed(self, each: Entry, replica: Replica) -> tuple[Outcome, str]:
         before = self._merged_before.get(each.content_id)
@@ -301,6 +309,7 @@ class Batch:
             self.state.hub_seq + 1,
             timestamp,
             self.schemas.policies,
+            each.stands_for,
         )
 
     def _check_result(self, each: Entry, decision: Decision) -> None:
@@ -338,7 +347,7 @@ class Batch:
             self.steps.append(
                 Step(document, state.version, hub_seq, before.digest, after.digest, patch, inverse)
             )
-            reasons += self._judge(document, content, (before.content, state.version - 1), hub_seq)
+            reasons += self._judge(document, content, (before.content, standing.version), hub_seq)
             self.documents[document] = state
             self.contents[document] = after
             self.touched[document] = None
@@ -391,7 +400,7 @@ class Batch:
     ) -> Replica:
         """Give the change its position and move the replica's mark over it."""
         hub_seq = self.state.hub_seq + 1
-        chain = chained(replica.chain, each.body)
+        chain = each.chain_after(replica.chain)
         skew = skew_ms(each.change.timestamp, self._now_ms)
         merged = each.change.documents if outcome is Outcome.MERGED else ()
         aside = tuple(document for document in merged if document in self.quarantined)

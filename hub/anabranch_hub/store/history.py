@@ -19,7 +19,7 @@ from anabranch_sync.register import Register, Slot, json_of
 from anabranch_sync.value import INT_MAX, Json
 from anabranch_sync.version import Patch, rebuilt
 
-from anabranch_hub.errors import PositionAhead, VersionFolded
+from anabranch_hub.errors import PositionAhead, VersionAbsorbed, VersionFolded
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.reading import stored_number
 from anabranch_hub.store.records import Pair, Placed, Stored, Version, address
@@ -40,10 +40,20 @@ async def read_at(pool: Pool, tenant: str, document: DocumentId, reference: Refe
             case AtPosition() | AtTime():
                 hub_seq = await _position(session, reference)
         row = await session.row("document_at", id=str(document), version=version, hub_seq=hub_seq)
-        if row is None or (isinstance(reference, AtVersion) and row["version"] != version):
+        if isinstance(reference, AtVersion) and (row is None or row["version"] != version):
+            await _check_not_absorbed(session, document, version)
+            return None
+        if row is None:
             return None
         [stored] = await rebuilt_rows(session, [row])
         return stored
+
+
+async def _check_not_absorbed(session: Session, document: DocumentId, version: int) -> None:
+    """Return if there is no such version at all. Raises VersionAbsorbed."""
+    later = await session.row("version_after", id=str(document), version=version)
+    if later is not None and version > 0:
+        raise VersionAbsorbed(str(document), version, by=later["version"])
 
 
 async def position(pool: Pool, tenant: str, moment: Moment | None) -> HubSeq:
@@ -133,11 +143,14 @@ async def rebuilt_rows(session: Session, rows: Sequence[Mapping[str, Any]]) -> l
         backward=[walk.backward for walk in walks],
     )
     patches: dict[str, list[Patch]] = {}
+    counted: dict[str, int] = {}
     for step in steps:
         patches.setdefault(step["document_id"], []).append(step["patch"])
+        counted[step["document_id"]] = counted.get(step["document_id"], 0) + step["absorbed"] + 1
     return await asyncio.to_thread(
         lambda: [
-            _walked(walk, row, patches.get(row["id"], [])) for walk, row in zip(walks, rows, strict=True)
+            _walked(walk, row, patches.get(row["id"], []), counted.get(row["id"], 0))
+            for walk, row in zip(walks, rows, strict=True)
         ]
     )
 
@@ -164,11 +177,12 @@ def _walk(row: Mapping[str, Any]) -> _Walk:
     return _Walk(document, base, wanted, backward=False)
 
 
-def _walked(walk: _Walk, row: Mapping[str, Any], patches: Sequence[Patch]) -> Stored:
+def _walked(walk: _Walk, row: Mapping[str, Any], patches: Sequence[Patch], versions: int) -> Stored:
+    """The document after `patches`, which lead over so many versions."""
     wanted, recorded = row["version"], stored_number(row["digest_after"])
     if not recorded:
         return Stored(walk.document, None, wanted, row["hub_seq"], 0)
-    if len(patches) != walk.high - walk.low:
+    if versions != walk.high - walk.low:
         raise HistoryDamaged(str(walk.document), wanted)
     known = rebuild(decode_document(row["state"]).registers) if walk.backward else row["base_content"]
     in_turn = reversed(patches) if walk.backward else patches
@@ -263,4 +277,5 @@ def _version(row: Mapping[str, Any]) -> Version:
         row["decided_ms"],
         row["rolled_back_to"],
         row["patch"] is None,
+        row["absorbed"],
     )

@@ -142,6 +142,7 @@ def _write(facts: Mapping[str, Any], received_ms: int) -> Write:
         facts["edge"],
         facts["skew_ms"],
         received_ms,
+        facts.get("absorbed", 0),
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -305,6 +305,7 @@ class _Outcome:
     local_seq: LocalSeq
     outcome: Outcome
     reason: str
+    absorbed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +363,7 @@ async def _outcomes(session: Session, pulling: Pulling, upto: HubSeq) -> list[_O
 
 
 def _outcome(row: Mapping[str, Any]) -> _Outcome:
-    return _Outcome(row["hub_seq"], row["local_seq"], Outcome(row["outcome"]), row["reason"])
+    return _Outcome(row["hub_seq"], row["local_seq"], Outcome(row["outcome"]), row["reason"], row["absorbed"])
 
 
 async def _apart(size_bytes: int, unpack: Callable[[], T]) -> T:
@@ -414,12 +415,13 @@ def _runs(own: Sequence[_Outcome]) -> list[Run]:
         last = runs[-1] if runs else None
         if (
             last
+            and not each.absorbed
             and each.local_seq == last.first_local + last.count
             and each.hub_seq == last.first_hub_seq + last.count
         ):
-            runs[-1] = Run(last.first_local, last.first_hub_seq, last.count + 1)
+            runs[-1] = replace(last, count=last.count + 1)
         else:
-            runs.append(Run(each.local_seq, each.hub_seq, 1))
+            runs.append(Run(each.local_seq, each.hub_seq, 1, each.absorbed))
     return runs
 
 

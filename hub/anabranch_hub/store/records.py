@@ -296,7 +296,7 @@ class Version:
     """One step in a document's history, and the change that made it.
 
     `timestamp` is its author's clock, `decided_ms` the hub's. Where the history `is_folded` here, its
-    patches are gone and stand as empty.
+    patches are gone and stand as empty. The step leads over so many versions more as were `absorbed`.
     """
 
     version: int
@@ -315,6 +315,7 @@ class Version:
     decided_ms: int
     rolled_back_to: HubSeq | None
     is_folded: bool
+    absorbed: int = 0
 
     @property
     def origin(self) -> Origin:
@@ -386,6 +387,7 @@ class Write:
 
     `edge` vouched for `author`; it is empty for the hub's own. `skew_ms` tells how far ahead the
     writer's clock was; such a `timestamp` counts as the moment of decision. `received_ms` is when it came.
+    It stands for so many earlier ones as were `absorbed`.
     """
 
     hub_seq: HubSeq
@@ -396,6 +398,7 @@ class Write:
     edge: str
     skew_ms: int
     received_ms: int = 0
+    absorbed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

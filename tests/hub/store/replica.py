@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from anabranch_hub.store import Store
+from anabranch_sync.absorbing import absorbed
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, chained, entry
 from anabranch_sync.clock import Timestamp, tick
 from anabranch_sync.digest import ScopeDigest
@@ -13,7 +14,7 @@ from anabranch_sync.ids import START, Cursor, DocumentId, Dot, Incarnation, docu
 from anabranch_sync.live import Quarantined, Served, check_written, served
 from anabranch_sync.opening import Answer
 from anabranch_sync.policy import SCHEMA_NAMESPACE, Policies, policies_from
-from anabranch_sync.pull import Notice, Pull, Result, fold, overlay, quarantined_after
+from anabranch_sync.pull import Notice, Pull, Result, decided_at, fold, overlay, quarantined_after
 from anabranch_sync.register import Operand, Slot
 
 FAR_MS = 2**50
@@ -75,12 +76,13 @@ class Replica:
             case Served.CONFIRMED:
                 return rebuild(self.confirmed.get(document, EMPTY).registers)
 
-    async def push(self) -> Answer | None:
-        """Send what was not sent yet."""
+    async def push(self, *, absorbing: bool = False) -> Answer | None:
+        """Send what was not sent yet; `absorbing`: runs of one field by their last change."""
         entries = [each for each in self.outbox if each.dot.local_seq > self.pushed]
         if not entries:
             return None
-        answer = await self.store.decide(self.tenant, self.edge, entries, self.chain)
+        sent = absorbed(entries, self.chain) if absorbing else entries
+        answer = await self.store.decide(self.tenant, self.edge, sent, self.chain)
         for each in entries:
             self.chain = chained(self.chain, each.body)
         self.pushed = entries[-1].dot.local_seq
@@ -96,7 +98,7 @@ class Replica:
         return pull
 
     def apply(self, pull: Pull) -> None:
-        decided = {run.first_local + offset for run in pull.runs for offset in range(run.count)}
+        decided = decided_at(pull.runs)
         own = [each for each in self.outbox if each.dot.local_seq in decided]
         folded = fold(self.confirmed, self.incarnation, own, pull)
         self.confirmed = folded if pull.whole else {**self.confirmed, **folded}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from anabranch_sync.change import Change, Entry, Op, chained, entry
+from anabranch_sync.change import Change, Entry, Op, entry
 from anabranch_sync.clock import Timestamp, clamped
 from anabranch_sync.collection import collectable, recalled
 from anabranch_sync.document import EMPTY, Document, Object, rebuild, written
@@ -64,8 +64,9 @@ class MemoryHub(Tenant):
         copied.tree = MemoryLog(self.tree.leaves)
         copied.trimmed_seq = self.trimmed_seq
         copied.collected_seq, copied.collected = self.collected_seq, dict(self.collected)
-        copied.offers, copied.cut_bytes = self.offers, self.cut_bytes
+        copied.offers, copied.cut_bytes, copied.named = self.offers, self.cut_bytes, self.named
         copied._merged, copied._refused = set(self._merged), set(self._refused)
+        copied.absorbed = set(self.absorbed)
         copied._marks = {number: replace(mark, spool={}) for number, mark in self._marks.items()}
         copied._leased, copied._moment = self._leased, self._moment
         return copied
@@ -161,7 +162,7 @@ class MemoryHub(Tenant):
     def decide(self, entries: Sequence[Entry], chain: bytes) -> Answer:
         """Merge a push, all or nothing. Raises Fenced."""
         mark = self._marks[entries[0].dot.incarnation]
-        if entries[0].dot.local_seq != mark.push_mark + 1 or chain != mark.chain:
+        if entries[0].first != mark.push_mark + 1 or chain != mark.chain:
             raise Fenced
         with self._committed():
             self._decide_all(entries, mark)
@@ -179,8 +180,9 @@ class MemoryHub(Tenant):
 
     def _decide_all(self, entries: Sequence[Entry], mark: Replicated) -> None:
         for each in entries:
+            self.absorbed |= self.named(each, mark.chain) if each.absorbed else set()
             self._decide_one(each)
-            mark.chain = chained(mark.chain, each.body)
+            mark.chain = each.chain_after(mark.chain)
         mark.push_mark = entries[-1].dot.local_seq
         mark.upload = None
 
@@ -206,7 +208,8 @@ class MemoryHub(Tenant):
         if self.collected:
             here = Cursor(self.epoch, self.hub_seq)
             standing = recalled(standing, self.collected, [each.change], here)
-        decision = decide(standing, each.change, each.dot.incarnation, self.hub_seq, timestamp, policies)
+        facts = (each.dot.incarnation, self.hub_seq, timestamp, policies, each.stands_for)
+        decision = decide(standing, each.change, *facts)
         for document, state in decision.documents.items():
             self._judge(document, state, policies)
         self.former += [(self.hub_seq, each, self.documents.get(each, EMPTY)) for each in decision.documents]

@@ -18,6 +18,7 @@ from anabranch_sync.pull import (
     Notice,
     Pull,
     Result,
+    decided_at,
     fold,
     overlay,
     quarantined_after,
@@ -278,7 +279,7 @@ class MemoryReplica:
         for cut in [open_slice(state.staged[name]) for name in pull.parts]:
             documents = {**pull.documents, **cut.documents}
             pull = replace(pull, documents=documents, quarantined={**pull.quarantined, **cut.quarantined})
-        named = {run.first_local + offset for run in pull.runs for offset in range(run.count)}
+        named = decided_at(pull.runs).keys()
         own = [each for each in state.outbox if each.dot.local_seq in named]
         changed = fold(state.confirmed, state.incarnation, own, pull)
         seen = max(

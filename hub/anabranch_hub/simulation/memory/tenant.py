@@ -108,6 +108,9 @@ class Tenant:
         self.cut_bytes = 1_000
         # Each document as it was before a position, in order.
         self.former: list[tuple[int, DocumentId, Document]] = []
+        # The changes for which others stood, by content id, and who knows which they were: `Histories`.
+        self.absorbed: set[bytes] = set()
+        self.named: Callable[[Entry, bytes], set[bytes]] = lambda each, before: set()
         self._parts: dict[bytes, bytes] = {}
         self._marks = {HUB_INCARNATION: Replicated("", 0, 0)}
         self._merged: set[bytes] = set()
@@ -123,6 +126,11 @@ class Tenant:
     def merged(self) -> set[bytes]:
         """The changes that count, by content id."""
         return self._merged
+
+    @property
+    def known(self) -> set[bytes]:
+        """All that are decided, by content id: those that count, those that were refused or absorbed."""
+        return self._merged | self._refused | self.absorbed
 
     @property
     def refused(self) -> set[bytes]:
@@ -276,7 +284,7 @@ class Tenant:
             always, replaced = True, replaced | self._entering(scope, former)
         start = after.hub_seq if after.epoch == self.epoch else 0
         own = [
-            Decided(hub_seq, each.dot.local_seq, each.change, outcome)
+            Decided(hub_seq, each.dot.local_seq, each.change, outcome, each.absorbed)
             for hub_seq, each, outcome in self.log
             if hub_seq > start and each.dot.incarnation == incarnation
         ]
@@ -310,7 +318,7 @@ class Tenant:
             Cursor(self.epoch, self.hub_seq),
             scope_digest(self.documents, scope),
             documents if whole else difference(documents, start, incarnation, own, replaced),
-            tuple(Run(each.local_seq, each.hub_seq, 1) for each in own),
+            tuple(Run(each.local_seq, each.hub_seq, 1, each.absorbed) for each in own),
             tuple(
                 Result(each.local_seq, each.outcome, "") for each in own if each.outcome is not Outcome.MERGED
             ),

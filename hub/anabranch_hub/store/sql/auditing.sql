@@ -63,7 +63,8 @@ WHERE size > %(after)s AND size <= %(upto)s ORDER BY size
 
 -- name: logged_changes
 -- Changes as the change log has them.
-SELECT hub_seq, incarnation, local_seq, content_id, body, author, message, outcome, reason, restores, edge
+SELECT hub_seq, incarnation, local_seq, content_id, body, author, message, outcome, reason, restores, edge,
+    absorbed
 FROM {tenant}.changes WHERE hub_seq = ANY(%(hub_seqs)s::bigint[])
 
 -- name: logged_versions

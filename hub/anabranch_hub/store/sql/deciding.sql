@@ -36,7 +36,7 @@ WHERE namespace = %(namespace)s AND content IS NOT NULL
 
 -- name: writes
 -- Who wrote at these positions.
-SELECT hub_seq, incarnation, local_seq, base_epoch, base_seq, author, edge, skew_ms FROM {tenant}.changes
+SELECT hub_seq, incarnation, local_seq, base_epoch, base_seq, author, edge, skew_ms, absorbed FROM {tenant}.changes
 WHERE hub_seq = ANY(%(hub_seqs)s::bigint[])
 
 -- name: save_documents
@@ -67,12 +67,13 @@ FROM unnest(%(document_id)b::text[], %(version)b::bigint[], %(hub_seq)b::bigint[
 -- name: save_changes
 -- The change log, refused and repeated ones included.
 INSERT INTO {tenant}.changes (hub_seq, incarnation, local_seq, content_id, chain, body, author, message,
-    base_epoch, base_seq, timestamp, skew_ms, outcome, reason, restores, edge, rolled_back_to)
+    base_epoch, base_seq, timestamp, skew_ms, outcome, reason, restores, edge, rolled_back_to,
+    absorbed)
 SELECT * FROM unnest(%(hub_seq)b::bigint[], %(incarnation)b::bigint[], %(local_seq)b::bigint[],
     %(content_id)b::bytea[], %(chain)b::bytea[], %(body)b::bytea[], %(author)b::text[], %(message)b::text[],
     %(base_epoch)b::bigint[], %(base_seq)b::bigint[], %(timestamp)b::bigint[], %(skew_ms)b::bigint[],
     %(outcome)b::text[], %(reason)b::text[], %(restores)b::bigint[], %(edge)b::text[],
-    %(rolled_back_to)b::bigint[])
+    %(rolled_back_to)b::bigint[], %(absorbed)b::bigint[])
 
 -- name: save_merges
 -- Ledger rows. Arrays cannot hold arrays of different lengths: actors come as JSON.

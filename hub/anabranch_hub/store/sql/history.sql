@@ -29,12 +29,19 @@ WHERE d.id > %(after)s AND d.hub_seq > %(changed_after)s
 ORDER BY d.id LIMIT %(limit)s
 
 -- name: history_steps
--- The patches that lead from one version of each document to another, forward or backward.
-SELECT v.document_id, CASE WHEN w.backward THEN v.inverse ELSE v.patch END AS patch
+-- The patches that lead from one version of each document to another, forward or backward, each over as many
+-- versions as its change stands for.
+SELECT v.document_id, CASE WHEN w.backward THEN v.inverse ELSE v.patch END AS patch, c.absorbed
 FROM unnest(%(ids)s::text[], %(lows)s::bigint[], %(highs)s::bigint[], %(backward)s::boolean[])
     AS w (id, low, high, backward)
 JOIN {tenant}.versions v ON v.document_id = w.id AND v.version > w.low AND v.version <= w.high
+JOIN {tenant}.changes c USING (hub_seq)
 ORDER BY v.document_id, v.version
+
+-- name: version_after
+-- The next version of a document after one.
+SELECT version FROM {tenant}.versions WHERE document_id = %(id)s AND version > %(version)s
+ORDER BY version LIMIT 1
 
 -- name: position_at
 -- The last position that was decided by some time.
@@ -44,7 +51,7 @@ ORDER BY hub_seq DESC LIMIT 1
 -- name: versions
 -- A document's steps before a version, the latest first.
 SELECT v.document_id, v.version, v.hub_seq, v.digest_before, v.digest_after, v.patch, v.inverse,
-    c.incarnation, c.local_seq, c.author, c.message, c.timestamp, c.edge, c.restores, c.rolled_back_to,
+    c.incarnation, c.local_seq, c.author, c.message, c.timestamp, c.edge, c.restores, c.rolled_back_to, c.absorbed,
     (extract(epoch FROM c.received_at) * 1000)::bigint AS decided_ms
 FROM {tenant}.versions v JOIN {tenant}.changes c USING (hub_seq)
 WHERE v.document_id = %(id)s AND v.version < %(before)s
@@ -59,7 +66,7 @@ FROM {tenant}.changes WHERE hub_seq = ANY(%(hub_seqs)s::bigint[])
 -- name: versions_below
 -- The steps of all documents below a prefix, those of the last changes before a position, the latest first.
 SELECT v.document_id, v.version, v.hub_seq, v.digest_before, v.digest_after, v.patch, v.inverse,
-    c.incarnation, c.local_seq, c.author, c.message, c.timestamp, c.edge, c.restores, c.rolled_back_to,
+    c.incarnation, c.local_seq, c.author, c.message, c.timestamp, c.edge, c.restores, c.rolled_back_to, c.absorbed,
     (extract(epoch FROM c.received_at) * 1000)::bigint AS decided_ms
 FROM {tenant}.versions v JOIN {tenant}.changes c USING (hub_seq)
 WHERE (%(prefix)s = '' OR starts_with(v.document_id, %(prefix)s || '/'))

@@ -55,13 +55,13 @@ WHERE {in_scope}
 
 -- name: own_changes
 -- A replica's changes that were decided after a position.
-SELECT hub_seq, local_seq, body, outcome, reason FROM {tenant}.changes
+SELECT hub_seq, local_seq, body, outcome, reason, absorbed FROM {tenant}.changes
 WHERE incarnation = %(incarnation)s AND hub_seq > %(after)s
 ORDER BY hub_seq
 
 -- name: own_outcomes
 -- What became of a replica's changes that were decided between two positions.
-SELECT hub_seq, local_seq, outcome, reason FROM {tenant}.changes
+SELECT hub_seq, local_seq, outcome, reason, absorbed FROM {tenant}.changes
 WHERE incarnation = %(incarnation)s AND hub_seq > %(after)s AND hub_seq <= %(upto)s
 ORDER BY hub_seq
 

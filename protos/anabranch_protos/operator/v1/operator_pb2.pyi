@@ -414,6 +414,7 @@ class Write(_message.Message):
     EDGE_FIELD_NUMBER: _builtins.int
     SKEW_MS_FIELD_NUMBER: _builtins.int
     RECEIVED_MS_FIELD_NUMBER: _builtins.int
+    ABSORBED_FIELD_NUMBER: _builtins.int
     hub_seq: _builtins.int
     timestamp: _builtins.int
     incarnation: _builtins.int
@@ -424,6 +425,8 @@ class Write(_message.Message):
     edge: _builtins.str
     skew_ms: _builtins.int
     received_ms: _builtins.int
+    absorbed: _builtins.int
+    """How many earlier changes of its edge it stands for."""
     def __init__(
         self,
         *,
@@ -437,10 +440,11 @@ class Write(_message.Message):
         edge: _builtins.str = ...,
         skew_ms: _builtins.int = ...,
         received_ms: _builtins.int = ...,
+        absorbed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "base_epoch", b"base_epoch", "base_seq", b"base_seq", "edge", b"edge", "hub_seq", b"hub_seq", "incarnation", b"incarnation", "local_seq", b"local_seq", "received_ms", b"received_ms", "skew_ms", b"skew_ms", "timestamp", b"timestamp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbed", b"absorbed", "author", b"author", "base_epoch", b"base_epoch", "base_seq", b"base_seq", "edge", b"edge", "hub_seq", b"hub_seq", "incarnation", b"incarnation", "local_seq", b"local_seq", "received_ms", b"received_ms", "skew_ms", b"skew_ms", "timestamp", b"timestamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
