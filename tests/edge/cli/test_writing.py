@@ -119,8 +119,8 @@ def test_a_write_outside_the_scope_is_denied_offline(anabranch: Anabranch, names
 def test_who_writes_is_told_by_option_then_environment_then_replica(anabranch: Anabranch) -> None:
     # when
     anabranch("set", "acme/lab/a", "/x", "1")
-    anabranch.monkeypatch.setenv("ANABRANCH_AUTHOR", "Edsger")
-    anabranch("set", "acme/lab/a", "/x", "2")
+    edsger = {"ANABRANCH_AUTHOR": "Edsger"}
+    anabranch.apart("set", "acme/lab/a", "/x", "2", environment=edsger)
     anabranch("set", "acme/lab/a", "/x", "3", "--author", "Grace")
 
     # then
