@@ -393,6 +393,8 @@ class Exchange:
                 await self._mend(session)
         if self._asking is not None and self._asking.done():
             await self._brought(session, self._asking.result(), now_ms)
+        if session.phase is Phase.CLOSED:  # the replica may be gone, if it was wiped
+            return True
         await self._look(session)
         await self._note(session)
         return True
