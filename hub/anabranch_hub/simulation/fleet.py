@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from unittest.mock import patch
 
-from anabranch_sync import leaf_ancestry, merge, packing
+from anabranch_sync import leaf_ancestry, merge, packing, snapshot
 from anabranch_sync.budget import NO_BUDGET, Budget
 from anabranch_sync.document import rebuild
 from anabranch_sync.errors import Invalid
@@ -110,6 +110,8 @@ class Fleet:
             patch.object(merge, "PARTS_MAX", few),
             patch.object(packing, "LEVEL_SMALL", COMPRESSION_LEVEL),
             patch.object(packing, "LEVEL_LARGE", COMPRESSION_LEVEL),
+            patch.object(packing, "LEVEL_PREFIXED", COMPRESSION_LEVEL),
+            patch.object(snapshot, "LEVEL_KEPT", COMPRESSION_LEVEL),
         ):
             self._live()
         return self
