@@ -50,8 +50,8 @@ CALL_S_MAX = 60.0
 CONNECT_MS_MAX = 60_000
 # All that gRPC for Python says when the link breaks under a write.
 WRITE_FAILED = "Internal error from Core"
-# What the hub said is on its way then: on a busy machine a write fails before the status is read.
-STATUS_S_MAX = 1.0
+# What the hub said is on its way then: on a busy machine a write fails seconds before the status is read.
+STATUS_S_MAX = 5.0
 STATUS_LOOK_S = 0.01
 
 _OPTIONS: list[tuple[str, Any]] = [

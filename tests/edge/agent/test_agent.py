@@ -170,11 +170,8 @@ def test_a_denied_edge_is_told_at_once_and_asks_again_rarely(tmp_path: Path, way
             with pytest.raises(HubDenied, match="edge one is revoked") as told:
                 await run_agent(path, once=True)
             assert told.value.exit_code == 4
-            # when
-            steps = await stopped_at(path, lambda step: isinstance(step, Waiting))
-            # then
-            assert isinstance(steps[-1], Waiting)
-            assert steps[-1].delay_ms >= 5 * 60_000
+            # when, then: on a busy machine a link may seem to break before what the hub said is read
+            await stopped_at(path, lambda step: isinstance(step, Waiting) and step.delay_ms >= 5 * 60_000)
 
     asyncio.run(scenario())
 
