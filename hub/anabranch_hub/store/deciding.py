@@ -20,7 +20,6 @@ from anabranch_sync.policy import SCHEMA_NAMESPACE
 from anabranch_sync.scope import Scope
 from anabranch_sync.value import Json
 
-from anabranch_hub.errors import HubError
 from anabranch_hub.store.auditing import Appended, LogEnd, appended, hub_ms, log_end, write_leaves
 from anabranch_hub.store.collecting import by_address
 from anabranch_hub.store.decided_acts import decided_acts
@@ -76,15 +75,13 @@ class Decider:
         self._schemas: dict[tuple[str, int], Schemas] = {}
         self._unpacked = Unpacked()
 
-    async def decide_now(
-        self, tenant: str, requests: Sequence[Request]
-    ) -> list[Response | HubError | AnabranchError]:
+    async def decide_now(self, tenant: str, requests: Sequence[Request]) -> list[Response | AnabranchError]:
         """`decide` at the time of the hub's clock."""
         return await self.decide(tenant, requests, hub_ms())
 
     async def decide(
         self, tenant: str, requests: Sequence[Request], now_ms: int
-    ) -> list[Response | HubError | AnabranchError]:
+    ) -> list[Response | AnabranchError]:
         """Decide all requests in one transaction; each gets its own answer or its own error.
 
         When this raises (TenantUnknown, StoreUnavailable), nothing was written.
@@ -214,12 +211,12 @@ def _batch(tenant: str, requests: Sequence[Request], read: _Read, now_ms: int) -
     )
 
 
-def _responses(batch: Batch, requests: Sequence[Request]) -> list[Response | HubError | AnabranchError]:
-    responses: list[Response | HubError | AnabranchError] = []
+def _responses(batch: Batch, requests: Sequence[Request]) -> list[Response | AnabranchError]:
+    responses: list[Response | AnabranchError] = []
     for request in requests:
         try:
             responses.append(batch.push(request) if isinstance(request, Push) else batch.write(request))
-        except (HubError, AnabranchError) as error:
+        except AnabranchError as error:
             responses.append(error)
     return responses
 

@@ -38,7 +38,7 @@ class Lanes(Generic[Lane, Request, Response]):
 
     def __init__(
         self,
-        serve: Callable[[Lane, Sequence[Request]], Awaitable[Sequence[Response | HubError | AnabranchError]]],
+        serve: Callable[[Lane, Sequence[Request]], Awaitable[Sequence[Response | AnabranchError]]],
         *,
         size: Callable[[Request], int],
         size_max: int,
