@@ -28,6 +28,7 @@ from anabranch_hub.simulation.disk import DiskFailure
 from anabranch_hub.simulation.edge import Edge
 from anabranch_hub.simulation.hub_side import HubSide
 from anabranch_hub.simulation.memory import MemoryHub, MemoryReplica
+from anabranch_hub.simulation.mishaps import Mishaps
 from anabranch_hub.simulation.network import Line
 from anabranch_hub.simulation.promise import Promise, Violation
 from anabranch_hub.simulation.world import World
@@ -45,10 +46,11 @@ TWICE = 0.3
 class Couriers:
     """Whoever carries sticks between the machines of a fleet and its hub."""
 
-    def __init__(self, world: World, hub: HubSide, edges: Sequence[Edge]) -> None:
+    def __init__(self, world: World, hub: HubSide, edges: Sequence[Edge], mishaps: Mishaps) -> None:
         self._world = world
         self._hub = hub
         self._edges = edges  # the fleet's: clones join it
+        self._mishaps = mishaps
         # Its own, so that lives without couriers stay as they are.
         self._chance = random.Random(f"{world.seed}: couriers")
 
@@ -124,12 +126,15 @@ class Couriers:
             return
         self._world.reached.taken += bool(frames)
         self._world.note(f"{edge.name} takes a file")
-        before = edge.replica.outbox
+        outbox, confirmed = edge.replica.outbox, edge.replica.state.confirmed
         edge.take(frames)
         if letter.upto.epoch != self._hub.store.epoch:
             # Decided before the hub was restored: it is confirmed here, and offered again by its values.
-            for each in {each.content_id for each in before} - {e.content_id for e in edge.replica.outbox}:
+            for each in {each.content_id for each in outbox} - {e.content_id for e in edge.replica.outbox}:
                 self._world.acknowledged.pop(each, None)
+            for document, held in edge.replica.state.confirmed.items():
+                if held != confirmed.get(document):  # what it would have offered before was another value
+                    self._mishaps.hub_restores.forget(edge.name, document)
 
 
 def exported(

@@ -95,7 +95,7 @@ class Fleet:
         self._read_at_hub = (0, 0)
         self.edges = [self._new_edge(f"edge{number}") for number in range(world.life.edges)]
         self.mishaps = Mishaps(world, self.hub, self.edges)
-        self.couriers = Couriers(world, self.hub, self.edges)
+        self.couriers = Couriers(world, self.hub, self.edges, self.mishaps)
         self.operators = Operators(world, self.hub, self.edges, self.mishaps)
         self._cut_and_trim(random.Random(f"{seed}: snapshots"))
 

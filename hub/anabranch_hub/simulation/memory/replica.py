@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from anabranch_sync.acknowledgement import Marks
-from anabranch_sync.change import CHAIN_START, Change, Entry, Op, entry
+from anabranch_sync.change import CHAIN_START, Change, Entry, Op, chained, entry
 from anabranch_sync.checkpoint import origin_of
 from anabranch_sync.clock import Timestamp, tick
 from anabranch_sync.digest import ScopeDigest
@@ -280,6 +280,10 @@ class MemoryReplica:
             documents = {**pull.documents, **cut.documents}
             pull = replace(pull, documents=documents, quarantined={**pull.quarantined, **cut.quarantined})
         named = decided_at(pull.runs).keys()
+        push_mark, chain = state.push_mark, state.chain
+        for each in state.outbox:
+            if push_mark < each.dot.local_seq <= max(named, default=0):
+                push_mark, chain = each.dot.local_seq, chained(chain, each.body)
         own = [each for each in state.outbox if each.dot.local_seq in named]
         changed = fold(state.confirmed, state.incarnation, own, pull)
         seen = max(
@@ -291,6 +295,8 @@ class MemoryReplica:
             confirmed=_without_absent(changed if pull.whole else {**state.confirmed, **changed}),
             quarantined=quarantined_after(state.quarantined, own, pull),
             outbox=tuple(each for each in state.outbox if each.dot.local_seq not in named),
+            push_mark=push_mark,
+            chain=chain,
             cursor=pull.upto,
             epoch=pull.upto.epoch,
             timestamp=max(state.timestamp, seen),
