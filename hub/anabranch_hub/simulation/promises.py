@@ -7,7 +7,7 @@ from typing import Protocol
 from anabranch_sync.change import Entry
 from anabranch_sync.conflict import Conflict, Kind
 from anabranch_sync.document import Document, digest, rebuild
-from anabranch_sync.ids import START, DocumentId
+from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.merge import decide
 from anabranch_sync.policy import join
 from anabranch_sync.priority import URGENT
@@ -177,6 +177,9 @@ def check_urgent(hub: MemoryHub, edges: Collection[Holder]) -> None:
             is_told = all(each.change.base.epoch in (START.epoch, hub.epoch) for each in waiting)
             # What was written here before it was known to be urgent waits, and is shown.
             unsent = [each for each in waiting if each.dot.local_seq > replica.state.push_mark]
+            # That one's own write lost and changed nothing is no news of the document (docs/trust.md).
+            is_known = Cursor(hub.epoch, state.hub_seq) <= replica.state.cursor
+            is_told = is_told and not (is_known and len(unsent) < len(waiting))
             head = overlay(document, state, unsent, policies_of(replica.confirmed))
             if is_here and is_told and content_of(replica.visible(document)) != content_of(head):
                 raise Violation(Promise.URGENT, f"{edge.name} still shows another {document}")
