@@ -89,7 +89,7 @@ from anabranch_sync.messages import (
 from anabranch_sync.offering import Gathering
 from anabranch_sync.outbox import Continuity, behind_urgent, is_continued, next_push
 from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
-from anabranch_sync.packing import pack, unseal
+from anabranch_sync.packing import Packed, pack, unseal
 from anabranch_sync.plan import Means, Plan
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import decode_pull, wanted_by_pull
@@ -694,9 +694,11 @@ class EdgeSession:
         sent = absorbed(push, self._chain) if self.protocol >= ABSORBING_PROTOCOL else push
         is_here = self.protocol >= LIVE_PROTOCOL and self.cursor.epoch == welcome.epoch
         known = before if is_here and not self._is_plain else NOTHING_KNOWN
-        body = encode_entries(sent, self.cursor.hub_seq, known if self.protocol >= LIVE_PROTOCOL else None)
-        packed = pack(body)
-        sending = self._batch(sent, packed.sealed, 0)
+        packed, sending = self._packed(sent, known)
+        if resumed and known and sending.batch != welcome.upload:
+            plain = self._packed(sent, NOTHING_KNOWN)
+            if plain[1].batch == welcome.upload:  # what the hub could not read it had asked for in full
+                self._is_plain, (packed, sending) = True, plain
         if resumed and sending.batch == welcome.upload:
             sending = self._batch(sent, packed.sealed, welcome.upload_bytes)
         self._welcome = replace(welcome, upload_last=0)
@@ -704,10 +706,16 @@ class EdgeSession:
         self._in_flight = push
         if self.protocol >= LIVE_PROTOCOL and not resumed and sending.is_small(self._stream.pacing):
             piece = self._stream.said.seal(packed)
-            self._stream.said.learn(body)
+            self._stream.said.learn(packed.body)
             return [self._send(Whole(piece, behind_urgent(sent)))]
         self._sending = sending
         return [self._send(piece) for piece in sending.pieces(self._stream.pacing)]
+
+    def _packed(self, push: Sequence[Entry], known: Contents) -> tuple[Packed, Sending]:
+        """A push relative to what is known, and its way from the first byte on."""
+        relative_to = known if self.protocol >= LIVE_PROTOCOL else None
+        packed = pack(encode_entries(push, self.cursor.hub_seq, relative_to))
+        return packed, self._batch(push, packed.sealed, 0)
 
     def _batch(self, push: Sequence[Entry], sealed: bytes, offset: int) -> Sending:
         return Sending(

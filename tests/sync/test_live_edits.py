@@ -1,5 +1,6 @@
 """One edit while everyone is connected: few messages, small ones, and nothing taken for seen that was not."""
 
+from hashlib import sha256
 from unittest.mock import patch
 
 import pytest
@@ -19,6 +20,8 @@ from hypothesis import strategies as st
 from tests.sync.pair import NOW_MS, SCOPE, Pair, new_hub, new_replica
 
 ROUTER = document_id("acme/prod/router")
+# Nothing makes it shorter.
+LONG = "".join(sha256(n.to_bytes(2)).hexdigest() for n in range(2_000))
 
 _ALIKE = st.integers(0, 9).map(lambda number: b"like the one before %d" % number * 9)
 _BODIES = st.lists(st.binary(max_size=300) | _ALIKE)
@@ -189,6 +192,30 @@ def test_pieces_of_a_pull_that_does_not_follow_go_from_the_disk_and_the_next_str
     assert first.closed is not None
     assert "but this replica is at" in first.closed.reason
     assert second.edge.settled
+
+
+def test_what_the_hub_had_asked_for_in_full_goes_on_in_the_next_stream() -> None:
+    # given a push of several pieces that the hub cannot read, and a link that breaks near the end of it all
+    def pushed(frames_up: int) -> tuple[MemoryHub, Pair]:
+        hub = new_hub()
+        hub.write(ROUTER, {"text": "a"})
+        replica = new_replica(hub)
+        Pair(replica, hub).run()
+        replica.commit(ROUTER, {"text": "a" + LONG}, now_ms=NOW_MS)
+        with patch.object(hub, "contents", return_value={}):
+            return hub, Pair(replica, hub, lose=lambda way, number: way == "up" and number > frames_up).run()
+
+    whole = pushed(1_000)[1]
+    hub, broken = pushed(whole.frames["up"] - 3)
+    assert broken.replica.outbox
+
+    # when
+    with patch.object(hub, "contents", return_value={}):
+        again = Pair(broken.replica, hub).run()
+
+    # then
+    assert not again.replica.outbox
+    assert again.sent_bytes["up"] < whole.sent_bytes["up"] / 4
 
 
 def test_with_a_hub_of_before_an_edit_goes_as_it_went() -> None:

@@ -132,8 +132,9 @@ class Couriers:
             # Decided before the hub was restored: it is confirmed here, and offered again by its values.
             for each in {each.content_id for each in outbox} - {e.content_id for e in edge.replica.outbox}:
                 self._world.acknowledged.pop(each, None)
-            for document, held in edge.replica.state.confirmed.items():
-                if held != confirmed.get(document):  # what it would have offered before was another value
+            now = edge.replica.state.confirmed
+            for document in {*confirmed, *now}:
+                if now.get(document) != confirmed.get(document):  # it would have offered another value before
                     self._mishaps.hub_restores.forget(edge.name, document)
 
 
