@@ -255,11 +255,12 @@ class MemoryHub(Tenant):
         self.trimmed_seq = self.hub_seq
 
     def store_upload(self, incarnation: int, batch: bytes, total: int, offset: int, piece: bytes) -> None:
-        """Keep a piece of a push."""
+        """Keep a piece of a push where it continues what is there: clones may send the same one at once."""
         mark = self._marks[incarnation]
-        head = mark.upload.received[:offset] if mark.upload and mark.upload.batch == batch else b""
+        head = mark.upload.received if mark.upload and mark.upload.batch == batch else b""
         with self._committed():
-            mark.upload = Partial(batch, total, head + piece)
+            if offset == len(head):
+                mark.upload = Partial(batch, total, head + piece)
 
     def put_parcel(self, edge: str, taken: Parcel) -> None:
         """Remember an edge's courier file in place of the one before."""
