@@ -34,7 +34,7 @@ from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq
 from anabranch_sync.outbox import PUSH_CHANGES_MAX
 from anabranch_sync.packing import unpack
 from anabranch_sync.path import Path
-from anabranch_sync.policy import LATEST, Policy
+from anabranch_sync.policy import atomic_lists
 from anabranch_sync.register import DELETED, Operand, Register, RegisterValue, Slot, Stamp
 from anabranch_sync.revision import Contents, Wanted, Write
 from anabranch_sync.tables import (
@@ -333,7 +333,7 @@ def _shared(content: Any, stamp: Stamp) -> dict[Slot, Register]:
     if type(content) is not dict:
         raise ValueError("content is not an object")
     check(content)
-    return {slot: Register(value, (stamp,)) for slot, value in flatten(content, _atomic_lists).items()}
+    return {slot: Register(value, (stamp,)) for slot, value in flatten(content, atomic_lists).items()}
 
 
 def stamped(
@@ -354,10 +354,6 @@ def stamped(
         slot, value = leaves.pop()
         principal = alone[natural(place)]
         yield slot, Register(value, (*principal, *more_at[index]) if index in more_at else principal)
-
-
-def _atomic_lists(_path: Path) -> Policy:
-    return LATEST
 
 
 def pack_stamps(table: Sequence[Stamp]) -> Row:

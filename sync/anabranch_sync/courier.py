@@ -28,7 +28,6 @@ from anabranch_sync.parcel import PARCEL_BYTES_MAX, PARCEL_BYTES_MIN, PARCEL_OVE
 from anabranch_sync.standing import Standing
 from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import batch_id
-from anabranch_sync.witness import mark_of
 
 # Of files, when nobody says: a stick holds many, and a lost one costs little.
 FILE_SIZE_DEFAULT = "16MB"
@@ -157,9 +156,7 @@ def admitted(letter: Letter, standing: Standing, asked: Container[bytes]) -> Seq
         return []  # it answers what this replica was under another incarnation, or before the hub's restore
     if welcome.incarnation > standing.incarnation and letter.answers not in asked:
         raise ParcelStray("it gives a new incarnation to another copy of this replica")
-    if letter.answers[-_SEEN_BYTES:] != _seen(
-        mark_of(standing.witnessed.tree if standing.witnessed else None)
-    ):
+    if letter.answers[-_SEEN_BYTES:] != _seen(standing.log_mark):
         # It goes on from what was seen then: from what was seen since, by a stream, it proves nothing.
         welcome = replace(welcome, checkpoint=b"", consistency=b"", log_key=b"")
     is_new = not (letter.upto.epoch == standing.cursor.epoch and letter.upto <= standing.cursor)

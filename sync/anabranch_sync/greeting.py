@@ -12,7 +12,6 @@ from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.scope import Scope, scope, told_scope
 from anabranch_sync.standing import Standing
 from anabranch_sync.transfer import BATCH_ID_BYTES
-from anabranch_sync.witness import mark_of
 
 
 def hello_of(
@@ -41,7 +40,7 @@ def hello_of(
         partial=partial.batch if partial else b"",
         partial_bytes=len(partial.received) if partial else 0,
         oldest_unsent_ms=standing.oldest_unsent_ms or 0,
-        checkpoint=mark_of(standing.witnessed.tree if standing.witnessed else None),
+        checkpoint=standing.log_mark,
         passed_bytes=learned.passed_bytes,
         breaks=learned.breaks,
         link_class=circumstances.link_class,

@@ -21,7 +21,7 @@ from anabranch_sync.errors import ContentsDiffer, CorruptFrame, FrameTooLarge
 from anabranch_sync.ids import DocumentId, HubSeq
 from anabranch_sync.packing import read_varint, varint
 from anabranch_sync.path import Path
-from anabranch_sync.policy import LATEST, Policy
+from anabranch_sync.policy import atomic_lists
 from anabranch_sync.register import Slot
 from anabranch_sync.value import Object
 
@@ -114,7 +114,7 @@ def check_of(documents: Sequence[DocumentId], before: Contents) -> bytes:
 
 def leaf_paths(content: Object) -> list[Path]:
     """Where a document has leaves, in order: both ends number them alike."""
-    return sorted(slot.path for slot in flatten(content, _atomic_lists))
+    return sorted(slot.path for slot in flatten(content, atomic_lists))
 
 
 def relative(writes: Iterable[Write[V]], before: Contents) -> list[V | Revised]:
@@ -175,10 +175,6 @@ class _Latest:
 
 def _is_long(slot: Slot, value: object) -> bool:
     return slot.element is None and isinstance(value, str) and len(value) >= TEXT_CHARS_MIN
-
-
-def _atomic_lists(_path: Path) -> Policy:
-    return LATEST
 
 
 def _common(one: str, other: str) -> int:

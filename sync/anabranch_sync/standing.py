@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.ids import Cursor, Incarnation, LocalSeq
-from anabranch_sync.witness import Witnessed
+from anabranch_sync.witness import Witnessed, mark_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +48,8 @@ class Standing:
     must_renew: bool = False
     damaged_changes: int = 0
     damaged_documents: tuple[str, ...] = ()
+
+    @property
+    def log_mark(self) -> bytes:
+        """What it tells of the newest tree of the log that it has been shown."""
+        return mark_of(self.witnessed.tree if self.witnessed else None)

@@ -1,11 +1,11 @@
 """Values overwritten before anybody could see them do not travel, and everything counts them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pytest
-from anabranch_hub.simulation.memory import Fenced, MemoryHub
+from anabranch_hub.simulation.memory import Fenced, MemoryHub, MemoryReplica
 from anabranch_sync.absorbing import STREAK_MIN, absorbed
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, chained, entry
 from anabranch_sync.columns import decode_entries, encode_entries
@@ -51,6 +51,11 @@ def recorded(values: Sequence[tuple[Place, Operand]], incarnation: int = 1) -> l
 
 def overwrites(count: int, *, of: Slot = A) -> list[Entry]:
     return recorded([((ROUTER, of), number) for number in range(count)])
+
+
+def overwrite(replica: MemoryReplica, values: Iterable[int]) -> None:
+    for value in values:
+        replica.commit(ROUTER, {"a": value}, now_ms=NOW_MS)
 
 
 def numbers(push: Sequence[Entry]) -> list[tuple[int, int]]:
@@ -146,8 +151,7 @@ def test_a_hub_comes_to_the_same_contents_whether_it_gets_every_value_or_the_las
 def test_a_reader_of_the_edge_sees_the_version_that_the_hub_comes_to() -> None:
     hub = new_hub()
     replica = new_replica(hub)
-    for number in range(1_000):
-        replica.commit(ROUTER, {"a": number}, now_ms=NOW_MS)
+    overwrite(replica, range(1_000))
     told = replica.visible(ROUTER).version
 
     pair = Pair(replica, hub).run()
@@ -162,8 +166,7 @@ def test_a_hub_of_an_earlier_protocol_gets_every_value(monkeypatch: pytest.Monke
     monkeypatch.setattr("anabranch_sync.hub_session.PROTOCOL_MAX", 2)
     hub = new_hub()
     replica = new_replica(hub)
-    for number in range(20):
-        replica.commit(ROUTER, {"a": number}, now_ms=NOW_MS)
+    overwrite(replica, range(20))
 
     Pair(replica, hub).run()
 
@@ -173,11 +176,9 @@ def test_a_hub_of_an_earlier_protocol_gets_every_value(monkeypatch: pytest.Monke
 def test_a_push_that_did_not_arrive_is_cut_anew_with_what_was_written_since() -> None:
     hub = new_hub()
     replica = new_replica(hub)
-    for number in range(10):
-        replica.commit(ROUTER, {"a": number}, now_ms=NOW_MS)
+    overwrite(replica, range(10))
     Pair(replica, hub, lose=lambda direction, number: direction == "up" and number > 1).run()
-    for number in range(10, 20):
-        replica.commit(ROUTER, {"a": number}, now_ms=NOW_MS)
+    overwrite(replica, range(10, 20))
 
     Pair(replica, hub).run()
 
@@ -187,12 +188,10 @@ def test_a_push_that_did_not_arrive_is_cut_anew_with_what_was_written_since() ->
 def test_what_was_decided_is_not_absorbed_by_what_is_written_later() -> None:
     hub = new_hub()
     replica = new_replica(hub)
-    for number in range(10):
-        replica.commit(ROUTER, {"a": number}, now_ms=NOW_MS)
+    overwrite(replica, range(10))
     # The acknowledgement, and all behind it, is lost.
     Pair(replica, hub, lose=lambda direction, number: direction == "down" and number > 1).run()
-    for number in range(10, 20):
-        replica.commit(ROUTER, {"a": number}, now_ms=NOW_MS)
+    overwrite(replica, range(10, 20))
 
     Pair(replica, hub).run()
 
@@ -210,8 +209,7 @@ def test_a_streak_that_begins_before_the_mark_is_not_decided() -> None:
 def test_a_restored_copy_that_repeats_what_stood_for_others_changes_nothing() -> None:
     hub = new_hub()
     replica = new_replica(hub)
-    for number in range(10):
-        replica.commit(ROUTER, {"a": number}, now_ms=NOW_MS)
+    overwrite(replica, range(10))
     backup = replica.disk
     Pair(replica, hub).run()
     copy = type(replica)(backup)

@@ -26,7 +26,7 @@ from anabranch_sync.errors import DocumentTooLarge, InvalidValue
 from anabranch_sync.ids import Cursor, HubSeq, document_id
 from anabranch_sync.merge import decide
 from anabranch_sync.path import Path
-from anabranch_sync.policy import LATEST, NO_POLICIES, Policies, Policy, Rule
+from anabranch_sync.policy import NO_POLICIES, Policies, Policy, Rule, atomic_lists
 from anabranch_sync.register import DELETED, Register, RegisterValue, Slot, Stamp
 from anabranch_sync.value import Json, canonical, ordered
 from hypothesis import given
@@ -38,10 +38,6 @@ from tests.sync.oracle import hidden
 from tests.sync.strategies import changes, contents, documents, json_values, judges, kept_slots
 
 DOCUMENT = document_id("acme/prod")
-
-
-def latest(_path: Path) -> Policy:
-    return LATEST
 
 
 def union(_path: Path) -> Policy:
@@ -85,7 +81,7 @@ def test_content_is_rebuilt_exactly(content: Object) -> None:
 
 
 def _live(content: Object) -> list[tuple[Slot, Json]]:
-    return [(slot, value) for slot, value in flatten(content, latest).items() if value is not DELETED]
+    return [(slot, value) for slot, value in flatten(content, atomic_lists).items() if value is not DELETED]
 
 
 @given(contents)
@@ -230,14 +226,14 @@ def test_a_deleted_document_has_no_content_and_digest_zero_and_an_empty_one_has_
 def test_flattening_names_each_leaf_and_marks_what_is_empty() -> None:
     content: Object = {"a": {"b": 1, "c": {}}, "d": [], "e": [1, [2]], "": None}
 
-    assert flatten(content, latest) == {
+    assert flatten(content, atomic_lists) == {
         Slot(("a", "b")): 1,
         Slot(("a", "c")): {},
         Slot(("d",)): [],
         Slot(("e",)): [1, [2]],
         Slot(("",)): None,
     }
-    assert flatten({}, latest) == {Slot(()): {}}
+    assert flatten({}, atomic_lists) == {Slot(()): {}}
 
 
 def test_a_set_has_a_marker_and_a_slot_for_each_element() -> None:
@@ -258,7 +254,7 @@ def test_a_set_has_a_marker_and_a_slot_for_each_element() -> None:
 def test_deletions_are_written_before_what_takes_their_place() -> None:
     document = standing({"a": 1, "b": {"c": 1, "d": 2}}, NO_POLICIES)
 
-    leaves = written(document.registers, {"a": {"x": 1}, "b": 5}, latest)
+    leaves = written(document.registers, {"a": {"x": 1}, "b": 5}, atomic_lists)
 
     assert leaves == [
         (Slot(("a",)), DELETED),
@@ -287,7 +283,7 @@ def test_a_document_is_bounded_by_its_canonical_bytes() -> None:
 
 @given(contents)
 def test_what_is_at_a_path_is_found_or_the_first_absent_key_named(content: Object) -> None:
-    for slot, value in flatten(content, latest).items():
+    for slot, value in flatten(content, atomic_lists).items():
         found = at(content, slot.path)
         assert value is not DELETED
         assert alike(found, value)

@@ -16,8 +16,7 @@ from anabranch_sync.document import EMPTY, Document, Object, flatten, rebuild
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.later import later
 from anabranch_sync.live import Served
-from anabranch_sync.path import Path
-from anabranch_sync.policy import LATEST, NO_POLICIES, SCHEMA_NAMESPACE, Policies, Policy, policies_from
+from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies, atomic_lists, policies_from
 
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.facts import Heard, Link, Visible
@@ -85,7 +84,7 @@ class Held:
         if self._tight is None:
             content = self.content
             live = {slot for slot, register in self.state.registers.items() if register.live}
-            self._tight = live == (set() if content is None else flatten(content, _atomic_lists).keys())
+            self._tight = live == (set() if content is None else flatten(content, atomic_lists).keys())
         return self._tight
 
     def written_as(self, content: Object | None) -> None:
@@ -97,10 +96,6 @@ class Held:
     def registers(self) -> int:
         """How many registers it holds: a measure of the memory it takes."""
         return len(self.state.registers)
-
-
-def _atomic_lists(_: Path) -> Policy:
-    return LATEST
 
 
 ABSENT = Held(NOT_SHOWN, EMPTY)

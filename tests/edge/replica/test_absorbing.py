@@ -1,31 +1,15 @@
 """What was absorbed on its way leaves the outbox with what stands for it, and fares as that did."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from anabranch.replica import Fate, Replica
-from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.absorbing import absorbed
 from anabranch_sync.acknowledgement import Level
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.scope import Scope
 
-from tests.contracts.replica import NOW_MS, SCOPE, Exchange
-from tests.edge.replica.sqlite_store import SqliteStore, create, write
+from tests.contracts.replica import NOW_MS, Exchange
+from tests.edge.replica.sqlite_store import write
 
 ROUTER = DocumentId("acme/prod/router", "config")
-
-
-@pytest.fixture
-def replica(tmp_path: Path) -> Iterator[Replica]:
-    with create(tmp_path / "replica.db") as replica:
-        yield replica
-
-
-@pytest.fixture
-def edge(replica: Replica) -> Exchange:
-    return Exchange(SqliteStore(replica), MemoryHub(SCOPE, lambda: NOW_MS))
 
 
 def pushed(edge: Exchange) -> None:

@@ -8,8 +8,7 @@ from anabranch.replica import Visible
 from anabranch.replica.contents import between
 from anabranch_sync.document import Object, flatten, rebuild, written
 from anabranch_sync.ids import DocumentId
-from anabranch_sync.path import Path
-from anabranch_sync.policy import LATEST, Policy
+from anabranch_sync.policy import atomic_lists
 from anabranch_sync.register import Register, Slot, Stamp
 from anabranch_sync.value import Json
 from hypothesis import given
@@ -22,12 +21,8 @@ ROUTER = DocumentId("acme/prod/router", "config")
 _documents = st.none() | contents
 
 
-def _latest(_: Path) -> Policy:
-    return LATEST
-
-
 def _registers(content: Object | None) -> dict[Slot, Register]:
-    leaves = {} if content is None else flatten(content, _latest)
+    leaves = {} if content is None else flatten(content, atomic_lists)
     return {slot: Register(value, (Stamp(1, 1, 1),)) for slot, value in leaves.items()}
 
 
@@ -41,7 +36,7 @@ def _in_order(value: Json) -> list[object]:
 def _check(before: Object | None, after: Object | None) -> None:
     leaves, content = between(before, after)
 
-    said = written(_registers(before), after, _latest)
+    said = written(_registers(before), after, atomic_lists)
     assert [(slot, exact_value(value)) for slot, value in leaves] == [
         (slot, exact_value(value)) for slot, value in said
     ]

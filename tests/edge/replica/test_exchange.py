@@ -1,14 +1,11 @@
 """What an exchange leaves in the SQLite replica beyond the contract."""
 
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from anabranch.replica import Fate, Link, Replica
 from anabranch.replica.queries import SQL
-from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import Cursor, DocumentId
@@ -17,21 +14,10 @@ from anabranch_sync.register import DELETED
 from anabranch_sync.scope import Scope
 
 from tests.contracts.replica import NOW_MS, SCOPE, Exchange
-from tests.edge.replica.sqlite_store import SqliteStore, create, write
+from tests.edge.replica.sqlite_store import write
 
 ROUTER = DocumentId("acme/prod/router", "config")
 LIMITS = DocumentId("acme/prod/limits", "config")
-
-
-@pytest.fixture
-def replica(tmp_path: Path) -> Iterator[Replica]:
-    with create(tmp_path / "replica.db") as replica:
-        yield replica
-
-
-@pytest.fixture
-def edge(replica: Replica) -> Exchange:
-    return Exchange(SqliteStore(replica), MemoryHub(SCOPE, lambda: NOW_MS))
 
 
 def test_a_pull_that_comes_twice_is_refused_and_changes_nothing(replica: Replica, edge: Exchange) -> None:

@@ -1,7 +1,6 @@
 """An edge reads back, offline, every content it has passed through, and says which ones it has not."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,17 +21,6 @@ from tests.sync.strategies import contents
 
 ROUTER = DocumentId("acme/prod/router", "config")
 LIMITS = DocumentId("acme/prod/limits", "config")
-
-
-@pytest.fixture
-def replica(tmp_path: Path) -> Iterator[Replica]:
-    with create(tmp_path / "replica.db") as replica:
-        yield replica
-
-
-@pytest.fixture
-def edge(replica: Replica) -> Exchange:
-    return Exchange(SqliteStore(replica), MemoryHub(SCOPE, lambda: NOW_MS))
 
 
 def pulled(edge: Exchange, replica: Replica, content: Object | None, now_ms: int = NOW_MS) -> None:
