@@ -56,9 +56,8 @@ async def collect(pool: Pool, tenant: str, *, author: str, dry_run: bool) -> Col
     by itself.
     """
     async with pool.session(tenant) as session:
-        position = await session.row("collecting_from")
+        position = await session.one("collecting_from")
         holding = await session.rows("holding_edges")
-    assert position is not None, "a tenant has its state from its first migration on"
     upto = min([position["hub_seq"], *(row["cursor_seq"] for row in holding)])
     tombstones, documents, after = 0, 0, ""
     while upto and (page := await _page(pool, tenant, position["swept_seq"], after)):

@@ -110,8 +110,7 @@ async def enrolled(pool: Pool, tenant: str, edge: str, serial: str, not_after_ms
     async with pool.transaction(tenant) as session:
         await _certify(session, tenant, edge, serial, not_after_ms)
         incarnation = await _lease(session, edge)
-        position = await session.row("position")
-        assert position is not None, "a tenant has its state from its first migration on"
+        position = await session.one("position")
         data: Data = {
             "certificate": serial,
             "not_after_ms": not_after_ms,
@@ -260,7 +259,7 @@ async def open_replica(
             at = {"epoch": told.drained.epoch, "hub_seq": told.drained.hub_seq}
             await session.run("drained", incarnation=leased, **at)
         if told is not None:
-            before = await session.row(
+            before = await session.one(
                 "tell_report",
                 edge=name,
                 clock_offset_ms=told.clock_offset_ms,
@@ -272,7 +271,6 @@ async def open_replica(
                 protocol=told.protocol,
                 damaged_changes=told.damaged_changes,
             )
-            assert before is not None, "an upsert returns its row"
             if told.damaged_changes > before["damaged_before"]:
                 rotted = (row["hub_seq"], told.damaged_changes, told.damaged_documents)
                 await _report(session, name, Incident(IncidentKind.OUTBOX, Remedy.SET_ASIDE, *rotted))
@@ -342,11 +340,9 @@ async def incidents(pool: Pool, tenant: str, name: str | None, limit: int) -> li
 async def behind(pool: Pool, tenant: str, edge: Edge) -> int:
     """How many documents of an edge's scope changed after what it is known to have."""
     async with pool.session(tenant) as session:
-        position = await session.row("position")
-        assert position is not None, "a tenant has its state from its first migration on"
+        position = await session.one("position")
         after = edge.cursor.hub_seq if edge.cursor.epoch == position["epoch"] else 0
-        row = await session.row("changed_since", after=after, **reading(edge.replicates))
-        assert row is not None, "a count has one row"
+        row = await session.one("changed_since", after=after, **reading(edge.replicates))
         return int(row["documents"])
 
 
@@ -371,8 +367,7 @@ async def _certify(session: Session, tenant: str, name: str, serial: str, not_af
 
 
 async def _lease(session: Session, name: str) -> Incarnation:
-    row = await session.row("lease", edge=name, chain=CHAIN_START)
-    assert row is not None, "INSERT ... RETURNING returns its row"
+    row = await session.one("lease", edge=name, chain=CHAIN_START)
     return int(row["incarnation"])
 
 

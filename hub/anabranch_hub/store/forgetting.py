@@ -43,8 +43,7 @@ class Forgotten:
 async def forget(pool: Pool, tenant: str, *, author: str, dry_run: bool) -> Forgotten:
     """Forget the collected tombstones of which nobody who counts can bring a change. Safe to repeat."""
     async with pool.session(tenant) as session:
-        row = await session.row("forgettable_until", days=FORGET_AFTER_DAYS)
-    assert row is not None, "a tenant has its state from its first migration on"
+        row = await session.one("forgettable_until", days=FORGET_AFTER_DAYS)
     start, upto = row["forgotten_seq"], row["until"]
     tombstones, after = 0, ""
     while start < upto and (page := await _page(pool, tenant, after)):

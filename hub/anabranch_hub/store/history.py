@@ -191,8 +191,7 @@ def _walked(walk: _Walk, row: Mapping[str, Any], patches: Sequence[Patch], versi
 
 
 async def _position(session: Session, moment: Moment | None) -> HubSeq:
-    standing = await session.row("position")
-    assert standing is not None, "a tenant has its state from its first migration on"
+    standing = await session.one("position")
     match moment:
         case None:
             return int(standing["hub_seq"])

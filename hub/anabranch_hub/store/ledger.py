@@ -55,10 +55,9 @@ async def stats(pool: Pool, tenant: str, matching: Matching, *, limit: int) -> L
     """The rows counted at one moment; of each thing they may have in common the `limit` most frequent."""
     names, parameters = conditions(matching)
     async with pool.transaction(tenant, snapshot=True) as session:
-        totals = await session.row("merge_totals", *names, **parameters)
+        totals = await session.one("merge_totals", *names, **parameters)
         oldest = await session.row("oldest_unreviewed", *names, **parameters)
         counts = await session.rows("merge_counts", *names, limit=limit, **parameters)
-    assert totals is not None, "a count is one row"
     by: dict[str, list[tuple[str, int]]] = {
         each: [] for each in ("policy", "kind", "namespace", "edge", "author", "place")
     }

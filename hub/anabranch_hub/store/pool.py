@@ -65,6 +65,12 @@ class Session:
         """The first row of the named statement."""
         return await (await self.run(name, *conditions, **parameters)).fetchone()
 
+    async def one(self, name: str, *conditions: str, **parameters: Any) -> DictRow:
+        """The row of a statement that always has one: a count, an upsert, where a tenant stands."""
+        row = await self.row(name, *conditions, **parameters)
+        assert row is not None, f"{name} has always a row"
+        return row
+
     async def rows(self, name: str, *conditions: str, **parameters: Any) -> list[DictRow]:
         """All rows of the named statement."""
         return await (await self.run(name, *conditions, **parameters)).fetchall()

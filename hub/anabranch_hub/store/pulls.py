@@ -186,8 +186,7 @@ async def drawn_urgent(
     async with pool.undoing(tenant) as session:
         async with session.pipeline():
             await session.begin(snapshot=True)
-            row = await session.row("position")
-        assert row is not None, "a tenant has its state from its first migration on"
+            row = await session.one("position")
         upto = Cursor(row["epoch"], row["hub_seq"])
         changed = await _priorities(session, scope, after.hub_seq)
         pressing = [each for each, priority in changed.items() if priority == URGENT]
@@ -205,10 +204,9 @@ async def weighed(
     """How pressing what is new to the replica after a position is; None: nothing concerns it."""
     async with pool.undoing(tenant) as session:
         await session.begin(snapshot=True)
-        concerns = await session.row(
+        concerns = await session.one(
             "concerns", incarnation=incarnation, after=after.hub_seq, **reading(scope)
         )
-        assert concerns is not None, "EXISTS always answers"
         if not concerns["anything"]:
             return None
         changed = await _priorities(session, scope, after.hub_seq)
@@ -252,8 +250,7 @@ async def check_in(pool: Pool, digests: ScopeDigests, tenant: str, edge: str, as
         at, scope = Cursor(row["epoch"], row["hub_seq"]), replicated(row)
         # A position of another epoch says nothing of this one.
         after = asked.cursor.hub_seq if asked.cursor.epoch == at.epoch else 0
-        concerns = await session.row("concerns", incarnation=asked.incarnation, after=after, **reading(scope))
-        assert concerns is not None, "EXISTS always answers"
+        concerns = await session.one("concerns", incarnation=asked.incarnation, after=after, **reading(scope))
         # An order to wipe waits for nothing, nor for a byte budget.
         is_wiping = row["wiping"]
         is_urgent = is_wiping
@@ -284,8 +281,7 @@ async def digest(pool: Pool, digests: ScopeDigests, tenant: str, scope: Scope) -
     async with pool.undoing(tenant) as session:
         async with session.pipeline():
             await session.begin(snapshot=True)
-            row = await session.row("position")
-        assert row is not None, "a tenant has its state from its first migration on"
+            row = await session.one("position")
         cursor = Cursor(row["epoch"], row["hub_seq"])
         return cursor, await digests.at(session, tenant, scope, cursor)
 

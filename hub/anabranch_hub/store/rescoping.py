@@ -118,8 +118,7 @@ async def entering(session: Session, edge: str, present: Scope, held: bytes) -> 
     """What a replica lacks of its present scope that holds the one of the fingerprint `held`."""
     former = await session.row("former_scope", edge=edge, fingerprint=held)
     if former is None:
-        row = await session.row("changed_bytes", after=0, **reading(present))
-        assert row is not None, "a sum is always a row"
+        row = await session.one("changed_bytes", after=0, **reading(present))
         return Entering(frozenset(), int(row["bytes"]), is_known=False)
     had = reading(Scope(tuple(former["prefixes"])), name="former_")
     rows = await session.rows("entering", **reading(present), **had)

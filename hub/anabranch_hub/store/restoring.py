@@ -23,15 +23,13 @@ async def restored(pool: Pool, tenant: str, author: str, known: HubSeq | None, n
     """
     check_author(author)
     async with pool.transaction(tenant) as session:
-        state = await session.row("lock_tenant")
-        assert state is not None, "a tenant has its state from its first migration on"
+        state = await session.one("lock_tenant")
         position = int(state["hub_seq"])
         if known is not None and known > position:
             raise PositionAhead(known, standing=position)
         ended = Ended(state["epoch"], position if known is None else known)
         await session.run("end_epoch", epoch=ended.epoch, known=ended.known, author=author)
-        begun = await session.row("begin_epoch", now_s=now_ms // 1_000)
-        assert begun is not None, "UPDATE ... RETURNING returns its row"
+        begun = await session.one("begin_epoch", now_s=now_ms // 1_000)
         await session.run("drop_all_spools")
         data = {"author": author, "epoch": begun["epoch"], "ended": ended.epoch, "known": ended.known}
         act = auditing.Act(Event(EventKind.HUB_RESTORED, tenant, data))

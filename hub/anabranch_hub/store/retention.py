@@ -57,8 +57,7 @@ async def fold(pool: Pool, tenant: str, now_ms: int, *, author: str, dry_run: bo
     """
     async with pool.session(tenant) as session:
         kept = await _retention(session)
-        row = await session.row("foldable_until", wall_ms=max(0, now_ms - kept.days * DAY_MS))
-        assert row is not None, "a tenant has its state from its first migration on"
+        row = await session.one("foldable_until", wall_ms=max(0, now_ms - kept.days * DAY_MS))
     upto = int(row["hub_seq"])
     total = Folded(upto, 0, 0, 0, ())
     after = ""
@@ -95,8 +94,7 @@ class _Batch:
 
 
 async def _retention(session: Session) -> Retention:
-    row = await session.row("retention")
-    assert row is not None, "a tenant has its state from its first migration on"
+    row = await session.one("retention")
     return Retention(row["retention_days"], row["folded_seq"])
 
 
@@ -114,10 +112,9 @@ async def _bases(pool: Pool, tenant: str, rows: Sequence[Mapping[str, Any]]) -> 
         await session.begin(snapshot=True)
         for row in rows:
             try:
-                fresh = await session.row(
+                fresh = await session.one(
                     "document_at", id=row["id"], version=row["version"], hub_seq=INT_MAX
                 )
-                assert fresh is not None, "a document keeps its versions' rows for ever"
                 [stored] = await rebuilt_rows(session, [fresh])
             except HistoryDamaged:
                 damaged.append(row["id"])

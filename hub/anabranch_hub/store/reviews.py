@@ -47,8 +47,7 @@ async def accept(pool: Pool, tenant: str, numbers: Sequence[int], reviewer: str,
     check_message(note)
     async with pool.transaction(tenant) as session:
         # As deciding does: positions, rows, reviews and leaves then have one order.
-        state = await session.row("lock_tenant")
-        assert state is not None, "a tenant has its state from its first migration on"
+        state = await session.one("lock_tenant")
         rows = await session.rows("reviewing", ids=list(numbers), reviewer=reviewer)
         if unknown := set(numbers) - {row["id"] for row in rows}:
             raise LedgerRowUnknown(tenant, min(unknown))

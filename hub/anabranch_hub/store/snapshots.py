@@ -71,8 +71,7 @@ class Snapshots:
             return None
         snapshot = _snapshot(row)
         within = reading(wanted.scope)
-        since = await session.row("changed_bytes", after=snapshot.upto.hub_seq, **within)
-        assert since is not None, "a sum is always a row"
+        since = await session.one("changed_bytes", after=snapshot.upto.hub_seq, **within)
         if link_bytes(since["bytes"]) * _FRESH_ONE_OF > snapshot.size_bytes:
             return None
         return snapshot
@@ -104,8 +103,7 @@ class Snapshots:
     async def part_of(self, tenant: str, scope: Scope, name: bytes) -> bytes | None:
         """The bytes of a part, as `part`, if a snapshot of the scope names it."""
         async with self._pool.session(tenant) as session:
-            row = await session.row("is_offered", prefixes=list(scope.prefixes), part=name)
-        assert row is not None, "a question is always answered"
+            row = await session.one("is_offered", prefixes=list(scope.prefixes), part=name)
         return await self.part(tenant, name) if row["offered"] else None
 
     async def _made(self, wanted: Wanted) -> Snapshot:
@@ -114,8 +112,7 @@ class Snapshots:
         within = reading(wanted.scope)
         async with self._pool.undoing(wanted.tenant) as session:
             await session.begin(snapshot=True)
-            position = await session.row("position")
-            assert position is not None, "a tenant has its state from its first migration on"
+            position = await session.one("position")
             upto = Cursor(position["epoch"], position["hub_seq"])
             digest = await self._digests.at(session, wanted.tenant, wanted.scope, upto)
             after = ""
