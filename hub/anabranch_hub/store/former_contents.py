@@ -15,6 +15,7 @@ from anabranch_sync.path import parse_pointer
 from anabranch_sync.revision import Contents
 
 from anabranch_hub.store.pool import Session
+from anabranch_hub.store.records import stored_number
 
 # Some 20 ms of taking patches apart. A replica that missed more gets its changes in full.
 VERSIONS_READ_MAX = 4_000
@@ -68,7 +69,7 @@ def _before(document: DocumentId, state: bytes, steps: Sequence[Mapping[str, Any
             content = _undone(content, step["inverse"])
     except (LookupError, TypeError, ValueError):  # damaged patches
         return None
-    recorded = int.from_bytes(steps[0]["digest_before"] or b"", "big")
+    recorded = stored_number(steps[0]["digest_before"])
     return content if digest(document, content) == recorded else None
 
 

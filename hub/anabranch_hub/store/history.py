@@ -21,8 +21,7 @@ from anabranch_sync.version import Patch, rebuilt
 
 from anabranch_hub.errors import PositionAhead, VersionAbsorbed, VersionFolded
 from anabranch_hub.store.pool import Pool, Session
-from anabranch_hub.store.reading import stored_number
-from anabranch_hub.store.records import Pair, Placed, Stored, Version, address
+from anabranch_hub.store.records import Pair, Placed, Stored, Version, address, stored_number
 
 VERSIONS_MAX = 1_000
 # A page of the past: each document brings its registers and some patches along.

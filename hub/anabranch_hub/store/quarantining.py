@@ -10,7 +10,7 @@ from anabranch_sync.value import render_json
 from anabranch_sync.violation import Violation
 
 from anabranch_hub.store.pool import Pool
-from anabranch_hub.store.records import Aside, Quarantine, Stored, address
+from anabranch_hub.store.records import Aside, Quarantine, Stored, address, stored_number
 
 # A page: each brings its head beside what is live.
 QUARANTINED_MAX = 500
@@ -26,9 +26,13 @@ async def quarantined(pool: Pool, tenant: str, *, prefix: str, after: str, limit
 
 def stored(row: Mapping[str, Any]) -> Stored:
     """A document of a row that brings its head only where that is not live."""
-    digest = 0 if row["digest"] is None else int.from_bytes(row["digest"], "big")
     return Stored(
-        address(row["id"]), row["content"], row["version"], row["hub_seq"], digest, _quarantine(row)
+        address(row["id"]),
+        row["content"],
+        row["version"],
+        row["hub_seq"],
+        stored_number(row["digest"]),
+        _quarantine(row),
     )
 
 

@@ -22,8 +22,3 @@ async def documents(pool: Pool, tenant: str, *, prefix: str, after: str, limit: 
     async with pool.session(tenant) as session:
         rows = await session.rows("documents", prefix=prefix, after=after, limit=min(limit, DOCUMENTS_MAX))
         return [stored(row) for row in rows]
-
-
-def stored_number(digest: bytes | None) -> int:
-    """A digest as a number; 0 for that of a document that is not there."""
-    return 0 if digest is None else int.from_bytes(digest, "big")

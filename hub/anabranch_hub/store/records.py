@@ -557,3 +557,8 @@ def address(text: str) -> DocumentId:
 def ended_of(row: Mapping[str, Any]) -> tuple[Ended, ...]:
     """The epochs that ended, from a row that has them in two columns."""
     return tuple(map(Ended, row["ended_epochs"], row["ended_known"]))
+
+
+def stored_number(digest: bytes | None) -> int:
+    """A digest as a number; 0 for that of a document that is not there."""
+    return 0 if digest is None else int.from_bytes(digest, "big")

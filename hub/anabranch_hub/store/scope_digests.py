@@ -12,6 +12,7 @@ from anabranch_sync.ids import Cursor, HubSeq
 from anabranch_sync.scope import Scope
 
 from anabranch_hub.store.pool import Session
+from anabranch_hub.store.records import stored_number
 from anabranch_hub.store.scope_filter import reading
 
 # Pulls of one scope that overlap in one process; an older one only costs a full sum.
@@ -38,7 +39,9 @@ class ScopeDigests:
             if position < cursor.hub_seq:
                 rows = await session.rows("digest_steps", after=position, upto=cursor.hub_seq, **within)
                 for row in rows:
-                    digest = digest.replaced(_number(row["digest_before"]), _number(row["digest_after"]))
+                    digest = digest.replaced(
+                        stored_number(row["digest_before"]), stored_number(row["digest_after"])
+                    )
         else:
             rows = await session.rows("digests", **within)
             digest = _summed(row["digest"] for row in rows)
@@ -54,9 +57,5 @@ class ScopeDigests:
 
 
 def _summed(digests: Iterable[bytes]) -> ScopeDigest:
-    numbers = [_number(digest) for digest in digests]
+    numbers = [stored_number(digest) for digest in digests]
     return ScopeDigest(len(numbers), sum(numbers) % MODULUS)
-
-
-def _number(digest: bytes | None) -> int:
-    return 0 if digest is None else int.from_bytes(digest, "big")
