@@ -6,7 +6,7 @@ than a snapshot could be worth is the whole scope looked at.
 
 from dataclasses import dataclass, replace
 
-from anabranch_sync.ids import Cursor, DocumentId, Incarnation
+from anabranch_sync.ids import Incarnation
 from anabranch_sync.messages import LIVE_PROTOCOL
 from anabranch_sync.plan import (
     SNAPSHOT_PROTOCOL,
@@ -18,33 +18,18 @@ from anabranch_sync.plan import (
     snapshot_bytes_min,
 )
 from anabranch_sync.pull import Pull, changed_by_pull
-from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Offer
 
 from anabranch_hub.store import pulls
 from anabranch_hub.store.former_contents import former_contents
 from anabranch_hub.store.pool import Pool, Session
-from anabranch_hub.store.pulls import Pulling
+from anabranch_hub.store.pulls import Pulling, Question
 from anabranch_hub.store.scope_digests import ScopeDigests
 from anabranch_hub.store.scope_filter import reading
 from anabranch_hub.store.snapshots import Snapshots, Wanted
 
 # Of documents as they are stored. As one pull they must stay under packing.RAW_BYTES_MAX, 32 MiB.
 DELTA_BYTES_MAX = 24 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a replica of `tenant` lacks after a cursor. Its arguments are those of `Store.draw`."""
-
-    tenant: str
-    after: Cursor
-    always: bool
-    replaced: frozenset[DocumentId]
-    protocol: int
-    held: bytes
-    told: Scope | None
-    relayed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,39 +40,25 @@ class CatchingUp:
     digests: ScopeDigests
     snapshots: Snapshots
 
-    async def plan(
-        self,
-        tenant: str,
-        edge: str,
-        incarnation: Incarnation,
-        after: Cursor,
-        held: bytes,
-        *,
-        relayed: bool,
-    ) -> Plan:
+    async def plan(self, edge: str, incarnation: Incarnation, asked: Question) -> Plan:
         """What `draw` would do now for a replica that knows snapshots. Raises EdgeRevoked, Fenced."""
-        async with self.pool.undoing(tenant) as session:
-            pulling = await pulls.begun(session, tenant, edge, incarnation, after, held=held)
-            return await self._plan(session, tenant, pulling, relayed=relayed)
+        async with self.pool.undoing(asked.tenant) as session:
+            pulling = await pulls.begun(session, edge, incarnation, asked)
+            return await self._plan(session, pulling, asked)
 
-    async def draw(self, edge: str, incarnation: Incarnation, question: Question) -> Pull | Offer | None:
+    async def draw(self, edge: str, incarnation: Incarnation, asked: Question) -> Pull | Offer | None:
         """The answer for one replica, as of `Store.draw`. Raises EdgeRevoked, Fenced, ScopeChanged."""
-        asked, tenant = question, question.tenant
-        async with self.pool.undoing(tenant) as session:
-            pulling = await pulls.begun(
-                session, tenant, edge, incarnation, asked.after, held=asked.held, told=asked.told
-            )
+        async with self.pool.undoing(asked.tenant) as session:
+            pulling = await pulls.begun(session, edge, incarnation, asked)
             if not await self.is_for_a_snapshot(session, pulling, asked):
                 return await self.delta(session, pulling, asked)
-        snapshot = await self.snapshots.snapshot(self._wanted(tenant, pulling))
-        async with self.pool.session(tenant) as session:
+        snapshot = await self.snapshots.snapshot(self._wanted(asked.tenant, pulling))
+        async with self.pool.session(asked.tenant) as session:
             return Offer(snapshot, await pulls.closing(session, pulling, snapshot))
 
     async def delta(self, session: Session, pulling: Pulling, asked: Question) -> Pull | None:
         """The pull of a replica that takes no snapshot; None: nothing that concerns it has happened."""
-        pull = await pulls.drawn(
-            session, self.digests, asked.tenant, pulling, always=asked.always, replaced=asked.replaced
-        )
+        pull = await pulls.drawn(session, self.digests, pulling, asked)
         if pull is None or asked.protocol < LIVE_PROTOCOL:
             return pull
         before = await former_contents(session, pull.after.hub_seq, changed_by_pull(pull))
@@ -99,21 +70,21 @@ class CatchingUp:
             return False
         if link_bytes(pulling.changed_bytes) < snapshot_bytes_min(relayed=asked.relayed):
             return False
-        plan = await self._plan(session, asked.tenant, pulling, relayed=asked.relayed)
+        plan = await self._plan(session, pulling, asked)
         return plan.means is Means.SNAPSHOT
 
-    async def _plan(self, session: Session, tenant: str, pulling: Pulling, *, relayed: bool) -> Plan:
+    async def _plan(self, session: Session, pulling: Pulling, asked: Question) -> Plan:
         changed = 0
         if pulling.changed_bytes:  # of the whole tenant; most edges that come back find nothing new at all
             changed = await _changed(session, pulling, 0 if pulling.whole else pulling.start)
         changed += pulling.entering.size_bytes if pulling.entering else 0
-        if link_bytes(changed) < snapshot_bytes_min(relayed=relayed):
+        if link_bytes(changed) < snapshot_bytes_min(relayed=asked.relayed):
             return cheapest(Prices(link_bytes(changed), None))
         total = await _changed(session, pulling, 0)
-        kept = await self.snapshots.kept(session, self._wanted(tenant, pulling))
+        kept = await self.snapshots.kept(session, self._wanted(asked.tenant, pulling))
         snapshot = kept.size_bytes if kept else link_bytes(total)
         delta = snapshot * changed // total if changed <= DELTA_BYTES_MAX else None
-        return cheapest(Prices(delta, snapshot), relayed=relayed)
+        return cheapest(Prices(delta, snapshot), relayed=asked.relayed)
 
     @staticmethod
     def _wanted(tenant: str, pulling: Pulling) -> Wanted:

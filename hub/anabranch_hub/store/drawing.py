@@ -20,9 +20,10 @@ from anabranch_sync.pull_body import packed_pull
 from anabranch_sync.snapshot import Offer
 
 from anabranch_hub.store import pulls
-from anabranch_hub.store.catching_up import CatchingUp, Question
+from anabranch_hub.store.catching_up import CatchingUp
 from anabranch_hub.store.lanes import Lanes
 from anabranch_hub.store.pool import Session
+from anabranch_hub.store.pulls import Question
 from anabranch_hub.store.records import replicated
 
 # A reading of so many takes some milliseconds; with a tenant's 10,000 edges others get their turn between.
@@ -82,8 +83,7 @@ class Drawing:
             if len(alike) < 2:  # a pair is the least that can share
                 return apart
             one = min(alike, key=lambda each: each.incarnation)
-            at = (one.edge, one.incarnation, question.after)
-            pulling = await pulls.found(session, question.tenant, *at, told=question.told)
+            pulling = await pulls.found(session, one.edge, one.incarnation, question)
             if await self._alone.is_for_a_snapshot(session, pulling, question):
                 return apart
             # There is nothing of its own in it: what one of them lacks is what all of them lack.

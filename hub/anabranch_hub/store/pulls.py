@@ -16,7 +16,7 @@ from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.explanation import REVIEWS_SHOWN_MAX
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
 from anabranch_sync.live import Quarantined
-from anabranch_sync.messages import CheckIn
+from anabranch_sync.messages import PROTOCOL_MIN, CheckIn
 from anabranch_sync.priority import PRIORITY_DEFAULT, URGENT
 from anabranch_sync.pull import (
     Decided,
@@ -40,7 +40,7 @@ from anabranch_hub.store.deciding import read_schemas
 from anabranch_hub.store.ledger import recorded_candidates, restored_value
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.quarantining import stored_aside
-from anabranch_hub.store.records import address, replicated
+from anabranch_hub.store.records import address, replicated, stored_number
 from anabranch_hub.store.rescoping import Entering
 from anabranch_hub.store.scope_digests import ScopeDigests
 from anabranch_hub.store.scope_filter import reading
@@ -49,6 +49,26 @@ from anabranch_hub.store.scope_filter import reading
 INLINE_BYTES_MAX = 16 * 1024
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What does a replica of `tenant` lack after a cursor?
+
+    `always`: an answer is wanted also when only the tenant's position has moved. `replaced` travel whole,
+    changed or not. `held` is the fingerprint of the scope that it holds, where that is another than it
+    should, `told` the scope that it was told of. It speaks `protocol`; `relayed`: there is a relay on the
+    way, which keeps parts of snapshots for others.
+    """
+
+    tenant: str
+    after: Cursor
+    always: bool = False
+    replaced: frozenset[DocumentId] = frozenset()
+    protocol: int = PROTOCOL_MIN
+    held: bytes = b""
+    told: Scope | None = None
+    relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,50 +92,29 @@ class Pulling:
     entering: Entering | None = None
 
 
-async def begun(
-    session: Session,
-    tenant: str,
-    edge: str,
-    incarnation: Incarnation,
-    after: Cursor,
-    *,
-    held: bytes = b"",
-    told: Scope | None = None,
-) -> Pulling:
+async def begun(session: Session, edge: str, incarnation: Incarnation, asked: Question) -> Pulling:
     """Open a transaction that reads at one moment, and find the replica, as `found` does."""
     async with session.pipeline():
         await session.begin(snapshot=True)
-        return await found(session, tenant, edge, incarnation, after, held=held, told=told)
+        return await found(session, edge, incarnation, asked)
 
 
-async def found(
-    session: Session,
-    tenant: str,
-    edge: str,
-    incarnation: Incarnation,
-    after: Cursor,
-    *,
-    held: bytes = b"",
-    told: Scope | None = None,
-) -> Pulling:
-    """The replica, in a transaction that reads at one moment.
-
-    `held` is the fingerprint of the scope that it holds, where that is another; `told` the scope that it was
-    told of. Raises EdgeRevoked, Fenced, ScopeChanged.
-    """
+async def found(session: Session, edge: str, incarnation: Incarnation, asked: Question) -> Pulling:
+    """The replica, in a transaction that reads at one moment. Raises EdgeRevoked, Fenced, ScopeChanged."""
+    after = asked.after
     row = await session.row(
         "pulling_replica", incarnation=incarnation, edge=edge, epoch=after.epoch, after=after.hub_seq
     )
     if row is None:
         raise Fenced(edge, incarnation, "it was never leased to this edge")
     if row["revoked"]:
-        raise EdgeRevoked(tenant, edge)
+        raise EdgeRevoked(asked.tenant, edge)
     upto, scope = Cursor(row["epoch"], row["hub_seq"]), replicated(row)
-    if told is not None and told != scope:
-        raise ScopeChanged(tenant, edge)
+    if asked.told is not None and asked.told != scope:
+        raise ScopeChanged(asked.tenant, edge)
     entering = None
-    if held not in (b"", scope.fingerprint):
-        entering = await rescoping.entering(session, edge, scope, held)
+    if asked.held not in (b"", scope.fingerprint):
+        entering = await rescoping.entering(session, edge, scope, asked.held)
     is_unknown = entering is not None and not entering.is_known
     # A cursor of another epoch says nothing here, nor one beyond what this hub has decided.
     strange = after.epoch != upto.epoch or after.hub_seq > upto.hub_seq or is_unknown
@@ -133,37 +132,17 @@ async def found(
 
 
 async def pull(
-    pool: Pool,
-    digests: ScopeDigests,
-    tenant: str,
-    edge: str,
-    incarnation: Incarnation,
-    after: Cursor,
-    *,
-    always: bool,
-    replaced: frozenset[DocumentId] = frozenset(),
-    held: bytes = b"",
+    pool: Pool, digests: ScopeDigests, edge: str, incarnation: Incarnation, asked: Question
 ) -> Pull | None:
-    """What the replica lacks after `after`, or None: nothing that concerns it has happened.
-
-    `always`: also when only the tenant's position has moved. `replaced` travel whole, changed or not. `held`
-    is the fingerprint of the scope that it holds, where that is another. Raises EdgeRevoked, Fenced.
-    """
-    async with pool.undoing(tenant) as session:
-        pulling = await begun(session, tenant, edge, incarnation, after, held=held)
-        return await drawn(session, digests, tenant, pulling, always=always, replaced=replaced)
+    """What the replica lacks, or None: nothing that concerns it has happened. Raises as `found`."""
+    async with pool.undoing(asked.tenant) as session:
+        pulling = await begun(session, edge, incarnation, asked)
+        return await drawn(session, digests, pulling, asked)
 
 
-async def drawn(
-    session: Session,
-    digests: ScopeDigests,
-    tenant: str,
-    pulling: Pulling,
-    *,
-    always: bool,
-    replaced: frozenset[DocumentId] = frozenset(),
-) -> Pull | None:
-    """The pull of a replica that was found by `begun`."""
+async def drawn(session: Session, digests: ScopeDigests, pulling: Pulling, asked: Question) -> Pull | None:
+    """The pull of a replica that was found."""
+    always, replaced = asked.always, asked.replaced
     after, upto = pulling.after, pulling.upto
     if pulling.entering is not None:
         always, replaced = True, replaced | pulling.entering.documents
@@ -174,7 +153,7 @@ async def drawn(
     lacking = await _lacking(session, pulling, replaced)
     if not (lacking.concerns or always or replaced or after.epoch != upto.epoch):
         return None
-    digest = await digests.at(session, tenant, pulling.scope, upto)
+    digest = await digests.at(session, asked.tenant, pulling.scope, upto)
     size_bytes = sum(len(state) for state in lacking.states.values())
     return await _apart(size_bytes, partial(_composed, lacking, pulling, digest))
 
@@ -290,7 +269,7 @@ async def survey(pool: Pool, tenant: str, scope: Scope) -> Surveyed:
     """The digest of each live document in `scope`."""
     async with pool.session(tenant) as session:
         rows = await session.rows("surveyed", **reading(scope))
-    return Surveyed({address(row["id"]): int.from_bytes(row["digest"], "big") for row in rows})
+    return Surveyed({address(row["id"]): stored_number(row["digest"]) for row in rows})
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from anabranch_hub.store import (
     transfers,
 )
 from anabranch_hub.store.attribution import Share
-from anabranch_hub.store.catching_up import CatchingUp, Question
+from anabranch_hub.store.catching_up import CatchingUp
 from anabranch_hub.store.deciding import GROUP_CHANGES_MAX, Decider, Request, Response, changes_in
 from anabranch_hub.store.drawing import Drawing
 from anabranch_hub.store.former_contents import former_contents
@@ -42,6 +42,7 @@ from anabranch_hub.store.membership import Membership
 from anabranch_hub.store.news import News
 from anabranch_hub.store.parcels import Parcel
 from anabranch_hub.store.pool import Pool
+from anabranch_hub.store.pulls import Question
 from anabranch_hub.store.records import (
     Edge,
     EdgeIncident,
@@ -140,8 +141,8 @@ class Store(Membership, Keeping):
         `held` is the fingerprint of the scope that it holds, where that is another than it should.
         Raises EdgeRevoked, Fenced.
         """
-        at = (tenant, edge, incarnation, after)
-        return await pulls.pull(self._pool, self._digests, *at, always=always, replaced=replaced, held=held)
+        question = Question(tenant, after, always, replaced, held=held)
+        return await pulls.pull(self._pool, self._digests, edge, incarnation, question)
 
     async def check_in(self, tenant: str, edge: str, asked: CheckIn) -> bytes:
         """The answer to a check-in, as a frame; one that finds the replica equal is noted. Raises Fenced."""
@@ -166,7 +167,8 @@ class Store(Membership, Keeping):
 
         `relayed`: there is a relay on the way, which keeps parts of snapshots for others.
         """
-        return await self._catching_up.plan(tenant, edge, incarnation, after, held, relayed=relayed)
+        question = Question(tenant, after, held=held, relayed=relayed)
+        return await self._catching_up.plan(edge, incarnation, question)
 
     async def draw(
         self,

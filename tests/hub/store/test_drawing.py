@@ -40,7 +40,7 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> Readings:
     counted, really = Readings(), pulls.drawn
 
     async def drawn(*args: object, **named: object) -> Pull | None:
-        pulling = args[3]
+        pulling = args[2]
         assert isinstance(pulling, pulls.Pulling)
         counted.incarnations.append(pulling.incarnation)
         return await really(*args, **named)  # type: ignore[arg-type]
