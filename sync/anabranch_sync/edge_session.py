@@ -339,7 +339,8 @@ class EdgeSession:
             return []
         unread = self._unread.pop(0)
         try:
-            return self._drawn(decode_pull(unread.body, contents), in_pieces=unread.in_pieces)
+            pull = decode_pull(unread.body, contents, self._leads_to)
+            return self._drawn(pull, in_pieces=unread.in_pieces)
         except ContentsDiffer as error:
             return [Reset(str(error)), *self._close(str(error))]
         except WireError as error:
@@ -352,6 +353,11 @@ class EdgeSession:
         self.phase = Phase.OPEN
         return self._load()
 
+    @property
+    def _leads_to(self) -> Cursor:
+        """Where the pulls lead that have come."""
+        return self._applying[-1].pull.upto if self._applying else self.cursor
+
     def applied(self, digest: ScopeDigest) -> list[EdgeEffect]:
         """The pull is durable and the confirmed documents have this digest."""
         assert self._applying, "applied without Apply"
@@ -363,8 +369,9 @@ class EdgeSession:
         for run in pull.runs:
             self._visible_mark = max(self._visible_mark, run.first_local + run.count - 1)
         is_due = self._owed.applied(self._heard_ms, may_wait=applying.may_wait)
-        if digest != pull.digest:
-            reason = f"digest {digest} here, {pull.digest} at the hub, at {pull.upto.hub_seq}"
+        if not pull.proves(digest):
+            said = pull.mark.hex() or str(pull.digest)
+            reason = f"digest {digest} here, {said} at the hub, at {pull.upto.hub_seq}"
             repairs = self._repairing.begun() if self.protocol >= REPAIR_PROTOCOL else None
             effects = self._repair(repairs, reason)
         else:
@@ -602,7 +609,7 @@ class EdgeSession:
         self._gathering = None  # also one that closes the offer of an earlier stream, or comes in place of it
         places = wanted_by_pull(body)
         if not (places or self._unread):
-            return self._drawn(decode_pull(body), in_pieces=in_pieces)
+            return self._drawn(decode_pull(body, after=self._leads_to), in_pieces=in_pieces)
         self._unread.append(_Unread(body, in_pieces))
         return [Wanted(self.cursor.hub_seq, places)]
 
@@ -612,11 +619,10 @@ class EdgeSession:
         return [*dropped, *self._close(str(error))]
 
     def _drawn(self, pull: Pull, *, in_pieces: bool) -> list[EdgeEffect]:
-        here = self._applying[-1].pull.upto if self._applying else self.cursor
         if pull.upto.epoch != self._greeted.epoch:
             raise ProtocolViolation(f"a pull of epoch {pull.upto.epoch} in epoch {self._greeted.epoch}")
-        if pull.after != here and not pull.whole:
-            raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {here}")
+        if pull.after != self._leads_to and not pull.whole:
+            raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {self._leads_to}")
         if not set(self._standing.staged).issuperset(pull.parts):
             raise ProtocolViolation("a pull names parts of a snapshot that are not here")
         if any(run.first_local + run.count - 1 > self._standing.push_mark for run in pull.runs):
@@ -705,8 +711,7 @@ class EdgeSession:
         self._more = True  # look again after this push: it may not have been all
         self._in_flight = push
         if self.protocol >= LIVE_PROTOCOL and not resumed and sending.is_small(self._stream.pacing):
-            piece = self._stream.said.seal(packed)
-            self._stream.said.learn(packed.body)
+            piece = self._stream.said.seal(packed.body)
             return [self._send(Whole(piece, behind_urgent(sent)))]
         self._sending = sending
         return [self._send(piece) for piece in sending.pieces(self._stream.pacing)]

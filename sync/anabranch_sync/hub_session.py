@@ -91,7 +91,7 @@ from anabranch_sync.pacing import Pacing
 from anabranch_sync.packing import seal, unseal
 from anabranch_sync.priority import patience_ms
 from anabranch_sync.pull import Pull, Urgent
-from anabranch_sync.pull_body import encode_pull, packed_pull
+from anabranch_sync.pull_body import brief, encode_pull, packed_pull
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.revision import Contents
 from anabranch_sync.seeing import Unseen, waits
@@ -628,8 +628,7 @@ class HubSession:
             self._unseen.sent_large(pull.upto)
         else:
             self._unseen.sent(pull.upto)
-        piece = self._stream.said.seal(packed)
-        self._stream.said.learn(packed.body)
+        piece = self._stream.said.seal(packed.body if pull.whole else brief(packed.body))
         return self._acknowledged(piece) or [self._send(Whole(piece))]
 
     def _acknowledged(self, pull: bytes = b"") -> list[HubEffect]:

@@ -1,4 +1,4 @@
-"""Bytes that are not believed: bounded msgpack and bounded zstd. All decoding of both is here.
+"""Bytes that are not believed: bounded msgpack, zstd and deflate. All decoding of them is here.
 
 msgpack's own limits are not enough: a map may repeat a key (the last wins silently), extension types
 become Python objects, and a timestamp extension can raise OverflowError. zstandard ignores
@@ -7,6 +7,7 @@ with a cap and a bound on the window.
 """
 
 import io
+import zlib
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -29,6 +30,9 @@ LEVEL_LARGE, LEVEL_SMALL, LEVEL_STORED = 12, 19, 5
 LEVEL_KEPT = 16
 # With a prefix of 1 KiB before 120 bytes: 35 of them are left, 38 at level 19 (docs/decisions/0027).
 LEVEL_PREFIXED = 9
+# Behind a prefix, a short body takes 10 bytes less as a bare deflate block than as a zstd frame of which 10 are
+# heads and tables; from here on zstd's are the shorter ones (docs/decisions/0027).
+DEFLATED_BYTES_MAX = 2 * 1024
 # Below this, the best level costs under 5 ms.
 SMALL_BYTES = 64 * 1024
 # Under about this, zstd's own header eats what it saves.
@@ -36,7 +40,9 @@ COMPRESSIBLE_BYTES_MIN = 48
 
 # What msgpack raises for bytes that are not its own; MemoryError for lengths nobody can hold.
 _UNPACK_ERRORS = (ValueError, TypeError, OverflowError, MemoryError, RecursionError, msgpack.UnpackException)
-_RAW, _ZSTD, _PREFIXED = 0, 1, 2
+_RAW, _ZSTD, _PREFIXED, _DEFLATED = 0, 1, 2, 3
+# No zlib header, and the largest window.
+_DEFLATE_WBITS = -15
 _VARINT_BYTES_MAX = 10
 # Against accidents.
 _MARK_BYTES = 8
@@ -88,20 +94,22 @@ def seal(body: bytes, level: int | None = None, prefix: bytes | Dictionary = b""
         return bytes([_RAW]) + body
     if level is None:
         level = LEVEL_SMALL if len(body) <= SMALL_BYTES else LEVEL_LARGE
-    shortest = bytes([_RAW]) + body
-    if not isinstance(prefix, Dictionary):
-        alone = bytes([_ZSTD]) + varint(len(body)) + _compressed(body, level, b"")
-        shortest = min(shortest, alone, key=len)
-    return seal_behind(Packed(body, shortest), prefix)
+    if isinstance(prefix, Dictionary):
+        return seal_behind(body, prefix)
+    alone = bytes([_ZSTD]) + varint(len(body)) + _compressed(body, level, b"")
+    return min(alone, seal_behind(body, prefix), key=len)
 
 
-def seal_behind(packed: Packed, prefix: bytes | Dictionary) -> bytes:
-    """What was sealed by itself, or the same behind a `prefix`, whichever is smaller."""
-    body = packed.body
-    if not prefix or len(body) < COMPRESSIBLE_BYTES_MIN:
-        return packed.sealed
-    behind = bytes([_PREFIXED]) + varint(len(body)) + _compressed(body, LEVEL_PREFIXED, prefix)
-    return min(packed.sealed, behind, key=len)
+def seal_behind(body: bytes, prefix: bytes | Dictionary) -> bytes:
+    """`body` behind a codec byte: raw, or behind a `prefix`, whichever is smaller."""
+    raw = bytes([_RAW]) + body
+    if not prefix:
+        return raw
+    if len(body) <= DEFLATED_BYTES_MAX and not isinstance(prefix, Dictionary):
+        behind = bytes([_DEFLATED]) + _deflated(body, prefix)
+    else:
+        behind = bytes([_PREFIXED]) + varint(len(body)) + _compressed(body, LEVEL_PREFIXED, prefix)
+    return min(raw, behind, key=len)
 
 
 def unseal(sealed: bytes, limit_bytes: int = RAW_BYTES_MAX, prefix: bytes | Dictionary = b"") -> bytes:
@@ -113,6 +121,8 @@ def unseal(sealed: bytes, limit_bytes: int = RAW_BYTES_MAX, prefix: bytes | Dict
         if len(sealed) - 1 > limit_bytes:
             raise FrameTooLarge("body", len(sealed) - 1, limit_bytes)
         return sealed[1:]
+    if codec == _DEFLATED and not isinstance(prefix, Dictionary):
+        return _inflated(sealed[1:], min(limit_bytes, DEFLATED_BYTES_MAX), prefix)
     if codec not in (_ZSTD, _PREFIXED):
         raise CorruptFrame(f"unknown codec {codec}")
     size, start = read_varint(sealed, 1)
@@ -135,7 +145,26 @@ def unseal(sealed: bytes, limit_bytes: int = RAW_BYTES_MAX, prefix: bytes | Dict
 
 def is_prefixed(sealed: bytes) -> bool:
     """Whether these bytes can be read with their prefix alone."""
-    return sealed[:1] == bytes([_PREFIXED])
+    return sealed[:1] in (bytes([_PREFIXED]), bytes([_DEFLATED]))
+
+
+def _deflated(body: bytes, prefix: bytes) -> bytes:
+    deflating = zlib.compressobj(zlib.Z_BEST_COMPRESSION, wbits=_DEFLATE_WBITS, zdict=prefix)
+    return deflating.compress(body) + deflating.flush()
+
+
+def _inflated(deflated: bytes, limit_bytes: int, prefix: bytes) -> bytes:
+    """The body of `_deflated`. It says no length, so this bounds it. Raises CorruptFrame, FrameTooLarge."""
+    inflating = zlib.decompressobj(_DEFLATE_WBITS, zdict=prefix)
+    try:
+        body = inflating.decompress(deflated, limit_bytes + 1)
+    except zlib.error as error:
+        raise CorruptFrame(f"deflate: {error}") from error
+    if len(body) > limit_bytes:
+        raise FrameTooLarge("expanded body", len(body), limit_bytes)
+    if not inflating.eof or inflating.unused_data:
+        raise CorruptFrame("deflate: it does not end where its bytes do")
+    return body
 
 
 def _compressed(body: bytes, level: int, prefix: bytes | Dictionary) -> bytes:

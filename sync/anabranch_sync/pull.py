@@ -97,7 +97,7 @@ class Pull:
 
     `documents` hold only the registers that changed. `versions` are those of the documents that the
     replica's own merged changes touch, in order of first mention (the edge knows their names).
-    `digest` is that of the scope at `upto`. `quarantined` are those of the documents that the pull
+    `digest` is that of the scope at `upto`, and `mark` the mark of it, where that is all that came. `quarantined` are those of the documents that the pull
     touches, by themselves or by own changes, whose head is invalid; all others it touches are not.
     `replaced` are documents that travel whole, whatever the replica holds of them: absent from
     `documents`, the hub has none.
@@ -118,8 +118,13 @@ class Pull:
     quarantined: Mapping[DocumentId, Quarantined] = field(default_factory=dict)
     replaced: frozenset[DocumentId] = frozenset()
     parts: tuple[bytes, ...] = ()
+    mark: bytes = b""
     before: Contents = field(default_factory=dict, compare=False)
     packed: Packed | None = field(default=None, compare=False)
+
+    def proves(self, digest: ScopeDigest) -> bool:
+        """Whether this digest of a replica that has applied it is what the hub has."""
+        return digest.mark == self.mark if self.mark else digest == self.digest
 
 
 @dataclass(frozen=True, slots=True)

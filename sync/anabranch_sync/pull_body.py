@@ -8,10 +8,10 @@ import msgpack
 from anabranch_sync.change import check_facts, unpacked_address
 from anabranch_sync.changed import is_changed, pack_changed, unpack_changed, wanted_by_changed
 from anabranch_sync.columns import MALFORMED, NOTHING_KNOWN, pack_documents, unpack_documents
-from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.digest import MARK_BYTES, ScopeDigest
 from anabranch_sync.document import DIGEST_BYTES, Document
 from anabranch_sync.errors import CorruptFrame
-from anabranch_sync.ids import Cursor, DocumentId
+from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.live import Quarantined
 from anabranch_sync.messages import LIVE_PROTOCOL
 from anabranch_sync.notice_body import packed_notice, unpacked_notice
@@ -25,6 +25,8 @@ from anabranch_sync.violation import Violation
 
 # The last fields of most pulls, which are then left out.
 _NOTHING_MORE: tuple[object, ...] = ([], [], None, [], [], False, 0, [], [], b"", [])
+# Where a brief pull has the cursor after which it is, the number of documents, and their digest.
+_AFTER, _COUNT, _SUM = slice(0, 2), 3, 4
 # The sha256 of a part of a snapshot.
 _NAME_BYTES = 32
 
@@ -63,6 +65,17 @@ def packed_pull(pull: Pull, protocol: int) -> Packed:
     return pack(encode_pull(pull, pull.before if protocol >= LIVE_PROTOCOL else None))
 
 
+def brief(body: bytes) -> bytes:
+    """A pull's body for who knows where the one before it led: without its cursor, and its digest's mark alone.
+
+    Raises CorruptFrame.
+    """
+    row = unpack(body)
+    row[_AFTER], row[_COUNT], row[_SUM] = [0, 0], 0, row[_SUM][-MARK_BYTES:]
+    packed: bytes = msgpack.packb(row)
+    return packed
+
+
 def wanted_by_pull(body: bytes) -> tuple[DocumentId, ...]:
     """The documents that one has to know as they are at its beginning to read it. Raises CorruptFrame."""
     raw = unpack(body)
@@ -73,14 +86,17 @@ def wanted_by_pull(body: bytes) -> tuple[DocumentId, ...]:
         raise CorruptFrame(f"malformed pull: {error}") from error
 
 
-def decode_pull(body: bytes, before: Contents = NOTHING_KNOWN) -> Pull:
-    """The pull of `encode_pull`'s bytes; `before` are the documents that it wants.
+def decode_pull(body: bytes, before: Contents = NOTHING_KNOWN, after: Cursor = START) -> Pull:
+    """The pull of `encode_pull`'s bytes, or `brief`'s; `before` are the documents that it wants.
 
-    Raises CorruptFrame, ContentsDiffer, FrameTooLarge.
+    `after` is where one goes on that does not say it. Raises CorruptFrame, ContentsDiffer, FrameTooLarge.
     """
     raw = unpack(body)
     try:
         epoch, hub_seq, step, count, total, *rest = completed(raw, 16, _NOTHING_MORE)
+        mark = total if type(total) is bytes and len(total) == MARK_BYTES else b""
+        if mark:
+            epoch, hub_seq = after.epoch, after.hub_seq
         runs, versions, documents, notices, results, whole, epochs, quarantined, replaced, parts, absorbed = (
             rest
         )
@@ -91,7 +107,7 @@ def decode_pull(body: bytes, before: Contents = NOTHING_KNOWN) -> Pull:
         return Pull(
             after,
             upto,
-            ScopeDigest(_natural(count), int.from_bytes(total, "big")),
+            ScopeDigest() if mark else ScopeDigest(_natural(count), int.from_bytes(total, "big")),
             _unpacked_documents(documents, before),
             _unpacked_runs(numbers, absorbed),
             tuple(Result(_natural(seq), Outcome(outcome), str(reason)) for seq, outcome, reason in results),
@@ -101,6 +117,7 @@ def decode_pull(body: bytes, before: Contents = NOTHING_KNOWN) -> Pull:
             unpack_quarantined(quarantined),
             frozenset(unpacked_address(namespace, key) for namespace, key in replaced),
             split_names(parts),
+            mark,
         )
     except MALFORMED as error:
         raise CorruptFrame(f"malformed pull: {error}") from error

@@ -7,6 +7,7 @@ prints what became of each. Small ones that merely must be refused are in the te
 import json
 import resource
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,12 +36,14 @@ def bombs() -> dict[str, Callable[[], object]]:
     lying = _magicless(bytes(100_000_000))
     wide = zstandard.ZstdCompressionParameters(window_log=27, format=zstandard.FORMAT_ZSTD1_MAGICLESS)
     window = zstandard.ZstdCompressor(compression_params=wide).compressobj().compress(b"a") + b""
+    deflated = zlib.compress(bytes(100_000_000), wbits=-15)
     many = _update(b"".join(b"\x04" + varint(0) + b"\x01t\x01a" for _ in range(50_000)), 50_000)
     return {
         "D1 zstd: 8 KB that say they are 256 MB": lambda: unseal(b"\x01" + varint(256_000_000) + zeros),
         "D1 zstd: 100 MB that say they are 10 bytes": lambda: unseal(b"\x01" + varint(10) + lying),
         "D1 zstd: frames behind one another": lambda: unseal(b"\x01" + varint(20) + lying + lying),
         "D1 zstd: a window of 2^27": lambda: unseal(b"\x01" + varint(1) + window),
+        "D1 deflate: 100 KB that are 100 MB": lambda: unseal(b"\x03" + deflated),
         "D2 msgpack: 1,100 levels": lambda: unpack(b"\x91" * 1_100 + b"\x01"),
         "D2 msgpack: a million levels": lambda: unpack(b"\x91" * 1_000_000 + b"\x01"),
         "D3 msgpack: a list of 2^32-1": lambda: unpack(b"\xdd\xff\xff\xff\xff"),

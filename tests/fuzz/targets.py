@@ -54,11 +54,11 @@ from anabranch_sync.messages import (
     encode_message,
 )
 from anabranch_sync.offering import overheard
-from anabranch_sync.packing import pack, seal, unpack, unseal
+from anabranch_sync.packing import seal, unpack, unseal
 from anabranch_sync.path import Path
 from anabranch_sync.policy import NO_POLICIES, Policy, Rule, policies_from
 from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run, fold
-from anabranch_sync.pull_body import decode_pull, encode_pull, wanted_by_pull
+from anabranch_sync.pull_body import brief, decode_pull, encode_pull, wanted_by_pull
 from anabranch_sync.register import DELETED, MEMBER, Ancestry, Edit, Register, Slot, Stamp
 from anabranch_sync.repairing import check_asked, unpacked_hashes
 from anabranch_sync.snapshot import Slice, open_slice, seal_slice
@@ -113,6 +113,7 @@ def targets() -> tuple[Target, ...]:
     pulls = tuple(encode_pull(pull) for pull in _pulls(documents))
     pulls += tuple(encode_pull(pull, {}) for pull in _pulls(documents))
     pulls += (encode_pull(REVISING_PULL, {REVISED[0]: BEFORE}),)
+    pulls += tuple(map(brief, pulls))
     messages = tuple(bytes([kind]) + body for kind, body in map(encode_message, _messages()))
     numbered = enumerate(map(encode_message, _messages()), 1)
     frames = tuple(frame.encode(Frame(kind, seq, body)) for seq, (kind, body) in numbered)
@@ -355,16 +356,18 @@ def _pulls(documents: list[Document]) -> list[Pull]:
 
 
 def _sealed_in_a_stream(bodies: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Each as the last of a stream that carried CARRIED."""
-    context = Context()
-    context.learn(CARRIED)
-    return tuple(context.seal(pack(body)) for body in bodies)
+    """Each as the next of a stream that carried CARRIED."""
+    return tuple(_carrying().seal(body) for body in bodies)
 
 
 def _take_sealed_in_a_stream(raw: bytes) -> None:
+    _carrying().unseal(raw)
+
+
+def _carrying() -> Context:
     context = Context()
-    context.learn(CARRIED)
-    context.unseal(raw)
+    context.seal(CARRIED)
+    return context
 
 
 def _messages() -> list[Message]:

@@ -11,7 +11,7 @@ from anabranch_sync.document import rebuild
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import document_id
 from anabranch_sync.messages import CHUNK_BYTES_FIRST
-from anabranch_sync.packing import pack
+from anabranch_sync.packing import DEFLATED_BYTES_MAX
 from anabranch_sync.pull import Pull
 from anabranch_sync.seeing import OWED_PULLS_MAX, UNSEEN_PULLS_MAX, VISIBLE_DELAY_MS
 from hypothesis import given
@@ -24,15 +24,14 @@ ROUTER = document_id("acme/prod/router")
 LONG = "".join(sha256(n.to_bytes(2)).hexdigest() for n in range(2_000))
 
 _ALIKE = st.integers(0, 9).map(lambda number: b"like the one before %d" % number * 9)
-_BODIES = st.lists(st.binary(max_size=300) | _ALIKE)
+_BODIES = st.lists(st.binary(max_size=300) | _ALIKE | _ALIKE.map(lambda body: body * 20))
 
 
 @given(_BODIES)
 def test_what_a_stream_carried_shortens_what_follows_and_changes_nothing(bodies: list[bytes]) -> None:
     said, heard = Context(), Context()
     for body in bodies:
-        sealed = said.seal(pack(body))
-        said.learn(body)
+        sealed = said.seal(body)
 
         assert heard.unseal(sealed) == body
         assert len(sealed) <= len(body) + 1
@@ -40,19 +39,20 @@ def test_what_a_stream_carried_shortens_what_follows_and_changes_nothing(bodies:
 
 def test_a_body_like_the_one_before_takes_a_third() -> None:
     said = Context()
-    said.learn(b"acme/prod/router/anthropic/claude limits requests_per_minute edge-0 1,000")
+    said.seal(b"acme/prod/router/anthropic/claude limits requests_per_minute edge-0 1,000")
     body = b"acme/prod/router/anthropic/haiku limits requests_per_minute edge-0 2,000"
 
-    assert len(said.seal(pack(body))) < len(body) / 2 < len(Context().seal(pack(body)))
+    assert len(said.seal(body)) < len(body) / 3 < len(Context().seal(body))
 
 
-def test_a_body_sealed_by_another_stream_is_not_believed() -> None:
+@pytest.mark.parametrize("length", [DEFLATED_BYTES_MAX, DEFLATED_BYTES_MAX + 1])
+def test_a_body_sealed_by_another_stream_is_not_believed(length: int) -> None:
     said, heard = Context(), Context()
-    numbers = [b"%d" % number for number in range(CONTEXT_BYTES_MAX)]
-    for number in numbers:
-        said.learn(number)
-    sealed = said.seal(pack(b"".join(numbers[-300:])))
+    numbers = b"".join(b"%d" % number for number in range(CONTEXT_BYTES_MAX))
+    said.seal(numbers)
+    sealed = said.seal(numbers[-length:])
 
+    assert len(sealed) < length / 10
     with pytest.raises(CorruptFrame):
         heard.unseal(sealed)
 

@@ -27,7 +27,7 @@ from anabranch_sync.pull import (
     overlay,
     touched_in_order,
 )
-from anabranch_sync.pull_body import decode_pull, encode_pull
+from anabranch_sync.pull_body import brief, decode_pull, encode_pull
 from anabranch_sync.register import DELETED, PENDING, Slot, Value
 from anabranch_sync.violation import Violation
 
@@ -309,6 +309,20 @@ def test_a_pull_survives_its_bytes(pull: Pull) -> None:
 
     assert decode_pull(body) == pull
     assert encode_pull(decode_pull(body)) == body
+
+
+def test_a_brief_pull_goes_on_from_where_its_reader_is_and_tells_whether_it_is_equal() -> None:
+    after, upto, digest = Cursor(1, 400), Cursor(1, 409), ScopeDigest(7, 2**127 + 5)
+    pull = Pull(after, upto, digest, {DOCUMENT: EMPTY}, (Run(1, 401, 4),))
+    body = encode_pull(pull)
+
+    came = decode_pull(brief(body), after=after)
+
+    assert (came.after, came.upto, came.documents, came.runs) == (after, upto, pull.documents, pull.runs)
+    assert len(brief(body)) < len(body) - 12
+    for told in (pull, came):
+        assert told.proves(digest)
+        assert not told.proves(digest.replaced(0, 1))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Frames, messages, packing and transfer: what is sent is what arrives, and nothing else is believed."""
 
 import dataclasses
+import zlib
 
 import msgpack
 import pytest
@@ -198,6 +199,17 @@ def test_a_bomb_is_refused_before_it_is_expanded() -> None:
         packing.unseal(honest)
     with pytest.raises(CorruptFrame):
         packing.unseal(lying)
+
+
+def test_a_bare_block_of_ill_will_is_refused() -> None:
+    honest = packing.seal_behind(b"like the one before" * 9, b"like the one before")
+    large = b"\x03" + zlib.compress(bytes(packing.DEFLATED_BYTES_MAX + 1), wbits=-15)
+
+    with pytest.raises(FrameTooLarge):
+        packing.unseal(large)
+    for damaged in (honest[:-1], honest + b"\x00", honest[:1], b"\x03\xff\xff"):
+        with pytest.raises(CorruptFrame):
+            packing.unseal(damaged, prefix=b"like the one before")
 
 
 def test_a_body_over_its_limit_is_refused_whatever_the_codec() -> None:
