@@ -49,7 +49,7 @@ FULL = Sizes(
     hub_single_writes=200,
     starts=7,
     compared_documents=5_000,
-    idle_s=50.0,
+    idle_s=120.0,
     peers_idle_s=60.0,
     # Longer than any peer gathers before it sends: what was to come has come.
     peers_quiet_s=2.5,
