@@ -35,7 +35,7 @@ class Idle:
         return cls(edge, edge.link.carried)
 
     async def finish(self, window_s_min: float) -> Figures:
-        """Wait for a whole number of pings, at least so long, and scale it to a minute; 0: wait for nothing."""
+        """Wait for a whole number of pings, at least so long, and scale it to a minute; 0: do not wait."""
         if window_s_min:
             window_s = max(window_s_min, time.monotonic() - self._began_s)
             ends_s = self._began_s + math.ceil(window_s / _PING_S) * _PING_S

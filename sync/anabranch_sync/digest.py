@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from anabranch_sync.document import DIGEST_BYTES
 
 MODULUS = 1 << (8 * DIGEST_BYTES)
-# Of the sum, what a pull of a single piece says: after an accident it is right once in four billion times, and the
-# next greeting has all of it.
+# Of the sum, what a pull of a single piece says: after an accident it is right once in four billion times,
+# and the next greeting has all of it.
 MARK_BYTES = 4
 
 

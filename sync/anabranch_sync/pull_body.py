@@ -66,7 +66,7 @@ def packed_pull(pull: Pull, protocol: int) -> Packed:
 
 
 def brief(body: bytes) -> bytes:
-    """A pull's body for who knows where the one before it led: without its cursor, and its digest's mark alone.
+    """A pull's body for who knows where the one before it led: no cursor, and of the digest its mark alone.
 
     Raises CorruptFrame.
     """
