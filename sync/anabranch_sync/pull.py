@@ -98,7 +98,8 @@ class Pull:
     `documents` hold only the registers that changed. `versions` are those of the documents that the
     replica's own merged changes touch, in order of first mention (the edge knows their names).
     `digest` is that of the scope at `upto`, and `mark` the mark of it, where that is all that came.
-    `quarantined` are those of the documents that the pull touches, by themselves or by own changes, whose head is invalid; all others it touches are not.
+    `quarantined` are those of the documents that the pull touches, by themselves or by own changes, whose
+    head is invalid; all others it touches are not.
     `replaced` are documents that travel whole, whatever the replica holds of them: absent from
     `documents`, the hub has none.
     `parts` names those of a snapshot, which a whole pull has in place of documents.
