@@ -63,10 +63,6 @@ class Carried:
     connections: int = 0
     cuts: int = 0
 
-    @property
-    def bytes_both(self) -> int:
-        return self.bytes_up + self.bytes_down
-
 
 class Passage(Enum):
     """What a link lets through: all; nothing, and nobody is told; nothing, and everybody is told at once."""
@@ -120,14 +116,6 @@ class FlakyLink:
     def carried(self) -> Carried:
         """What was carried up to now; a new value each time, so that two can be compared."""
         return self._carried
-
-    @property
-    def passage(self) -> Passage:
-        return self._passage
-
-    @property
-    def connections_live(self) -> int:
-        return len(self._connections)
 
     def set_cuts(self, cuts: Cuts | None) -> None:
         """Break the connections made from now on by `cuts`, none if None; live ones keep their limit."""
