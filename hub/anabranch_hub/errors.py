@@ -20,7 +20,7 @@
     ├── LogUnsigned                   7   start a hub that reaches Vault, or wait for it
     ├── LogTampered                   8   the transparency log is not what was logged or signed
     ├── VaultDenied                   4   Vault answers, and says no: fix the policy or the credentials
-    ├── VaultRejected                 8   Vault finds the request itself wrong: damaged or foreign ciphertext
+    ├── VaultRejected                 8   Vault finds the request itself wrong
     ├── VaultMissing                  3   Vault has nothing under that path
     ├── IdentityUnusable              8   enrol as an operator, into another folder
     ├── FarHubError                       what a hub far away said to an operator
@@ -304,7 +304,7 @@ class VaultDenied(HubError):
 
 
 class VaultRejected(HubError):
-    """Vault understood `action` and finds it wrong: a damaged ciphertext, a foreign key, a bad request."""
+    """Vault understood `action` and finds it wrong."""
 
     exit_code = 8
 

@@ -80,7 +80,7 @@ async def running_hub(settings: Settings, progress: Progress) -> AsyncIterator[W
         vault = await stack.enter_async_context(Vault(servers.vault))
         authority = Authority(vault)
         await authority.ensure()
-        await vault.ensure_engines()
+        await vault.ensure_transit()
         anchors = Anchors(settings.data_dir)
         if settings.restored_by:
             for tenant in await store.tenants():

@@ -135,7 +135,7 @@ class LogSigner:
             try:
                 public = await self._vault.public_key(name)
             except VaultMissing:
-                await self._vault.create_key(name, kind="ed25519")
+                await self._vault.create_key(name)
                 public = await self._vault.public_key(name)
             key = self._keys[tenant] = VerifierKey(origin_of(tenant), public)
         return key

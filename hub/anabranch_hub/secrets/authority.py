@@ -170,12 +170,6 @@ class Authority:
             csr_pem, f"operator-{tenant}", everyone, named, ttl_s, OPERATOR_TTL_S_MAX
         )
 
-    async def revoke(self, serial: int) -> None:
-        """Put a certificate on Vault's revocation list; the hub's own refusal does not wait for that."""
-        digits = f"{serial:x}"
-        digits = digits.zfill(len(digits) + len(digits) % 2)
-        await self._vault.revoke(PKI, ":".join(digits[at : at + 2] for at in range(0, len(digits), 2)))
-
     async def _sign_client(
         self,
         csr_pem: bytes,

@@ -1,7 +1,7 @@
 """The one module that speaks to Vault (or OpenBao: the same HTTP API).
 
     async with Vault(access) as vault:
-        await vault.write_secret("tenants/acme/openai", {"key": "..."})
+        signature = await vault.sign("anabranch-log-acme", note)
 
 Every call is safe to repeat, so lost connections, a sealed or restarting Vault are retried for RETRY_S_MAX;
 after that VaultUnavailable. A refused token is replaced by logging in again, once. VaultDenied, VaultMissing
@@ -33,7 +33,6 @@ stamina.instrumentation.set_on_retry_hooks([])
 
 # Engines the hub mounts for itself; the prefix is all that its policy opens.
 MOUNT_PREFIX = "anabranch-"
-KV = MOUNT_PREFIX + "kv"
 TRANSIT = MOUNT_PREFIX + "transit"
 
 # OpenBao unseals itself within 2 s of a restart, and the supervisor restarts it within a few.
@@ -54,7 +53,6 @@ POLICY = f"""
 path "sys/mounts/{MOUNT_PREFIX}*" {{ capabilities = ["create", "read", "update"] }}
 path "{MOUNT_PREFIX}pki/*"        {{ capabilities = ["create", "read", "update", "list"] }}
 path "{TRANSIT}/*"                {{ capabilities = ["create", "read", "update", "list"] }}
-path "{KV}/*"                     {{ capabilities = ["create", "read", "update", "list", "delete"] }}
 path "auth/token/lookup-self"     {{ capabilities = ["read"] }}
 path "auth/token/renew-self"      {{ capabilities = ["update"] }}
 path "auth/token/revoke-self"     {{ capabilities = ["update"] }}
@@ -128,38 +126,11 @@ class Vault:
                 await self._http.post("auth/token/revoke-self", headers={"X-Vault-Token": self._token})
         await self._http.aclose()
 
-    # -- key-value, version 2
-
-    async def write_secret(self, path: str, fields: Mapping[str, str]) -> int:
-        """Store `fields` as the next version under `path`; return the version, from 1."""
-        reply = await self._call("POST", f"{KV}/data/{path}", {"data": dict(fields)})
-        version: int = reply["version"]
-        return version
-
-    async def read_secret(self, path: str) -> dict[str, str]:
-        """Return the latest version. Raises VaultMissing."""
-        reply = await self._call("GET", f"{KV}/data/{path}")
-        fields: dict[str, str] = reply["data"]
-        return fields
-
     # -- transit: keys that never leave Vault
 
-    async def create_key(self, name: str, *, kind: str = "aes256-gcm96") -> None:
-        """Make the key `name` (`aes256-gcm96` seals, `ed25519` signs); nothing when it exists."""
-        await self._call("POST", f"{TRANSIT}/keys/{name}", {"type": kind})
-
-    async def encrypt(self, key: str, plaintext: bytes, *, associated_data: bytes) -> str:
-        """Seal `plaintext`; it opens only with the same `associated_data`."""
-        body = {"plaintext": _base64(plaintext), "associated_data": _base64(associated_data)}
-        reply = await self._call("POST", f"{TRANSIT}/encrypt/{key}", body)
-        ciphertext: str = reply["ciphertext"]
-        return ciphertext
-
-    async def decrypt(self, key: str, ciphertext: str, *, associated_data: bytes) -> bytes:
-        """Open what `encrypt` sealed. Raises VaultRejected for another key, data or a damaged text."""
-        body = {"ciphertext": ciphertext, "associated_data": _base64(associated_data)}
-        reply = await self._call("POST", f"{TRANSIT}/decrypt/{key}", body)
-        return base64.b64decode(reply["plaintext"])
+    async def create_key(self, name: str) -> None:
+        """Make the Ed25519 key `name`, to sign with; nothing when it exists."""
+        await self._call("POST", f"{TRANSIT}/keys/{name}", {"type": "ed25519"})
 
     async def sign(self, key: str, message: bytes) -> bytes:
         """The raw 64-byte Ed25519 signature of `message` by the key's latest version."""
@@ -201,10 +172,6 @@ class Vault:
         reply = await self._call("POST", f"{mount}/sign/{role}", request)
         return [reply["certificate"], *(reply.get("ca_chain") or [reply["issuing_ca"]])]
 
-    async def revoke(self, mount: str, serial: str) -> None:
-        """Put the certificate `serial` (colon-separated hex) on the revocation list; safe to repeat."""
-        await self._call("POST", f"{mount}/revoke", {"serial_number": serial})
-
     # -- the connection
 
     async def ensure_mount(self, mount: str, kind: str, config: Mapping[str, str] | None = None) -> None:
@@ -212,17 +179,15 @@ class Vault:
 
         An operator may keep mounting to himself: a refusal is left to the first use of the engine to tell.
         """
-        options = {"options": {"version": "2"}} if kind == "kv" else {}
         try:
             await self._call("GET", f"sys/mounts/{mount}")
         except (VaultRejected, VaultMissing):  # what Vault says of a free path
-            await self._call("POST", f"sys/mounts/{mount}", {"type": kind, "config": config or {}, **options})
+            await self._call("POST", f"sys/mounts/{mount}", {"type": kind, "config": config or {}})
         except VaultDenied:
             log.info("mounting left to the operator", extra={"mount": mount})
 
-    async def ensure_engines(self) -> None:
-        """Mount key-value and transit, so that the first tenant finds them."""
-        await self.ensure_mount(KV, "kv")
+    async def ensure_transit(self) -> None:
+        """Mount transit, so that the first tenant finds it."""
         await self.ensure_mount(TRANSIT, "transit")
 
     async def log_in(self) -> None:
@@ -302,9 +267,7 @@ def _judged(reply: httpx.Response, action: str) -> dict[str, Any]:
     if reply.is_success:
         return dict(reply.json()) if reply.content else {}
     reason = _reason(reply)
-    # A fresh key-value engine answers 400 for some 70 ms while it sets itself up.
-    upgrading = reply.status_code == 400 and "pgrading" in reason
-    if reply.status_code in (412, 429) or reply.status_code >= 500 or upgrading:
+    if reply.status_code in (412, 429) or reply.status_code >= 500:
         raise _Away(f"{reply.status_code}: {reason}")
     if reply.status_code in (401, 403):
         raise VaultDenied(action, reply.status_code, reason)

@@ -20,7 +20,7 @@ __all__ = ["anyio_backend", "query", "store", "tenant"]
 @pytest.fixture(scope="session")
 async def vault(anyio_backend: str, vault_access: VaultAccess) -> AsyncIterator[Vault]:
     async with Vault(vault_access) as vault:
-        await vault.ensure_engines()
+        await vault.ensure_transit()
         yield vault
 
 

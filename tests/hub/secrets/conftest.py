@@ -23,7 +23,7 @@ def play(vault_access: VaultAccess) -> Play[object]:
         async def played() -> object:
             async with Vault(vault_access) as vault:
                 authority = Authority(vault)
-                await vault.ensure_engines()
+                await vault.ensure_transit()
                 await authority.ensure()
                 return await scenario(vault, authority)
 

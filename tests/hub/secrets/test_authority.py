@@ -300,18 +300,6 @@ def test_a_request_that_proves_nothing_is_refused(play: Play[object], request_pe
     play(scenario)
 
 
-def test_a_certificate_can_be_revoked_twice(play: Play[object]) -> None:
-    async def scenario(vault: Vault, authority: Authority) -> None:
-        signed = certificate(await authority.sign_edge(request_of(p256_key()), "acme", "till-1"))
-        await authority.revoke(signed.serial_number)
-        await authority.revoke(signed.serial_number)
-        reply = await vault._call("GET", f"{PKI}/cert/crl")
-        revoked = x509.load_pem_x509_crl(reply["certificate"].encode())
-        assert revoked.get_revoked_certificate_by_serial_number(signed.serial_number) is not None
-
-    play(scenario)
-
-
 def test_a_key_is_not_shown_by_accident(play: Play[object]) -> None:
     async def scenario(_: Vault, authority: Authority) -> None:
         assert "PRIVATE KEY" not in repr(await authority.server_credentials(["localhost"]))

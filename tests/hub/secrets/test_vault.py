@@ -1,8 +1,9 @@
-"""Vault keeps what it is given, opens only what belongs, and says plainly why not."""
+"""Vault signs with keys that it keeps, and says plainly why not."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import socket
 
@@ -17,46 +18,27 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from .conftest import Play
 
 
-def test_a_secret_is_read_back_in_its_latest_version(play: Play[object]) -> None:
+def test_a_key_that_was_never_made_is_missing(play: Play[object]) -> None:
     async def scenario(vault: Vault, _: Authority) -> None:
-        first = await vault.write_secret("tests/latest", {"key": "old", "other": "x"})
-        second = await vault.write_secret("tests/latest", {"key": "new"})
-        assert second == first + 1
-        assert await vault.read_secret("tests/latest") == {"key": "new"}
+        with pytest.raises(VaultMissing, match="tests-nothing-here"):
+            await vault.public_key("tests-nothing-here")
 
     play(scenario)
 
 
-def test_a_secret_that_was_never_written_is_missing(play: Play[object]) -> None:
+def test_a_key_that_is_made_again_stays_the_same(play: Play[object]) -> None:
     async def scenario(vault: Vault, _: Authority) -> None:
-        with pytest.raises(VaultMissing, match="tests/nothing-here"):
-            await vault.read_secret("tests/nothing-here")
-
-    play(scenario)
-
-
-def test_what_is_sealed_for_one_tenant_opens_for_no_other(play: Play[object]) -> None:
-    async def scenario(vault: Vault, _: Authority) -> None:
-        for key in ("tests-acme", "tests-globex"):
-            await vault.create_key(key)
-            await vault.create_key(key)  # safe to repeat
-        sealed = await vault.encrypt("tests-acme", b"\x00key", associated_data=b"acme/openai/1")
-        assert b"key" not in sealed.encode()
-        assert await vault.decrypt("tests-acme", sealed, associated_data=b"acme/openai/1") == b"\x00key"
-        for key, associated_data in (
-            ("tests-globex", b"acme/openai/1"),
-            ("tests-acme", b"acme/openai/2"),
-            ("tests-acme", b"globex/openai/1"),
-        ):
-            with pytest.raises(VaultRejected):
-                await vault.decrypt(key, sealed, associated_data=associated_data)
+        await vault.create_key("tests-again")
+        public_key = await vault.public_key("tests-again")
+        await vault.create_key("tests-again")
+        assert await vault.public_key("tests-again") == public_key
 
     play(scenario)
 
 
 def test_a_signature_is_checked_without_vault(play: Play[object]) -> None:
     async def scenario(vault: Vault, _: Authority) -> None:
-        await vault.create_key("tests-ledger", kind="ed25519")
+        await vault.create_key("tests-ledger")
         signature = await vault.sign("tests-ledger", b"tree head")
         public_key = Ed25519PublicKey.from_public_bytes(await vault.public_key("tests-ledger"))
         public_key.verify(signature, b"tree head")
@@ -88,7 +70,7 @@ def test_the_hub_may_do_nothing_beyond_its_engines(play: Play[object]) -> None:
 def test_wrong_credentials_are_denied_and_not_shown(vault_access: VaultAccess) -> None:
     async def scenario(credentials: AppRole | Token) -> None:
         async with Vault(VaultAccess(vault_access.address, credentials)) as vault:
-            await vault.read_secret("tests/latest")
+            await vault.public_key("tests-any")
 
     assert isinstance(vault_access.credentials, AppRole)
     for wrong in (AppRole(vault_access.credentials.role_id, "guessed"), Token("s.guessed")):
@@ -104,21 +86,22 @@ def test_a_given_token_serves_until_it_is_revoked(vault_access: VaultAccess) -> 
             await lender.log_in()
             assert lender._token is not None
             async with Vault(VaultAccess(vault_access.address, Token(lender._token))) as vault:
-                await vault.ensure_engines()
-                await vault.write_secret("tests/token", {"a": "b"})
+                await vault.ensure_transit()
+                await vault.create_key("tests-token")
                 await lender._call("POST", "auth/token/revoke-self")
                 with pytest.raises(VaultDenied):
-                    await vault.read_secret("tests/token")
+                    await vault.public_key("tests-token")
 
     asyncio.run(scenario())
 
 
 def test_an_ended_login_is_renewed_without_the_caller_noticing(play: Play[object]) -> None:
     async def scenario(vault: Vault, _: Authority) -> None:
-        await vault.write_secret("tests/login", {"a": "b"})
+        await vault.create_key("tests-login")
+        key = await vault.public_key("tests-login")
         await vault._call("POST", "auth/token/revoke-self")
-        reads = await asyncio.gather(*(vault.read_secret("tests/login") for _ in range(5)))
-        assert reads == [{"a": "b"}] * 5
+        reads = await asyncio.gather(*(vault.public_key("tests-login") for _ in range(5)))
+        assert reads == [key] * 5
 
     play(scenario)
 
@@ -131,7 +114,7 @@ def test_a_vault_that_is_away_is_waited_for_and_then_named(monkeypatch: pytest.M
 
         async def scenario() -> None:
             async with Vault(VaultAccess(address, Token("s.any"))) as vault:
-                await vault.read_secret("a")
+                await vault.public_key("a")
 
         with pytest.raises(VaultUnavailable, match=address):
             asyncio.run(scenario())
@@ -141,13 +124,12 @@ def test_no_log_line_holds_a_secret(play: Play[object], caplog: pytest.LogCaptur
     caplog.set_level(logging.DEBUG)
 
     async def scenario(vault: Vault, _: Authority) -> str:
-        await vault.write_secret("tests/logged", {"key": "canary-in-body"})
         await vault.create_key("tests-logged")
-        await vault.encrypt("tests-logged", b"canary-in-body", associated_data=b"")
+        await vault.sign("tests-logged", b"canary-in-body")
         assert vault._token is not None
         return vault._token
 
     token = str(play(scenario))
     shown = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
-    assert "canary-in-body" not in shown
+    assert base64.b64encode(b"canary-in-body").decode() not in shown  # as it travels
     assert token not in shown

@@ -50,22 +50,23 @@ async def restarted(servers: EmbeddedServers, server: str, restarts: int) -> Ser
 
 
 def test_a_stopped_hub_leaves_no_process_and_finds_everything_again(tmp_path: Path) -> None:
-    async def given_a_hub_that_wrote_and_stopped() -> list[int]:
+    async def given_a_hub_that_wrote_and_stopped() -> tuple[list[int], bytes]:
         async with EmbeddedServers(tmp_path / "new" / "hub") as servers:
             write(servers.postgres_dsn, "kept")
             async with Vault(servers.vault) as vault:
-                await vault.ensure_engines()
-                await vault.write_secret("a/b", {"key": "kept"})
-            return living_below(tmp_path)
+                await vault.ensure_transit()
+                await vault.create_key("tests-kept")
+                key = await vault.public_key("tests-kept")
+            return living_below(tmp_path), key
 
-    async def when_it_starts_again() -> tuple[list[str], dict[str, str]]:
+    async def when_it_starts_again() -> tuple[list[str], bytes]:
         async with EmbeddedServers(tmp_path / "new" / "hub") as servers, Vault(servers.vault) as vault:
-            return read(servers.postgres_dsn), await vault.read_secret("a/b")
+            return read(servers.postgres_dsn), await vault.public_key("tests-kept")
 
-    pids = asyncio.run(given_a_hub_that_wrote_and_stopped())
+    pids, key = asyncio.run(given_a_hub_that_wrote_and_stopped())
     assert len(pids) >= 2
     assert not [pid for pid in pids if is_alive(pid)]
-    assert asyncio.run(when_it_starts_again()) == (["kept"], {"key": "kept"})
+    assert asyncio.run(when_it_starts_again()) == (["kept"], key)
 
 
 def test_a_killed_hub_leaves_no_server_behind_and_loses_nothing(data_dir: Path) -> None:
@@ -96,11 +97,12 @@ def test_a_killed_server_comes_back_at_its_old_address_with_all_it_acknowledged(
 ) -> None:
     async def scenario() -> None:
         async with EmbeddedServers(data_dir) as servers, Vault(servers.vault) as vault:
-            await vault.ensure_engines()
+            await vault.ensure_transit()
             for round_number in range(1, 3):
                 # given
                 write(servers.postgres_dsn, f"row {round_number}")
-                await vault.write_secret("a/b", {"round": str(round_number)})
+                await vault.create_key(f"tests-{round_number}")
+                key = await vault.public_key(f"tests-{round_number}")
                 address = (servers.postgres_dsn, servers.vault)
                 # when
                 pid = {state.server: state.pid for state in servers.states()}[server]
@@ -112,7 +114,7 @@ def test_a_killed_server_comes_back_at_its_old_address_with_all_it_acknowledged(
                 assert "SIGKILL" in state.reason
                 assert (servers.postgres_dsn, servers.vault) == address
                 assert len(read(servers.postgres_dsn)) == round_number
-                assert await vault.read_secret("a/b") == {"round": str(round_number)}
+                assert await vault.public_key(f"tests-{round_number}") == key
 
     asyncio.run(scenario())
 
