@@ -33,6 +33,7 @@
         ├── ReplicaExists       5   `create` never overwrites
         ├── ReplicaTooNew           written by a newer anabranch
         ├── ReplicaCorrupt      8   damaged bytes: found, never repaired silently
+        ├── OutboxSalvaged          damaged changes were set aside; the rest goes on under a new incarnation
         ├── StagedPartDamaged       a part of a snapshot, before it was used: it is fetched again
         ├── ReplicaInUse            another agent runs on this file
         ├── ReplicaBusy             another process has been writing for too long
@@ -71,6 +72,7 @@ __all__ = [
     "NotFound",
     "NotARelay",
     "NothingCached",
+    "OutboxSalvaged",
     "PatchFailed",
     "PreconditionFailed",
     "ReplicaBusy",

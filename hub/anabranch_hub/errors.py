@@ -2,14 +2,18 @@
 
     HubError                          exit_code
     ├── PortInUse                     5   choose another port
-    ├── DataDirError                      the folder given by --data-dir
+    ├── ListenRefused                 5   choose an address of this machine
+    ├── SettingRefused                2   mend the option or variable that it names
+    ├── DataDirError                  5   the folder given by --data-dir
     │   ├── DataDirNotWritable        5   fix its permissions or choose another
     │   ├── DataDirInUse              5   stop the hub that holds it
     │   └── DataDirVersion            5   run the version that wrote it, or migrate
+    ├── NoHubRuns                     7   start one, or name another data directory
+    ├── NotOurs                       4   run it as the user that runs the hub
     ├── ServerFailed                  7   read the log it names
     ├── StoreUnsafe                   5   configure Postgres as the message says
     ├── SchemaNewer                   5   run the release that migrated it
-    ├── Unreachable                       something outside does not answer: try again later
+    ├── Unreachable                   7   something outside does not answer: try again later
     │   ├── StoreUnavailable          7
     │   │   ├── StoreFull             7
     │   │   ├── LogUnwritable         7   mend the log's tables
@@ -30,9 +34,10 @@
     │   ├── HubConflict               5   look again, then repeat it
     │   ├── HubAway                   7   try again later
     │   └── HubUnverified             8   check the address; it is not the hub of the certificate
-    ├── RequestRefused                    the peer's fault; the peer is told why
+    ├── RequestRefused                4   the peer's fault; the peer is told why
     │   ├── TokenRefused              4   invite the edge again
     │   ├── EdgeRevoked               4   invite it under a new name
+    │   ├── SubscriptionRefused       4   ask for less of its scope, or in fewer prefixes
     │   ├── ScopeChanged              4   come again, and hold what is in the present one
     │   ├── RelayRefused              4   invite the relay as one, or go round it
     │   ├── CertificateUnknown        4   enrol again with a new token
@@ -87,6 +92,28 @@ class PortInUse(HubError):
         super().__init__(f"port {port} on {host} is in use: stop what listens there or choose another port")
 
 
+class ListenRefused(HubError):
+    """The operating system does not let the hub listen on `address`."""
+
+    exit_code = 5
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address = address
+        self.reason = reason
+        super().__init__(f"cannot listen on {address} ({reason}): choose an address of this machine")
+
+
+class SettingRefused(HubError):
+    """An option or variable that cannot be meant; nothing was started."""
+
+    exit_code = 2
+
+    def __init__(self, setting: str, reason: str) -> None:
+        self.setting = setting
+        self.reason = reason
+        super().__init__(f"{setting} is refused: {reason}")
+
+
 class DataDirError(HubError):
     """The data directory cannot serve as one."""
 
@@ -132,6 +159,31 @@ class DataDirVersion(DataDirError):
             data_dir,
             f"{data_dir} was written by {what} {found}, this hub brings {supported}: "
             f"run the release that wrote it, or export there and import here",
+        )
+
+
+class NoHubRuns(HubError):
+    """Nobody serves `data_dir`."""
+
+    exit_code = 7
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        super().__init__(
+            f"no hub runs on {data_dir}: start it with `anabranch-hub serve --data-dir {data_dir}`"
+        )
+
+
+class NotOurs(HubError):
+    """The files of the hub on `data_dir` belong to somebody else."""
+
+    exit_code = 4
+
+    def __init__(self, data_dir: Path, reason: str) -> None:
+        self.data_dir = data_dir
+        self.reason = reason
+        super().__init__(
+            f"the hub on {data_dir} is somebody else's ({reason}): run this as the user that runs the hub"
         )
 
 
@@ -427,8 +479,6 @@ class EdgeRevoked(RequestRefused):
 class SubscriptionRefused(RequestRefused):
     """What an edge asks for of its scope cannot be served."""
 
-    exit_code = 4
-
     def __init__(self, tenant: str, edge: str, reason: str) -> None:
         self.tenant = tenant
         self.edge = edge
@@ -439,8 +489,6 @@ class SubscriptionRefused(RequestRefused):
 class ScopeChanged(RequestRefused):
     """The edge was given another scope while its stream was open."""
 
-    exit_code = 4
-
     def __init__(self, tenant: str, edge: str) -> None:
         self.tenant = tenant
         self.edge = edge
@@ -449,8 +497,6 @@ class ScopeChanged(RequestRefused):
 
 class RelayRefused(RequestRefused):
     """An edge passes others on and may not, or not these. Those behind it are not at fault."""
-
-    exit_code = 4
 
     def __init__(self, relay: str, reason: str) -> None:
         self.relay = relay

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from anabranch_hub.errors import HubError
+from anabranch_hub.errors import SettingRefused
 from anabranch_hub.operations.logs import LogFormat
 from anabranch_hub.store.trimming import KEEP_DAYS
 
@@ -50,17 +50,6 @@ HOST_NAMES_MAX = 32
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
 # `password=` in both forms of a connection string, as an option of its own.
 _PASSWORD_OPTION = re.compile(r"(^|[\s?&])(ssl)?password\s*=", re.IGNORECASE)
-
-
-class SettingRefused(HubError):
-    """An option or variable that cannot be meant; nothing was started."""
-
-    exit_code = 2
-
-    def __init__(self, setting: str, reason: str) -> None:
-        self.setting = setting
-        self.reason = reason
-        super().__init__(f"{setting} is refused: {reason}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,36 +2,36 @@
 
 ::
 
-    AnabranchError              every error of anabranch; `exit_code` is what its CLIs return
-    ├── InvalidInput            the caller's value is refused; nothing was changed
-    │   ├── InvalidValue        not a JSON value this system can keep exactly (place, reason)
-    │   ├── InvalidName         a namespace, key, tenant, edge or author outside its grammar
-    │   ├── InvalidPath         a JSON Pointer that is malformed or too deep
-    │   ├── DocumentTooLarge    a document over DOCUMENT_BYTES_MAX
-    │   ├── ChangeTooLarge      a change over OPS_MAX or CHANGE_BYTES_MAX
-    │   ├── InvalidReference    neither a version, nor a position, nor a time
-    │   ├── EditRefused         an edit of a text or list that does not fit what stands
-    │   ├── FileSizeRefused     courier files of a size that cannot be
-    │   ├── UnknownPolicy       a merge policy that does not exist
-    │   └── Invalid             a content that its schema forbids (which rule, where, what would pass)
-    ├── HistoryDamaged          a version of the past that is not what was recorded of it
-    ├── WireError               bytes from the other side are not believed; the stream ends
-    │   ├── CorruptFrame        damaged, truncated or malformed bytes
-    │   │   └── ContentsDiffer  relative to documents that are others here
-    │   ├── FrameTooLarge       bytes over a named limit, before they are expanded
-    │   └── ProtocolViolation   well-formed bytes at the wrong moment
-    ├── ParcelError             a courier file is refused, and nothing of it was taken
-    │   ├── ParcelDamaged       cut off, changed on its way, or no courier file
-    │   ├── ParcelForged        not signed by whom it should be
-    │   ├── ParcelForeign       for another tenant or edge, or in the other direction
-    │   ├── ParcelStray         it does not lead on from what is here
-    │   └── ParcelEarly         one before it is missing; it may come again
-    └── EvidenceError           what is said of an audit log does not prove it
-        ├── MalformedEvidence   no note, key, proof, leaf or export (what, reason)
-        ├── UntrustedSignature  not signed, or not validly, by the key that was asked for
-        ├── InvalidProof        hashes that do not lead from one tree, or leaf, to the other
-        ├── BadLeaf             a leaf that is not what was logged (index, reason)
-        └── LogRefused          a hub whose log does not go on from what was seen of it
+    AnabranchError              1   every error of anabranch; `exit_code` is what its CLIs return
+    ├── InvalidInput            2   the caller's value is refused; nothing was changed
+    │   ├── InvalidValue            not a JSON value this system can keep exactly (place, reason)
+    │   ├── InvalidName             a namespace, key, tenant, edge or author outside its grammar
+    │   ├── InvalidPath             a JSON Pointer that is malformed or too deep
+    │   ├── DocumentTooLarge        a document over DOCUMENT_BYTES_MAX
+    │   ├── ChangeTooLarge          a change over OPS_MAX or CHANGE_BYTES_MAX
+    │   ├── InvalidReference        neither a version, nor a position, nor a time
+    │   ├── EditRefused             an edit of a text or list that does not fit what stands
+    │   ├── FileSizeRefused         courier files of a size that cannot be
+    │   ├── UnknownPolicy           a merge policy that does not exist
+    │   └── Invalid             5   a content that its schema forbids (which rule, where, what would pass)
+    ├── HistoryDamaged          8   a version of the past that is not what was recorded of it
+    ├── WireError               8   bytes from the other side are not believed; the stream ends
+    │   ├── CorruptFrame            damaged, truncated or malformed bytes
+    │   │   └── ContentsDiffer      relative to documents that are others here
+    │   ├── FrameTooLarge           bytes over a named limit, before they are expanded
+    │   └── ProtocolViolation       well-formed bytes at the wrong moment
+    ├── ParcelError             8   a courier file is refused, and nothing of it was taken
+    │   ├── ParcelDamaged           cut off, changed on its way, or no courier file
+    │   ├── ParcelForged            not signed by whom it should be
+    │   ├── ParcelForeign           for another tenant or edge, or in the other direction
+    │   ├── ParcelStray         5   it does not lead on from what is here
+    │   └── ParcelEarly         5   one before it is missing; it may come again
+    └── EvidenceError           8   what is said of an audit log does not prove it
+        ├── MalformedEvidence       no note, key, proof, leaf or export (what, reason)
+        ├── UntrustedSignature      not signed, or not validly, by the key that was asked for
+        ├── InvalidProof            hashes that do not lead from one tree, or leaf, to the other
+        ├── BadLeaf                 a leaf that is not what was logged (index, reason)
+        └── LogRefused              a hub whose log does not go on from what was seen of it
 """
 
 from typing import ClassVar

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anabranch_hub.errors import SettingRefused
 from anabranch_hub.operations.logs import LogFormat
 from anabranch_hub.secrets.vault import AppRole, Token
-from anabranch_hub.settings import Address, SettingRefused, Settings, parse_address, settings
+from anabranch_hub.settings import Address, Settings, parse_address, settings
 
 GIVEN: dict[str, Any] = {
     "data_dir": Path("/var/lib/hub"),

@@ -25,7 +25,7 @@ from cryptography import x509
 from anabranch_hub.audit.anchors import Anchors
 from anabranch_hub.errors import AnchorDamaged, HubError, LogTampered
 from anabranch_hub.operations import whereabouts
-from anabranch_hub.operations.whereabouts import NoHubRuns, Whereabouts
+from anabranch_hub.operations.whereabouts import Whereabouts
 from anabranch_hub.servers.private_files import read_text
 from anabranch_hub.servers.supervise import LAYOUT
 from anabranch_hub.settings import parse_address
@@ -174,8 +174,7 @@ def _running(data_dir: Path) -> tuple[Whereabouts | None, Finding]:
     try:
         here = whereabouts.find(data_dir)
     except HubError as error:
-        code = 7 if isinstance(error, NoHubRuns) else error.exit_code
-        return None, _failed("hub", str(error), code)
+        return None, _failed("hub", str(error), error.exit_code)
     kind = "embedded servers" if here.embedded else "servers of its own operator"
     return here, _ok("hub", f"pid {here.pid}, release {here.release}, edges at {here.listen}, {kind}")
 

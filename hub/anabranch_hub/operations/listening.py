@@ -5,19 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 
-from anabranch_hub.errors import HubError, PortInUse
+from anabranch_hub.errors import HubError, ListenRefused, PortInUse
 from anabranch_hub.settings import Address
-
-
-class ListenRefused(HubError):
-    """The operating system does not let the hub listen on `address`."""
-
-    exit_code = 5
-
-    def __init__(self, address: Address, reason: str) -> None:
-        self.address = address
-        self.reason = reason
-        super().__init__(f"cannot listen on {address} ({reason}): choose an address of this machine")
 
 
 def check_listenable(address: Address) -> None:
@@ -41,4 +30,4 @@ def listen_error(address: Address, error: OSError) -> HubError:
     """What the operating system's refusal means."""
     if error.errno == errno.EADDRINUSE:
         return PortInUse(host=address.host, port=address.port)
-    return ListenRefused(address, error.strerror or str(error))
+    return ListenRefused(str(address), error.strerror or str(error))

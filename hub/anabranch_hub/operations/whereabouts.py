@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from anabranch_hub.errors import DataDirNotWritable, DataDirVersion, HubError
+from anabranch_hub.errors import DataDirNotWritable, DataDirVersion, NoHubRuns, NotOurs
 from anabranch_hub.servers.private_files import make_private_folder, read_text, write_private
 
 _FOLDER = "run"
@@ -27,31 +27,6 @@ _HUB = "hub.json"
 _DSN = "postgres-dsn"
 _AUTHORITY = "authority.pem"
 _COURIER = "courier.pem"
-
-
-class NoHubRuns(HubError):
-    """Nobody serves `data_dir`."""
-
-    exit_code = 7
-
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
-        super().__init__(
-            f"no hub runs on {data_dir}: start it with `anabranch-hub serve --data-dir {data_dir}`"
-        )
-
-
-class NotOurs(HubError):
-    """The files of the hub on `data_dir` belong to somebody else."""
-
-    exit_code = 4
-
-    def __init__(self, data_dir: Path, reason: str) -> None:
-        self.data_dir = data_dir
-        self.reason = reason
-        super().__init__(
-            f"the hub on {data_dir} is somebody else's ({reason}): run this as the user that runs the hub"
-        )
 
 
 @dataclass(frozen=True, slots=True)

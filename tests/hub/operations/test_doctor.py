@@ -10,9 +10,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from anabranch_hub.errors import NoHubRuns
 from anabranch_hub.operations import doctor
 from anabranch_hub.operations.doctor import Finding, State, examine
-from anabranch_hub.operations.whereabouts import NoHubRuns, postgres_dsn
+from anabranch_hub.operations.whereabouts import postgres_dsn
 from anabranch_hub.servers.supervise import LAYOUT
 
 from tests.running_hub import RunningHub, run_hub_command, running_hub

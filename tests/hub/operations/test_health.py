@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from anabranch_hub.errors import PortInUse, StoreUnavailable
+from anabranch_hub.errors import ListenRefused, PortInUse, StoreUnavailable
 from anabranch_hub.operations import health as health_module
 from anabranch_hub.operations.health import CONNECTIONS_MAX, HEAD_BYTES_MAX, Check, Health, Part
-from anabranch_hub.operations.listening import ListenRefused, check_listenable
+from anabranch_hub.operations.listening import check_listenable
 from anabranch_hub.settings import Address
 
 ANY_PORT = Address("127.0.0.1", 0)

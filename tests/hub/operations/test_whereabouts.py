@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from anabranch_hub.errors import DataDirNotWritable, DataDirVersion
+from anabranch_hub.errors import DataDirNotWritable, DataDirVersion, NoHubRuns, NotOurs
 from anabranch_hub.operations import whereabouts
-from anabranch_hub.operations.whereabouts import NoHubRuns, NotOurs, Whereabouts
+from anabranch_hub.operations.whereabouts import Whereabouts
 
 
 def here(pid: int) -> Whereabouts:
