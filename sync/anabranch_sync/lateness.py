@@ -24,6 +24,7 @@ class Reason(StrEnum):
     """What keeps an edge behind, the most important first."""
 
     REVOKED = "revoked"
+    WIPED = "wiped"
     CERTIFICATE = "certificate"
     DENIED = "denied"
     DISTRUSTED = "distrusted"
@@ -47,6 +48,8 @@ class EdgeFacts:
 
     now_ms: int
     revoked: bool = False
+    to_be_wiped: bool = False
+    wiped_ms: int | None = None
     certificate_until_ms: int | None = None
     denied: bool = False
     distrusted: bool = False
@@ -88,6 +91,11 @@ def _reasons(facts: EdgeFacts) -> Iterator[tuple[Reason, str]]:
     now_ms = facts.now_ms
     if facts.revoked:
         yield Reason.REVOKED, "It was revoked: only a new edge in its place comes in again."
+    if facts.wiped_ms is not None:
+        ago = _ago(now_ms - facts.wiped_ms)
+        yield Reason.WIPED, f"It was wiped {ago}, as ordered: nothing comes of it until it is invited again."
+    elif facts.to_be_wiped:
+        yield Reason.WIPED, "It is to be wiped at its next contact, and gets nothing new."
     until_ms = facts.certificate_until_ms
     if until_ms is not None and until_ms <= now_ms:
         yield (
@@ -119,24 +127,30 @@ def _reasons(facts: EdgeFacts) -> Iterator[tuple[Reason, str]]:
         side = "behind" if offset_ms > 0 else "ahead"
         yield Reason.CLOCK, f"Its clock is {_span(abs(offset_ms))} {side} of the hub's: set it."
     if facts.unhealed:
-        yield Reason.UNEQUAL, f"{facts.unhealed} of its documents are damaged and asked for again."
+        count = f"{facts.unhealed} of its documents {_are(facts.unhealed)}"
+        yield Reason.UNEQUAL, f"{count} damaged and asked for again."
     if facts.damaged_changes:
         count = f"{facts.damaged_changes} of its changes"
         yield Reason.DAMAGED, f"{count} rotted on its disk unsent: `anabranch doctor` there lists them."
     if facts.unsent or facts.oldest_unsent_ms:
         oldest_ms = facts.oldest_unsent_ms
         since = f", the oldest for {_span(now_ms - oldest_ms)}" if oldest_ms else ""
-        count = f"{facts.unsent} of its changes are" if facts.unsent else "Changes of its are"
-        yield Reason.UNSENT, f"{count} not sent{since}."
+        count = f"{facts.unsent} of its changes" if facts.unsent else "Changes of its"
+        yield Reason.UNSENT, f"{count} {_are(facts.unsent)} not sent{since}."
     if facts.behind:
-        yield Reason.BEHIND, f"{facts.behind} documents in its scope have changed since it last pulled."
+        have = "document in its scope has" if facts.behind == 1 else "documents in its scope have"
+        yield Reason.BEHIND, f"{facts.behind} {have} changed since it last pulled."
     if facts.refused:
-        yield Reason.REFUSED, f"{facts.refused} of its changes were refused; none of them is lost."
+        were = "was refused; it is not" if facts.refused == 1 else "were refused; none of them is"
+        yield Reason.REFUSED, f"{facts.refused} of its changes {were} lost."
     if facts.quarantined:
-        yield (
-            Reason.QUARANTINED,
-            f"{facts.quarantined} documents are quarantined: readers get what was valid.",
-        )
+        documents = "document" if facts.quarantined == 1 else "documents"
+        said = f"{facts.quarantined} {documents} {_are(facts.quarantined)} quarantined"
+        yield Reason.QUARANTINED, f"{said}: readers get what was valid."
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _ago(span_ms: int) -> str:

@@ -22,6 +22,8 @@ def test_an_edge_that_is_well_is_not_behind_and_was_proved_equal() -> None:
     ("facts", "reason", "says"),
     [
         (replace(WELL, revoked=True), Reason.REVOKED, "revoked"),
+        (replace(WELL, to_be_wiped=True), Reason.WIPED, "to be wiped at its next contact"),
+        (replace(WELL, to_be_wiped=True, wiped_ms=NOW_MS - DAY_MS), Reason.WIPED, "It was wiped 1 d ago"),
         (replace(WELL, certificate_until_ms=NOW_MS - DAY_MS), Reason.CERTIFICATE, "ended 1 d ago"),
         (replace(WELL, certificate_until_ms=NOW_MS + 3_600_000), Reason.CERTIFICATE, "ends in 1 h"),
         (replace(WELL, denied=True), Reason.DENIED, "said no"),
@@ -37,6 +39,11 @@ def test_an_edge_that_is_well_is_not_behind_and_was_proved_equal() -> None:
         (replace(WELL, behind=4), Reason.BEHIND, "4 documents"),
         (replace(WELL, refused=5), Reason.REFUSED, "5 of its changes were refused"),
         (replace(WELL, quarantined=6), Reason.QUARANTINED, "6 documents are quarantined"),
+        (replace(WELL, unhealed=1), Reason.UNEQUAL, "1 of its documents is damaged"),
+        (replace(WELL, unsent=1), Reason.UNSENT, "1 of its changes is not sent."),
+        (replace(WELL, behind=1), Reason.BEHIND, "1 document in its scope has changed"),
+        (replace(WELL, refused=1), Reason.REFUSED, "1 of its changes was refused; it is not lost."),
+        (replace(WELL, quarantined=1), Reason.QUARANTINED, "1 document is quarantined"),
     ],
 )
 def test_each_reason_has_its_sentence(facts: EdgeFacts, reason: Reason, says: str) -> None:

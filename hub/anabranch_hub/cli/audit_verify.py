@@ -84,7 +84,7 @@ async def drill(invocation: Invocation, tenant: str) -> None:
     The log is only read, the copy is undone. Exits with 8 if anything is not found. It takes as long
     as some fifteen times verify.
 
-    
+    \b
     anabranch-hub audit drill acme
     """
     check_tenant(tenant)

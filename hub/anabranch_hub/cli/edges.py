@@ -16,9 +16,10 @@ from anabranch_sync.scope import EVERYTHING, scope
 
 from anabranch_hub.cli import reach
 from anabranch_hub.cli.arguments import EDGE, TENANT, Size
+from anabranch_hub.cli.failure import Precondition
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.cli.tokens import made_token, show_token
-from anabranch_hub.store import Edge, EdgeIncident, EdgeStatus
+from anabranch_hub.store import Behind, Edge, EdgeIncident, EdgeStatus
 from anabranch_hub.store.records import Told
 
 # Long enough to walk to the machine; a token that is found tomorrow opens nothing.
@@ -209,22 +210,27 @@ async def incidents(invocation: Invocation, tenant: str, edge: str | None, limit
         terminal.write(line)
 
 
-def _facts(known: Edge, behind: int, now_ms: int) -> EdgeFacts:
-    told = known.told
+def _facts(known: Edge, behind: Behind, now_ms: int) -> EdgeFacts:
+    told, wipe = known.told, known.wipe
     # A held stream says nothing while nothing is new: silence means something only where there is.
-    heard_ms = now_ms if known.seen_ms and not behind else known.seen_ms or None
+    heard_ms = now_ms if known.seen_ms and not behind.changed else known.seen_ms or None
+    if told is None and known.cursor.epoch == 0:
+        heard_ms = None  # it was seen when it was enrolled, and then no more
     # What an edge said of its outbox is over as soon as it was heard again.
     unsent_ms = told.oldest_unsent_ms if told and told.told_ms == known.seen_ms else 0
     return EdgeFacts(
         now_ms=now_ms,
         revoked=known.status is EdgeStatus.REVOKED,
+        to_be_wiped=wipe is not None,
+        wiped_ms=wipe.done_ms if wipe is not None else None,
         certificate_until_ms=known.not_after_ms or None,
         heard_ms=heard_ms,
         budget_until_ms=_by_our_clock(told, told.circumstances.budget_until_ms) if told else None,
         disk_free_bytes=(told.circumstances.disk_free_bytes or None) if told else None,
         clock_offset_ms=told.clock_offset_ms if told else None,
         oldest_unsent_ms=_by_our_clock(told, unsent_ms) if told else None,
-        behind=behind,
+        behind=behind.changed,
+        quarantined=behind.quarantined,
         damaged_changes=told.damaged_changes if told else 0,
         proved_ms=known.proved.at_ms if known.proved else None,
     )
@@ -405,7 +411,7 @@ async def wipe(
         if not cancel:
             await store.order_wipe(tenant, edge, at_once=discard_unsent, author=invocation.author)
         elif not await store.cancel_wipe(tenant, edge, author=invocation.author):
-            raise click.ClickException(f"edge {edge} has no order that can be taken back")
+            raise Precondition(f"edge {edge} has no order to be wiped that can be taken back")
         known = await store.edge(tenant, edge)
     if invocation.json:
         terminal.write_json({"tenant": tenant, "edge": edge, "wipe": _wipe(known)})

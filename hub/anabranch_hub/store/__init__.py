@@ -6,6 +6,7 @@ from anabranch_hub.store.log_reading import Log, StoredCheckpoint
 from anabranch_hub.store.parcels import Parcel
 from anabranch_hub.store.records import (
     ALL_ROWS,
+    Behind,
     Edge,
     EdgeIncident,
     EdgeStatus,
@@ -50,6 +51,7 @@ __all__ = [
     "Broken",
     "Collected",
     "Edge",
+    "Behind",
     "EdgeIncident",
     "EdgeStatus",
     "Edit",

@@ -21,6 +21,7 @@ from anabranch_hub.store.log_reading import presented
 from anabranch_hub.store.news import CHANNEL, rescoped_payload, revoked_payload
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import (
+    Behind,
     Edge,
     EdgeIncident,
     EdgeStatus,
@@ -337,13 +338,13 @@ async def incidents(pool: Pool, tenant: str, name: str | None, limit: int) -> li
     ]
 
 
-async def behind(pool: Pool, tenant: str, edge: Edge) -> int:
-    """How many documents of an edge's scope changed after what it is known to have."""
+async def behind(pool: Pool, tenant: str, edge: Edge) -> Behind:
+    """What an edge is known to lack of its scope, and what its readers do not see of it."""
     async with pool.session(tenant) as session:
         position = await session.one("position")
         after = edge.cursor.hub_seq if edge.cursor.epoch == position["epoch"] else 0
-        row = await session.one("changed_since", after=after, **reading(edge.replicates))
-        return int(row["documents"])
+        row = await session.one("behind", after=after, **reading(edge.replicates))
+        return Behind(row["changed"], row["quarantined"])
 
 
 async def _audit(session: Session, tenant: str, kind: EventKind, edge: str, data: Data) -> None:

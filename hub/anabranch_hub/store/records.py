@@ -72,6 +72,14 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """Of an edge's scope: how many documents changed since it last pulled, and how many are in quarantine."""
+
+    changed: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeIncident:
     """An incident of an edge, as the hub noted it."""
 

@@ -44,6 +44,7 @@ from anabranch_hub.store.parcels import Parcel
 from anabranch_hub.store.pool import Pool
 from anabranch_hub.store.pulls import Question
 from anabranch_hub.store.records import (
+    Behind,
     Edge,
     EdgeIncident,
     EdgeStatus,
@@ -287,8 +288,8 @@ class Store(Membership, Keeping):
         """The newest incidents of one edge, or of all, newest first. Raises EdgeUnknown."""
         return await edges.incidents(self._pool, tenant, edge, limit)
 
-    async def behind(self, tenant: str, edge: Edge) -> int:
-        """How many documents of an edge's scope changed after what it is known to have."""
+    async def behind(self, tenant: str, edge: Edge) -> Behind:
+        """What an edge is known to lack of its scope, and what its readers do not see of it."""
         return await edges.behind(self._pool, tenant, edge)
 
     # The hub's own writes.

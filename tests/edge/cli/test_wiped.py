@@ -65,6 +65,7 @@ def test_an_edge_sends_what_is_unsent_and_removes_everything(
 
     # when
     ordered = hub.json("edge", "wipe", "acme", "ada", "--yes")
+    assert hub.ok("edge", "explain", "acme", "ada").startswith("It is to be wiped at its next contact")
     hub.ok("set", "acme", "acme/prod/new", "/limit", "1")
     ran = ada.apart("sync")
 
@@ -77,7 +78,9 @@ def test_an_edge_sends_what_is_unsent_and_removes_everything(
     wipe = known(hub, "ada")["wipe"]
     assert isinstance(wipe, dict)
     assert wipe["done_ms"]
-    assert "it said at" in hub.ok("edge", "explain", "acme", "ada")
+    explained = hub.ok("edge", "explain", "acme", "ada")
+    assert explained.startswith("It was wiped ")
+    assert "it said at" in explained
     tail = hub.ok("audit", "tail", "acme", "--json")
     assert "edge.wipe" in tail
     assert "edge.wiped" in tail
@@ -150,7 +153,7 @@ def test_an_order_has_to_be_confirmed_and_can_be_taken_back(
     # when
     assert hub.run("edge", "wipe", "acme", "joan").code == 2
     assert hub.run("edge", "wipe", "acme", "nobody", "--yes").code == 3
-    assert hub.run("edge", "wipe", "acme", "joan", "--cancel").code == 1
+    assert hub.run("edge", "wipe", "acme", "joan", "--cancel").code == 5
     hub.ok("edge", "wipe", "acme", "joan", "--yes")
     assert "to be wiped" in hub.ok("edge", "list", "acme")
     hub.ok("edge", "wipe", "acme", "joan", "--cancel")

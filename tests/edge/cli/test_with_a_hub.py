@@ -234,6 +234,7 @@ def test_what_an_old_replica_writes_against_a_newer_schema_waits_and_holds_up_no
 ) -> None:
     # given: an edge that was away when its documents got a schema
     old = edge("old")
+    assert hub.ok("edge", "explain", "acme", "old").startswith("It has never exchanged with the hub")
     old("set", "acme/prod/aged", "/max", "900")
     old("set", "acme/prod/behind", "/a", "1")
     schema = {
@@ -252,6 +253,7 @@ def test_what_an_old_replica_writes_against_a_newer_schema_waits_and_holds_up_no
     assert hub.json("get", "acme", "acme/prod/behind")["value"] == {"a": 1}
     shown = hub.json("quarantine", "show", "acme", "acme/prod/aged")
     assert (shown["live"], shown["head"], shown["changes"][0]["edge"]) == (None, {"max": 900}, "old")
+    assert "1 document is quarantined" in hub.ok("edge", "explain", "acme", "old")
     # when: the edge knows the schema now, and repairs in its own time
     assert old("set", "acme/prod/aged", "/min", "x").code == 0
     assert old("set", "acme/prod/aged", "/max", "600").code == 0

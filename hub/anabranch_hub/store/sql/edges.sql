@@ -208,8 +208,7 @@ SELECT edge, (extract(epoch FROM at) * 1000)::bigint AS at_ms, kind, remedy, hub
 FROM {tenant}.incidents WHERE %(edge)s::text IS NULL OR edge = %(edge)s::text
 ORDER BY id DESC LIMIT %(limit)s
 
--- name: changed_since
--- How many documents in the scope changed after a position.
-SELECT count(*) AS documents FROM {tenant}.documents
-WHERE hub_seq > %(after)s
-    AND {in_scope}
+-- name: behind
+-- How many documents in the scope changed after a position, and how many are in quarantine. Each has its index.
+SELECT (SELECT count(*) FROM {tenant}.documents WHERE hub_seq > %(after)s AND {in_scope}) AS changed,
+    (SELECT count(*) FROM {tenant}.documents WHERE violations IS NOT NULL AND {in_scope}) AS quarantined
