@@ -388,11 +388,6 @@ class Client:
             visible.violations,
         )
 
-    def _check_scope(self, step: Step) -> None:
-        """Refuse a step outside the scope before anything else is found wrong with it. Raises Denied."""
-        if not self.replica.scope.writes(step.document):
-            raise Denied(step.document, self.replica.scope.prefixes)
-
     def _commit(
         self,
         steps: Sequence[Step],
@@ -404,8 +399,6 @@ class Client:
     ) -> Committed:
         if priority is not None:
             check_priority(priority)
-        for step in steps:
-            self._check_scope(step)
         written = self.replica.compose(
             lambda head: change_builder.edits(steps, head),
             author=self.replica.author if author is None else author,
@@ -492,7 +485,9 @@ class ChangeBuilder:
 
     def _take(self, step: Step) -> None:
         """Try the step now, so that its error shows where it was written, and keep it for the commit."""
-        self._client._check_scope(step)
+        scope = self._client.replica.scope
+        if not scope.writes(step.document):
+            raise Denied(step.document, scope.prefixes)
         change_builder.take(step, self._drafts, self._client.replica.head)
         self._steps.append(step)
 

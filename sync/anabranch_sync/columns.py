@@ -333,7 +333,8 @@ def _shared(content: Any, stamp: Stamp) -> dict[Slot, Register]:
     if type(content) is not dict:
         raise ValueError("content is not an object")
     check(content)
-    return {slot: Register(value, (stamp,)) for slot, value in flatten(content, atomic_lists).items()}
+    stamps = (stamp,)
+    return {slot: Register(value, stamps) for slot, value in flatten(content, atomic_lists).items()}
 
 
 def stamped(

@@ -103,14 +103,18 @@ def rebuild_after(
 def build(leaves: Iterable[tuple[Slot, Json]]) -> Object:
     """The object with these leaves. A leaf below a scalar is hidden by it: see `merge.decide`."""
     root: Object = {}
+    parent: Object | None = root
+    parent_path = ROOT
     # Sorted by path, a marker comes before the children that make it unnecessary.
     for slot, value in sorted(leaves, key=lambda leaf: leaf[0].order):
         if slot.path == ROOT:
             continue
-        parent = _parent(root, slot.path)
+        key = slot.path[-1]
+        if slot.path[:-1] != parent_path:  # most lie beside the one before
+            parent_path = slot.path[:-1]
+            parent = _at(root, parent_path)
         if parent is None:
             continue
-        key = slot.path[-1]
         if slot.element is not None:
             elements = parent.setdefault(key, [])
             if isinstance(elements, list):
@@ -204,14 +208,15 @@ def _flatten(value: Object, path: Path, policy_at: PolicyAt, leaves: dict[Slot, 
             leaves[Slot(inner)] = item
 
 
-def _parent(root: Object, path: Path) -> Object | None:
-    parent = root
-    for key in path[:-1]:
-        child = parent.setdefault(key, {})
+def _at(root: Object, path: Path) -> Object | None:
+    """The object at `path`, made if need be; None where a scalar hides that place."""
+    found = root
+    for key in path:
+        child = found.setdefault(key, {})
         if not isinstance(child, dict):
             return None
-        parent = child
-    return parent
+        found = child
+    return found
 
 
 def _plainly_changed(

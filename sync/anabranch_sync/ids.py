@@ -118,6 +118,6 @@ def _check_segment(kind: str, whole: str, segment: str) -> None:
 def _checked_text(kind: str, text: str, chars_max: int) -> str:
     if len(text) > chars_max:
         raise InvalidName(kind, text, f"{len(text)} characters, limit {chars_max}")
-    if any(not character.isprintable() for character in text):
+    if not text.isprintable():
         raise InvalidName(kind, text, "control characters and line breaks do not fit a line of a log")
     return text

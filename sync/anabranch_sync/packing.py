@@ -40,6 +40,7 @@ COMPRESSIBLE_BYTES_MIN = 48
 
 # What msgpack raises for bytes that are not its own; MemoryError for lengths nobody can hold.
 _UNPACK_ERRORS = (ValueError, TypeError, OverflowError, MemoryError, RecursionError, msgpack.UnpackException)
+_TEXT = frozenset({str})
 _RAW, _ZSTD, _PREFIXED, _DEFLATED = 0, 1, 2, 3
 # No zlib header, and the largest window.
 _DEFLATE_WBITS = -15
@@ -217,6 +218,6 @@ def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("a map repeats a key")
-    if not all(type(key) is str for key in result):
+    if not _TEXT.issuperset(map(type, result)):
         raise ValueError("a map has a key that is not a string")
     return result

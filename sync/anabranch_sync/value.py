@@ -10,7 +10,7 @@ RFC 8785 is not used: it turns integers beyond 2**53 into an error and 1.0 into 
 
 import json
 import math
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import msgpack
 
@@ -52,10 +52,15 @@ def check(value: object, place: str = "", depth: int = 1) -> Json:
     if isinstance(value, _Pairs):
         return _checked_pairs(value, place, depth)
     if isinstance(value, list | tuple):
-        return [check(item, f"{place}/{index}", depth + 1) for index, item in enumerate(value)]
+        return [
+            item if _is_exact(item) else check(item, f"{place}/{index}", depth + 1)
+            for index, item in enumerate(value)
+        ]
     if isinstance(value, dict):
         return {
-            _checked_key(key, place): check(item, f"{place}/{_escaped(key)}", depth + 1)
+            _checked_key(key, place): item
+            if _is_exact(item)
+            else check(item, f"{place}/{_escaped(key)}", depth + 1)
             for key, item in value.items()
         }
     if isinstance(value, str | int | float):  # enum members, numpy-like subclasses: plain twins exist
@@ -172,6 +177,16 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True,
 _DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=_parse_int, parse_constant=float)
 
 
+def _is_exact(value: object) -> TypeGuard[Json]:
+    """Whether it is a scalar that needs no second look, as most of a document: no place is named for it."""
+    kind = type(value)
+    if kind is str:
+        return value.isascii()  # type: ignore[attr-defined, no-any-return]
+    if kind is int:
+        return INT_MIN <= value <= INT_MAX  # type: ignore[operator]
+    return kind is bool or value is None
+
+
 def _checked_int(value: Any, place: str) -> int:
     if not INT_MIN <= value <= INT_MAX:
         raise InvalidValue(place, f"{value} is beyond 64 bits: write it as a string")
@@ -196,7 +211,7 @@ def _checked_string(value: Any, place: str) -> str:
 def _checked_key(key: object, place: str) -> str:
     if type(key) is not str:
         raise InvalidValue(place, f"object key {key!r} is not a string")
-    return _checked_string(key, f"{place}/{key!a}")
+    return key if key.isascii() else _checked_string(key, f"{place}/{key!a}")
 
 
 def _checked_pairs(pairs: _Pairs, place: str, depth: int) -> Json:

@@ -32,6 +32,7 @@ from anabranch_sync.errors import (
     InvalidValue,
 )
 from anabranch_sync.ids import DocumentId
+from anabranch_sync.scope import Scope
 
 from tests.contracts.replica import NOW_MS, SCOPE, Exchange
 from tests.edge.replica.sqlite_store import SqliteStore, create
@@ -225,6 +226,19 @@ def test_a_write_outside_the_scope_is_denied_at_once(client: Client, namespace: 
 
     assert denied.value.exit_code == 4
     assert client.status().outbox == 0
+
+
+def test_another_scope_that_the_agent_gave_the_file_holds_for_the_next_write(
+    client: Client, edge: Exchange, tmp_path: Path
+) -> None:
+    client.set(ROUTER, "/a", 1)
+
+    with anabranch.open(tmp_path / "replica.db") as agent:
+        agent.replica.apply(edge.pull(), NOW_MS, rescoped=Scope(("acme/dev",)))
+
+    with pytest.raises(Denied, match="acme/dev"):
+        client.set(ROUTER, "/a", 2)
+    client.set("acme/dev/router", "/a", 1)
 
 
 def test_a_write_can_demand_the_version_it_is_based_on(client: Client) -> None:

@@ -27,7 +27,7 @@ from anabranch.replica.file import Connection
 from anabranch.replica.past import STEPS_BYTES_MAX, put_step
 from anabranch.replica.queries import SQL
 from anabranch.replica.reoffer import put_offers, to_offer
-from anabranch.replica.rescoping import drop_ahead, forget, outside, put_scope, repack, stored_scope
+from anabranch.replica.rescoping import drop_ahead, forget, outside, put_scope, repack, scope_of
 from anabranch.replica.rows import (
     Position,
     Rot,
@@ -72,7 +72,7 @@ def apply(
     at = position(connection)
     if not pull.whole and pull.after != at.cursor:
         raise ProtocolViolation(f"a pull after {pull.after}, but this replica is at {at.cursor}")
-    scope = rescoped or stored_scope(connection)
+    scope = rescoped or scope_of(at.prefixes)
     # Where the scope stays: what is merged after its document had left does not stay here.
     leaving = outside(connection, scope, waiting=rescoped is None)
     drop_ahead(connection, leaving)

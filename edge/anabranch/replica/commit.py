@@ -23,13 +23,13 @@ from anabranch_sync.path import Path
 from anabranch_sync.policy import Policies, Policy
 from anabranch_sync.pull import overlay
 from anabranch_sync.register import DELETED
-from anabranch_sync.scope import Scope
 
 from anabranch.errors import Denied, VersionMismatch
 from anabranch.replica.contents import between
 from anabranch.replica.facts import Edit, Visible
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
+from anabranch.replica.rescoping import scope_of
 from anabranch.replica.rows import Position, Rot, position, put_entry, put_visible, row_of
 from anabranch.replica.serving import aside, serving
 from anabranch.replica.shelf import Held, Shelf
@@ -75,7 +75,6 @@ def checked(edit: Edit) -> Edit:
 def commit(
     connection: Connection,
     edits: Compose,
-    scope: Scope,
     shelf: Shelf,
     about: About,
     require_room: Callable[[], None],
@@ -84,19 +83,22 @@ def commit(
 
     The transaction was begun by the caller, so two writers never take the same local_seq. A change
     that does more than delete asks `require_room` first. Raises InvalidInput (Invalid where a schema
-    forbids it), Denied, VersionMismatch.
+    forbids it), Denied before anything else is found wrong with a document, VersionMismatch.
     """
     at = position(connection)
+    scope = scope_of(at.prefixes)
     before: dict[DocumentId, Held] = {}
 
     def held(document: DocumentId) -> Held:
         if document not in before:
+            if not scope.writes(document):
+                raise Denied(document, scope.prefixes)
             before[document] = shelf.held_in(connection, document, at.revision)
         return before[document]
 
     # Over the head, so that an edit never reverts what it does not touch.
     made = edits(lambda document: held(document).head)
-    _check_edits(made, scope)
+    _check_edits(made)
     policies = shelf.policies_at(connection, at.schemas_revision)
     ops: list[Op] = []
     plain: dict[DocumentId, Object | None] = {}
@@ -168,11 +170,9 @@ def _show(
     return result
 
 
-def _check_edits(edits: Sequence[Edit], scope: Scope) -> None:
-    """Refuse what may not be written, or not in one change. Raises Denied, DocumentTooLarge, InvalidInput."""
+def _check_edits(edits: Sequence[Edit]) -> None:
+    """Refuse what is too large, or not of one change. Raises DocumentTooLarge, InvalidInput."""
     for document, content in ((edit.document, edit.content) for edit in edits):
-        if not scope.writes(document):
-            raise Denied(document, scope.prefixes)
         # As long as its canonical bytes, which take longer to make.
         size_bytes = 0 if content is None else len(msgpack.packb(content))
         if size_bytes > DOCUMENT_BYTES_MAX:

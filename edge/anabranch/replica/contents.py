@@ -27,6 +27,14 @@ def between(before: Object | None, after: Object | None) -> tuple[list[tuple[Slo
     return sorted(walk.deleted, key=_order) + sorted(walk.changed, key=_order), content
 
 
+def leaf_count(content: Object | None) -> int:
+    """How many leaves a document has; lists and empty objects are leaves, one that is not there has none."""
+    if content is None:
+        return 0
+    items = content.values()
+    return sum(leaf_count(item) if isinstance(item, dict) else 1 for item in items) if items else 1
+
+
 class _Walk:
     def __init__(self) -> None:
         self.deleted: list[tuple[Slot, Operand]] = []

@@ -1,6 +1,6 @@
 -- standing: the one row of the replica
 SELECT incarnation, cursor_epoch, cursor_hub_seq, base_epoch, base_hub_seq, push_mark, push_chain,
-       last_local, last_chain, last_timestamp, digest_count, digest_sum, revision,
+       last_local, last_chain, last_timestamp, digest_count, digest_sum, revision, prefixes,
        (SELECT max(revision) FROM documents WHERE namespace = 'system/schemas')
 FROM replica;
 

@@ -8,6 +8,7 @@ What is confirmed is packed behind a dictionary made of some of it: that is made
 
 import json
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.scope import Scope, told_scope
@@ -22,6 +23,12 @@ from anabranch.replica.rows import Rot, pack, unpack_notice, unpacked
 def stored_scope(connection: Connection) -> Scope:
     """The replica's scope. Any process may have changed it, so nobody keeps it."""
     (prefixes,) = connection.execute(SQL["prefixes"]).fetchone()
+    return scope_of(prefixes)
+
+
+@lru_cache(maxsize=4)  # checking a scope takes as long as reading it, and a process reads that of one replica
+def scope_of(prefixes: str) -> Scope:
+    """The scope of these prefixes, as they are stored. Raises ValueError, InvalidName."""
     return told_scope(tuple(json.loads(prefixes)))
 
 

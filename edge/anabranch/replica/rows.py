@@ -36,7 +36,10 @@ NO_DIGEST = bytes(DIGEST_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The row of the replica, and when a schema last changed (-1: there is none)."""
+    """The row of the replica, and when a schema last changed (-1: there is none).
+
+    `prefixes` are those of its scope, as `rescoping.scope_of` reads them.
+    """
 
     incarnation: int
     cursor: Cursor
@@ -48,6 +51,7 @@ class Position:
     last_timestamp: int
     digest: ScopeDigest
     revision: int
+    prefixes: str
     schemas_revision: int
 
 
@@ -90,7 +94,7 @@ def position(connection: Connection) -> Position:
     """Where the replica stands."""
     row = connection.execute(SQL["standing"]).fetchone()
     incarnation, epoch, hub_seq, base_epoch, base_seq, mark, chain, last, last_chain, timestamp = row[:10]
-    count, total, revision, schemas = row[10:]
+    count, total, revision, prefixes, schemas = row[10:]
     return Position(
         incarnation,
         Cursor(epoch, hub_seq),
@@ -102,6 +106,7 @@ def position(connection: Connection) -> Position:
         timestamp,
         ScopeDigest(count, int.from_bytes(total, "big")),
         revision,
+        prefixes,
         -1 if schemas is None else schemas,
     )
 

@@ -12,13 +12,14 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from anabranch_sync.document import EMPTY, Document, Object, flatten, rebuild
+from anabranch_sync.document import EMPTY, Document, Object, rebuild
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.later import later
 from anabranch_sync.live import Served
-from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies, atomic_lists, policies_from
+from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies, policies_from
 
 from anabranch.errors import ReplicaCorrupt
+from anabranch.replica.contents import leaf_count
 from anabranch.replica.facts import Heard, Link, Visible
 from anabranch.replica.file import Connection, NoSuchWord, ReplicaFile
 from anabranch.replica.queries import SQL
@@ -82,9 +83,10 @@ class Held:
     def is_tight(self) -> bool:
         """Whether each leaf of the content is one live register, and there is no other."""
         if self._tight is None:
-            content = self.content
-            live = {slot for slot, register in self.state.registers.items() if register.live}
-            self._tight = live == (set() if content is None else flatten(content, atomic_lists).keys())
+            # Each leaf was made of a live register at its path: as many of both, and none is left over.
+            live = [slot for slot, register in self.state.registers.items() if register.live]
+            is_plain = all(slot.element is None for slot in live)
+            self._tight = is_plain and len(live) == leaf_count(self.content)
         return self._tight
 
     def written_as(self, content: Object | None) -> None:

@@ -311,8 +311,7 @@ class Replica:
 
         def work(connection: Connection) -> Written | None:
             about = commit.About(author, message, now_ms, restores, priority)
-            scope = stored_scope(connection)
-            return commit.commit(connection, edits, scope, self._shelf, about, self._file.require_room)
+            return commit.commit(connection, edits, self._shelf, about, self._file.require_room)
 
         written = self.salvaging(lambda: self._file.write(work))
         if written is not None:

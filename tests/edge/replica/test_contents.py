@@ -6,7 +6,9 @@ from anabranch.change_builder import Draft, Set, take
 from anabranch.errors import NotAnObject
 from anabranch.replica import Visible
 from anabranch.replica.contents import between
-from anabranch_sync.document import Object, flatten, rebuild, written
+from anabranch.replica.rows import Shown
+from anabranch.replica.shelf import Held
+from anabranch_sync.document import Document, Object, flatten, rebuild, written
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.policy import atomic_lists
 from anabranch_sync.register import Register, Slot, Stamp
@@ -15,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sync.exact import exact_value
-from tests.sync.strategies import contents, json_values, keys
+from tests.sync.strategies import contents, documents, json_values, keys
 
 ROUTER = DocumentId("acme/prod/router", "config")
 _documents = st.none() | contents
@@ -65,3 +67,12 @@ def test_a_field_that_is_set_differs_as_its_registers_do(
 
     _check(before, drafts[ROUTER])
     assert exact_value(before) == exact_value(kept)
+
+
+@given(documents() | _documents.map(lambda content: Document(_registers(content), 1)))
+def test_a_document_is_tight_where_its_live_registers_are_the_leaves_of_its_content(state: Document) -> None:
+    content = rebuild(state.registers)
+    leaves = set() if content is None else flatten(content, atomic_lists).keys()
+    live = {slot for slot, register in state.registers.items() if register.live}
+
+    assert Held(Shown(row=1), state).is_tight == (live == leaves)
