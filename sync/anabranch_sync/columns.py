@@ -23,6 +23,7 @@ from anabranch_sync.change import (
     entry,
     packed_value,
     unpacked_address,
+    unpacked_leaf,
     unpacked_operand,
     unpacked_schemas,
     unpacked_slot,
@@ -57,7 +58,7 @@ from anabranch_sync.tables import (
     unpacked_stamps,
     unpacked_timestamps,
 )
-from anabranch_sync.value import check
+from anabranch_sync.value import DEPTH_MAX, is_exact
 from anabranch_sync.writes import pack_writes, unpack_writes, wanted_by_writes
 
 __all__ = [
@@ -332,9 +333,14 @@ def _shared(content: Any, stamp: Stamp) -> dict[Slot, Register]:
     """The registers of an object whose leaves have one stamp."""
     if type(content) is not dict:
         raise ValueError("content is not an object")
-    check(content)
     stamps = (stamp,)
-    return {slot: Register(value, stamps) for slot, value in flatten(content, atomic_lists).items()}
+    registers = {}
+    leaves: Mapping[Slot, Any] = flatten(content, atomic_lists)
+    for slot, value in leaves.items():
+        if len(slot.path) > DEPTH_MAX:
+            raise ValueError(f"path of {len(slot.path)} keys, limit {DEPTH_MAX}")
+        registers[slot] = Register(value if is_exact(value) else unpacked_leaf(slot, value), stamps)
+    return registers
 
 
 def stamped(

@@ -8,6 +8,8 @@ with a cap and a bound on the window.
 
 import io
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -60,13 +62,14 @@ def unpack(body: bytes) -> Any:
 class Dictionary:
     """A prefix of many bodies, made ready once for all of them. Safe for several threads.
 
-    `mark` tells it from others.
+    `mark` tells it from others, `idle` are what expands bodies behind it and is in no one's hands.
     """
 
     def __init__(self, content: bytes) -> None:
         self.mark = blake2b(content, digest_size=_MARK_BYTES).digest()
         self.ready = _raw_content(content)
         self.ready.precompute_compress(level=LEVEL_PREFIXED)
+        self.idle: list[zstandard.ZstdDecompressor] = []
 
     def __len__(self) -> int:
         return len(self.ready)
@@ -129,13 +132,12 @@ def unseal(sealed: bytes, limit_bytes: int = RAW_BYTES_MAX, prefix: bytes | Dict
     size, start = read_varint(sealed, 1)
     if size > limit_bytes:
         raise FrameTooLarge("expanded body", size, limit_bytes)
-    decompressor = zstandard.ZstdDecompressor(
-        dict_data=_known(prefix) if codec == _PREFIXED else None,
-        max_window_size=WINDOW_BYTES_MAX,
-        format=zstandard.FORMAT_ZSTD1_MAGICLESS,
-    )
+    behind = prefix if codec == _PREFIXED else b""
     try:
-        with decompressor.stream_reader(io.BytesIO(sealed[start:])) as reader:
+        with (
+            _decompressor(behind) as decompressor,
+            decompressor.stream_reader(io.BytesIO(sealed[start:])) as reader,
+        ):
             body = reader.read(size + 1)
     except (zstandard.ZstdError, MemoryError) as error:
         raise CorruptFrame(f"zstd: {error}") from error
@@ -178,6 +180,22 @@ def _compressed(body: bytes, level: int, prefix: bytes | Dictionary) -> bytes:
     )
     compressor = zstandard.ZstdCompressor(compression_params=parameters, dict_data=_known(prefix))
     return compressor.compress(body)
+
+
+@contextmanager
+def _decompressor(prefix: bytes | Dictionary) -> Iterator[zstandard.ZstdDecompressor]:
+    """One for the block alone. A dictionary's are kept: making one takes as long as five documents."""
+    idle = prefix.idle if isinstance(prefix, Dictionary) else []
+    try:
+        decompressor = idle.pop()
+    except IndexError:
+        decompressor = zstandard.ZstdDecompressor(
+            dict_data=_known(prefix),
+            max_window_size=WINDOW_BYTES_MAX,
+            format=zstandard.FORMAT_ZSTD1_MAGICLESS,
+        )
+    yield decompressor
+    idle.append(decompressor)
 
 
 def _known(prefix: bytes | Dictionary) -> zstandard.ZstdCompressionDict | None:

@@ -53,19 +53,29 @@ def check(value: object, place: str = "", depth: int = 1) -> Json:
         return _checked_pairs(value, place, depth)
     if isinstance(value, list | tuple):
         return [
-            item if _is_exact(item) else check(item, f"{place}/{index}", depth + 1)
+            item if is_exact(item) else check(item, f"{place}/{index}", depth + 1)
             for index, item in enumerate(value)
         ]
     if isinstance(value, dict):
         return {
             _checked_key(key, place): item
-            if _is_exact(item)
+            if is_exact(item)
             else check(item, f"{place}/{_escaped(key)}", depth + 1)
             for key, item in value.items()
         }
     if isinstance(value, str | int | float):  # enum members, numpy-like subclasses: plain twins exist
         raise InvalidValue(place, f"{kind.__name__} is not a plain JSON type: convert it first")
     raise InvalidValue(place, f"{kind.__name__} is not JSON")
+
+
+def is_exact(value: object) -> TypeGuard[Json]:
+    """Whether it is a scalar that needs no second look, as most of a document: no place is named for it."""
+    kind = type(value)
+    if kind is str:
+        return value.isascii()  # type: ignore[attr-defined, no-any-return]
+    if kind is int:
+        return INT_MIN <= value <= INT_MAX  # type: ignore[operator]
+    return kind is bool or value is None
 
 
 def parse_json(text: str | bytes) -> Json:
@@ -175,16 +185,6 @@ def _parse_int(digits: str) -> object:
 # Made once: `json.dumps` makes one for each value, which takes as long as encoding a small one.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 _DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=_parse_int, parse_constant=float)
-
-
-def _is_exact(value: object) -> TypeGuard[Json]:
-    """Whether it is a scalar that needs no second look, as most of a document: no place is named for it."""
-    kind = type(value)
-    if kind is str:
-        return value.isascii()  # type: ignore[attr-defined, no-any-return]
-    if kind is int:
-        return INT_MIN <= value <= INT_MAX  # type: ignore[operator]
-    return kind is bool or value is None
 
 
 def _checked_int(value: Any, place: str) -> int:

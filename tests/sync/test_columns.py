@@ -33,7 +33,7 @@ from anabranch_sync.register import (
     Stamp,
     Tombstone,
 )
-from anabranch_sync.value import Json
+from anabranch_sync.value import DEPTH_MAX, Json
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -258,6 +258,11 @@ def test_a_table_of_documents_with_one_damaged_cell_is_refused(place: tuple[int,
         unpack_documents(unpack(damaged(table, *place, to=to)))
 
 
+def nested_objects(depth: int) -> Json:
+    """A number so deep in objects."""
+    return {"k": nested_objects(depth - 1)} if depth else 1
+
+
 DAMAGED_DOCUMENTS: list[tuple[tuple[int, ...], object]] = [
     ((0,), -1), ((0,), True), ((0,), 2**63), ((1,), [[], [], []]), ((1, 0, 0), -1), ((1, 0, 0), 2**63),
     ((1, 1, 1), 2**40), ((1, 1, 0), -1), ((1, 2, 0), -9), ((1,), {}), ((2, 0, 0), 3),
@@ -266,6 +271,7 @@ DAMAGED_DOCUMENTS: list[tuple[tuple[int, ...], object]] = [
     ((3, 2, 0, 1), []),
     ((3, 2, 0, 1), [99]), ((3, 2, 0, 0), 99), ((3, 2, 0), [0, [0], 1, 2]), ((3, 2, 0), [0, [0], {"a": 1}]),
     ((3, 2, 0), []), ((3, 2), 5), ((3,), [0, {"a": 1}]),
+    ((3, 1), {"a": {"b": 2**63}}), ((3, 1), {"a": [1, b"x"]}), ((3, 1), nested_objects(DEPTH_MAX + 1)),
 ]  # fmt: skip
 
 
@@ -276,6 +282,12 @@ def test_a_document_with_one_damaged_cell_is_refused(place: tuple[int, ...], to:
 
     with pytest.raises(CorruptFrame):
         decode_document(damaged(body, *place, to=to))
+
+
+def test_a_document_is_as_deep_as_it_may_be() -> None:
+    deepest = damaged(encode_document(SOME), 3, 1, to=nested_objects(DEPTH_MAX))
+
+    assert max(len(slot.path) for slot in decode_document(deepest).registers) == DEPTH_MAX
 
 
 def test_a_register_given_twice_is_refused() -> None:

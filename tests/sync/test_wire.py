@@ -2,6 +2,7 @@
 
 import dataclasses
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import msgpack
 import pytest
@@ -210,6 +211,21 @@ def test_a_bare_block_of_ill_will_is_refused() -> None:
     for damaged in (honest[:-1], honest + b"\x00", honest[:1], b"\x03\xff\xff"):
         with pytest.raises(CorruptFrame):
             packing.unseal(damaged, prefix=b"like the one before")
+
+
+def test_what_was_damaged_behind_a_dictionary_harms_nothing_that_is_read_after_it() -> None:
+    dictionary = packing.Dictionary(bytes(range(256)) * 8)
+    bodies = [bytes(range(start, 256)) * 3 for start in range(0, 64)]
+    sealed = [packing.seal(body, packing.LEVEL_STORED, dictionary) for body in bodies]
+    assert all(map(packing.is_prefixed, sealed))
+
+    def read(number: int) -> bytes:
+        with pytest.raises(CorruptFrame):
+            packing.unseal(sealed[number][:-4] + b"\xff" * 4, prefix=dictionary)
+        return packing.unseal(sealed[number], prefix=dictionary)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(read, range(64))) == bodies
 
 
 def test_a_body_over_its_limit_is_refused_whatever_the_codec() -> None:
