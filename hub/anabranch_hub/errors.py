@@ -12,6 +12,8 @@
     ├── NotOurs                       4   run it as the user that runs the hub
     ├── ServerFailed                  7   read the log it names
     ├── StoreUnsafe                   5   configure Postgres as the message says
+    ├── StoreDenied                   4   give the hub's role its database
+    ├── StoreAddressRefused           2   mend the connection string
     ├── SchemaNewer                   5   run the release that migrated it
     ├── Unreachable                   7   something outside does not answer: try again later
     │   ├── StoreUnavailable          7
@@ -312,6 +314,40 @@ class StoreUnsafe(HubError):
         self.needed = needed
         super().__init__(
             f"Postgres runs with {setting}={found}, so acknowledged changes could be lost: set it to {needed}"
+        )
+
+
+class EncodingUnfit(StoreUnsafe):
+    """The database cannot store every text."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__("server_encoding", found, "UTF8")
+        reason = f"the database of Postgres has the encoding {found}, in which not every text can be stored"
+        self.args = (f"{reason}: make it anew with ENCODING 'UTF8' TEMPLATE template0",)
+
+
+class StoreDenied(HubError):
+    """Postgres answers, and says no: trying again changes nothing."""
+
+    exit_code = 4
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"Postgres refuses the hub's role ({reason}): let that role own the database, and nothing else"
+        )
+
+
+class StoreAddressRefused(HubError):
+    """A connection string that libpq does not understand. Its words may be parts of a password: not told."""
+
+    exit_code = 2
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the connection string of Postgres is none that libpq understands, as is "
+            "postgresql://hub@db.example.org/anabranch: write special characters in it as %40, "
+            "or quote values as in password='a b'"
         )
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -267,8 +268,12 @@ def _credentials(environment: Mapping[str, str]) -> AppRole | Token:
 
 
 def _vault_address(address: str) -> str:
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+    try:
+        parts = urlsplit(address)
+        plain = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port beyond 65535, brackets that do not close
+        plain = False
+    if not plain or parts.username or parts.query:
         raise SettingRefused("--vault", "it is not a plain http(s)://HOST[:PORT] address")
     return address
 
@@ -279,6 +284,11 @@ def _ca_file(given: str | None) -> Path | None:
     path = Path(given)
     if not path.is_file():
         raise SettingRefused("$ANABRANCH_VAULT_CA", f"there is no file {given!a}")
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        reason = f"file {given!a} holds no certificates in PEM ({error.strerror or error})"
+        raise SettingRefused("$ANABRANCH_VAULT_CA", reason) from error
     return path.absolute()
 
 

@@ -96,11 +96,18 @@ def test_a_password_among_the_arguments_is_refused_and_not_repeated(dsn: str) ->
         ({"vault": "http://vault"}, LOGIN, "without a Postgres"),
         ({"vault": "vault:8200", "postgres": "host=db"}, LOGIN, "http(s)://HOST"),
         ({"vault": "http://u:p@vault", "postgres": "host=db"}, LOGIN, "http(s)://HOST"),
+        ({"vault": "http://vault:99999", "postgres": "host=db"}, LOGIN, "http(s)://HOST"),
+        ({"vault": "http://[::1", "postgres": "host=db"}, LOGIN, "http(s)://HOST"),
         ({"vault": "http://vault", "postgres": "host=db"}, {}, "needs a login"),
         (
             {"vault": "http://vault", "postgres": "host=db"},
             {**LOGIN, "ANABRANCH_VAULT_CA": "/nowhere"},
             "/nowhere",
+        ),
+        (
+            {"vault": "http://vault", "postgres": "host=db"},
+            {**LOGIN, "ANABRANCH_VAULT_CA": __file__},
+            "holds no certificates in PEM",
         ),
         ({"postgres": "@/nowhere/dsn", "vault": "http://vault"}, LOGIN, "/nowhere/dsn"),
         ({"postgres": "db.example.org", "vault": "http://vault"}, LOGIN, "not a connection string"),

@@ -74,7 +74,7 @@ def common_options() -> list[click.Parameter]:
     return [
         option(
             "--data-dir",
-            type=click.Path(path_type=Path),  # what it is and may be is said by whoever opens it
+            type=_Folder(path_type=Path),  # what it is and may be is said by whoever opens it
             help=f"Where the hub keeps everything.  [${DATA_DIR_VARIABLE}]",
         ),
         option(
@@ -85,6 +85,15 @@ def common_options() -> list[click.Parameter]:
         option("--author", help=f"Who acts, for the history.  [${AUTHOR_VARIABLE}]"),
         *output_options(),
     ]
+
+
+class _Folder(click.Path):
+    """A folder, but not the present one under the name of an unset variable."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty: name a folder", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class _Command(Command):

@@ -123,11 +123,14 @@ def _folder(data_dir: Path) -> Iterator[Finding]:
 
 def _secrets(data_dir: Path) -> Iterator[Finding]:
     """Whether the files that hold keys are their owner's alone."""
-    open_to_others = []
+    there, open_to_others = False, []
     for name in SECRET_FILES:
         with suppress(OSError):
             if (data_dir / name).stat().st_mode & 0o077:
                 open_to_others.append(name)
+            there = True
+    if not there:
+        return
     if open_to_others:
         names = " ".join(open_to_others)
         yield _failed("secrets", f"readable by others: {names}; chmod 600 them and change the passwords", 8)

@@ -195,7 +195,10 @@ class Vault:
         match self._access.credentials:
             case AppRole(role_id, secret_id):
                 body = {"role_id": role_id, "secret_id": secret_id}
-                reply = await self._exchange("POST", "auth/approle/login", body, token=None)
+                try:
+                    reply = await self._exchange("POST", "auth/approle/login", body, token=None)
+                except VaultRejected as error:  # what Vault calls a login that it does not know
+                    raise VaultDenied("the hub's AppRole", error.status, error.reason) from error
                 self._token, self._lease_s = reply["auth"]["client_token"], reply["auth"]["lease_duration"]
             case Token(token):
                 reply = await self._exchange("GET", "auth/token/lookup-self", None, token=token)
@@ -265,7 +268,10 @@ class Vault:
 def _judged(reply: httpx.Response, action: str) -> dict[str, Any]:
     """The reply's body, or the error its status stands for."""
     if reply.is_success:
-        return dict(reply.json()) if reply.content else {}
+        try:
+            return dict(reply.json()) if reply.content else {}
+        except ValueError:
+            raise _Away("something else than Vault answers there") from None
     reason = _reason(reply)
     if reply.status_code in (412, 429) or reply.status_code >= 500:
         raise _Away(f"{reply.status_code}: {reason}")

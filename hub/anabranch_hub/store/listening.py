@@ -44,7 +44,7 @@ async def listen(dsn: str) -> AsyncIterator[News]:
                         if heard is not None:
                             yield heard
                     await connection.execute("SELECT 1")
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:  # a standby that is about to take over refuses LISTEN
             log.warning("not listening", extra={"reason": reason(error), "retry_s": RECONNECT_S})
             missed = True
             await asyncio.sleep(RECONNECT_S)

@@ -13,12 +13,16 @@ from typing import Any
 import psycopg
 from anabranch_sync.ids import check_tenant
 from psycopg import AsyncConnection, AsyncCursor
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from anabranch_hub.errors import (
     CommitUncertain,
+    EncodingUnfit,
     LogUnwritable,
+    StoreAddressRefused,
+    StoreDenied,
     StoreFull,
     StoreUnavailable,
     StoreUnsafe,
@@ -39,6 +43,9 @@ CONNECT_S_MAX = 10
 SAFE_SETTINGS = {"fsync": ("on",), "full_page_writes": ("on",), "synchronous_commit": ("on", "remote_apply")}
 # A connection that died silently (a failover, a firewall) is noticed within 30 + 3 x 10 s.
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
+# A standby that takes over is read-only at first, and no more a moment later.
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
 
 # How the names of the transparency log's tables begin.
 LOG_TABLES = "audit_"
@@ -125,7 +132,11 @@ class Pool:
         )
 
     async def open(self) -> None:
-        """Connect. Raises StoreUnavailable, StoreUnsafe."""
+        """Connect. Raises StoreAddressRefused, StoreUnavailable, StoreDenied, StoreUnsafe."""
+        try:
+            conninfo_to_dict(self.dsn)
+        except psycopg.ProgrammingError:
+            raise StoreAddressRefused from None
         # The pool would try again and again and hide why: ask once, plainly, first.
         with translated():
             async with await AsyncConnection.connect(self.dsn, **connection_settings()) as connection:
@@ -136,6 +147,8 @@ class Pool:
                     found = row["current_setting"] if row else ""
                     if found not in safe:
                         raise StoreUnsafe(setting, found, safe[0])
+                if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
+                    raise EncodingUnfit(encoding or "unknown")
             await self._pool.open(wait=True, timeout=CONNECT_S_MAX)
 
     async def close(self) -> None:
@@ -214,6 +227,7 @@ def connection_settings() -> dict[str, Any]:
         "autocommit": True,
         "row_factory": dict_row,
         "application_name": "anabranch-hub",
+        "client_encoding": "utf8",  # whatever the environment says
         "connect_timeout": CONNECT_S_MAX,
         **_KEEPALIVES,
     }
@@ -235,7 +249,9 @@ class translated:  # noqa: N801  # reads as a participle: with translated(tenant
             raise TenantUnknown(self._tenant) from error
         if isinstance(error, psycopg.errors.DiskFull):
             raise StoreFull(reason(error)) from error
-        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            raise StoreDenied(reason(error)) from error
+        if isinstance(error, _AWAY):
             raise StoreUnavailable(reason(error)) from error
 
 

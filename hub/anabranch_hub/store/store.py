@@ -79,7 +79,10 @@ class Store(Membership, Keeping):
 
     @classmethod
     async def connect(cls, dsn: str) -> "Store":
-        """Connect and migrate. Raises StoreUnavailable, StoreUnsafe, SchemaNewer."""
+        """Connect and migrate.
+
+        Raises StoreAddressRefused, StoreUnavailable, StoreDenied, StoreUnsafe, SchemaNewer.
+        """
         pool = Pool(dsn)
         try:
             await pool.open()

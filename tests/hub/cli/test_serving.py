@@ -147,6 +147,14 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     assert "cannot be written (Not a directory)" in one_error_line(ran.err)
 
 
+def test_an_empty_name_is_not_the_present_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run_hub_command("serve", *ANY_PORTS, "--data-dir", "")
+    assert ran.code == 2
+    assert "it is empty: name a folder" in one_error_line(ran.err)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_directory_of_another_release_is_refused_and_left_alone(data_dir: Path) -> None:
     (data_dir / "layout").write_text("99")
     ran = run_hub_command("serve", *ANY_PORTS, data_dir=data_dir)

@@ -54,6 +54,12 @@ def test_a_hub_that_is_well_has_nothing_to_hide(hub: RunningHub) -> None:
     assert len(told.out.splitlines()) == len(findings)
 
 
+def test_of_a_folder_that_is_not_there_nothing_is_said_to_be_well(tmp_path: Path) -> None:
+    findings = examined(tmp_path / "nowhere")
+    assert [check for check, each in findings.items() if each.state is State.OK] == ["clock"]
+    assert "does not exist: start a hub on it" in findings["data directory"].message
+
+
 def test_an_upkeep_that_never_ended_is_told(hub: RunningHub) -> None:
     # given a hub that died in it
     with psycopg.connect(postgres_dsn(hub.data_dir)) as connection:

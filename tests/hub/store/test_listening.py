@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 from anabranch_hub.store import Edit, Logged, Moved, Rescoped, Revoked, Store
+from anabranch_hub.store.listening import listen
 from anabranch_hub.store.news import News
 
 from tests.hub.store.replica import ROUTER, enrolled, place
@@ -55,6 +56,25 @@ async def test_a_lost_connection_is_made_up_for(store: Store, tenant: str, postg
     await replica.push()
 
     assert Moved(tenant, 1) in await listening
+
+
+async def test_a_postgres_that_refuses_for_a_while_is_listened_to_again(
+    store: Store, tenant: str, postgres_dsn: str
+) -> None:
+    # given: a role that may not read what was missed, as a standby refuses LISTEN before it takes over
+    name = f"role_{tenant}"
+    with psycopg.connect(postgres_dsn, autocommit=True) as operator:
+        operator.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'x'".encode())
+        dsn = f"postgresql://{name}:x@{postgres_dsn.rpartition('@')[2]}"
+        listening = asyncio.create_task(_until(listen(dsn), Moved(tenant, 0)))
+        await asyncio.sleep(0.2)
+        operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))
+        await asyncio.sleep(1.0)
+        assert not listening.done()
+        # when
+        operator.execute(f"ALTER ROLE {name} SUPERUSER".encode())
+    # then
+    await asyncio.wait_for(listening, 30)
 
 
 async def test_what_is_logged_without_a_decision_is_heard_too(store: Store, tenant: str) -> None:

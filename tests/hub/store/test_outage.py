@@ -9,7 +9,14 @@ from pathlib import Path
 import psycopg
 import pytest
 from anabranch_hub.audit.verifying import Known, verify
-from anabranch_hub.errors import StoreFull, StoreUnavailable, StoreUnsafe
+from anabranch_hub.errors import (
+    EncodingUnfit,
+    StoreAddressRefused,
+    StoreDenied,
+    StoreFull,
+    StoreUnavailable,
+    StoreUnsafe,
+)
 from anabranch_hub.servers.postgres import EmbeddedPostgres
 from anabranch_hub.store import Edit, Moved, Store
 from anabranch_hub.store.pool import translated
@@ -148,6 +155,32 @@ async def test_a_full_disk_of_postgres_is_told_with_the_way_out(postgres_dsn: st
 async def test_a_postgres_that_may_forget_commits_is_refused(postgres_dsn: str) -> None:
     with pytest.raises(StoreUnsafe, match="synchronous_commit=off"):
         await Store.connect(postgres_dsn + "&options=-c%20synchronous_commit%3Doff")
+
+
+async def test_a_database_that_cannot_store_every_text_is_refused(postgres_dsn: str) -> None:
+    with psycopg.connect(postgres_dsn, autocommit=True) as operator:
+        operator.execute("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'")
+    with pytest.raises(EncodingUnfit, match="LATIN1, in which not every text can be stored"):
+        await Store.connect(postgres_dsn.replace("/postgres?", "/latin?"))
+
+
+@pytest.mark.parametrize("dsn", ["host=db password=hunter2 secret", "postgresql://[::1/x", "hosts=hunter2"])
+async def test_a_connection_string_that_is_none_is_refused_and_not_repeated(dsn: str) -> None:
+    with pytest.raises(StoreAddressRefused) as refused:
+        await Store.connect(dsn)
+    assert "hunter2" not in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+async def test_a_role_that_may_not_is_denied_and_a_standby_is_away(postgres_dsn: str) -> None:
+    with psycopg.connect(postgres_dsn, autocommit=True) as operator:
+        operator.execute("CREATE ROLE stranger LOGIN PASSWORD 'x'")
+        operator.execute("CREATE DATABASE foreign_one")
+    database = postgres_dsn.replace("/postgres?", "/foreign_one?")
+    with pytest.raises(StoreDenied, match="permission denied for database foreign_one"):
+        await Store.connect(f"postgresql://stranger:x@{database.rpartition('@')[2]}")
+    with pytest.raises(StoreUnavailable, match="read-only transaction"):
+        await Store.connect(database + "&options=-c%20default_transaction_read_only%3Don")
 
 
 def _rows(dsn: str, text: str) -> list[tuple[object, ...]]:
