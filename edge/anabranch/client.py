@@ -68,8 +68,9 @@ Quarantine: TypeAlias = list[SetAside]
 REPLICA_VARIABLE = "ANABRANCH_REPLICA"
 # How often a watch looks: a person does not notice it, and it costs some microseconds each time.
 WATCH_PAUSE_S = 0.05
-# A reading made this lately is given out as it is: `age_s` is then at most so much too small.
-_REMEMBERED_S = 0.1
+# A reading made this lately is given out as it is: `age_s` is then at most so much too small. The hub is
+# heard each half a minute at best, and making a reading anew takes as long again as the read.
+_REMEMBERED_S = 1.0
 # Bounds the memory of readings; the documents themselves are bounded by the replica's shelf.
 _REMEMBERED_MAX = 10_000
 

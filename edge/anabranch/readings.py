@@ -48,8 +48,8 @@ class State(StrEnum):
 class Reading:
     """The value at the JSON Pointer `path` of a document. It never waited for the network.
 
-    `pending`: some of it is not confirmed by the hub yet. `age_s`: seconds since the hub last had
-    nothing newer; None when it never was heard, or this machine's clock has gone back since.
+    `pending`: some of it is not confirmed by the hub yet. `age_s`: seconds, to one, since the hub
+    last had nothing newer; None when it never was heard, or this machine's clock has gone back since.
     `quarantined`: what has merged since is invalid, for `violations`, and this is the last valid version.
     """
 

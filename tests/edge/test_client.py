@@ -142,6 +142,26 @@ def test_the_state_follows_the_link(client: Client, edge: Exchange) -> None:
     assert reading.age_s > FRESH_S
 
 
+def test_a_reading_gets_older_though_nobody_writes(
+    client: Client, edge: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s, steady_s = time.time(), time.monotonic()
+    client.set(ROUTER, "/a", 1)
+    client.replica.apply(edge.pull(), int(now_s * 1000))
+    client.replica.heard(link=Link.UP, now_ms=int(now_s * 1000))
+
+    def read(after_s: float) -> Reading:
+        monkeypatch.setattr(time, "time", lambda: now_s + after_s)
+        monkeypatch.setattr(time, "monotonic", lambda: steady_s + after_s)
+        return client.get(ROUTER, "/a")
+
+    for after_s in (0.0, 0.9, 1.1, 2.5, FRESH_S):
+        age_s = read(after_s).age_s
+        assert age_s is not None
+        assert after_s - 1.0 <= age_s <= after_s + 0.1
+    assert read(FRESH_S + 1.5).state is State.STALE
+
+
 def test_a_clock_that_was_set_back_makes_nothing_look_fresh(
     client: Client, edge: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,11 @@
 """A write: one SQLite transaction for what readers see and for the outbox."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgpack
-from anabranch_sync.change import Change, Entry, Op, chained, entry
+from anabranch_sync.change import Change, Entry, Op, chained, encode
 from anabranch_sync.clock import tick
 from anabranch_sync.document import (
     DOCUMENT_BYTES_MAX,
@@ -116,7 +116,7 @@ def commit(
         require_room()
     change = _change(ops, at, policies, about)
     priority = policies.most_pressing(change.documents) if about.priority is None else about.priority
-    new = replace(entry(Dot(at.incarnation, at.last_local + 1), change), priority=priority)
+    new = Entry(Dot(at.incarnation, at.last_local + 1), change, encode(change), priority)
     after = _show(connection, new, before, policies, at.revision + 1, shelf.rot)
     for document in after.keys() & plain.keys():
         after[document].written_as(plain[document])
@@ -172,11 +172,11 @@ def _show(
 
 def _check_edits(edits: Sequence[Edit]) -> None:
     """Refuse what is too large, or not of one change. Raises DocumentTooLarge, InvalidInput."""
-    for document, content in ((edit.document, edit.content) for edit in edits):
+    for edit in edits:
         # As long as its canonical bytes, which take longer to make.
-        size_bytes = 0 if content is None else len(msgpack.packb(content))
+        size_bytes = 0 if edit.content is None else len(msgpack.packb(edit.content))
         if size_bytes > DOCUMENT_BYTES_MAX:
-            raise DocumentTooLarge(str(document), size_bytes, DOCUMENT_BYTES_MAX)
+            raise DocumentTooLarge(str(edit.document), size_bytes, DOCUMENT_BYTES_MAX)
     if len({edit.document for edit in edits}) < len(edits):
         raise InvalidInput("two edits of one document in one change: give its content once")
 

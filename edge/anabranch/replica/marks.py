@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 _NUMBER_BYTES = 20  # of any unsigned 64 bits, so that each note covers the one before it
+_NOTE = b" ".join([b"%%0%dd" % _NUMBER_BYTES] * 4) + b"\n"
 _MARKS_BYTES = 4 * (_NUMBER_BYTES + 1)
 
 
@@ -55,9 +56,8 @@ class Loss:
 def note(descriptor: int, marks: Marks) -> None:
     """Note that a replica has come so far. A broken disk stops nothing here: this is a second witness."""
     numbers = (marks.incarnation, marks.last_local, marks.push_mark, marks.revision)
-    text = " ".join(f"{number:0{_NUMBER_BYTES}d}" for number in numbers)
     with suppress(OSError):
-        os.pwrite(descriptor, f"{text}\n".encode(), 0)
+        os.pwrite(descriptor, _NOTE % numbers, 0)
 
 
 def noted(descriptor: int) -> Marks | None:

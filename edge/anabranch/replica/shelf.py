@@ -185,10 +185,12 @@ class Shelf:
     def put_written(self, documents: Mapping[DocumentId, Held], revision: int) -> None:
         """Keep what a transaction that is now committed has written, as `revision`."""
         with self._keeping:
+            # An empty shelf has missed nothing: so a program that only writes finds there what it wrote.
+            is_all = self._revision == revision - 1 or not self._held
             for document, held in documents.items():
                 self._keep(document, held, revision)
-            if self._revision == revision - 1:
-                self._revision = revision
+            if is_all:
+                self._revision = max(revision, self._revision)
 
     def _keep(self, document: DocumentId, held: Held, revision: int) -> None:
         """Keep an entry that was right at `revision`, unless the shelf has gone beyond that by now."""

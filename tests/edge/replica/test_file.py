@@ -20,6 +20,7 @@ from anabranch.errors import (
 from anabranch.replica import Replica
 from anabranch.replica.file import BALLAST_BYTES
 from anabranch.replica.schema import MIGRATIONS, SCHEMA_VERSION
+from anabranch_sync.document import Object
 from anabranch_sync.errors import InvalidName
 from anabranch_sync.ids import DocumentId
 
@@ -310,3 +311,26 @@ def test_an_old_file_is_written_anew_beside_itself_and_not_on_another_disk(tmp_p
 
     # then
     assert copies == {folder}
+
+
+def test_a_program_that_only_writes_reads_a_document_again_only_if_somebody_else_wrote(path: Path) -> None:
+    create(path).close()
+    with Replica.open(path) as replica, Replica.open(path) as other:
+        write(replica, ROUTER, {"mine": 1, "theirs": 1})
+        assert replica._file._writer is not None
+        said: list[str] = []
+        replica._file._writer.set_trace_callback(said.append)
+
+        def reads(content: Object) -> int:
+            said.clear()
+            write(replica, ROUTER, content)
+            return sum("FROM documents WHERE namespace = 'acme" in statement for statement in said)
+
+        alone = reads({"mine": 2, "theirs": 1})
+        write(other, ROUTER, {"mine": 2, "theirs": 2})
+        after_another = reads({"mine": 3, "theirs": 2})
+
+        assert (alone, after_another) == (0, 1)
+        visible = replica.read(ROUTER)
+        assert visible is not None
+        assert (visible.content, visible.version) == ({"mine": 3, "theirs": 2}, 4)
