@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from anabranch_sync.errors import InvalidInput, ProtocolViolation
-from anabranch_sync.ids import START, Cursor, DocumentId, document_id
+from anabranch_sync.errors import InvalidName, ProtocolViolation
+from anabranch_sync.ids import START, Cursor, DocumentId, parse_address
 from anabranch_sync.incident import IncidentKind, Remedy, incident
 from anabranch_sync.messages import Range
 from anabranch_sync.repairing import (
@@ -78,8 +78,7 @@ class Answering:
 
 
 def _document(address: str) -> DocumentId:
-    namespace, _, key = address.rpartition("/")
     try:
-        return document_id(namespace, key)
-    except InvalidInput as error:
+        return parse_address(address)
+    except InvalidName as error:
         raise ProtocolViolation(f"{address!r} is no address") from error

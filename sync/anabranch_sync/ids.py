@@ -72,6 +72,14 @@ def document_id(namespace: str, key: str = "config") -> DocumentId:
     return DocumentId(namespace, key)
 
 
+def parse_address(address: str) -> DocumentId:
+    """The document of ``namespace/key``. Raises InvalidName."""
+    namespace, slash, key = address.rpartition("/")
+    if not slash:
+        raise InvalidName("address", address, "it needs a namespace and a key, as in acme/prod/router/config")
+    return document_id(namespace, key)
+
+
 def check_tenant(name: str) -> str:
     """Return `name` if it is a tenant's. Raises InvalidName."""
     if not _TENANT.fullmatch(name) or name in OPERATOR_LAYERS:

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from anabranch_sync.errors import InvalidInput
-from anabranch_sync.ids import DocumentId, HubSeq, document_id
+from anabranch_sync.errors import InvalidName
+from anabranch_sync.ids import DocumentId, HubSeq, parse_address
 
 # Enough to see what they have in common; `count` tells how many there were.
 DOCUMENTS_NAMED_MAX = 20
@@ -70,6 +70,5 @@ def incident(
 def documents_named(addresses: Iterable[str]) -> Iterator[DocumentId]:
     """The documents at these addresses, without those that are none: they may come from damaged bytes."""
     for address in addresses:
-        namespace, _, key = address.rpartition("/")
-        with suppress(InvalidInput):
-            yield document_id(namespace, key)
+        with suppress(InvalidName):
+            yield parse_address(address)

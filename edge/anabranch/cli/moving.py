@@ -1,24 +1,22 @@
 """Commands that carry many documents at once: `import`, `export`.
 
-Both know two shapes: one JSON object ``{"namespace/key": content}``, and a directory tree in which
-``acme/prod/router/config.json`` is the document of that address.
+Both know the shapes of `anabranch_cli.documents`.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import click
 from anabranch_cli import terminal
-from anabranch_cli.failure import UnusableInput
-from anabranch_cli.given import IMPORT_BYTES_MAX, VALUE_BYTES_MAX, given_json
+from anabranch_cli.documents import SUFFIX, Documents, batches, given_documents
 from anabranch_sync.document import Object, check_content
-from anabranch_sync.errors import ChangeTooLarge, InvalidInput, InvalidName
-from anabranch_sync.ids import DocumentId, document_id
+from anabranch_sync.errors import ChangeTooLarge
+from anabranch_sync.ids import DocumentId
 from anabranch_sync.live import check_written
-from anabranch_sync.value import Json, canonical
+from anabranch_sync.value import Json
 
 from anabranch.cli.arguments import MESSAGE, PREFIX, URGENT, checked_prefix
 from anabranch.cli.invocation import Invocation, command
@@ -27,13 +25,6 @@ from anabranch.errors import Denied
 if TYPE_CHECKING:
     from anabranch.client import Client
     from anabranch.readings import Committed
-
-SUFFIX = ".json"
-# A change spells out the path of every leaf, which makes it two to three times as large as its
-# documents; a quarter of the 1 MiB that a change may have seldom needs a second try.
-BATCH_BYTES = 256 * 1024
-
-Documents: TypeAlias = Sequence[tuple[DocumentId, Object]]
 
 
 @command("import")
@@ -59,7 +50,7 @@ def import_documents(invocation: Invocation, source: str, message: str, priority
     \b
     anabranch export acme/prod > prod.json && anabranch import prod.json
     """
-    documents = _read(source)
+    documents = given_documents(source, check_content)
     with invocation.open() as client:
         scope = client.replica.scope
         for document, _ in documents:
@@ -131,77 +122,6 @@ def _contents(client: "Client", prefix: str, at: str | None) -> dict[str, Json]:
 
     stood = history.contents_at(client.replica, prefix, history.moment(at))
     return {str(document): content for document, content in stood.items()}
-
-
-def batches(documents: Documents) -> list[Documents]:
-    """The documents in runs of about BATCH_BYTES, order kept, none empty."""
-    runs: list[list[tuple[DocumentId, Object]]] = []
-    room = 0
-    for document, content in documents:
-        size_bytes = len(canonical(content))
-        if size_bytes > room or not runs:
-            runs.append([])
-            room = BATCH_BYTES
-        runs[-1].append((document, content))
-        room -= size_bytes
-    return list(runs)
-
-
-def parse_address(address: str) -> DocumentId:
-    """The document of ``namespace/key``. Raises InvalidName."""
-    namespace, slash, key = address.rpartition("/")
-    if not slash:
-        raise InvalidName("address", address, "it needs a namespace and a key, as in acme/prod/router/config")
-    return document_id(namespace, key)
-
-
-def _read(source: str) -> Documents:
-    """All documents of `source`, checked, in the order of their addresses."""
-    found = _read_tree(Path(source)) if source != "-" and Path(source).is_dir() else _read_object(source)
-    return sorted(found, key=lambda pair: pair[0])
-
-
-def _read_object(source: str) -> Iterator[tuple[DocumentId, Object]]:
-    everything = given_json(source, IMPORT_BYTES_MAX)
-    if not isinstance(everything, dict):
-        name = "standard input" if source == "-" else source
-        raise UnusableInput(name, 'it is not an object {"namespace/key": {...}}')
-    for address, content in everything.items():
-        document = parse_address(address)
-        yield document, _checked(document, content, address)
-
-
-def _read_tree(root: Path) -> Iterator[tuple[DocumentId, Object]]:
-    """The documents below `root`. Hidden files and directories are not looked at, nor links followed."""
-    found = False
-    for folder, folders, files in os.walk(root):
-        folders[:] = [each for each in folders if not each.startswith(".")]
-        for name in files:
-            if name.endswith(SUFFIX) and not name.startswith("."):
-                found = True
-                path = Path(folder, name)
-                document = parse_address(path.relative_to(root).as_posix().removesuffix(SUFFIX))
-                yield document, _checked(document, _given_file(path), str(path))
-    if not found:
-        raise UnusableInput(str(root), f"there is no NAMESPACE/KEY{SUFFIX} below it")
-
-
-def _given_file(path: Path) -> object:
-    try:
-        return given_json(str(path), VALUE_BYTES_MAX)
-    except UnusableInput:
-        raise
-    except InvalidInput as error:
-        raise UnusableInput(str(path), str(error)) from error
-
-
-def _checked(document: DocumentId, content: object, place: str) -> Object:
-    try:
-        return check_content(document, content)
-    except InvalidInput as error:
-        if place in str(error):
-            raise
-        raise UnusableInput(place, str(error)) from error
 
 
 def _write(

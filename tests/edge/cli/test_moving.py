@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from anabranch.cli.moving import BATCH_BYTES, batches
+from anabranch_cli.documents import BATCH_BYTES, batches
 from anabranch_sync.document import Object
 from anabranch_sync.ids import document_id
 
