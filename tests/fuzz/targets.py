@@ -150,6 +150,7 @@ def targets() -> tuple[Target, ...]:
         Target("part", (seal_slice(Slice(dict(zip(DOCUMENTS, documents, strict=False)))),), open_slice),
         Target("JSON", words.texts(), words.take_json, (InvalidInput,)),
         Target("pointer", words.pointers(), words.take_pointer, (InvalidInput,)),
+        Target("address", words.addresses(), words.take_address, (InvalidInput,)),
         Target("reference", words.references(), words.take_reference, (InvalidInput,)),
         Target("token", words.tokens(), words.take_token, (InvalidInput,)),
         Target("identity", words.identities(), words.take_identity, (IdentityUnusable,)),

@@ -1,4 +1,4 @@
-"""Texts and files under fuzzing: JSON, pointers, references, tokens, an edge's identity."""
+"""Texts and files under fuzzing: JSON, pointers, addresses, references, tokens, an edge's identity."""
 
 import json
 import tempfile
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from anabranch.identity import read_identity
 from anabranch_protos.invitation import FINGERPRINT_BYTES, SECRET_BYTES, InvitationToken, parse_token
+from anabranch_sync.ids import parse_address
 from anabranch_sync.path import parse_pointer, render_pointer
 from anabranch_sync.reference import parse_reference
 from anabranch_sync.value import canonical, parse_json
@@ -49,6 +50,16 @@ def pointers() -> tuple[bytes, ...]:
 def take_pointer(raw: bytes) -> None:
     text = raw.decode("utf-8", "replace")
     assert render_pointer(parse_pointer(text)) == text
+
+
+def addresses() -> tuple[bytes, ...]:
+    """Of documents."""
+    return (b"acme/prod/router/config", b"system/schemas/router")
+
+
+def take_address(raw: bytes) -> None:
+    text = raw.decode("utf-8", "replace")
+    assert str(parse_address(text)) == text
 
 
 def references() -> tuple[bytes, ...]:
