@@ -12,13 +12,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from anabranch_sync.change import unpacked_value
-from anabranch_sync.columns import in_order, pack_stamps, stamped, unpack_stamps
+from anabranch_sync.columns import in_order, stamped
 from anabranch_sync.document import Document
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.packing import RAW_BYTES_MAX
 from anabranch_sync.register import Register, Slot
 from anabranch_sync.revision import Contents
-from anabranch_sync.tables import Row, column, completed, deltas, expanded, natural, summed, trimmed
+from anabranch_sync.tables import (
+    Row,
+    column,
+    completed,
+    deltas,
+    expanded,
+    natural,
+    packed_stamps,
+    summed,
+    trimmed,
+    unpacked_stamps,
+)
 from anabranch_sync.writes import pack_writes, unpack_writes, wanted_by_writes
 
 _FORM = 2
@@ -44,7 +55,7 @@ def pack_changed(documents: Mapping[DocumentId, Document], before: Contents) -> 
         _FORM,
         pack_writes(writes, before, mentioned),
         column(documents[document].version for document in mentioned),
-        pack_stamps(stamps),
+        packed_stamps(stamps),
         column(deltas(numbers[register.stamp] for _, _, register in registers)),
         [
             [index, *(numbers[stamp] for stamp in register.stamps[1:])]
@@ -75,7 +86,7 @@ def unpack_changed(packed: Any, before: Contents) -> dict[DocumentId, Document]:
         raise ValueError("a column is not a list")
     documents, writes = unpack_writes(raw_writes, unpacked_value, before, RAW_BYTES_MAX)
     leaves = [(slot, value) for _, slot, value in writes]
-    registers = stamped(leaves, summed(expanded(places, len(leaves))), agreeing, unpack_stamps(stamps))
+    registers = stamped(leaves, summed(expanded(places, len(leaves))), agreeing, unpacked_stamps(stamps))
     own: dict[DocumentId, dict[Slot, Register]] = {document: {} for document in documents}
     for (document, _, _), (slot, register) in zip(writes, registers, strict=True):
         own[document][slot] = register

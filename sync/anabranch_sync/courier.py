@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from anabranch_sync.change import Entry, chained
-from anabranch_sync.columns import encode_entries
 from anabranch_sync.errors import FileSizeRefused, ParcelDamaged, ParcelEarly, ParcelStray, WireError
 from anabranch_sync.ids import START, LocalSeq
 from anabranch_sync.messages import CHUNK_BYTES_MAX, PROTOCOL_MIN, Batch, Chunk, Hello, Message, Welcome
 from anabranch_sync.outbox import PUSH_BYTES_MAX, PUSH_CHANGES_MAX
 from anabranch_sync.packing import seal
 from anabranch_sync.parcel import PARCEL_BYTES_MAX, PARCEL_BYTES_MIN, PARCEL_OVERHEAD_BYTES, Letter
+from anabranch_sync.push_body import encode_entries
 from anabranch_sync.standing import Standing
 from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import batch_id

@@ -21,7 +21,6 @@ from anabranch_sync.asking import Asking
 from anabranch_sync.budget import Budget
 from anabranch_sync.change import CHAIN_START, Entry, chained
 from anabranch_sync.circumstances import UNKNOWN, Circumstances
-from anabranch_sync.columns import NOTHING_KNOWN, encode_entries
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.edge_effects import (
     Acknowledge,
@@ -93,9 +92,10 @@ from anabranch_sync.packing import Packed, pack, unseal
 from anabranch_sync.plan import Means, Plan
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import decode_pull, wanted_by_pull
+from anabranch_sync.push_body import encode_entries
 from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.repairing import Surveyed
-from anabranch_sync.revision import Contents
+from anabranch_sync.revision import NOTHING_KNOWN, Contents
 from anabranch_sync.scope import EVERYTHING, Scope
 from anabranch_sync.seeing import Owed, waits
 from anabranch_sync.standing import Standing

@@ -24,7 +24,6 @@ from enum import Enum, auto
 from anabranch_sync.answering import Answering
 from anabranch_sync.change import CHAIN_START
 from anabranch_sync.circumstances import LinkClass, link_class
-from anabranch_sync.columns import NOTHING_KNOWN, decode_entries, wanted_by_push
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.errors import ContentsDiffer, ProtocolViolation, WireError
 from anabranch_sync.greeting import lost_of, subscription_of, welcome_of
@@ -92,8 +91,9 @@ from anabranch_sync.packing import seal, unseal
 from anabranch_sync.priority import patience_ms
 from anabranch_sync.pull import Pull, Urgent
 from anabranch_sync.pull_body import brief, encode_pull, packed_pull
+from anabranch_sync.push_body import decode_entries, wanted_by_push
 from anabranch_sync.repairing import Surveyed
-from anabranch_sync.revision import Contents
+from anabranch_sync.revision import NOTHING_KNOWN, Contents
 from anabranch_sync.seeing import Unseen, waits
 from anabranch_sync.snapshot import Offer
 from anabranch_sync.stream import Stream

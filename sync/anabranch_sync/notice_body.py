@@ -46,7 +46,7 @@ def packed_notice(notice: Notice) -> Row:
 
 
 def unpacked_notice(raw: Any) -> Notice:
-    """The notice of a row. Raises ValueError and its kin (`columns.MALFORMED`)."""
+    """The notice of a row. Raises ValueError and its kin (`tables.MALFORMED`)."""
     ledger, hub_seq, won, namespace, key, kind, policy, version, path, *rest = completed(raw, 13, _NOTICE)
     claims, waiting, looks, quarantined = rest
     own = _path(path)

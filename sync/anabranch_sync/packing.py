@@ -20,7 +20,7 @@ import zstandard
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge
 
 # What one body may expand to. The largest honest one is the first pull of a large scope. As objects a
-# body of ill will takes up to 75 times its bytes (measured): pushes are bounded tighter in `columns`,
+# body of ill will takes up to 75 times its bytes (measured): pushes are bounded tighter in `push_body`,
 # pulls come from the authenticated hub and wait for the planner's parts.
 RAW_BYTES_MAX = 32 * 1024 * 1024
 # The window of level 19, which no honest sender exceeds.

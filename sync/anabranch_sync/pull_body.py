@@ -7,7 +7,7 @@ import msgpack
 
 from anabranch_sync.change import check_facts, unpacked_address
 from anabranch_sync.changed import is_changed, pack_changed, unpack_changed, wanted_by_changed
-from anabranch_sync.columns import MALFORMED, NOTHING_KNOWN, pack_documents, unpack_documents
+from anabranch_sync.columns import pack_documents, unpack_documents
 from anabranch_sync.digest import MARK_BYTES, ScopeDigest
 from anabranch_sync.document import DIGEST_BYTES, Document
 from anabranch_sync.errors import CorruptFrame
@@ -18,8 +18,8 @@ from anabranch_sync.notice_body import packed_notice, unpacked_notice
 from anabranch_sync.outbox import PUSH_CHANGES_MAX
 from anabranch_sync.packing import Packed, pack, unpack
 from anabranch_sync.pull import Outcome, Pull, Result, Run
-from anabranch_sync.revision import Contents
-from anabranch_sync.tables import Row, completed, trimmed
+from anabranch_sync.revision import NOTHING_KNOWN, Contents
+from anabranch_sync.tables import MALFORMED, Row, completed, trimmed
 from anabranch_sync.value import check, ordered
 from anabranch_sync.violation import Violation
 

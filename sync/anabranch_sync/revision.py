@@ -35,6 +35,8 @@ TEXT_CHARS_MIN = 8
 WRITES_MIN = 8
 
 Contents: TypeAlias = Mapping[DocumentId, Object]
+# Where nothing is said by what documents were before.
+NOTHING_KNOWN: Contents = {}
 
 V = TypeVar("V")
 Write: TypeAlias = tuple[DocumentId, Slot, V]

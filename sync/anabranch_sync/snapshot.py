@@ -12,7 +12,7 @@ from hashlib import blake2b, sha256
 
 import msgpack
 
-from anabranch_sync.columns import MALFORMED, pack_documents, unpack_documents
+from anabranch_sync.columns import pack_documents, unpack_documents
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import Document
 from anabranch_sync.errors import CorruptFrame
@@ -21,6 +21,7 @@ from anabranch_sync.live import Quarantined
 from anabranch_sync.packing import LEVEL_KEPT, seal, unpack, unseal
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import pack_quarantined, unpack_quarantined
+from anabranch_sync.tables import MALFORMED
 
 NAME_BYTES = 32
 # Of documents as they are stored; as one table the catalogue's take two thirds of it, so a part expands to

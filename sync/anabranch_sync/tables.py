@@ -200,24 +200,22 @@ def _ranked(ranks: Sequence[Any]) -> list[int]:
     return sorted(range(len(ranks)), key=ranks.__getitem__)
 
 
-def packed_stamps(stamps: Iterable[Stamp]) -> Row:
-    table = list(stamps)
+def packed_stamps(table: Sequence[Stamp]) -> Row:
     return [
-        deltas(stamp.timestamp for stamp in table),
-        runs(stamp.actor for stamp in table),
-        deltas(stamp.hub_seq for stamp in table),
+        packed_timestamps([stamp.timestamp for stamp in table]),
+        column(stamp.actor for stamp in table),
+        column(deltas(stamp.hub_seq for stamp in table)),
     ]
 
 
 def unpacked_stamps(packed: Any) -> list[Stamp]:
-    timestamps, actors, positions = packed
+    raw_timestamps, actors, positions = packed
+    timestamps = unpacked_timestamps(raw_timestamps)
     count = len(timestamps)
-    columns = summed(timestamps), run_out(actors, count), summed(positions)
-    table = [Stamp(*row) for row in zip(*columns, strict=True)]
-    for stamp in table:
-        if not (0 <= stamp.timestamp <= TIMESTAMP_MAX and stamp.actor >= 0 and stamp.hub_seq >= 0):
-            raise ValueError(f"stamp {tuple(stamp)} out of range")
-    return table
+    columns = timestamps, expanded(actors, count), summed(expanded(positions, count))
+    return [
+        Stamp(timestamp, natural(actor), natural(seq)) for timestamp, actor, seq in zip(*columns, strict=True)
+    ]
 
 
 def packed_paths(paths: Iterable[Path]) -> Row:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from anabranch_sync import frame
 from anabranch_sync.change import Entry
-from anabranch_sync.columns import decode_entries
 from anabranch_sync.messages import Batch, Chunk, Hello, Message, Welcome, decode_message
 from anabranch_sync.packing import unseal
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import decode_pull
+from anabranch_sync.push_body import decode_entries
 from anabranch_sync.transfer import Receiving
 
 FOLDER = Path(__file__).with_name("recordings")

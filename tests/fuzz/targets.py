@@ -8,7 +8,7 @@ from unittest.mock import patch
 import google_crc32c
 import msgpack
 from anabranch.errors import IdentityUnusable
-from anabranch_sync import change, columns, frame, leaf_ancestry
+from anabranch_sync import change, columns, frame, leaf_ancestry, push_body, tables
 from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, unpacked_value
 from anabranch_sync.check_in import read_answer, read_question
@@ -105,10 +105,10 @@ def targets() -> tuple[Target, ...]:
     """Every decoder of bytes from outside. The same on every call."""
     entries, documents = _history()
     starts = range(0, len(entries) - 4, 4)
-    pushes = tuple(columns.encode_entries(entries[start : start + 4]) for start in starts)
-    pushes += tuple(columns.encode_entries(entries[start : start + 4], 0, {}) for start in starts)
-    pushes += (columns.encode_entries([REVISING], 7, {REVISED[0]: BEFORE}),)
-    pushes += (columns.encode_entries([replace(entries[5], absorbed=3, chain=bytes(8)), *entries[6:8]]),)
+    pushes = tuple(push_body.encode_entries(entries[start : start + 4]) for start in starts)
+    pushes += tuple(push_body.encode_entries(entries[start : start + 4], 0, {}) for start in starts)
+    pushes += (push_body.encode_entries([REVISING], 7, {REVISED[0]: BEFORE}),)
+    pushes += (push_body.encode_entries([replace(entries[5], absorbed=3, chain=bytes(8)), *entries[6:8]]),)
     stored = tuple(columns.encode_document(document) for document in documents)
     pulls = tuple(encode_pull(pull) for pull in _pulls(documents))
     pulls += tuple(encode_pull(pull, {}) for pull in _pulls(documents))
@@ -126,7 +126,7 @@ def targets() -> tuple[Target, ...]:
         Target("push", pushes, _take_push),
         Target("document", stored, _take_document),
         Target("pull", pulls, _take_pull),
-        Target("table", (table,), _take_table, (*columns.MALFORMED, CorruptFrame)),
+        Target("table", (table,), _take_table, (*tables.MALFORMED, CorruptFrame)),
         Target("note", evidence.notes(), evidence.take_note, (EvidenceError,)),
         Target("verifier key", (str(evidence.KEY).encode(),), evidence.take_key, (EvidenceError,)),
         Target("proof", evidence.proofs(), evidence.take_proof, (EvidenceError,)),
@@ -137,8 +137,8 @@ def targets() -> tuple[Target, ...]:
             evidence.take_presented,
             (EvidenceError, WireError),
         ),
-        Target("ancestry", _ancestries(), _take_ancestry, (*columns.MALFORMED, CorruptFrame)),
-        Target("edit", _edits(), _take_edit, (*columns.MALFORMED, CorruptFrame)),
+        Target("ancestry", _ancestries(), _take_ancestry, (*tables.MALFORMED, CorruptFrame)),
+        Target("edit", _edits(), _take_edit, (*tables.MALFORMED, CorruptFrame)),
         Target(
             "parcel",
             parcels.samples(entries, pulls[0]),
@@ -284,8 +284,8 @@ def _take_check_in(raw: bytes) -> None:
 def _take_push(raw: bytes) -> None:
     """A push is decided: whatever was accepted must be decidable."""
     standing: dict[DocumentId, Document] = {}
-    before = dict.fromkeys(columns.wanted_by_push(raw).documents, BEFORE)
-    for hub_seq, each in enumerate(columns.decode_entries(raw, before), 1):
+    before = dict.fromkeys(push_body.wanted_by_push(raw).documents, BEFORE)
+    for hub_seq, each in enumerate(push_body.decode_entries(raw, before), 1):
         facts = (1, hub_seq, each.change.timestamp, NO_POLICIES, each.stands_for)
         standing.update(decide(standing, each.change, *facts).documents)
     for document in standing.values():

@@ -10,7 +10,6 @@ from functools import partial
 
 from anabranch_sync.change import Change, Entry, Op, entry
 from anabranch_sync.clock import clamped, tick
-from anabranch_sync.columns import decode_entries, encode_entries
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import (
     EMPTY,
@@ -40,6 +39,7 @@ from anabranch_sync.pull import (
     touched_in_order,
 )
 from anabranch_sync.pull_body import decode_pull, encode_pull
+from anabranch_sync.push_body import decode_entries, encode_entries
 from anabranch_sync.register import DELETED, Slot, Stamp
 from anabranch_sync.value import Json, canonical
 

@@ -8,7 +8,6 @@ import pytest
 from anabranch_hub.simulation.memory import Fenced, MemoryHub, MemoryReplica
 from anabranch_sync.absorbing import STREAK_MIN, absorbed
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, chained, entry
-from anabranch_sync.columns import decode_entries, encode_entries
 from anabranch_sync.document import EMPTY, digest, rebuild
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import START, Cursor, DocumentId, Dot, document_id
@@ -16,6 +15,7 @@ from anabranch_sync.outbox import PUSH_CHANGES_MAX
 from anabranch_sync.priority import URGENT
 from anabranch_sync.pull import Outcome, Pull, Result, Run
 from anabranch_sync.pull_body import decode_pull, encode_pull
+from anabranch_sync.push_body import decode_entries, encode_entries
 from anabranch_sync.register import DELETED, Increment, Operand, Slot
 from hypothesis import given
 from hypothesis import strategies as st

@@ -7,20 +7,12 @@ from typing import Any
 import msgpack
 import pytest
 from anabranch_sync.change import Change, Entry, Op, entry
-from anabranch_sync.columns import (
-    ENTRIES_BYTES_MAX,
-    MALFORMED,
-    decode_document,
-    decode_entries,
-    encode_document,
-    encode_entries,
-    pack_documents,
-    unpack_documents,
-)
+from anabranch_sync.columns import decode_document, encode_document, pack_documents, unpack_documents
 from anabranch_sync.document import Document
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge
 from anabranch_sync.ids import START, DocumentId, Dot, document_id
 from anabranch_sync.packing import unpack
+from anabranch_sync.push_body import ENTRIES_BYTES_MAX, decode_entries, encode_entries
 from anabranch_sync.register import (
     DELETED,
     Ancestry,
@@ -33,6 +25,7 @@ from anabranch_sync.register import (
     Stamp,
     Tombstone,
 )
+from anabranch_sync.tables import MALFORMED
 from anabranch_sync.value import DEPTH_MAX, Json
 from hypothesis import given
 from hypothesis import strategies as st

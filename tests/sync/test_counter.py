@@ -3,14 +3,7 @@
 import pytest
 from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.change import CHAIN_START, Change, Entry, Op, decode, encode, entry
-from anabranch_sync.columns import (
-    decode_document,
-    decode_entries,
-    encode_document,
-    encode_entries,
-    pack_documents,
-    unpack_documents,
-)
+from anabranch_sync.columns import decode_document, encode_document, pack_documents, unpack_documents
 from anabranch_sync.conflict import Kind
 from anabranch_sync.document import EMPTY, Document, rebuild, written
 from anabranch_sync.errors import CorruptFrame
@@ -18,6 +11,7 @@ from anabranch_sync.ids import Cursor, Dot, document_id
 from anabranch_sync.leaf import PARTS_MAX
 from anabranch_sync.policy import NO_POLICIES
 from anabranch_sync.pull import overlay
+from anabranch_sync.push_body import decode_entries, encode_entries
 from anabranch_sync.register import DELETED, Increment, Part, Register, Slot, Stamp, Value
 from anabranch_sync.scope import scope
 from anabranch_sync.value import INT_MAX, INT_MIN, Json, canonical

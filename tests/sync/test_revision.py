@@ -5,12 +5,12 @@ from unittest.mock import patch
 import pytest
 from anabranch_hub.simulation.memory import MemoryHub, scope_digest
 from anabranch_sync.change import Change, Entry, Op, entry
-from anabranch_sync.columns import ENTRIES_BYTES_MAX, decode_entries, encode_entries, wanted_by_push
 from anabranch_sync.document import Document, Object, rebuild
 from anabranch_sync.errors import ContentsDiffer, CorruptFrame, FrameTooLarge
 from anabranch_sync.ids import Cursor, Dot, document_id
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import decode_pull, encode_pull, wanted_by_pull
+from anabranch_sync.push_body import ENTRIES_BYTES_MAX, decode_entries, encode_entries, wanted_by_push
 from anabranch_sync.register import DELETED, Register, Slot, Stamp
 from anabranch_sync.revision import WRITES_MIN, Contents, Revised, revised, unpacked_revision
 from hypothesis import given

@@ -8,12 +8,12 @@ from anabranch.identity import Identity
 from anabranch.link import FrameStream, HubLink
 from anabranch_sync.change import CHAIN_START, Change, Op, entry
 from anabranch_sync.clock import tick
-from anabranch_sync.columns import encode_entries
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.ids import START, DocumentId, Dot
 from anabranch_sync.messages import Hello, Merged, Message
 from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.packing import seal
+from anabranch_sync.push_body import encode_entries
 from anabranch_sync.register import Slot
 from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import Sending
