@@ -6,6 +6,7 @@ the agent what its link is like, and a channel's client certificate cannot be ch
 
 import asyncio
 import os
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from anabranch_protos.sync.v1.sync_pb2 import (
     RenewRequest,
 )
 from anabranch_sync.frame import FRAME_BYTES_MAX
+from anabranch_sync.messages import CHUNK_BYTES_MIN, WINDOW_BYTES
 from anabranch_sync.snapshot import Part
 
 from anabranch.errors import HubAway, HubDenied, HubError, HubUnreachable, HubUnverified
@@ -37,6 +39,9 @@ from grpc import aio  # noqa: E402
 
 # A frame and protobuf's tag and length around it.
 MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 16
+# What a hub may have on its way before it waits for an acknowledgement comes in so many frames at most; more
+# is left to gRPC, and so to the hub.
+AHEAD_FRAMES_MAX = WINDOW_BYTES // CHUNK_BYTES_MIN
 METADATA_BYTES_MAX = 4 * 1024
 # An idle link costs one ping and its answer each 40 s (34 bytes); a dead one is noticed within 72 s. The
 # answer may have to wait for a chunk of 8 KiB before it: 28 s on a 2.4 kbit/s link.
@@ -94,34 +99,67 @@ class Enrolled:
 
 
 class FrameStream:
-    """One exchange under way. Every method raises HubError when the link or the hub ends it."""
+    """One exchange under way. Every method raises HubError when the link or the hub ends it.
+
+    Frames are taken from gRPC when they come, and wait here: when a link breaks it drops what nobody took.
+    """
 
     def __init__(self, address: str, call: aio.StreamStreamCall) -> None:
         self._address = address
         self._call = call
+        self._came: deque[bytes] = deque()
+        self._room = asyncio.Semaphore(AHEAD_FRAMES_MAX)
+        self._stirred = asyncio.Event()
+        self._taking: asyncio.Task[None] | None = None
 
     async def read(self) -> bytes | None:
         """The next frame; None when the hub has ended the exchange in good order."""
+        if self._taking is None:
+            self._taking = asyncio.create_task(self._take())
+            self._taking.add_done_callback(self._taken)
+        while not (self._came or self._taking.done()):
+            self._stirred.clear()
+            await self._stirred.wait()
+        if self._came:
+            self._room.release()
+            return self._came.popleft()
         try:
-            message = await self._call.read()
+            self._taking.result()
         except aio.AioRpcError as error:
             raise await self._broken(error) from error
-        return None if message is aio.EOF else message.frame
+        return None
+
+    async def _take(self) -> None:
+        """Take frames as they come, until the exchange ends. Raises AioRpcError."""
+        while (message := await self._call.read()) is not aio.EOF:
+            await self._room.acquire()
+            self._came.append(message.frame)
+            self._stirred.set()
+
+    def _taken(self, taking: asyncio.Task[None]) -> None:
+        self._stirred.set()
+        if not taking.cancelled():
+            taking.exception()  # whoever reads is told; where nobody does, nobody has to be
 
     async def write(self, frame: bytes) -> None:
-        """Hand a frame on; returns when there is room for the next."""
+        """Hand a frame on; returns when there is room for the next.
+
+        A broken link is told of by `read`, after what has come.
+        """
         try:
             await self._call.write(ExchangeFrame(frame=frame))
         except aio.AioRpcError as error:
-            raise await self._broken(error) from error
+            if not self._came:
+                raise await self._broken(error) from error
         except (aio.UsageError, asyncio.InvalidStateError) as error:
-            raise await self._over() from error
+            if not self._came:
+                raise await self._over() from error
 
     async def finish(self) -> None:
         """Say that nothing more will come, and wait until the hub has taken in everything before."""
         try:
             await self._call.done_writing()
-            while await self._call.read() is not aio.EOF:
+            while await self.read() is not None:
                 pass
         except aio.AioRpcError as error:
             raise await self._broken(error) from error
@@ -145,6 +183,8 @@ class FrameStream:
     def cancel(self) -> None:
         """Give it up at once. Safe to repeat, and after its end."""
         self._call.cancel()
+        if self._taking is not None:
+            self._taking.cancel()
 
 
 class PartStream:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from anabranch.errors import HubAway, HubDenied, HubError, HubUnreachable, HubUnverified
 from anabranch.identity import certificate_request, new_key
-from anabranch.link import MESSAGE_BYTES_MAX, WRITE_FAILED, FrameStream, HubLink
+from anabranch.link import AHEAD_FRAMES_MAX, MESSAGE_BYTES_MAX, WRITE_FAILED, FrameStream, HubLink
 from anabranch_protos.sync.v1.sync_pb2 import ExchangeFrame, RenewReply, RenewRequest
 
 from tests.edge.link.scripted_hub import Root, refusing, scripted_hub
@@ -223,3 +223,64 @@ def test_a_write_that_fails_before_the_status_is_read_waits_for_what_the_hub_sai
     # when, then
     with pytest.raises(HubDenied, match="edge one is revoked"):
         asyncio.run(FrameStream("127.0.0.1:9", Late()).write(b"hello"))
+
+
+def test_what_came_before_the_link_broke_is_read_before_that_is_told() -> None:
+    # given: a call that breaks as soon as its frames were taken, and drops those that were not
+    class Breaking:
+        def __init__(self) -> None:
+            self.frames = [b"one", b"two", b"three"]
+            self.is_broken = False
+
+        async def read(self) -> ExchangeFrame:
+            if self.frames:
+                return ExchangeFrame(frame=self.frames.pop(0))
+            self.is_broken = True
+            raise aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, aio.Metadata(), aio.Metadata(), "reset")
+
+        async def write(self, _: object) -> None:
+            raise aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, aio.Metadata(), aio.Metadata(), "reset")
+
+    async def scenario() -> None:
+        call = Breaking()
+        stream = FrameStream("127.0.0.1:9", call)
+        assert await stream.read() == b"one"
+        while not call.is_broken:
+            await asyncio.sleep(0)
+        # when: what came first is acknowledged
+        await stream.write(b"stored")
+        # then
+        assert [await stream.read(), await stream.read()] == [b"two", b"three"]
+        with pytest.raises(HubUnreachable, match="reset"):
+            await stream.read()
+        with pytest.raises(HubUnreachable, match="reset"):
+            await stream.write(b"stored")
+
+    asyncio.run(scenario())
+
+
+def test_no_more_frames_wait_than_a_window_has() -> None:
+    # given
+    class Endless:
+        taken = 0
+
+        async def read(self) -> ExchangeFrame:
+            self.taken += 1
+            await asyncio.sleep(0)
+            return ExchangeFrame(frame=b"more")
+
+        def cancel(self) -> None:
+            """As of gRPC's."""
+
+    async def scenario() -> int:
+        call = Endless()
+        stream = FrameStream("127.0.0.1:9", call)
+        await stream.read()
+        # when
+        for _ in range(4 * AHEAD_FRAMES_MAX):
+            await asyncio.sleep(0)
+        stream.cancel()
+        return call.taken
+
+    # then: one waits for its room
+    assert asyncio.run(scenario()) == AHEAD_FRAMES_MAX + 2
