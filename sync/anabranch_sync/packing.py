@@ -33,8 +33,8 @@ LEVEL_KEPT = 16
 # With a prefix of 1 KiB before 120 bytes: 35 of them are left, 38 at level 19 (docs/decisions/0027).
 LEVEL_PREFIXED = 9
 # Behind a prefix, a short body takes 10 bytes less as a bare block of deflate than as a frame of zstd, whose
-# heads and tables they are; from here on zstd's are the shorter ones (docs/decisions/0027).
-DEFLATED_BYTES_MAX = 2 * 1024
+# heads and tables they are, one of 3 KiB 3 % less, one of this length as much (docs/decisions/0027).
+DEFLATED_BYTES_MAX = 8 * 1024
 # Below this, the best level costs under 5 ms.
 SMALL_BYTES = 64 * 1024
 # Under about this, zstd's own header eats what it saves.
