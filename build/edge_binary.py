@@ -57,9 +57,7 @@ class BuildFailed(Exception):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="make dist/anabranch, one file for machines without Python")
-    parser.add_argument(
-        "--python", type=Path, help="the interpreter to put into it (default: the newest fit)"
-    )
+    parser.add_argument("--python", type=Path, help="the interpreter to put into it (default: the best fit)")
     parser.add_argument("--twice", action="store_true", help="make it twice and compare")
     arguments = parser.parse_args()
     try:
@@ -80,6 +78,8 @@ def _make(named: Path | None, *, twice: bool) -> None:
         _say(
             "it has no static libpython: the file gets larger and starts slower (Debian, Ubuntu: python3-dev)"
         )
+    elif not chosen.is_profiled:
+        _say("it was compiled without a profile of what programs do: the file starts slower")
     tools, edge = _environments(chosen)
     digests = []
     for _ in range(2 if twice else 1):

@@ -9,7 +9,6 @@
 import json
 import os
 import sys
-import traceback
 from enum import IntEnum
 from pathlib import Path
 
@@ -64,7 +63,9 @@ def report(error: BaseException, program: str, *, as_json: bool, debug: bool) ->
     if isinstance(error, BrokenPipeError):
         return ExitCode.BROKEN_PIPE
     if debug:
-        traceback.print_exception(error)
+        from traceback import print_exception  # who meets no error need not load it
+
+        print_exception(error)
     message, code, facts = _described(error, program, debug=debug)
     if code == ExitCode.INTERRUPTED and terminal.is_terminal(sys.stderr):
         terminal.say("")  # the terminal has written ^C on the line
@@ -133,6 +134,8 @@ def _unexpected_line(error: BaseException, program: str, *, debug: bool) -> str:
 
 def _kept(error: BaseException, program: str) -> Path | None:
     """Append the traceback to the crash file, readable by its owner only; None where that fails."""
+    from traceback import format_exception
+
     from platformdirs import user_log_path
 
     try:
@@ -142,7 +145,7 @@ def _kept(error: BaseException, program: str) -> Path | None:
             if log.tell() > CRASH_FILE_BYTES_MAX:
                 log.truncate(0)
             # Arguments may hold configuration values, so only the place is kept, not the command line.
-            log.writelines(traceback.format_exception(error))
+            log.writelines(format_exception(error))
     except OSError:
         return None
     return path

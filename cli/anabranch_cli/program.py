@@ -1,5 +1,6 @@
 """A program: its commands, each imported only when it is called, and its way out."""
 
+import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -54,6 +55,9 @@ class Program(click.Group):
         if module is None:
             return None
         commands: Mapping[str, click.Command] = import_module(f"{self._package}.{module}").COMMANDS
+        if not gc.isenabled():  # who began this process waited for the imports, which stay
+            gc.freeze()
+            gc.enable()
         return commands[cmd_name]
 
     def resolve_command(

@@ -7,7 +7,6 @@ JSON that escape is JSON's own, and the text stays equal to the value.
 
 import contextlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -79,12 +78,19 @@ class Progress:
         now_s = time.monotonic()
         if self._shown and now_s - self._drawn_s >= self.REDRAW_S:
             self._drawn_s = now_s
-            self._draw(one_line(text)[: shutil.get_terminal_size().columns - 1])
+            self._draw(one_line(text)[: width() - 1])
 
     def _draw(self, text: str) -> None:
         with contextlib.suppress(OSError):
             sys.stderr.write(f"\r{text}\x1b[K")
             sys.stderr.flush()
+
+
+def width() -> int:
+    """How many characters a line of the terminal holds."""
+    from shutil import get_terminal_size  # 3 ms that most commands need not pay
+
+    return get_terminal_size().columns
 
 
 def json_text(value: Json, *, indent: int | None = None) -> str:

@@ -12,10 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from anabranch.answers import Changed, Committed, Difference, Status
     from anabranch.client import ChangeBuilder, Client, default_path, open
     from anabranch.errors import AnabranchError, ChangeRefused, Invalid, NotAcknowledged
     from anabranch.history import At
-    from anabranch.readings import Changed, Committed, Difference, Reading, State, Status
+    from anabranch.readings import Reading, State
     from anabranch.replica import Acknowledged
 
 __version__ = "0.1.0"
@@ -47,15 +48,15 @@ _HOMES = {
     "At": "history",
     "ChangeBuilder": "client",
     "ChangeRefused": "errors",
-    "Changed": "readings",
+    "Changed": "answers",
     "Client": "client",
-    "Committed": "readings",
-    "Difference": "readings",
+    "Committed": "answers",
+    "Difference": "answers",
     "Invalid": "errors",
     "NotAcknowledged": "errors",
     "Reading": "readings",
     "State": "readings",
-    "Status": "readings",
+    "Status": "answers",
     "default_path": "client",
     "open": "client",
 }

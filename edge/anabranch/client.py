@@ -32,37 +32,27 @@ from anabranch_sync.value import Json, check
 from anabranch_sync.violation import summary
 
 from anabranch.errors import Denied, NotFound, NothingCached
-from anabranch.readings import (
-    WAIT_S,
-    Changed,
-    Committed,
-    Reading,
-    State,
-    Status,
-    age_s,
-    log_reading,
-    state_of,
-)
-from anabranch.replica import Heard, Listed, LogLine, Refused, Replica, SetAside, Visible
+from anabranch.readings import WAIT_S, Reading, State, age_s, state_of
+from anabranch.replica import Heard, Replica, Visible
 
 if TYPE_CHECKING:
     from anabranch_sync.acknowledgement import Level
     from anabranch_sync.pull import Notice
     from anabranch_sync.reference import Reference
 
-    from anabranch import acknowledging, change_builder, history, patching
+    from anabranch import acknowledging, answers, change_builder, history, patching
+    from anabranch.answers import Changed, Committed, Difference, Status
     from anabranch.change_builder import Delete, Draft, Patch, Set, Step
     from anabranch.history import At
-    from anabranch.readings import Difference
-    from anabranch.replica import Acknowledged
+    from anabranch.replica import Acknowledged, Listed, LogLine, Refused, SetAside
 else:
-    later(globals(), "anabranch", "acknowledging", "change_builder", "history", "patching")
+    later(globals(), "anabranch", "acknowledging", "answers", "change_builder", "history", "patching")
 
 # Named here because inside `Client`, `list` is its method.
-Log: TypeAlias = list[LogLine]
+Log: TypeAlias = "list[LogLine]"
 Notices: TypeAlias = "list[Notice]"
-Refusals: TypeAlias = list[Refused]
-Quarantine: TypeAlias = list[SetAside]
+Refusals: TypeAlias = "list[Refused]"
+Quarantine: TypeAlias = "list[SetAside]"
 
 # The environment variable that names the replica when `open` is not told.
 REPLICA_VARIABLE = "ANABRANCH_REPLICA"
@@ -172,7 +162,7 @@ class Client:
         now_s = time.time()
         age = age_s(facts.heard, now_s)
         oldest = facts.oldest_unsent_ms
-        return Status(
+        return answers.Status(
             path=str(self.replica.path),
             tenant=self.replica.tenant,
             edge=self.replica.edge,
@@ -198,7 +188,7 @@ class Client:
             incidents=facts.incidents,
             damaged=facts.damaged,
             damaged_changes=facts.damaged_changes,
-            log=log_reading(self.replica.log_state(), facts.cursor.hub_seq, now_s),
+            log=answers.log_reading(self.replica.log_state(), facts.cursor.hub_seq, now_s),
             file_bytes=facts.file_bytes,
             wal_bytes=facts.wal_bytes,
             reserve=facts.reserve,
@@ -409,10 +399,10 @@ class Client:
             priority=priority,
         )
         if written is None:
-            return Committed("", (), receipt=acknowledging.Everything(self.replica))
+            return answers.Committed("", (), receipt=acknowledging.Everything(self.replica))
         new = written.entry
         receipt = acknowledging.Receipt(self.replica, new)
-        return Committed(str(new.dot), new.change.documents, written.set_aside, receipt)
+        return answers.Committed(str(new.dot), new.change.documents, written.set_aside, receipt)
 
 
 class ChangeBuilder:
@@ -511,7 +501,7 @@ class _Watcher:
         self._revision, documents = self._client.replica.changed(self._revision)
         for document in documents:
             if self._covers(document):
-                yield Changed(document, self._now(document))
+                yield answers.Changed(document, self._now(document))
 
     def _covers(self, document: DocumentId) -> bool:
         return not self._prefix or f"{document.namespace}/".startswith(f"{self._prefix}/")

@@ -42,11 +42,15 @@
         └── StorageFailed           the disk reported an error; the outcome of the write is unknown
 """
 
-from typing import ClassVar
+from __future__ import annotations
 
-from anabranch_sync.acknowledgement import Level
+from typing import TYPE_CHECKING, ClassVar
+
 from anabranch_sync.errors import AnabranchError, Invalid
 from anabranch_sync.ids import DocumentId
+
+if TYPE_CHECKING:
+    from anabranch_sync.acknowledgement import Level
 
 __all__ = [
     "AnabranchError",

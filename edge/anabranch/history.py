@@ -8,8 +8,8 @@ from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId, document_id
 from anabranch_sync.reference import AtVersion, Moment, Reference, parse_moment, parse_reference
 
+from anabranch.answers import Difference
 from anabranch.errors import NotFound
-from anabranch.readings import Difference
 from anabranch.replica import Past, Replica
 
 # 17 or "17": a version; "@204": a position; a datetime or "2026-11-29T15:30:00Z": a time; "2h": an age.

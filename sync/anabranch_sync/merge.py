@@ -12,11 +12,11 @@ A leaf with members (`leaf`) competes as one: its content is the value, its stam
 who contributed to it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from anabranch_sync.change import Change, Op
+from anabranch_sync.change import Change, Entry, Op
 from anabranch_sync.clock import Timestamp
 from anabranch_sync.conflict import Candidate, Conflict, Kind
 from anabranch_sync.document import EMPTY, Document
@@ -101,6 +101,24 @@ def decide(
         {document: draft.result(stands_for) for document, draft in drafts.items() if draft.touched},
         tuple(conflict for draft in drafts.values() for conflict in draft.conflicts),
     )
+
+
+def overlay(
+    document: DocumentId, confirmed: Document, pending: Iterable[Entry], policies: Policies
+) -> Document:
+    """The document as its readers see it: what is confirmed, with the outbox merged into it.
+
+    This is what the hub would answer if it decided the outbox now.
+    """
+    state = confirmed
+    for each in pending:
+        ops = tuple(op for op in each.change.ops if op.document == document)
+        change = Change(each.change.timestamp, each.change.base, "", "", ops)
+        decision = decide(
+            {document: state}, change, each.dot.incarnation, PENDING, each.change.timestamp, policies
+        )
+        state = decision.documents.get(document, state)
+    return state
 
 
 class _Draft:

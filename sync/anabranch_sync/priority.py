@@ -6,8 +6,18 @@ written before. A link that is free carries everything at once. On one that is p
 of one small change costs several times what it carries, so that all but urgent changes are saved up.
 """
 
-from anabranch_sync.circumstances import LinkClass
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from anabranch_sync.errors import InvalidValue
+from anabranch_sync.later import later
+
+if TYPE_CHECKING:
+    from anabranch_sync import circumstances
+    from anabranch_sync.circumstances import LinkClass
+else:
+    later(globals(), "anabranch_sync", "circumstances")
 
 # How pressing a change is: 0 urgent (a kill switch, a revocation, a safety limit), 1 configuration, 2 bulk,
 # 3 telemetry.
@@ -36,4 +46,4 @@ def check_priority(priority: object, place: str = "") -> int:
 
 def patience_ms(link: LinkClass, priority: int) -> int:
     """How long a change of this priority may wait for others on an open stream; 0: it goes at once."""
-    return _METERED[priority] if link is LinkClass.METERED else 0
+    return _METERED[priority] if link is circumstances.LinkClass.METERED else 0

@@ -20,19 +20,15 @@ from anabranch_sync.change import Change, Entry
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, Incarnation, LocalSeq
-from anabranch_sync.later import later
 from anabranch_sync.leaf import has_ended, without_ended
-from anabranch_sync.policy import SCHEMA_NAMESPACE, Policies
-from anabranch_sync.register import DELETED, PENDING, Increment, Register, RegisterValue, Slot, Stamp
+from anabranch_sync.policy import SCHEMA_NAMESPACE
+from anabranch_sync.register import DELETED, Increment, Register, RegisterValue, Slot, Stamp
 from anabranch_sync.revision import Contents, worth_comparing
 
 if TYPE_CHECKING:
-    from anabranch_sync import merge
     from anabranch_sync.case import Case
     from anabranch_sync.live import Quarantined
     from anabranch_sync.packing import Packed
-else:
-    later(globals(), "anabranch_sync", "merge")
 
 
 class Outcome(StrEnum):
@@ -304,24 +300,6 @@ def quarantined_after(
         **{document: each for document, each in known.items() if document not in released},
         **pull.quarantined,
     }
-
-
-def overlay(
-    document: DocumentId, confirmed: Document, pending: Iterable[Entry], policies: Policies
-) -> Document:
-    """The document as its readers see it: what is confirmed, with the outbox merged into it.
-
-    This is what the hub would answer if it decided the outbox now.
-    """
-    state = confirmed
-    for each in pending:
-        ops = tuple(op for op in each.change.ops if op.document == document)
-        change = Change(each.change.timestamp, each.change.base, "", "", ops)
-        decision = merge.decide(
-            {document: state}, change, each.dot.incarnation, PENDING, each.change.timestamp, policies
-        )
-        state = decision.documents.get(document, state)
-    return state
 
 
 def _position(runs: Sequence[Run], local_seq: LocalSeq) -> HubSeq:

@@ -5,17 +5,25 @@ many rows it has is always known from something that cannot be written shorter t
 bytes never stand for many rows. Whatever is wrong raises one of MALFORMED.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import accumulate
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from anabranch_sync.change import packed_value, unpacked_slot
 from anabranch_sync.clock import COUNTER_BITS, TIMESTAMP_MAX, Timestamp
 from anabranch_sync.errors import InvalidInput
+from anabranch_sync.later import later
 from anabranch_sync.path import ROOT, Path
 from anabranch_sync.register import DELETED, AnyValue, Slot, Stamp, Tombstone
-from anabranch_sync.revision import REVISION, Revised, unpacked_revision
 from anabranch_sync.value import INT_MAX, INT_MIN
+
+if TYPE_CHECKING:
+    from anabranch_sync import revision
+    from anabranch_sync.revision import Revised
+else:
+    later(globals(), "anabranch_sync", "revision")
 
 # What malformed columns raise while they are taken apart; one place names them all.
 MALFORMED = (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError, InvalidInput)
@@ -122,12 +130,12 @@ def unpacked_leaves(packed: Any, unpacked: Unpack[V]) -> list[tuple[Slot, V | To
     slots = [shared[number] for number in numbers]
     leaves = unpacked_values(slots, numbers, values, deleted, elements, unpacked)
     for slot, value in leaves:
-        if isinstance(value, Revised):
+        if isinstance(value, revision.Revised):
             raise ValueError(f"{slot}: a revision of nothing")
     return leaves  # type: ignore[return-value]  # there may be a million: none is copied
 
 
-def packed_values(leaves: "Sequence[tuple[Slot, AnyValue | Revised]]", ranks: Sequence[Any]) -> Row:
+def packed_values(leaves: Sequence[tuple[Slot, AnyValue | Revised]], ranks: Sequence[Any]) -> Row:
     """``[values, deleted, elements]`` of these leaves.
 
     Values are in the order of `ranks`, those of the leaves' paths: those of one field look alike.
@@ -182,8 +190,8 @@ def unpacked_values(
     return leaves
 
 
-def _packed(value: "AnyValue | Revised") -> object:
-    return value.packed if isinstance(value, Revised) else packed_value(value)
+def _packed(value: AnyValue | Revised) -> object:
+    return value.packed if isinstance(value, revision.Revised) else packed_value(value)
 
 
 def _quickly(slot: Slot, value: Any, unpacked: Unpack[V]) -> V | Revised:
@@ -191,8 +199,8 @@ def _quickly(slot: Slot, value: Any, unpacked: Unpack[V]) -> V | Revised:
     kind = type(value)
     if slot.path and (kind is str or kind is bool or (kind is int and INT_MIN <= value <= INT_MAX)):
         return value  # type: ignore[no-any-return]
-    if kind is bytes and value[:1] == bytes([REVISION]) and slot.path and slot.element is None:
-        return unpacked_revision(value)
+    if kind is bytes and value[:1] == bytes([revision.REVISION]) and slot.path and slot.element is None:
+        return revision.unpacked_revision(value)
     return unpacked(slot, value)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anabranch
 import pytest
+from anabranch.answers import Committed
 from anabranch.client import Client
 from anabranch.errors import (
     Denied,
@@ -20,7 +21,7 @@ from anabranch.errors import (
     PatchFailed,
     VersionMismatch,
 )
-from anabranch.readings import FRESH_S, Committed, Reading, State
+from anabranch.readings import FRESH_S, Reading, State
 from anabranch.replica import Fate, Link
 from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.errors import (

@@ -178,3 +178,25 @@ def test_a_python_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert done.stderr.startswith("binary: no usable Python")
+
+
+@pytest.mark.skipif(None in map(shutil.which, ("gcc", "ar", "objdump")), reason="there are no binutils here")
+def test_a_python_that_was_compiled_with_a_profile_is_known_by_its_library(tmp_path: Path) -> None:
+    # given
+    def library(name: str, *hot: str) -> Path:
+        modules = []
+        for number, attribute in enumerate(hot):
+            module = tmp_path / f"{name}{number}.o"
+            source = f"{attribute} int function(int x) {{ return x + {number}; }}"
+            command = ["gcc", "-O2", "-x", "c", "-c", "-o", str(module), "-"]
+            subprocess.run(command, input=source, text=True, check=True)
+            modules.append(module)
+        subprocess.run(["ar", "rc", tmp_path / f"{name}.a", *modules], check=True)
+        return tmp_path / f"{name}.a"
+
+    is_hot = "__attribute__((hot))"
+
+    # then
+    is_profiled = script("frozen_python").is_profiled
+    assert is_profiled(library("profiled", is_hot, is_hot, ""))
+    assert not is_profiled(library("plain", is_hot, "", ""))

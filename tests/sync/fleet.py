@@ -24,20 +24,10 @@ from anabranch_sync.document import (
     written,
 )
 from anabranch_sync.ids import HUB_INCARNATION, Cursor, DocumentId, Dot
-from anabranch_sync.merge import decide
+from anabranch_sync.merge import decide, overlay
 from anabranch_sync.path import Path
 from anabranch_sync.policy import Policies
-from anabranch_sync.pull import (
-    Decided,
-    Outcome,
-    Pull,
-    Result,
-    Run,
-    difference,
-    fold,
-    overlay,
-    touched_in_order,
-)
+from anabranch_sync.pull import Decided, Outcome, Pull, Result, Run, difference, fold, touched_in_order
 from anabranch_sync.pull_body import decode_pull, encode_pull
 from anabranch_sync.push_body import decode_entries, encode_entries
 from anabranch_sync.register import DELETED, Slot, Stamp

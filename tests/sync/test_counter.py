@@ -9,8 +9,8 @@ from anabranch_sync.document import EMPTY, Document, rebuild, written
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import Cursor, Dot, document_id
 from anabranch_sync.leaf import PARTS_MAX
+from anabranch_sync.merge import overlay
 from anabranch_sync.policy import NO_POLICIES
-from anabranch_sync.pull import overlay
 from anabranch_sync.push_body import decode_entries, encode_entries
 from anabranch_sync.register import DELETED, Increment, Part, Register, Slot, Stamp, Value
 from anabranch_sync.scope import scope

@@ -14,8 +14,8 @@ from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import Cursor, Dot
 from anabranch_sync.leaf import ACTORS_MAX, stamps_of_all, without_ended
 from anabranch_sync.leaf_ancestry import EDITS_MAX, RUNS_MAX, Run, decode_ancestry, encode_ancestry
+from anabranch_sync.merge import overlay
 from anabranch_sync.packing import varint
-from anabranch_sync.pull import overlay
 from anabranch_sync.register import MEMBER, Ancestry, Edit, Operand, Register, Slot, Stamp
 from anabranch_sync.value import Json, canonical
 

@@ -12,7 +12,7 @@ from anabranch_sync.document import EMPTY, Document, Object, rebuild
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import START, Cursor, DocumentId, Dot, document_id
 from anabranch_sync.live import Quarantined
-from anabranch_sync.merge import decide
+from anabranch_sync.merge import decide, overlay
 from anabranch_sync.path import Path
 from anabranch_sync.policy import NO_POLICIES
 from anabranch_sync.pull import (
@@ -24,7 +24,6 @@ from anabranch_sync.pull import (
     Run,
     difference,
     fold,
-    overlay,
     touched_in_order,
 )
 from anabranch_sync.pull_body import brief, decode_pull, encode_pull

@@ -11,8 +11,8 @@ from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import Cursor, Dot
 from anabranch_sync.leaf_decoder import Id, Insertion, Update, decode_update, encode_update
 from anabranch_sync.leaf_edits import client_of, hunks
+from anabranch_sync.merge import overlay
 from anabranch_sync.policy import NO_POLICIES
-from anabranch_sync.pull import overlay
 from anabranch_sync.register import DELETED, MEMBER, Edit, Increment, Operand, Register, Slot, Value
 from anabranch_sync.value import INT_MAX, INT_MIN, Json, canonical
 

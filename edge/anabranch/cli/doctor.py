@@ -24,9 +24,9 @@ from anabranch.cli.invocation import Invocation, command
 from anabranch.condition import CLOCK_FLOOR_S
 
 if TYPE_CHECKING:
+    from anabranch.answers import Status
     from anabranch.client import Client
     from anabranch.identity import Identity
-    from anabranch.readings import Status
 
 # Room for a first pull of a large scope and the WAL beside it.
 DISK_FREE_BYTES_MIN = 64 * 1024 * 1024

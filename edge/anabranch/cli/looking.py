@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from anabranch_sync.acknowledgement import Marks
 
+    from anabranch.answers import Status
     from anabranch.client import Client
     from anabranch.condition import Condition
     from anabranch.identity import Identity
-    from anabranch.readings import Status
 
 _STATE_COLOURS = {"FRESH": "green", "STALE": "yellow", "OFFLINE": "yellow", "NEVER_SYNCED": "red"}
 

@@ -23,8 +23,8 @@ from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import Denied
 
 if TYPE_CHECKING:
+    from anabranch.answers import Committed
     from anabranch.client import Client
-    from anabranch.readings import Committed
 
 
 @command("import")

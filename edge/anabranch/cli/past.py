@@ -13,7 +13,7 @@ from anabranch.cli.invocation import Invocation, command
 from anabranch.cli.writing import tell_committed
 
 if TYPE_CHECKING:
-    from anabranch.readings import Difference
+    from anabranch.answers import Difference
 
 _COLOURS = {Mark.PLAIN: None, Mark.PLACE: "bold", Mark.GONE: "red", Mark.NEW: "green"}
 

@@ -1,7 +1,6 @@
 """Commands that read documents: `get`, `list`, `log`, `watch`. None waits for the network."""
 
 import itertools
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,8 +16,9 @@ from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import NotFound, NothingCached
 
 if TYPE_CHECKING:
+    from anabranch.answers import Changed
     from anabranch.client import Client
-    from anabranch.readings import Changed, Reading
+    from anabranch.readings import Reading
     from anabranch.replica import LogLine
 
 KEYS_SHOWN_MAX = 5
@@ -271,7 +271,7 @@ def _watched_line(changed: "Changed") -> str:
     text = terminal.json_text(reading.value)
     line = f"{when}  {changed.document}  {reading.version}{pending}  {text}"
     if terminal.is_terminal(sys.stdout):
-        width = shutil.get_terminal_size().columns
+        width = terminal.width()
         line = line if len(line) <= width else f"{line[: width - 1]}…"
     return line
 

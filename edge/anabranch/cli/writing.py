@@ -22,7 +22,7 @@ from anabranch.cli.arguments import (
 from anabranch.cli.invocation import Invocation, command
 
 if TYPE_CHECKING:
-    from anabranch.readings import Committed
+    from anabranch.answers import Committed
 
 
 @command("set")

@@ -9,26 +9,24 @@ and `schema/` hold the SQL.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from anabranch.replica.facts import (
-    Edit,
-    Facts,
-    Fate,
-    Heard,
-    Known,
-    Link,
-    LinkMode,
-    Listed,
-    LogLine,
-    Past,
-    Refused,
-    SetAside,
-    Visible,
-)
+from anabranch.replica.seen import Heard, Link, Visible
 from anabranch.replica.store import Replica
 
 if TYPE_CHECKING:
     from anabranch.replica.acknowledgements import Acknowledged
     from anabranch.replica.commit import Read
+    from anabranch.replica.facts import (
+        Edit,
+        Facts,
+        Fate,
+        Known,
+        LinkMode,
+        Listed,
+        LogLine,
+        Past,
+        Refused,
+        SetAside,
+    )
     from anabranch.replica.log import LogState
     from anabranch.replica.reoffer import HubRestored
 
@@ -54,7 +52,22 @@ __all__ = [
 ]
 
 # What a reader does not come to is loaded when it is asked for.
-_HOMES = {"Acknowledged": "acknowledgements", "HubRestored": "reoffer", "LogState": "log", "Read": "commit"}
+_HOMES = {
+    "Acknowledged": "acknowledgements",
+    "Edit": "facts",
+    "Facts": "facts",
+    "Fate": "facts",
+    "HubRestored": "reoffer",
+    "Known": "facts",
+    "LinkMode": "facts",
+    "Listed": "facts",
+    "LogLine": "facts",
+    "LogState": "log",
+    "Past": "facts",
+    "Read": "commit",
+    "Refused": "facts",
+    "SetAside": "facts",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -12,9 +12,10 @@ from anabranch_sync.document import EMPTY, Document, Object, digest, digest_rebu
 from anabranch_sync.errors import ProtocolViolation
 from anabranch_sync.ids import Cursor, DocumentId, HubSeq, LocalSeq
 from anabranch_sync.live import Served
+from anabranch_sync.merge import overlay
 from anabranch_sync.packing import Dictionary
 from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies
-from anabranch_sync.pull import Outcome, Pull, Result, decided_at, fold, outcomes, overlay, touched
+from anabranch_sync.pull import Outcome, Pull, Result, decided_at, fold, outcomes, touched
 from anabranch_sync.register import Stamp
 from anabranch_sync.reoffer import Offers, Reoffer
 from anabranch_sync.scope import Scope

@@ -19,18 +19,19 @@ from anabranch_sync.document import (
 from anabranch_sync.errors import DocumentTooLarge, InvalidInput
 from anabranch_sync.ids import DocumentId, Dot, check_author, check_message, document_id
 from anabranch_sync.live import Served, check_written
+from anabranch_sync.merge import overlay
 from anabranch_sync.path import Path
 from anabranch_sync.policy import Policies, Policy
-from anabranch_sync.pull import overlay
 from anabranch_sync.register import DELETED
 
 from anabranch.errors import Denied, VersionMismatch
 from anabranch.replica.contents import between
-from anabranch.replica.facts import Edit, Visible
+from anabranch.replica.facts import Edit
 from anabranch.replica.file import Connection
 from anabranch.replica.queries import SQL
 from anabranch.replica.rescoping import scope_of
 from anabranch.replica.rows import Position, Rot, position, put_entry, put_visible, row_of
+from anabranch.replica.seen import Visible
 from anabranch.replica.serving import aside, serving
 from anabranch.replica.shelf import Held, Shelf
 from anabranch.replica.show import KEPT_EACH, by_document, note_shown

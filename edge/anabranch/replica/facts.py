@@ -1,4 +1,4 @@
-"""What goes into a replica and what comes out of it."""
+"""What goes into a replica and what comes out of it, besides what its readers see (`seen`)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from anabranch_sync.change import Change
     from anabranch_sync.outbox import Continuity
 
+    from anabranch.replica.seen import Heard
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
@@ -27,22 +29,6 @@ class Edit:
     document: DocumentId
     content: Object | None
     if_version: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Visible:
-    """A document as its readers see it: confirmed, with the outbox merged into it.
-
-    `pending` counts the changes of the outbox that touch it. `content` is shared with other readers:
-    copy it before changing anything in it. `quarantined`: that whole is invalid, for `violations`, and
-    this is the last valid one.
-    """
-
-    content: Object
-    version: int
-    pending: int
-    quarantined: bool = False
-    violations: tuple[Violation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +53,6 @@ class SetAside:
     version: int
     pending: int
     violations: tuple[Violation, ...]
-
-
-class Link(StrEnum):
-    """The agent's last word on its link to the hub."""
-
-    UP = "up"
-    DOWN = "down"
-    DENIED = "denied"  # the hub answers, and says no to this edge
-    DISTRUSTED = "distrusted"  # the hub answers, and this edge refuses its log
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +128,6 @@ class Refused:
     reason: str
     decided_ms: int
     change: Change
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What is known of the link. `heard_ms`: when the hub last confirmed that nothing newer exists."""
-
-    link: Link | None
-    heard_ms: int | None
-    applied_ms: int | None
-    clock_offset_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)

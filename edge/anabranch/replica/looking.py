@@ -13,12 +13,13 @@ from anabranch_sync.policy import Policies
 from anabranch_sync.pull import Notice
 
 from anabranch.errors import ReplicaCorrupt
-from anabranch.replica.facts import Facts, Fate, Heard, Listed, LogLine, Refused
+from anabranch.replica.facts import Facts, Fate, Listed, LogLine, Refused
 from anabranch.replica.file import Connection, ReplicaFile, problems
 from anabranch.replica.log import log_state
 from anabranch.replica.past import check
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import Rot, confirmed_body, entry, position, shown, unpack_notice
+from anabranch.replica.seen import Heard
 from anabranch.replica.serving import quarantined_body
 from anabranch.replica.show import Decoded, visible_state
 

@@ -19,9 +19,9 @@ from anabranch_sync.clock import wall_ms
 from anabranch_sync.document import Document, Object, rebuild
 from anabranch_sync.errors import HistoryDamaged, WireError
 from anabranch_sync.ids import DocumentId, HubSeq
+from anabranch_sync.merge import overlay
 from anabranch_sync.packing import LEVEL_STORED, seal, unpack, unseal
 from anabranch_sync.policy import NO_POLICIES, Policies
-from anabranch_sync.pull import overlay
 from anabranch_sync.reference import AtPosition, AtTime, AtVersion, Reference
 from anabranch_sync.version import Patch, rebuilt
 

@@ -20,10 +20,10 @@ from anabranch_sync.policy import NO_POLICIES, SCHEMA_NAMESPACE, Policies, polic
 
 from anabranch.errors import ReplicaCorrupt
 from anabranch.replica.contents import leaf_count
-from anabranch.replica.facts import Heard, Link, Visible
 from anabranch.replica.file import Connection, NoSuchWord, ReplicaFile
 from anabranch.replica.queries import SQL
 from anabranch.replica.rows import NOT_SHOWN, Rot, Shown, confirmed_body, position, shown
+from anabranch.replica.seen import Heard, Link, Visible
 from anabranch.replica.show import Decoded, visible_state
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from anabranch.replica.queries import SQL
 from anabranch.replica.rows import Rot, Shown, entry, position, put_visible, standing_body, visible_body
 
 if TYPE_CHECKING:
-    from anabranch_sync import pull
+    from anabranch_sync import merge
 
     from anabranch.replica.serving import Aside
 else:
-    later(globals(), "anabranch_sync", "pull")
+    later(globals(), "anabranch_sync", "merge")
 
 # A write stores what readers see only each so many changes of a document: it would take longer than
 # the write itself, and a reader in another process merges a few changes in less time than it starts.
@@ -112,7 +112,7 @@ def visible_state(
     upto, state = kept or (0, standing_body(connection, document, shown.row, rot))
     outbox = Outbox(connection, position(connection).incarnation, rot, decoded)
     waiting = outbox.of(document, shown.row, upto)
-    return pull.overlay(document, state, waiting, policies)
+    return merge.overlay(document, state, waiting, policies)
 
 
 def show(
@@ -127,7 +127,7 @@ def show(
     if not waiting:
         connection.execute(SQL["drop_visible"], (row,))
         return standing
-    state = pull.overlay(document, standing, waiting, policies)
+    state = merge.overlay(document, standing, waiting, policies)
     put_visible(connection, document, row, waiting[-1].dot.local_seq, state)
     return state
 

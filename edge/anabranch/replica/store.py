@@ -8,9 +8,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anabranch_sync.budget import Budget
-from anabranch_sync.change import CHAIN_START, Entry
-from anabranch_sync.digest import ScopeDigest
+from anabranch_sync.change import CHAIN_START
 from anabranch_sync.errors import InvalidInput
 from anabranch_sync.ids import (
     DocumentId,
@@ -23,26 +21,10 @@ from anabranch_sync.ids import (
     check_tenant,
 )
 from anabranch_sync.later import later
-from anabranch_sync.policy import Policies
-from anabranch_sync.scope import Scope, told_scope
-from anabranch_sync.violation import Violation
+from anabranch_sync.scope import told_scope
 
 from anabranch.errors import DiskFull, ReplicaCorrupt, ReplicaError, StagedPartDamaged
 from anabranch.replica.agent_lock import agent_lock, agent_running, agent_says
-from anabranch.replica.facts import (
-    Edit,
-    Facts,
-    Heard,
-    Known,
-    Link,
-    LinkMode,
-    Listed,
-    LogLine,
-    Past,
-    Refused,
-    SetAside,
-    Visible,
-)
 from anabranch.replica.file import Connection, ReplicaFile, T
 from anabranch.replica.marks import Loss
 from anabranch.replica.parcels import Parcels
@@ -51,16 +33,23 @@ from anabranch.replica.read_only import is_read_only
 from anabranch.replica.rescoping import stored_scope
 from anabranch.replica.rows import NO_DIGEST, Rot
 from anabranch.replica.schema import prepare
+from anabranch.replica.seen import Link
 from anabranch.replica.shelf import Held, Shelf
 
 if TYPE_CHECKING:
     from anabranch_sync.acknowledgement import Marks
+    from anabranch_sync.budget import Budget
+    from anabranch_sync.change import Entry
+    from anabranch_sync.digest import ScopeDigest
     from anabranch_sync.edge_session import Proved
+    from anabranch_sync.policy import Policies
     from anabranch_sync.pull import Notice, Pull
     from anabranch_sync.reference import Reference
     from anabranch_sync.reoffer import Reoffer
     from anabranch_sync.revision import Contents
+    from anabranch_sync.scope import Scope
     from anabranch_sync.standing import Standing
+    from anabranch_sync.violation import Violation
     from anabranch_sync.witness import Witnessed
 
     from anabranch.replica import (
@@ -70,6 +59,7 @@ if TYPE_CHECKING:
         creation,
         equality,
         exchange,
+        facts,
         log,
         looking,
         overtaking,
@@ -83,15 +73,18 @@ if TYPE_CHECKING:
     from anabranch.replica.acknowledgements import Acknowledged
     from anabranch.replica.commit import Compose, Written
     from anabranch.replica.equality import Equality
+    from anabranch.replica.facts import Edit, Facts, Known, LinkMode, Listed, LogLine, Past, Refused, SetAside
     from anabranch.replica.log import LogState
     from anabranch.replica.reoffer import HubRestored
     from anabranch.replica.salvage import Salvage
+    from anabranch.replica.seen import Heard, Visible
     from anabranch.replica.subscribing import Subscribing
 else:
     later(
         globals(),
         "anabranch.replica",
-        *("acknowledgements", "apply", "commit", "creation", "equality", "exchange", "log", "looking"),
+        *("acknowledgements", "apply", "commit", "creation", "equality", "exchange", "facts"),
+        *("log", "looking"),
         *("overtaking", "past", "reoffer", "salvage", "staging", "subscribing"),
         carried="traffic",
     )
@@ -562,7 +555,7 @@ class Replica:
         """How this edge keeps in touch."""
         with self._file.reading() as connection:
             poll_ms, metered = connection.execute(SQL["link_mode"]).fetchone()
-        return LinkMode(poll_ms, bool(metered))
+        return facts.LinkMode(poll_ms, bool(metered))
 
     def set_link_mode(self, mode: LinkMode) -> None:
         """Keep in touch so from the next start of the agent on."""
@@ -668,8 +661,8 @@ class Replica:
             held = self._shelf.held(document)
             if held.aside is not None:
                 live_version = 0 if held.aside.content is None else held.aside.version
-                facts = (live_version, held.shown.version, held.shown.pending, held.aside.violations)
-                found.append(SetAside(document, *facts))
+                told = (live_version, held.shown.version, held.shown.pending, held.aside.violations)
+                found.append(facts.SetAside(document, *told))
         return found
 
     def refused(self) -> list[Refused]:

@@ -8,10 +8,10 @@ from anabranch_sync.change import Entry
 from anabranch_sync.conflict import Conflict, Kind
 from anabranch_sync.document import Document, digest, rebuild
 from anabranch_sync.ids import START, Cursor, DocumentId
-from anabranch_sync.merge import decide
+from anabranch_sync.merge import decide, overlay
 from anabranch_sync.policy import join
 from anabranch_sync.priority import URGENT
-from anabranch_sync.pull import Outcome, overlay
+from anabranch_sync.pull import Outcome
 from anabranch_sync.register import Register
 
 from anabranch_hub.simulation.memory import MemoryHub, MemoryReplica, content_of, policies_of, scope_digest

@@ -12,9 +12,10 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, Object, digest, rebuild, written
 from anabranch_sync.ids import START, Cursor, DocumentId, Dot, Incarnation, document_id
 from anabranch_sync.live import Quarantined, Served, check_written, served
+from anabranch_sync.merge import overlay
 from anabranch_sync.opening import Answer
 from anabranch_sync.policy import SCHEMA_NAMESPACE, Policies, policies_from
-from anabranch_sync.pull import Notice, Pull, Result, decided_at, fold, overlay, quarantined_after
+from anabranch_sync.pull import Notice, Pull, Result, decided_at, fold, quarantined_after
 from anabranch_sync.register import Operand, Slot
 
 FAR_MS = 2**50

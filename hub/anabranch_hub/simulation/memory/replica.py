@@ -11,18 +11,11 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import EMPTY, Document, Object, rebuild, written
 from anabranch_sync.ids import START, Cursor, DocumentId, Dot
 from anabranch_sync.live import Quarantined, Served, check_written, served
+from anabranch_sync.merge import overlay
 from anabranch_sync.outbox import next_push
 from anabranch_sync.policy import SCHEMA_NAMESPACE
 from anabranch_sync.priority import URGENT
-from anabranch_sync.pull import (
-    Notice,
-    Pull,
-    Result,
-    decided_at,
-    fold,
-    overlay,
-    quarantined_after,
-)
+from anabranch_sync.pull import Notice, Pull, Result, decided_at, fold, quarantined_after
 from anabranch_sync.reoffer import Offers, Reoffer, in_front, offers
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.revision import Contents
