@@ -128,9 +128,9 @@ def test_a_command_loads_nothing_it_does_not_need(
 READING = {
     "anabranch": """
         cli.arguments cli.interval cli.invocation cli.program cli.reading client errors readings
-        replica replica.agent_lock replica.dictionary replica.file replica.marks replica.parcels
-        replica.queries replica.read_only replica.rescoping replica.rows replica.schema replica.seen
-        replica.shelf replica.show replica.store""",
+        replica replica.agent_lock replica.contents replica.dictionary replica.file replica.marks
+        replica.parcels replica.queries replica.read_only replica.rescoping replica.rows replica.schema
+        replica.seen replica.shelf replica.show replica.store""",
     "anabranch_cli": "failure options program terminal",
     "anabranch_sync": """
         change clock columns conflict demands digest document errors ids later leaf live merge merge_shapes
