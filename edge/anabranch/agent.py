@@ -16,7 +16,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from anabranch_sync.backoff import delay_ms, next_attempt
 from anabranch_sync.budget import left_bytes
@@ -61,12 +61,13 @@ from anabranch.identity import (
     read_identity,
 )
 from anabranch.link import PING_METERED_MS, PING_MS, HubLink
-from anabranch.part_cache import PartCache, parts_folder
 from anabranch.polling import AS_KEPT, Polling, Wish
-from anabranch.relay import Relay
 from anabranch.replica import Link, LinkMode, Replica
 from anabranch.supervision import Supervisor, supervised
 from anabranch.wiping import finish_wipe, wipe_late_parts
+
+if TYPE_CHECKING:
+    from anabranch.relay import Relay
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +165,10 @@ async def run_agent(
             async with contextlib.AsyncExitStack() as stack:
                 relaying = None
                 if relay is not None:
+                    # What a plain edge need not hold in memory.
+                    from anabranch.part_cache import PartCache, parts_folder
+                    from anabranch.relay import Relay
+
                     stack.enter_context(_without_late_parts(path))
                     parts = PartCache(parts_folder(path))
                     relaying = await stack.enter_async_context(Relay(identity, relay, parts))
@@ -235,7 +240,7 @@ class _Agent:
         stop: asyncio.Event,
         supervisor: Supervisor,
         tell_condition: Callable[[str], None],
-        relay: Relay | None,
+        relay: "Relay | None",
         mode: LinkMode,
     ) -> None:
         self._relay = relay

@@ -99,14 +99,15 @@ def test_a_cache_that_lost_a_file_is_made_whole(tmp_path: Path) -> None:
     # given
     assert run("version", home=tmp_path).returncode == 0
     (unpacked,) = (tmp_path / ".cache" / "anabranch").iterdir()
-    (unpacked / "zlib.so").unlink()
+    lost = min(unpacked.glob("*.so"))
+    lost.unlink()
 
     # when
     again = run("version", home=tmp_path)
 
     # then
     assert (again.returncode, again.stderr) == (0, "")
-    assert (unpacked / "zlib.so").is_file()
+    assert lost.is_file()
     assert list((tmp_path / ".cache" / "anabranch").iterdir()) == [unpacked]
 
 

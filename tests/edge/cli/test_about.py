@@ -181,5 +181,5 @@ def test_an_exchange_loads_no_tls_but_that_of_grpc(anabranch: Anabranch) -> None
 
     # then
     loaded = set(ran.stdout.split())
-    assert {"grpc", "asyncio", "anabranch.relay"} <= loaded
-    assert not {"ssl", "_ssl"} & loaded
+    assert {"grpc", "asyncio", "anabranch.link"} <= loaded
+    assert not {"ssl", "_ssl", "anabranch.relay"} & loaded
