@@ -46,6 +46,8 @@ async def commits(fleet: Fleet, made: Sequence[CatalogueDocument], edge: Edge, s
         "edge_commits_per_second": 1 / took["ours_s"],
         "disk_commits_per_second": 1 / took["plain_s"],
         "edge_commit_ratio": took["ratio"],
+        "edge_commit_cpu_ms": took["ours_cpu_s"] * 1e3,
+        "disk_commit_cpu_ms": took["plain_cpu_s"] * 1e3,
     }
 
 

@@ -109,8 +109,10 @@ def reads(replica: Path, prefix: str, count: int, documents: int, seed: int) -> 
 
 
 def commits(replica: Path, file: Path, rounds: int, each: int) -> object:
-    """Seconds for a commit: ours, and SQLite's with the same pragmas on the same disk, in turn."""
-    ours, plain = [], []
+    """Seconds for a commit, and of the processor: ours, and SQLite's with the same pragmas on the same disk,
+    in turn."""
+    ours: list[tuple[float, float]] = []
+    plain: list[tuple[float, float]] = []
     with anabranch.open(replica) as client:
         pending = iter(edits.read(file))
         database = _plain_database(replica.with_suffix(".plain"))
@@ -129,22 +131,27 @@ def commits(replica: Path, file: Path, rounds: int, each: int) -> object:
             ours.append(_seconds_each(our_commit, each))
             plain.append(_seconds_each(plain_commit, each))
         database.close()
-    ratios = [one / other for one, other in zip(ours, plain, strict=True)]
+    ratios = [one[0] / other[0] for one, other in zip(ours, plain, strict=True)]
+    ours_s, ours_cpu_s = (statistics.median(column) for column in zip(*ours, strict=True))
+    plain_s, plain_cpu_s = (statistics.median(column) for column in zip(*plain, strict=True))
     return {
-        "ours_s": statistics.median(ours),
-        "plain_s": statistics.median(plain),
+        "ours_s": ours_s,
+        "ours_cpu_s": ours_cpu_s,
+        "plain_s": plain_s,
+        "plain_cpu_s": plain_cpu_s,
         "ratio": statistics.median(ratios),
     }
 
 
-def _seconds_each(commit: Callable[[], None], count: int) -> float:
-    """The median of `count` commits."""
+def _seconds_each(commit: Callable[[], None], count: int) -> tuple[float, float]:
+    """The median of `count` commits, and the processor time of one."""
     took_s = []
+    began_cpu_s = time.process_time()
     for _ in range(count):
         began_s = time.perf_counter()
         commit()
         took_s.append(time.perf_counter() - began_s)
-    return statistics.median(took_s)
+    return statistics.median(took_s), (time.process_time() - began_cpu_s) / count
 
 
 def _plain_database(path: Path) -> sqlite3.Connection:

@@ -32,6 +32,8 @@ FIGURES = [
     "edge_commits_per_second",
     "disk_commits_per_second",
     "edge_commit_ratio",
+    "edge_commit_cpu_ms",
+    "disk_commit_cpu_ms",
     "ten_edges_bytes_up",
     "ten_edges_bytes_down",
     "idle_minute_bytes_up",
