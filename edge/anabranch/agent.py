@@ -429,9 +429,9 @@ class _Agent:
                     self._overtaken = max(self._overtaken, exchange.overtaken)
                 with contextlib.suppress(ReplicaError):  # what a failing disk does not count, it does not
                     await exchange.count()
-                self._counts.bytes_up += exchange.bytes_up
-                self._counts.bytes_down += exchange.bytes_down
-                if exchange.bytes_up >= CHUNK_BYTES_MIN and not away:
+                self._counts.bytes_up += exchange.meter.bytes_up
+                self._counts.bytes_down += exchange.meter.bytes_down
+                if exchange.meter.bytes_up >= CHUNK_BYTES_MIN and not away:
                     # The hub may have stored a chunk and the link broken before we heard of it.
                     self._note_advance()
 

@@ -16,15 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from anabranch_sync.budget import (
-    CONNECTION_BYTES_DOWN,
-    CONNECTION_BYTES_UP,
-    FRAME_BYTES,
-    PING_BYTES,
-    Budget,
-    left_bytes,
-    smaller,
-)
+from anabranch_sync.budget import Budget, smaller
 from anabranch_sync.circumstances import LinkClass
 from anabranch_sync.edge_effects import (
     Acknowledge,
@@ -63,6 +55,7 @@ from anabranch.circumstances import circumstances
 from anabranch.errors import EdgeWiped, HubError, HubLogRefused, OutboxSalvaged, ReplicaCorrupt
 from anabranch.giving_back import give_back
 from anabranch.link import FrameStream
+from anabranch.meter import Meter
 from anabranch.replica import Link, Replica
 from anabranch.replica.traffic import Traffic
 from anabranch.wake import woken_by_writes
@@ -166,7 +159,7 @@ class Clock:
 
 
 class Exchange:
-    """One stream. `tell` hears of each step. Bytes are those of frames, without HTTP/2 and TLS."""
+    """One stream. `tell` hears of each step, `meter` counts what it carries."""
 
     def __init__(
         self,
@@ -182,11 +175,7 @@ class Exchange:
         metered: bool,
         parts: Parts | None = None,
     ) -> None:
-        self.bytes_up = 0
-        self.bytes_down = 0
-        self._began_ms = clock.now_ms()
-        self._frames_up = self._frames_down = 0
-        self._counted = (0, 0)
+        self.meter = Meter(clock.now_ms, ping_ms)
         self._replica = replica
         self._disk = disk
         self._stream = stream
@@ -194,14 +183,12 @@ class Exchange:
         self._clock = clock
         self._tell = tell
         self._learned = learned
-        self._ping_ms = ping_ms
         self._metered = metered
         self._before: Traffic | None = None
         self._link_class = LinkClass.UNKNOWN
         self._saves = False
         self._saves_up = False
         self._offer_ms: int | None = None
-        self._bytes_max: int | None = None
         self._asked = EVERYTHING
         self._is_untold = False
         self._session: EdgeSession | None = None
@@ -223,33 +210,11 @@ class Exchange:
         """What is known of the link, now that this exchange was broken off."""
         return self._learned if self._session is None else self._session.broken
 
-    @property
-    def carried(self) -> tuple[int, int]:
-        """Bytes up and down so far, with an estimate of what the transport adds."""
-        if not self._frames_up:
-            return 0, 0  # nobody answered: an hour of asking in vain must not use up a budget
-        pings = (self._clock.now_ms() - self._began_ms) // self._ping_ms * (PING_BYTES // 2)
-        return (
-            CONNECTION_BYTES_UP + self.bytes_up + FRAME_BYTES * self._frames_up + pings,
-            CONNECTION_BYTES_DOWN + self.bytes_down + FRAME_BYTES * self._frames_down + pings,
-        )
-
     async def count(self) -> None:
         """Make durable what was carried since the last time. Raises ReplicaError."""
-        spent = self._uncounted()
+        spent = self.meter.uncounted()
         if spent is not None:
             await self._on_disk(lambda: self._replica.spend(*spent))
-
-    def _uncounted(self) -> tuple[int, int, int] | None:
-        """What to count now: the bytes since this was last asked, up and down, and the time; None: none.
-
-        An attempt that reached nobody costs the disk nothing either.
-        """
-        (up, down), (known_up, known_down) = self.carried, self._counted
-        if (up, down) == (known_up, known_down):
-            return None
-        self._counted = (up, down)
-        return up - known_up, down - known_down, self._clock.now_ms()
 
     @property
     def overtaken(self) -> Cursor:
@@ -278,7 +243,8 @@ class Exchange:
         standing = await self._on_disk(self._replica.standing)
         before = await self._on_disk(lambda: self._replica.traffic(self._clock.now_ms()))
         self._before, self._saves = before, save
-        self._bytes_max = left_bytes(before.budget, before.spent) if save else None
+        if save:
+            self.meter.keep_to(before.budget, before.spent)
         around = circumstances(self._replica.path, before, metered=self._metered)
         self._link_class, self._saves_up = around.link_class, not until_settled
         self._count_from(standing)
@@ -311,7 +277,7 @@ class Exchange:
                         return await self._finished("another subscription is to be told")
                     if self._settled and until_settled:
                         return await self._finished("nothing is on its way")
-                    if self._bytes_max is not None and sum(self.carried) >= self._bytes_max:
+                    if self.meter.is_used_up:
                         # What is on its way was paid for: without it a change of more than a day's bytes
                         # would begin anew each day.
                         return await self._finished(BUDGET_USED_UP)
@@ -342,7 +308,7 @@ class Exchange:
             return
         await self._on_disk(lambda: self._replica.order_budget(ordered))
         if self._saves:
-            self._bytes_max = left_bytes(smaller(before.own, ordered), before.spent)
+            self.meter.keep_to(smaller(before.own, ordered), before.spent)
 
     async def _note_subscription(self, session: EdgeSession) -> None:
         """Keep what the hub has made of what was asked for, where that is anything new."""
@@ -379,8 +345,7 @@ class Exchange:
             frame = reading.result()
             if frame is None:
                 return False
-            self.bytes_down += len(frame)
-            self._frames_down += 1
+            self.meter.received(len(frame))
             effects = session.received(frame, now_ms)
             if session.clock_offset_ms is not None and not self._is_connected:
                 self._is_connected = True
@@ -401,8 +366,7 @@ class Exchange:
 
     async def _brought(self, session: EdgeSession, piece: bytes, now_ms: int) -> None:
         self._asking = None
-        self.bytes_down += len(piece)
-        self._frames_down += 1
+        self.meter.received(len(piece))
         await self._carry_out(session, session.brought(piece, now_ms))
         if self._asking is None and self._parts is not None:
             self._parts.cancel()  # all is here, or comes from the hub: a stream is not held for that
@@ -462,7 +426,7 @@ class Exchange:
         if session.is_ahead:
             await self.count()
         else:
-            spent = self._uncounted()
+            spent = self.meter.uncounted()
             await self._on_disk(
                 lambda: self._replica.heard(
                     link=Link.UP,
@@ -490,8 +454,7 @@ class Exchange:
                     await self._stream.write(frame)
             case Send(frame):
                 await self._stream.write(frame)
-                self.bytes_up += len(frame)
-                self._frames_up += 1
+                self.meter.sent(len(frame))
             case Load(after):
                 return session.loaded(*await self._on_disk(lambda: replica.to_push(after)))
             case Wanted(_, wanted):
@@ -527,8 +490,7 @@ class Exchange:
             case Ask(part, offset, bytes_max):
                 assert self._parts is not None, "a question without a relay"
                 self._asking = self._stirring(self._parts.piece(part, offset, bytes_max))
-                self.bytes_up += len(part.name)
-                self._frames_up += 1
+                self.meter.sent(len(part.name))
             case Discard():
                 await self._on_disk(replica.discard)
             case Keep(name, sealed):

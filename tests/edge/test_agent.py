@@ -9,6 +9,7 @@ from anabranch import agent
 from anabranch.errors import HubAway, HubUnreachable, IdentityForeign
 from anabranch.exchange import Connected, Ended
 from anabranch.identity import write_identity
+from anabranch.meter import Meter
 from anabranch.replica import Replica
 from anabranch_sync.ids import START
 from anabranch_sync.messages import CHUNK_BYTES_MIN
@@ -34,12 +35,12 @@ def enrolled(replica: Path, tenant: str, edge: str) -> None:
 class BreakingExchange:
     """With a hub that takes every connection, and breaks each before it brings anything forward."""
 
-    bytes_up = bytes_down = 0
     lacks = False
     overtaken = START
 
     def __init__(self, *given: Any, **_named: Any) -> None:
         self._tell, self.learned = given[5:7]
+        self.meter = Meter(lambda: 0, 1)
 
     async def count(self) -> None:
         pass
@@ -66,9 +67,8 @@ def test_a_hub_that_breaks_every_connection_does_not_keep_a_person_waiting_for_e
 class AwayExchange(BreakingExchange):
     """With a hub that hears a chunk and says each time that its store is away."""
 
-    bytes_up = CHUNK_BYTES_MIN
-
     async def run(self, **_: Any) -> None:
+        self.meter.sent(CHUNK_BYTES_MIN)
         self._tell(Connected("127.0.0.1:9", 0))
         raise HubAway("127.0.0.1:9", "the disk of Postgres is full")
 
