@@ -1,4 +1,4 @@
-"""``python -m benchmarks.report``: write docs/benchmarks.md and its plot from what was recorded."""
+"""``python -m benchmarks.report``: write docs/benchmarks.md, its plot and the README's table of what was recorded."""
 
 import json
 import sys
@@ -8,10 +8,11 @@ from typing import Any
 
 from benchmarks import history, plot
 from benchmarks.growth import RECORDED as GROWTH
-from benchmarks.peers.table import Column, table
+from benchmarks.peers.table import Column, markdown, short_table, table
 from benchmarks.targets import ALONE, BESIDE_PEERS, Row, as_bytes, as_seconds
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS, README = ROOT / "docs", ROOT / "README.md"
 PEERS = Path(__file__).with_name("peers.json")
 PLOT = "benchmarks.svg"
 HEAD = """# Benchmarks
@@ -24,11 +25,11 @@ on what else runs there: compare them within one run alone.
 
 
 def main() -> int:
-    """Write both files; the exit code."""
+    """Write all three; the exit code."""
     releases = history.releases()
-    (DOCS / "benchmarks.md").write_text(
-        page(releases, *(json.loads(file.read_text()) for file in (PEERS, GROWTH)))
-    )
+    peers, growth = (json.loads(file.read_text()) for file in (PEERS, GROWTH))
+    (DOCS / "benchmarks.md").write_text(page(releases, peers, growth))
+    README.write_text(with_table(README.read_text(), peers))
     (DOCS / PLOT).write_text(plot.drawn(panels(releases), [_name(each) for each in releases]))
     return 0
 
@@ -36,17 +37,29 @@ def main() -> int:
 def page(releases: Sequence[history.Release], peers: Mapping[str, Any], growth: Mapping[str, Any]) -> str:
     """The page, in Markdown; what peers and growth are is what their benchmarks recorded."""
     newest = releases[-1]
-    columns = [Column(name, each["figures"], each["missing"]) for name, each in peers["peers"].items()]
-    compared = table(columns, peers["ours"])
+    compared = table(_columns(peers), peers["ours"])
     beside = f"\n## Beside the peers\n\n`make bench-peers`, {peers['when']}\n\n{compared}"
     rows = [row for row in (*BESIDE_PEERS, *ALONE) if row.number is not None]
-    held = _rows(["figure", "target", "measured", "of the target"], [_line(row, newest) for row in rows])
+    held = markdown(
+        [["figure", "target", "measured", "of the target"], *(_line(row, newest) for row in rows)]
+    )
     return (
         f"{HEAD}{beside}\n## Held against the targets\n\n"
         f"`make bench`, {newest.version} at {newest.commit}, {newest.date}, {newest.machine}\n\n"
         f"{held}{growing(growth)}\n## From release to release\n\n"
         f"![figures by release, targets dashed]({PLOT})\n"
     )
+
+
+def with_table(readme: str, peers: Mapping[str, Any]) -> str:
+    """The README with this table beside its peers. Raises ValueError where it has none to replace."""
+    begins = readme.index("| work |")
+    ends = readme.index("\n\n", begins) + 1
+    return readme[:begins] + short_table(_columns(peers), peers["ours"]) + readme[ends:]
+
+
+def _columns(peers: Mapping[str, Any]) -> list[Column]:
+    return [Column(name, each["figures"], each["missing"]) for name, each in peers["peers"].items()]
 
 
 def growing(growth: Mapping[str, Any]) -> str:
@@ -66,9 +79,9 @@ def growing(growth: Mapping[str, Any]) -> str:
         held.append([f"{int(count):,}", *cells])
     return (
         f"\n## What grows\n\n`python -m benchmarks.growth`, {growth['when']}\n\n"
-        + _rows(["documents", "1,000 offline edits on 200 of them, bytes", "seconds"], exchanges)
+        + markdown([["documents", "1,000 offline edits on 200 of them, bytes", "seconds"], *exchanges])
         + "\n"
-        + _rows(["idle edges", "hub process", "for each", "to connect them", "a change to all"], held)
+        + markdown([["idle edges", "hub process", "for each", "to connect them", "a change to all"], *held])
     )
 
 
@@ -80,10 +93,6 @@ def panels(releases: Sequence[history.Release]) -> list[plot.Panel]:
         if row.number and any(values):
             drawn.append(plot.Panel(row.name.replace("_", " "), values, row.number, row.write))
     return drawn
-
-
-def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(line)} |\n" for line in (heads, ["---"] * len(heads), *rows))
 
 
 def _line(row: Row, release: history.Release) -> list[str]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from benchmarks.targets import BESIDE_PEERS, Row
 
+_RATIOS = ("of the target", "of the best peer")
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -17,20 +19,27 @@ class Column:
 
 def table(columns: Sequence[Column], ours: Mapping[str, object]) -> str:
     """Markdown; below it, why cells are empty."""
-    heads = [
-        "work",
-        *(each.name for each in columns),
-        "target",
-        "**anabranch**",
-        "of the target",
-        "of the best peer",
-    ]
-    lines = [heads, ["---"] * len(heads)]
+    notes = [f"- {each.name}: {why}" for each in columns for why in _reasons(each)]
+    body = markdown(_lines(columns, ours))
+    return body + ("\nNot in that run, or without a figure:\n" + "\n".join(notes) + "\n" if notes else "")
+
+
+def short_table(columns: Sequence[Column], ours: Mapping[str, object]) -> str:
+    """The same without ratios and reasons."""
+    return markdown([line[: -len(_RATIOS)] for line in _lines(columns, ours)])
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, whose first line are the heads."""
+    heads, *rows = lines
+    return "".join(f"| {' | '.join(line)} |\n" for line in (heads, ["---"] * len(heads), *rows))
+
+
+def _lines(columns: Sequence[Column], ours: Mapping[str, object]) -> list[list[str]]:
+    lines = [["work", *(each.name for each in columns), "target", "**anabranch**", *_RATIOS]]
     for row in BESIDE_PEERS:
         lines.append([row.work, *(_cell(row, each) for each in columns), *_ours(row, columns, ours)])
-    notes = [f"- {each.name}: {why}" for each in columns for why in _reasons(each)]
-    body = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return body + ("\nNot in that run, or without a figure:\n" + "\n".join(notes) + "\n" if notes else "")
+    return lines
 
 
 def _cell(row: Row, column: Column) -> str:

@@ -1,5 +1,6 @@
 """The page of benchmarks is written from what was recorded, and the plot shows every release."""
 
+import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def test_the_page_holds_the_newest_figures_against_their_targets() -> None:
     assert "| cold start, bytes down | 800 kB | <= 400 kB | **200 kB** | 0.50 x | 0.25 x |" in page
     assert "| 1,000 | 4.89 kB | 1.00 s |" in page
     assert "| 10,000 | not here: too few files |" in page
+
+
+def test_the_readme_shows_what_was_recorded() -> None:
+    peers = json.loads(report.PEERS.read_text())
+    readme = report.README.read_text()
+
+    assert report.with_table(readme, peers) == readme
+    assert report.with_table(readme, {**peers, "ours": {}}) != readme
 
 
 def test_the_plot_has_a_point_for_each_release_that_measured() -> None:
