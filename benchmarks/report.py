@@ -1,4 +1,4 @@
-"""``python -m benchmarks.report``: write docs/benchmarks.md, its plot and the README's table of what was recorded."""
+"""``python -m benchmarks.report``: write docs/benchmarks.md, its plot and the README's table from records."""
 
 import json
 import sys
