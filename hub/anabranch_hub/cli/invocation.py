@@ -74,7 +74,7 @@ def common_options() -> list[click.Parameter]:
     return [
         option(
             "--data-dir",
-            type=_Folder(path_type=Path),  # what it is and may be is said by whoever opens it
+            type=_Folder(path_type=Path, readable=False),  # what it is and may be says who opens it
             help=f"Where the hub keeps everything.  [${DATA_DIR_VARIABLE}]",
         ),
         option(

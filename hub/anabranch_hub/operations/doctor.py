@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from anabranch_cli.terminal import count
 from cryptography import x509
 
 from anabranch_hub.audit.anchors import Anchors
@@ -110,7 +111,11 @@ def _folder(data_dir: Path) -> Iterator[Finding]:
         found = "is no directory: name another" if data_dir.exists() else "does not exist: start a hub on it"
         yield _failed(name, f"{data_dir} {found}", 5)
     elif not os.access(data_dir, os.R_OK | os.W_OK | os.X_OK):
-        yield _failed(name, f"{data_dir} is not readable and writable: run this as the hub's user", 4)
+        yield _failed(
+            name,
+            f"{data_dir} is not readable and writable: run this as the hub's user, or mend a read-only disk",
+            4,
+        )
     elif layout is None:
         yield _failed(name, f"{data_dir} holds no hub: start one, or name another --data-dir", 5)
     elif layout != LAYOUT:
@@ -264,7 +269,7 @@ async def _store(
         yield _ok("postgres", "answers; fsync and synchronous_commit are on; every schema is migrated")
         tenants = [tenant.name for tenant in await store.tenants()]
         edges = [edge for tenant in tenants for edge in await store.edges(tenant)]
-        yield _ok("tenants", f"{len(tenants)}, with {len(edges)} edges")
+        yield _ok("tenants", f"{len(tenants)}, with {count(len(edges), 'edge')}")
         soon = [
             f"{edge.tenant}/{edge.name}"
             for edge in edges

@@ -56,7 +56,7 @@ STOP_STEPS = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0))
 # When the hub dies nobody waits for a checkpoint: go at once.
 ORPHAN_SIGNAL = signal.SIGQUIT
 
-# initdb goes on talking after its reason: it cleans up.
+# initdb goes on talking and complaining after its reason: it cleans up.
 COMPLAINTS = ("FATAL", "PANIC", "error:", "could not")
 
 # Where in postmaster.pid stand the server's pid, its data directory and its state (Postgres' own format,
@@ -167,7 +167,7 @@ class EmbeddedPostgres:
             raise
         lines = output.decode("utf-8", "replace").strip().splitlines() or [""]
         complaints = [line for line in lines if any(word in line for word in COMPLAINTS)]
-        return await process.wait(), (complaints or lines)[-1]
+        return await process.wait(), complaints[0] if complaints else lines[-1]
 
     async def _create_cluster(self) -> None:
         fresh = self._folder / "cluster.new"

@@ -32,7 +32,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from anabranch_hub.errors import DataDirInUse, DataDirVersion, HubError
+from anabranch_hub.errors import DataDirInUse, DataDirNotWritable, DataDirVersion, HubError
 from anabranch_hub.secrets.vault import VaultAccess
 from anabranch_hub.servers.openbao import EmbeddedOpenBao
 from anabranch_hub.servers.postgres import EmbeddedPostgres
@@ -122,7 +122,11 @@ class EmbeddedServers:
         try:
             for server in self._servers:
                 self._note(server, phase=Phase.STARTING)
-            await self._start_all()
+            try:
+                await self._start_all()
+            except PermissionError as error:  # a part of it is somebody else's
+                reason = f"{error.filename}: {error.strerror}"
+                raise DataDirNotWritable(self._data_dir, reason) from error
         except BaseException:
             await self._stop()
             raise

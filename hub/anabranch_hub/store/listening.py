@@ -28,13 +28,14 @@ async def listen(dsn: str) -> AsyncIterator[News]:
     that lately got another scope or are to be wiped come once, for what was missed meanwhile. It needs a real
     session of Postgres: no pooler in transaction mode between.
     """
-    missed = False
+    missed, said = False, ""
     while True:
         try:
             async with await AsyncConnection.connect(dsn, **connection_settings()) as connection:
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
                 if missed:
                     log.info("listening again")
+                    said = ""
                     for each in await _all_news(connection):
                         yield each
                 missed = True
@@ -45,7 +46,9 @@ async def listen(dsn: str) -> AsyncIterator[News]:
                             yield heard
                     await connection.execute("SELECT 1")
         except psycopg.Error as error:  # a standby that is about to take over refuses LISTEN
-            log.warning("not listening", extra={"reason": reason(error), "retry_s": RECONNECT_S})
+            if reason(error) != said:  # an outage of a night would fill the log
+                said = reason(error)
+                log.warning("not listening", extra={"reason": said, "retry_s": RECONNECT_S})
             missed = True
             await asyncio.sleep(RECONNECT_S)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anabranch_hub.servers.process import shim
 
 from tests.hub.conftest import Servers
 from tests.hub.servers.processes import descendants, is_alive, wait_until_gone
@@ -145,6 +146,20 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
     assert ran.code == 5
     assert "cannot be written (Not a directory)" in one_error_line(ran.err)
+
+
+def test_the_folder_of_another_user_is_denied(tmp_path: Path) -> None:
+    (tmp_path / "hub").mkdir(mode=0)
+    as_ordinary_user = shim(signal.SIGKILL, "namespace") if os.geteuid() == 0 else []
+    ran = subprocess.run(
+        [*as_ordinary_user, *hub_command("tenant", "list", "--data-dir", str(tmp_path / "hub"))],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=surroundings(),
+    )
+    assert ran.returncode == 4
+    assert "is somebody else's (Permission denied)" in one_error_line(ran.stderr)
 
 
 def test_an_empty_name_is_not_the_present_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,6 +185,22 @@ def test_a_folder_the_user_may_not_write_is_refused_in_one_line(tmp_path: Path) 
     assert line.startswith(f"data directory {tmp_path / 'hub'} cannot be written (Permission denied)")
 
 
+def test_a_part_that_may_not_be_read_is_named(data_dir: Path) -> None:
+    secret = data_dir / "postgres" / "password"
+    secret.chmod(0)
+    refused = subprocess.run(
+        [*owner_command(ordinary_user=True), str(data_dir)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=surroundings(),
+    )
+    assert refused.returncode == DataDirNotWritable.exit_code
+    assert f"cannot be written ({secret}: Permission denied)" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 @pytest.mark.parametrize("file_blocks_max", [0, 200])
 def test_a_disk_that_takes_no_more_is_told_in_one_line(tmp_path: Path, file_blocks_max: int) -> None:
     limited = ["sh", "-c", f'ulimit -f {file_blocks_max}; exec "$@"', "sh"]

@@ -59,7 +59,7 @@ async def test_a_lost_connection_is_made_up_for(store: Store, tenant: str, postg
 
 
 async def test_a_postgres_that_refuses_for_a_while_is_listened_to_again(
-    store: Store, tenant: str, postgres_dsn: str
+    store: Store, tenant: str, postgres_dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     # given: a role that may not read what was missed, as a standby refuses LISTEN before it takes over
     name = f"role_{tenant}"
@@ -75,6 +75,10 @@ async def test_a_postgres_that_refuses_for_a_while_is_listened_to_again(
         operator.execute(f"ALTER ROLE {name} SUPERUSER".encode())
     # then
     await asyncio.wait_for(listening, 30)
+    # and what it waited for is not told at each attempt
+    reasons = [each.__dict__["reason"] for each in caplog.records if each.message == "not listening"]
+    assert any("permission denied" in each for each in reasons)
+    assert len(reasons) == len(set(reasons))
 
 
 async def test_what_is_logged_without_a_decision_is_heard_too(store: Store, tenant: str) -> None:
