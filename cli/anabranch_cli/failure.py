@@ -72,7 +72,7 @@ def report(error: BaseException, program: str, *, as_json: bool, debug: bool) ->
     if as_json:
         kind = "Interrupted" if code == ExitCode.INTERRUPTED else type(error).__name__
         body = {"kind": kind, "message": message, "exit_code": int(code), "facts": facts}
-        terminal.say(json.dumps({"error": body}, ensure_ascii=False))
+        terminal.say(terminal.json_escaped(json.dumps({"error": body}, ensure_ascii=False)))
     else:
         name = terminal.painted(f"{program}:", "red", sys.stderr)
         terminal.say(f"{name} {terminal.one_line(message)}")

@@ -26,9 +26,9 @@ def output_options() -> list[click.Parameter]:
     ]
 
 
-def noted(name: str) -> Any:
-    """What such an option of the command under way says; None where it is not given."""
-    return click.get_current_context().meta.get(f"{_META}{name}")
+def noted(name: str, context: click.Context | None = None) -> Any:
+    """What such an option says, of the command under way by default; None where it is not given."""
+    return (context or click.get_current_context()).meta.get(f"{_META}{name}")
 
 
 def is_flag_given(arguments: list[str], flag: str) -> bool:

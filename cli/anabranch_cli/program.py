@@ -47,6 +47,10 @@ class Program(click.Group):
         assert kind is not None, "click completes every shell of the choice"
         return kind(self, {}, self.called, self.completion_variable).source()
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # What everybody tries first.
+        return super().parse_args(ctx, ["version", *args[1:]] if args[:1] == ["--version"] else args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._modules)
 

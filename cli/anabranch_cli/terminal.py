@@ -95,7 +95,11 @@ def width() -> int:
 
 def json_text(value: Json, *, indent: int | None = None) -> str:
     """JSON text of `value`, equal to it, with every character a terminal might obey escaped."""
-    text = render_json(value, indent=indent)
+    return json_escaped(render_json(value, indent=indent))
+
+
+def json_escaped(text: str) -> str:
+    """JSON text with every character a terminal might obey as an escape of JSON's own."""
     if text.isascii() and "\x7f" not in text:
         return text
     return "".join(each if each == "\n" or each.isprintable() else _json_escape(each) for each in text)

@@ -15,8 +15,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 from anabranch_protos.invitation import PORT_MAX, InvitationToken, parse_token
 from anabranch_sync.errors import InvalidName
@@ -83,12 +85,19 @@ async def initialise(
     """
     invitation = parse_token(token)
     address = _enrolment_address(hub, invitation, enrolment_address)
-    if replica.exists():
+    try:
+        is_there = replica.exists()
+    except OSError as error:
+        raise ReplicaUnwritable(str(replica), error.strerror or str(error)) from error
+    if is_there:
         raise ReplicaExists(str(replica), "there is one already")
     finish_wipe(replica)
     folder = identity_folder(replica)
     with _all_or_nothing(replica, folder):
-        identity, enrolled = await _identified(hub, address, invitation)
+        try:
+            identity, enrolled = await _identified(hub, address, invitation)
+        except HubUnreachable as error:
+            raise HubUnreachable(error.address, error.reason, "nothing was made here") from error
         write_identity(folder, identity)
         Replica.create(
             replica,
@@ -128,7 +137,7 @@ async def identify_again(replica: Path, hub: str, token: str, *, enrolment_addre
 
 async def _identified(hub: str, address: str, invitation: InvitationToken) -> tuple[Identity, Enrolled]:
     """Redeem the invitation for a new key. Raises HubError."""
-    root_pem = await asyncio.to_thread(_root_of, address, invitation.root_fingerprint)
+    root_pem = await _root_in_a_thread(address, invitation.root_fingerprint)
     key_pem = new_key()
     enrolled = await _enrolled(address, root_pem, invitation.secret, certificate_request(key_pem))
     renewed = enrolled.renewed
@@ -214,16 +223,33 @@ async def _enrolled(address: str, root_pem: bytes, secret: bytes, csr_pem: bytes
     raise AssertionError("the last attempt returns or raises")
 
 
+async def _root_in_a_thread(address: str, fingerprint: bytes) -> bytes:
+    """`_root_of`, in a thread that nobody waits for: whoever breaks it off is not held until it times out."""
+    found: Future[bytes] = Future()
+    found.set_running_or_notify_cancel()
+
+    def look() -> None:
+        try:
+            found.set_result(_root_of(address, fingerprint))
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            found.set_exception(error)
+
+    Thread(target=look, daemon=True).start()
+    return await asyncio.wrap_future(found)
+
+
 def _root_of(address: str, fingerprint: bytes) -> bytes:
     """The root of that fingerprint, in PEM. Raises HubUnreachable, HubUnverified."""
     import ssl  # which an agent, where this module is loaded too, has no use for
 
-    from anabranch_protos.introduction import root_shown
+    from anabranch_protos.introduction import CONNECT_S_MAX, root_shown
 
     try:
         root_pem = root_shown(*split_address(address), fingerprint)
     except ssl.SSLError as error:
         raise HubUnverified(address, f"no TLS 1.3 there ({error.reason or 'it broke off'})") from error
+    except TimeoutError as error:
+        raise HubUnreachable(address, f"no answer within {CONNECT_S_MAX:.0f} s") from error
     except OSError as error:
         raise HubUnreachable(address, error.strerror or str(error)) from error
     if root_pem is None:

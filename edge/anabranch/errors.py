@@ -269,10 +269,10 @@ class HubUnreachable(HubError):
 
     exit_code = 7
 
-    def __init__(self, address: str, reason: str) -> None:
+    def __init__(self, address: str, reason: str, meanwhile: str = "reading and writing here go on") -> None:
         super().__init__(
             address,
-            f"the hub at {address} is not reachable ({reason}): reading and writing here go on; "
+            f"the hub at {address} is not reachable ({reason}): {meanwhile}; "
             "check the address and the network, then try again",
             reason,
         )
@@ -348,12 +348,15 @@ class IdentityUnusable(AnabranchError):
 
     exit_code = 7
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        reason: str,
+        way_out: str = "enrol this edge again with `anabranch init --keep-replica`",
+    ) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(
-            f"identity {path}: {reason}: enrol this edge again with `anabranch init --keep-replica`"
-        )
+        super().__init__(f"identity {path}: {reason}: {way_out}")
 
 
 class IdentityForeign(AnabranchError):

@@ -123,6 +123,8 @@ def read_identity(folder: Path, *, of: str = "") -> Identity:
         key_pem = _key_of(folder, chain_pem)
     except FileNotFoundError as error:
         raise IdentityUnusable(str(folder), f"{Path(error.filename).name} is missing") from error
+    except PermissionError as error:
+        raise IdentityUnusable(str(folder), f"{reading}: {error.strerror}", "check who owns it") from error
     except OSError as error:
         raise IdentityUnusable(str(folder), f"{reading}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:

@@ -6,6 +6,7 @@ the agent what its link is like, and a channel's client certificate cannot be ch
 
 import asyncio
 import os
+import re
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -75,6 +76,10 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.use_local_subchannel_pool", 1),  # else a new channel inherits the back-off of the one before
 ]
 _METERED = [("grpc.keepalive_time_ms", PING_METERED_MS)]
+
+# What the system said, in "UNKNOWN: ipv4:10.0.0.1:1: Failed to connect to remote host: Connection refused" and
+# "errors resolving h:1: [field:hostname lookup error:address lookup failed for h:1: Domain name not found]".
+_CAUSE = re.compile(r"(?:to remote host|connect failed: .* error|lookup failed for \S+): ([^][]+)\]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,4 +346,6 @@ def _translated(address: str, status: grpc.StatusCode, details: str) -> HubError
         case _:
             # gRPC's own words, short enough for a line: what came last says most.
             cause = details.rsplit("last error:", 1)[-1].strip() or status.name.lower().replace("_", " ")
+            if said := _CAUSE.search(cause):
+                cause = said[1]
             return HubUnreachable(address, cause if len(cause) <= 160 else f"{cause[:157]}...")

@@ -101,7 +101,7 @@ def _time_ms(text: str) -> int:
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)
     try:
-        milliseconds = int(parsed.timestamp() * 1000)
+        milliseconds = int(parsed.astimezone(UTC).timestamp() * 1000)  # years 1 to 9999 of UTC
     except (OverflowError, ValueError) as error:
         raise InvalidReference(text, "that year is out of reach") from error
     if milliseconds < 0:

@@ -35,6 +35,7 @@ def test_versions_positions_times_and_ages_are_told_apart(text: str, meant: Refe
     "text",
     [
         *("", "0", "-1", "@", "@-1", "@x", "1.5", "yesterday", "2h ago", "2y", "h", "²", "@²", "999999d"),
+        *("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"),
         *("2025-13-01", "1969-12-31T23:59:59Z", str(INT_MAX + 1), f"@{INT_MAX + 1}", "9" * 5_000, "\x1b[2J"),
     ],
 )

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
+from anabranch_cli.options import noted
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.ids import document_id
 
@@ -23,9 +23,8 @@ def _namespaces(context: click.Context, _: click.Parameter, begun: str) -> "list
 
     from anabranch.client import open as open_client
 
-    replica: Path | None = context.find_root().params.get("replica")
     try:
-        with open_client(replica) as client:
+        with open_client(noted("replica", context)) as client:
             names = {each.document.namespace for each in client.list()}
     except (AnabranchError, OSError):
         return []

@@ -71,16 +71,18 @@ def init(
     if token is not None and token_file is not None:
         raise click.UsageError("give --token or --token-file, not both", click.get_current_context())
     invitation = _given_token(token if token_file is None else f"@{token_file}")
-    if keep_replica:
-        done = enrol.init_again(invocation.replica, hub, invitation, enrolment_address=enrolment_address)
-    else:
-        done = enrol.init(
-            invocation.replica,
-            hub,
-            invitation,
-            author=invocation.author or "",
-            enrolment_address=enrolment_address,
-        )
+    with terminal.Progress(shown=not invocation.json) as line:
+        line.tell(f"enrolling at {hub}")
+        if keep_replica:
+            done = enrol.init_again(invocation.replica, hub, invitation, enrolment_address=enrolment_address)
+        else:
+            done = enrol.init(
+                invocation.replica,
+                hub,
+                invitation,
+                author=invocation.author or "",
+                enrolment_address=enrolment_address,
+            )
     if invocation.json:
         terminal.write_json(
             {
@@ -109,6 +111,7 @@ def sync(invocation: Invocation) -> None:
 
     try:
         with terminal.Progress(shown=not invocation.json) as line:
+            line.tell("connecting to the hub")
             outcome = _run(
                 run_agent(invocation.replica, once=True, progress=lambda step: line.tell(_words(step)))
             )

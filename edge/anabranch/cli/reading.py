@@ -1,6 +1,5 @@
 """Commands that read documents: `get`, `list`, `log`, `watch`. None waits for the network."""
 
-import itertools
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -179,12 +178,14 @@ def watch(invocation: Invocation, prefix: str, timeout_s: float | None, count: i
     """
     with invocation.open() as client:
         changes = client.watch(checked_prefix(prefix), timeout_s=timeout_s)
-        for changed in itertools.islice(changes, count):
+        for number, changed in enumerate(changes, 1):
             if invocation.json:
                 terminal.write_json(_watched(changed), indent=None)
             else:
                 terminal.write(_watched_line(changed))
             terminal.flush()
+            if number == count:
+                break
 
 
 def _listed(versions: Sequence[str]) -> str:

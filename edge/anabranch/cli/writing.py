@@ -182,7 +182,9 @@ def tell_committed(
             f"{' '.join(quarantined)} stays quarantined: readers get the last valid version meanwhile"
         )
     if wait is not None:
-        reached = committed.wait(wait, timeout_s)
+        with terminal.Progress() as line:
+            line.tell(f"durable here; waiting until it is {wait}, for {timeout_s:g} s at most")
+            reached = committed.wait(wait, timeout_s)
         where = "" if reached.hub_seq is None else f" at @{reached.hub_seq}"
         terminal.write(f"{terminal.painted('ok', 'green')} {reached.level}{where}")
 

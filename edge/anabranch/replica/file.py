@@ -239,7 +239,14 @@ class ReplicaFile:
 
     def open(self) -> None:
         """Connect, and check the whole file after an unclean stop. Raises ReplicaError."""
-        if not self.path.is_file():
+        try:
+            is_file = self.path.is_file()
+        except OSError as error:
+            way_out = "" if error.errno == errno.EACCES else "name another file"
+            raise ReplicaUnwritable(str(self.path), error.strerror or str(error), way_out) from error
+        if not is_file and self.path.is_dir():
+            raise ReplicaMissing(str(self.path), "it is a directory", "name the file of the replica")
+        if not is_file:
             raise ReplicaMissing(str(self.path), f"there is no such file{self._gone()}")
         if is_read_only(self.path):
             self._copy = ReadableCopy(self.path)

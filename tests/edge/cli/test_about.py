@@ -23,6 +23,7 @@ def test_the_version_is_that_of_the_package(anabranch: Anabranch) -> None:
         pytest.skip("the package is not installed")
     assert anabranch("version").out == f"anabranch {number}\n"
     assert anabranch("version", "--json").json["version"] == number
+    assert anabranch("--version").out == f"anabranch {number}\n"
 
 
 def test_every_command_is_listed_and_explains_itself(anabranch: Anabranch) -> None:
@@ -84,6 +85,26 @@ def test_a_shell_completes_commands_and_namespaces(
 
     # then
     assert {line.removeprefix("plain,") for line in ran.out.split()} == completed
+
+
+@pytest.mark.parametrize("words", ["anabranch --replica {} get acme/", "anabranch get --replica {} acme/"])
+def test_namespaces_are_those_of_the_replica_that_the_line_names(anabranch: Anabranch, words: str) -> None:
+    # given
+    anabranch("set", "acme/prod/router", "/a", "1")
+    other = str(anabranch.path)
+
+    # when
+    ran = anabranch.apart(
+        environment={
+            "ANABRANCH_REPLICA": str(anabranch.folder / "none.db"),
+            "_ANABRANCH_COMPLETE": "bash_complete",
+            "COMP_WORDS": words.format(other),
+            "COMP_CWORD": "4",
+        }
+    )
+
+    # then
+    assert ran.out == "plain,acme/prod/router\n"
 
 
 def test_a_replica_that_cannot_be_read_completes_nothing_silently(anabranch: Anabranch) -> None:

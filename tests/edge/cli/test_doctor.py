@@ -124,6 +124,20 @@ def test_a_replica_that_is_missing_or_cut_off_is_a_failure(
     assert checks["certificate"]["verdict"] == "ok"
 
 
+def test_a_replica_that_may_not_be_looked_at_is_one_failure_among_the_checks(anabranch: Anabranch) -> None:
+    # when
+    ran = anabranch.beside(f"{'a' * 300}/replica")("doctor", "--offline")
+
+    # then
+    assert ran.code == 1
+    assert [line.split()[:2] for line in ran.out.splitlines() if line[:4].strip()] == [
+        ["fail", "replica"],
+        ["ok", "disk"],
+        ["ok", "clock"],
+        ["fail", "certificate"],
+    ]
+
+
 def test_an_ended_certificate_fails_verification_and_says_what_to_do(anabranch: Anabranch) -> None:
     enrol(anabranch, days=-1, renew_days=-10)
     check = checked(anabranch, "--offline", code=8)["certificate"]

@@ -29,6 +29,16 @@ def test_an_error_in_json_is_one_object_on_standard_error(anabranch: Anabranch) 
     }
 
 
+@pytest.mark.parametrize("namespace", ["acme/\x9b2J", "acme/\u202e", "acme/\udcff"])
+def test_an_error_in_json_holds_nothing_that_a_terminal_obeys(anabranch: Anabranch, namespace: str) -> None:
+    # when
+    ran = anabranch("get", namespace, "--json")
+
+    # then
+    assert ran.err.strip().isprintable()
+    assert ran.error["facts"]["name"] == namespace
+
+
 def test_a_reader_that_goes_away_is_no_error_worth_a_word(anabranch: Anabranch) -> None:
     # given more than a pipe holds
     documents = {f"acme/lab/{n}/config": {"text": "t" * 250_000} for n in range(12)}

@@ -1,11 +1,13 @@
 """`init`, `sync` and `agent` where no hub answers; with a hub: test_with_a_hub."""
 
+import signal
 import socket
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from anabranch_protos.introduction import CONNECT_S_MAX
 from anabranch_protos.invitation import new_token
 
 from tests.edge.cli.conftest import Anabranch
@@ -64,8 +66,33 @@ def test_a_hub_that_does_not_answer_leaves_nothing_behind(anabranch: Anabranch, 
 
     # then
     assert (ran.code, ran.out) == (7, "")
-    assert port in ran.err
+    assert ran.err == (
+        f"anabranch: the hub at 127.0.0.1:{port} is not reachable (Connection refused): "
+        "nothing was made here; check the address and the network, then try again\n"
+    )
     assert list(edge.path.parent.iterdir()) == []
+
+
+def test_ctrl_c_does_not_wait_for_a_hub_that_does_not_answer(anabranch: Anabranch) -> None:
+    # given a server that takes connections and says nothing for longer than this test waits
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        host, port = mute.getsockname()
+        address = f"{host}:{port}"
+        token = anabranch.folder / "token"
+        token.write_text(TOKEN)
+        at = ["--hub", address, "--enrolment", address, "--token", f"@{token}"]
+        with new_edge(anabranch).started("init", *at) as enrolling:
+            connection, _ = mute.accept()
+
+            # when
+            with connection:
+                enrolling.send_signal(signal.SIGINT)
+                _, err = enrolling.communicate(timeout=CONNECT_S_MAX / 2)
+
+    # then
+    assert enrolling.returncode == 130
+    assert err == "anabranch: interrupted: what was answered with ok is kept, nothing is half done\n"
+    assert list(new_edge(anabranch).path.parent.iterdir()) == []
 
 
 def test_an_invitation_comes_from_a_file_standard_input_or_the_environment(

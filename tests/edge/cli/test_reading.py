@@ -208,6 +208,27 @@ def test_watch_prints_changes_of_other_processes_as_they_are_made(anabranch: Ana
     assert code == 130
 
 
+def test_a_watch_counts_as_far_as_anybody_asks(anabranch: Anabranch) -> None:
+    ran = anabranch("watch", "--count", "9" * 30, "--timeout", "0")
+    assert (ran.code, ran.out) == (0, "")
+
+
+def test_a_watch_ends_after_so_many_changes(anabranch: Anabranch) -> None:
+    # given
+    with anabranch.started("watch", "--count", "1", "--json") as watching:
+        assert watching.stdout is not None
+        for number in itertools.count():
+            anabranch("set", "acme/lab/a", "/x", str(number))
+            if select.select([watching.stdout], [], [], 0.2)[0]:
+                break
+
+        # when
+        code = watching.wait(PATIENCE_S)
+
+    # then
+    assert code == 0
+
+
 def test_a_watch_ends_after_its_time(anabranch: Anabranch) -> None:
     ran = anabranch("watch", "--timeout", "0")
     assert (ran.code, ran.out) == (0, "")

@@ -152,14 +152,46 @@ def test_a_hub_under_another_root_is_not_spoken_to() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("details", "reason"),
+    [
+        (
+            "UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused",
+            "Connection refused",
+        ),
+        (
+            "FAILED_PRECONDITION: ipv4:192.0.2.1:1: connect failed: addr: ipv4:192.0.2.1:1 error: Network is down",
+            "Network is down",
+        ),
+        (
+            "errors resolving h:1: [field:x error:address lookup failed for h:1: Domain not found]",
+            "Domain not found",
+        ),
+        ("Stream removed (Socket closed)", "Stream removed (Socket closed)"),
+    ],
+)
+def test_of_what_grpc_says_a_person_is_told_what_the_system_said(details: str, reason: str) -> None:
+    async def scenario() -> None:
+        async def exchange(context: Any) -> None:
+            await refusing("UNAVAILABLE", details, context)
+
+        async with scripted_hub(exchange=exchange) as hub, HubLink(hub.root.identity(hub.address)) as link:
+            with pytest.raises(HubUnreachable) as told:
+                await link.exchange().read()
+        assert told.value.reason == reason
+
+    asyncio.run(scenario())
+
+
 def test_an_address_where_nobody_listens_is_unreachable() -> None:
     async def scenario() -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets it meanwhile
             address = f"127.0.0.1:{taken.getsockname()[1]}"
             async with HubLink(Root().identity(address)) as link:
-                with pytest.raises(HubUnreachable, match="refused"):
+                with pytest.raises(HubUnreachable) as told:
                     await link.exchange().read()
+        assert told.value.reason == "Connection refused"
 
     asyncio.run(scenario())
 

@@ -93,6 +93,13 @@ def test_a_path_without_a_file_is_named_with_a_way_out(path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_path_that_cannot_be_looked_at_is_named_with_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(ReplicaUnwritable, match="File name too long: name another file"):
+        Replica.open(tmp_path / ("a" * 300))
+    with pytest.raises(ReplicaMissing, match="it is a directory: name the file"):
+        Replica.open(tmp_path)
+
+
 def test_a_truncated_file_is_refused_at_open_wherever_it_was_cut(path: Path) -> None:
     _filled(path)
     whole = path.read_bytes()
