@@ -403,7 +403,7 @@ class Exchange:
                 await self._mend(session)
         if self._offer_ms is not None and now_ms >= self._offer_ms:
             self._offer_ms = None
-            await self._carry_out(session, session.offered())
+            await self._carry_out(session, session.offered(now_ms))
 
     def _patience_ms(self, priority: int) -> int:
         """How long what waits in the outbox may wait for company."""
@@ -413,7 +413,7 @@ class Exchange:
     async def _mend(self, session: EdgeSession) -> None:
         """Ask for what some read found damaged."""
         if session.phase is Phase.OPEN and await self._on_disk(self._replica.equality.is_damaged):
-            await self._carry_out(session, session.damaged())
+            await self._carry_out(session, session.damaged(self._clock.now_ms()))
 
     async def _note(self, session: EdgeSession) -> None:
         """Tell, and write down for `status`, that the hub is there and has nothing newer."""
@@ -518,7 +518,7 @@ class Exchange:
                 await self._on_disk(lambda: replica.equality.report(incident, self._clock.wall_ms()))
             case Wipe(at_once):
                 if not await self._on_disk(lambda: wipe(replica, at_once=at_once)):
-                    return session.offered()
+                    return session.offered(self._clock.now_ms())
                 log.warning("wiped, by order of the hub's operator", extra={"edge": replica.edge})
                 self._error = EdgeWiped(str(replica.path))
                 return session.wiped()

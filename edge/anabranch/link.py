@@ -77,7 +77,7 @@ _OPTIONS: list[tuple[str, Any]] = [
 ]
 _METERED = [("grpc.keepalive_time_ms", PING_METERED_MS)]
 
-# What the system said, in "UNKNOWN: ipv4:10.0.0.1:1: Failed to connect to remote host: Connection refused" and
+# What the system said, in "UNKNOWN: ipv4:10.0.0.1:1: Failed to connect to remote host: No route" and in
 # "errors resolving h:1: [field:hostname lookup error:address lookup failed for h:1: Domain name not found]".
 _CAUSE = re.compile(r"(?:to remote host|connect failed: .* error|lookup failed for \S+): ([^][]+)\]*$")
 

@@ -192,6 +192,7 @@ class EdgeSession:
         self._granted: Scope | None = None
         self._owed = Owed()
         self._heard_ms = 0
+        self._idle_ms = 0  # up to when nothing was awaited, so that nobody was silent
         self._visible_mark = 0
         self._repairing = Asking()
         self._is_compared = True  # what is to be compared before a pull comes
@@ -258,19 +259,23 @@ class EdgeSession:
     @property
     def wake_ms(self) -> int | None:
         """When to call `woken` if nothing arrives before; None while nothing is awaited."""
+        silent_ms = max(self._heard_ms, self._idle_ms) + SILENCE_MS_MAX if self._is_awaiting else None
+        return min((each for each in (silent_ms, self._owed.due_ms) if each is not None), default=None)
+
+    @property
+    def _is_awaiting(self) -> bool:
+        """Whether the hub has to say something."""
         comparing = not self._is_compared or self._repairing.is_under_way
         if self._urgent_only:
             comparing = self._repairing.is_under_way or self.overtaken == START
         under_way = self._in_flight or self._receiving or self._gathering or comparing
-        awaiting = self.phase in (Phase.GREETING, Phase.LEASING) or under_way
-        silent_ms = self._heard_ms + SILENCE_MS_MAX if awaiting else None
-        return min((each for each in (silent_ms, self._owed.due_ms) if each is not None), default=None)
+        return self.phase in (Phase.GREETING, Phase.LEASING) or bool(under_way)
 
     # What the shell tells.
 
     def start(self, now_ms: int) -> list[EdgeEffect]:
         """Open the exchange."""
-        self._heard_ms = now_ms
+        self._heard_ms = self._idle_ms = now_ms
         self._visible_mark = self._standing.push_mark
         hello = hello_of(
             self._standing,
@@ -314,8 +319,9 @@ class EdgeSession:
         """Say what is owed: the shell is about to end the stream."""
         return [self._seen()] if self._owed.is_any and self.phase is Phase.OPEN else []
 
-    def offered(self) -> list[EdgeEffect]:
+    def offered(self, now_ms: int) -> list[EdgeEffect]:
         """Something was written to the outbox."""
+        self._note_idle(now_ms)
         if self.phase is not Phase.OPEN or self._in_flight or self._loading or self._reoffer:
             self._more = self.phase is not Phase.CLOSED
             return []
@@ -417,11 +423,17 @@ class EdgeSession:
         last_word = self._send(Control(WIPED))
         return [last_word, *self._close("wiped, by order of the hub's operator", denied=True)]
 
-    def damaged(self) -> list[EdgeEffect]:
+    def damaged(self, now_ms: int) -> list[EdgeEffect]:
         """Some read has met bytes that are not those that were written: the hub has what they were."""
+        self._note_idle(now_ms)
         if self.phase is not Phase.OPEN or self.protocol < REPAIR_PROTOCOL:
             return []
         return self._repair(self._repairing.damaged())
+
+    def _note_idle(self, now_ms: int) -> None:
+        """What begins now may have an answer: the hub's silence before it was none."""
+        if not self._is_awaiting:
+            self._idle_ms = now_ms
 
     # What the hub says.
 

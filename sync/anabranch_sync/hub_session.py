@@ -166,6 +166,7 @@ class HubSession:
         self._unread: _Unread | None = None
         self._deciding = False
         self._heard_ms = 0
+        self._idle_ms = 0  # up to when nothing was awaited, so that nobody was silent
         self._mark = b""  # of the newest tree that the replica has been shown
         self._presented_ms = 0
 
@@ -175,17 +176,25 @@ class HubSession:
         if self.phase is Phase.CLOSED:
             return None
         is_gathering = self._offering is not None and not self._offering.is_asked
-        under_way = self._sending or self._receiving or self._unseen.is_any or self._repairing.is_under_way
-        awaiting = self.phase in (Phase.GREETING, Phase.WIPING) or under_way
         silence_ms = GATHERING_MS_MAX if is_gathering else SILENCE_MS_MAX
-        silent_ms = self._heard_ms + silence_ms if awaiting else None
+        silent_ms = self._silent_since_ms + silence_ms if self._is_awaiting else None
         return min((at for at in (silent_ms, self._due_ms) if at is not None), default=None)
+
+    @property
+    def _is_awaiting(self) -> bool:
+        """Whether the edge has to say something."""
+        under_way = self._sending or self._receiving or self._unseen.is_any or self._repairing.is_under_way
+        return self.phase in (Phase.GREETING, Phase.WIPING) or bool(under_way)
+
+    @property
+    def _silent_since_ms(self) -> int:
+        return max(self._heard_ms, self._idle_ms)
 
     # What the shell tells.
 
     def start(self, now_ms: int) -> None:
         """The stream is open; the edge speaks first."""
-        self._heard_ms = now_ms
+        self._heard_ms = self._idle_ms = now_ms
 
     def received(self, raw: bytes, now_ms: int) -> list[HubEffect]:
         """A frame has come. Bytes that are not believed close the stream."""
@@ -203,8 +212,9 @@ class HubSession:
         if self.wake_ms is None or now_ms < self.wake_ms:
             return []
         if self._due_ms is not None and now_ms >= self._due_ms:
+            self._note_idle(now_ms)
             return self._come_due()
-        return self._close(f"no answer for {(now_ms - self._heard_ms) // 1000} s")
+        return self._close(f"no answer for {(now_ms - self._silent_since_ms) // 1000} s")
 
     def opened(self, opening: Opening, now_ms: int) -> list[HubEffect]:
         """The store's answer to `Open`."""
@@ -252,7 +262,7 @@ class HubSession:
         self._drawn_to = cursor.hub_seq
         if digest != self._hello.digest:
             return self._repair(self._repairing.begun())
-        return [self._send(Equal()), Seen(cursor), *self.notified(self._hub_seq)]
+        return [self._send(Equal()), Seen(cursor), *self._moved(self._hub_seq)]
 
     def surveyed(self, surveyed: Surveyed) -> list[HubEffect]:
         """The store's answer to `Survey`."""
@@ -275,7 +285,7 @@ class HubSession:
         if self.phase is not Phase.OPEN:
             return []
         if pull is None:
-            return [*self._acknowledged(), *self.notified(self._hub_seq)]
+            return [*self._acknowledged(), *self._moved(self._hub_seq)]
         if isinstance(pull, Offer):
             self._drawn_to = pull.snapshot.upto.hub_seq
             self._hub_seq = max(self._hub_seq, self._drawn_to)
@@ -356,9 +366,9 @@ class HubSession:
             return []
         self._chain = answer.chain
         if self.protocol < LIVE_PROTOCOL:
-            return [self._send(Merged(answer.push_mark, answer.chain)), *self.notified(answer.hub_seq)]
+            return [self._send(Merged(answer.push_mark, answer.chain)), *self._moved(answer.hub_seq)]
         self._merged = Merged(answer.push_mark, answer.chain[:MERGED_CHAIN_BYTES])
-        drawing = self.notified(answer.hub_seq)
+        drawing = self._moved(answer.hub_seq)
         return drawing if self._drawing else [*self._acknowledged(), *drawing]
 
     def presented(self, log: Presented | None) -> list[HubEffect]:
@@ -385,8 +395,17 @@ class HubSession:
         """The hub cannot serve this edge now."""
         return self._end(SlowDown(retry_after_ms))
 
-    def notified(self, hub_seq: int) -> list[HubEffect]:
+    def notified(self, hub_seq: int, now_ms: int) -> list[HubEffect]:
         """The tenant's order has come to `hub_seq`."""
+        self._note_idle(now_ms)
+        return self._moved(hub_seq)
+
+    def _note_idle(self, now_ms: int) -> None:
+        """What begins now may have an answer: the edge's silence before it was none."""
+        if not self._is_awaiting:
+            self._idle_ms = now_ms
+
+    def _moved(self, hub_seq: int) -> list[HubEffect]:
         self._hub_seq = max(self._hub_seq, hub_seq)
         if self.phase is not Phase.OPEN or (self._hub_seq <= self._drawn_to and not self._repairing.wanted):
             return []
@@ -500,13 +519,13 @@ class HubSession:
 
     def _seen(self, cursor: Cursor) -> list[HubEffect]:
         self._applied(cursor)
-        return [Seen(cursor), *self._present(), *self.notified(self._hub_seq)]
+        return [Seen(cursor), *self._present(), *self._moved(self._hub_seq)]
 
     def _ranged(self, asked: Range) -> list[HubEffect]:
         if asked.applied and self._unseen.is_any:
             self._applied(asked.cursor)
         steps = self._repairing.asked(asked, self._cursor)
-        return [*self._repair(steps), *self.notified(self._hub_seq)]
+        return [*self._repair(steps), *self._moved(self._hub_seq)]
 
     def _applied(self, cursor: Cursor) -> None:
         if cursor < self._cursor or cursor.hub_seq > self._hub_seq:

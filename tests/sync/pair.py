@@ -93,7 +93,7 @@ class Pair:
 
     def offered(self) -> "Pair":
         """The edge wrote something."""
-        self._at_edge(self.edge.offered())
+        self._at_edge(self.edge.offered(self.now_ms))
         return self.run()
 
     def notified(self) -> "Pair":
@@ -103,7 +103,7 @@ class Pair:
 
     def notice(self) -> None:
         """Tell the hub's end, and carry nothing yet."""
-        self._at_hub(self.far.notified(self.hub.hub_seq))
+        self._at_hub(self.far.notified(self.hub.hub_seq, self.now_ms))
 
     def woken(self) -> "Pair":
         """The hub's end is woken now."""
@@ -112,7 +112,7 @@ class Pair:
 
     def damaged(self) -> "Pair":
         """A read has met damage."""
-        self._at_edge(self.edge.damaged())
+        self._at_edge(self.edge.damaged(self.now_ms))
         return self.run()
 
     def later(self, after_ms: int) -> "Pair":
@@ -180,7 +180,7 @@ class Pair:
                 case edge_effects.Wipe(at_once):
                     unsent = self.replica.standing().last_local > self.replica.standing().push_mark
                     self.is_wiped = at_once or not unsent
-                    queue += self.edge.wiped() if self.is_wiped else self.edge.offered()
+                    queue += self.edge.wiped() if self.is_wiped else self.edge.offered(self.now_ms)
                 case edge_effects.Close() as close:
                     self.closed = close
 

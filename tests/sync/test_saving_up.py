@@ -7,6 +7,7 @@ from anabranch_sync.circumstances import Circumstances, LinkClass
 from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.priority import BULK_WAIT_MS, CONFIGURATION_WAIT_MS
+from anabranch_sync.transfer import SILENCE_MS_MAX
 
 from tests.sync.pair import NOW_MS, Pair, new_hub, new_replica
 
@@ -43,8 +44,10 @@ def test_many_changes_come_by_one_pull_after_the_patience_of_the_most_pressing()
     assert pair.far.wake_ms == NOW_MS + CONFIGURATION_WAIT_MS
     # when the time has come
     pair.now_ms += CONFIGURATION_WAIT_MS
-    pair.woken()
-    # then
+    pair._at_hub(pair.far.woken(pair.now_ms))
+    # then the edge has as long for its answer as ever
+    assert pair.far.wake_ms == pair.now_ms + SILENCE_MS_MAX
+    pair.run()
     assert pair.frames["down"] == before + 1
     assert (replica.read(PLAIN), replica.read(BULK)) == ({"n": 9}, {"n": 0})
     assert replica.standing().cursor.hub_seq == hub.hub_seq

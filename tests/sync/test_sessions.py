@@ -289,6 +289,29 @@ def test_silence_is_noticed_only_while_an_answer_is_due() -> None:
     assert settled.wake_ms is None
 
 
+def test_silence_counts_from_what_is_asked_and_not_from_the_last_word_before_it() -> None:
+    # given two edges that were idle for longer than anybody may be silent
+    hub = new_hub()
+    writer, reader = (Pair(new_replica(hub), hub).run() for _ in range(2))
+    idle_ms = 10 * SILENCE_MS_MAX
+    for each in (writer, reader):
+        each.later(idle_ms).woken()
+
+    # when one writes, and the other is to hear of it
+    writer.replica.commit(ROUTER, {"a": 1}, now_ms=NOW_MS)
+    writer._at_edge(writer.edge.offered(writer.now_ms))
+    asked = writer.edge.wake_ms
+    writer.run()
+    reader.notice()
+
+    # then both have as long for their answers as ever
+    assert asked == reader.far.wake_ms == NOW_MS + idle_ms + SILENCE_MS_MAX
+    assert reader.woken().edge.settled
+    assert rebuild(reader.replica.visible(ROUTER).registers) == {"a": 1}
+    assert not writer.later(0).woken().hub_closed
+    assert reader.closed is writer.closed is None
+
+
 def test_a_push_that_is_wholly_on_the_other_side_is_stored_before_it_is_decided() -> None:
     # given an edge that pushes a change as one piece
     replica = new_replica(new_hub())

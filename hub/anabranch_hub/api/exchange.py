@@ -218,7 +218,7 @@ class Exchange:
                 if self._clock.now_ms() >= self.peer.not_after_ms:
                     raise _Refused(CERTIFICATE_ENDED)
                 await self._carry_out(session.woken(self._clock.now_ms()))
-                await self._carry_out(session.notified(self._hub_seq))
+                await self._carry_out(session.notified(self._hub_seq, self._clock.now_ms()))
                 if reading.done():
                     frame = reading.result()
                     if frame is None:

@@ -158,7 +158,7 @@ class Edge:
         self.reading.wrote(new.content_id)
         self._world.note(f"{self.name} writes {new.dot}")
         if self._session is not None:
-            self._do(self._session.offered())
+            self._do(self._session.offered(self.steady_ms))
         elif self._has_urgent and self.meter.is_used_up(self.steady_ms):
             self._world.reached.let_through += 1
             self.connect()
@@ -410,7 +410,7 @@ class Edge:
                 if not at_once and any(
                     each.dot.local_seq > replica.state.push_mark for each in replica.outbox
                 ):
-                    self._effects += session.offered()
+                    self._effects += session.offered(self.steady_ms)
                     return
                 self.wiped = WipeOrder.AT_ONCE if at_once else WipeOrder.WHEN_SENT
                 self._world.reached.wiped += 1

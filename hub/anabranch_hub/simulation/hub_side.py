@@ -154,7 +154,7 @@ class HubStream:
 
     def notified(self, hub_seq: int) -> None:
         """Something was decided."""
-        self._do(self.session.notified(hub_seq))
+        self._do(self.session.notified(hub_seq, self._world.clock.now_ms))
 
     def tick(self) -> None:
         """Timers."""
