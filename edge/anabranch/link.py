@@ -72,6 +72,7 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.client_idle_timeout_ms", 2**31 - 1),  # a connection without a call costs nothing; a new one 6 KB
     ("grpc.http2.bdp_probe", 0),  # pings with every burst of data would cost more than they find out here
     ("grpc.enable_retries", 0),
+    ("grpc.compression_enabled_algorithms_bitset", 1),  # none: frames are; to name others takes 15 bytes
     ("grpc.service_config_disable_resolution", 1),  # no TXT look-ups before each connection
     ("grpc.use_local_subchannel_pool", 1),  # else a new channel inherits the back-off of the one before
 ]

@@ -100,6 +100,7 @@ _COMMON_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS_MAX),
     ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
     ("grpc.keepalive_time_ms", HUB_PING_MS),
+    ("grpc.compression_enabled_algorithms_bitset", 1),  # none: frames are compressed already
     ("grpc.keepalive_timeout_ms", PONG_MS_MAX),
     ("grpc.http2.ping_timeout_ms", PONG_MS_MAX),  # counts as well, and is a minute
     ("grpc.http2.min_ping_interval_without_data_ms", EDGE_PING_MS_MIN),
