@@ -24,11 +24,36 @@ async def _until(news: AsyncIterator[News], wanted: News) -> list[News]:
     return heard
 
 
+async def listening(news: AsyncIterator[News], dsn: str, wanted: News) -> asyncio.Task[list[News]]:
+    """The task of one that listens by now, to whatever is done from here on, until it hears `wanted`."""
+    before = _listeners(dsn)
+    hearing = asyncio.create_task(_until(news, wanted))
+    async with asyncio.timeout(30):
+        while _listeners(dsn) <= before:
+            await asyncio.sleep(0.01)
+    return hearing
+
+
+def _listeners(dsn: str) -> set[int]:
+    """The processes of Postgres that have done what they were asked last, which was to listen."""
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND state = 'idle'"
+        )
+        return {pid for (pid,) in rows}
+
+
+def _break_off(dsn: str) -> None:
+    """End the connection of everybody who listens."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        )
+
+
 async def test_a_decision_is_heard_in_another_process(store: Store, tenant: str, postgres_dsn: str) -> None:
     other = await Store.connect(postgres_dsn)
-    news = other.listen()
-    listening = asyncio.create_task(_until(news, Moved(tenant, 3)))
-    await asyncio.sleep(0.2)
+    hearing = await listening(other.listen(), postgres_dsn, Moved(tenant, 3))
     replica = await enrolled(store, tenant, "e1")
 
     for number in range(2):
@@ -36,26 +61,22 @@ async def test_a_decision_is_heard_in_another_process(store: Store, tenant: str,
         await replica.push()
     await store.write(tenant, [Edit(ROUTER, {"a": "hub"})], author="op", message="")
 
-    heard = [each for each in await listening if isinstance(each, Moved) and each.tenant == tenant]
+    heard = [each for each in await hearing if isinstance(each, Moved) and each.tenant == tenant]
     assert heard == [Moved(tenant, 1), Moved(tenant, 2), Moved(tenant, 3)]
     await other.close()
 
 
 async def test_a_lost_connection_is_made_up_for(store: Store, tenant: str, postgres_dsn: str) -> None:
     replica = await enrolled(store, tenant, "e1")
-    listening = asyncio.create_task(_until(store.listen(), Moved(tenant, 2)))
-    await asyncio.sleep(0.2)
+    hearing = await listening(store.listen(), postgres_dsn, Moved(tenant, 2))
     replica.record([(ROUTER, place("a"), 1)])
     await replica.push()
 
-    with psycopg.connect(postgres_dsn) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
-        )
+    _break_off(postgres_dsn)
     replica.record([(ROUTER, place("a"), 2)])
     await replica.push()
 
-    assert Moved(tenant, 1) in await listening
+    assert Moved(tenant, 1) in await hearing
 
 
 async def test_a_postgres_that_refuses_for_a_while_is_listened_to_again(
@@ -66,38 +87,37 @@ async def test_a_postgres_that_refuses_for_a_while_is_listened_to_again(
     with psycopg.connect(postgres_dsn, autocommit=True) as operator:
         operator.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'x'".encode())
         dsn = f"postgresql://{name}:x@{postgres_dsn.rpartition('@')[2]}"
-        listening = asyncio.create_task(_until(listen(dsn), Moved(tenant, 0)))
-        await asyncio.sleep(0.2)
+        hearing = await listening(listen(dsn), postgres_dsn, Moved(tenant, 0))
         operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))
         await asyncio.sleep(1.0)
-        assert not listening.done()
+        assert not hearing.done()
         # when
         operator.execute(f"ALTER ROLE {name} SUPERUSER".encode())
     # then
-    await asyncio.wait_for(listening, 30)
+    await asyncio.wait_for(hearing, 30)
     # and what it waited for is not told at each attempt
     reasons = [each.__dict__["reason"] for each in caplog.records if each.message == "not listening"]
     assert any("permission denied" in each for each in reasons)
     assert len(reasons) == len(set(reasons))
 
 
-async def test_what_is_logged_without_a_decision_is_heard_too(store: Store, tenant: str) -> None:
-    listening = asyncio.create_task(_until(store.listen(), Logged(tenant)))
-    await asyncio.sleep(0.2)
+async def test_what_is_logged_without_a_decision_is_heard_too(
+    store: Store, tenant: str, postgres_dsn: str
+) -> None:
+    hearing = await listening(store.listen(), postgres_dsn, Logged(tenant))
 
     await store.invite(tenant, "e1", ("acme",), b"hash", 2**50, "op")
 
-    assert Moved(tenant, 0) not in await listening
+    assert Moved(tenant, 0) not in await hearing
 
 
-async def test_a_revocation_is_heard(store: Store, tenant: str) -> None:
+async def test_a_revocation_is_heard(store: Store, tenant: str, postgres_dsn: str) -> None:
     await enrolled(store, tenant, "e1")
-    listening = asyncio.create_task(_until(store.listen(), Revoked(tenant, "e1")))
-    await asyncio.sleep(0.2)
+    hearing = await listening(store.listen(), postgres_dsn, Revoked(tenant, "e1"))
 
     await store.revoke(tenant, "e1")
 
-    assert (await listening)[-1] == Revoked(tenant, "e1")
+    assert (await hearing)[-1] == Revoked(tenant, "e1")
 
 
 @pytest.mark.parametrize("told", ["another scope", "a wipe"])
@@ -110,12 +130,8 @@ async def test_what_an_edge_is_to_be_told_and_was_not_heard_is_made_up_for(
         await store.order_wipe(tenant, "e1", at_once=True, author="op")
     else:
         await store.rescope(tenant, "e1", ("acme/dev",), author="op")
-    listening = asyncio.create_task(_until(store.listen(), Rescoped(tenant, "e1")))
-    await asyncio.sleep(0.2)
+    hearing = await listening(store.listen(), postgres_dsn, Rescoped(tenant, "e1"))
     # when
-    with psycopg.connect(postgres_dsn) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
-        )
+    _break_off(postgres_dsn)
     # then
-    assert (await listening)[-1] == Rescoped(tenant, "e1")
+    assert (await hearing)[-1] == Rescoped(tenant, "e1")
