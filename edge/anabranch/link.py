@@ -43,6 +43,7 @@ MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 16
 # What a hub may have on its way before it waits for an acknowledgement comes in so many frames at most; more
 # is left to gRPC, and so to the hub.
 AHEAD_FRAMES_MAX = WINDOW_BYTES // CHUNK_BYTES_MIN
+# A hub's headers are under 400 bytes.
 METADATA_BYTES_MAX = 4 * 1024
 # An idle link costs one ping and its answer each 40 s (34 bytes); a dead one is noticed within 72 s. The
 # answer may have to wait for a chunk of 8 KiB before it: 28 s on a 2.4 kbit/s link.

@@ -59,6 +59,7 @@ log = logging.getLogger(__name__)
 STREAMS_PER_CHILD_MAX = 5
 # Children ask again by themselves; the relay's link is tried no less often than theirs.
 RECONNECT_MS_MAX = 5_000
+# What calls under way get to come to their end; children come again by themselves.
 STOP_S_MAX = 3.0
 _CERTIFICATE = "x509_pem_cert"
 

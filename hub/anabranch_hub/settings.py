@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
+from anabranch_protos.invitation import PORT_MAX
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from anabranch_hub.errors import SettingRefused
@@ -42,7 +43,6 @@ VAULT_VARIABLE = "ANABRANCH_VAULT"
 LISTEN_DEFAULT = "127.0.0.1:7443"
 HEALTH_DEFAULT = "127.0.0.1:7480"
 
-PORT_MAX = 65_535
 # A connection string with every option spelled out has some 500 characters; a certificate chain is not one.
 SECRET_BYTES_MAX = 8_192
 # A TLS certificate names the hub as edges call it; more than a few names is a list of something else.

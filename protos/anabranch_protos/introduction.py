@@ -11,6 +11,7 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
 
+# A person waits for it, perhaps on a slow link: a chain of certificates is 2 kB.
 CONNECT_S_MAX = 20.0
 # What _ssl.Certificate.public_bytes takes for DER.
 _ENCODING_DER = 2

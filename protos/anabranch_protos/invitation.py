@@ -19,6 +19,7 @@ from anabranch_sync.errors import InvalidInput
 FORM = "abr1"
 SECRET_BYTES = 32
 FINGERPRINT_BYTES = 32
+# The last port that there is.
 PORT_MAX = 65_535
 # Four parts of at most 43 characters and their dots; more is not a token, and is not looked at.
 TOKEN_CHARS_MAX = 128

@@ -23,6 +23,7 @@ from anabranch_sync.signed_note import (
     parse_note,
 )
 
+# Longer digits are beyond it, and not worth converting.
 _SIZE_DIGITS_MAX = len(str(SIZE_MAX))
 
 

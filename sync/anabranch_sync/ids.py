@@ -12,6 +12,7 @@ SEGMENT_CHARS_MAX = 128
 NAMESPACE_SEGMENTS_MAX = 8
 # People write "Ada Lovelace <ada@example.org>"; an e-mail address may have 254 characters (RFC 5321).
 AUTHOR_CHARS_MAX = 320
+# One line on why, as long as a paragraph.
 MESSAGE_CHARS_MAX = 1_000
 
 # The hub is a replica like the others and writes under the incarnation no edge is ever leased.

@@ -46,6 +46,7 @@ _TEXT = frozenset({str})
 _RAW, _ZSTD, _PREFIXED, _DEFLATED = 0, 1, 2, 3
 # No zlib header, and the largest window.
 _DEFLATE_WBITS = -15
+# Of 7 bits each: 64 bits of a number fit.
 _VARINT_BYTES_MAX = 10
 # Against accidents.
 _MARK_BYTES = 8

@@ -37,6 +37,7 @@ PARCEL_BYTES_MAX = 32 * 1024 * 1024
 PARCEL_OVERHEAD_BYTES = 4 * 1024
 # One file has room for a frame of any size at least.
 PARCEL_BYTES_MIN = FRAME_BYTES_MAX + PARCEL_OVERHEAD_BYTES
+# What a file of the largest size holds, in frames of 3 kB.
 FRAMES_MAX = 10_000
 # The signer's, and what stands between it and the root.
 CERTIFICATES_MAX = 4

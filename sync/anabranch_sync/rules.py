@@ -39,6 +39,7 @@ from anabranch_sync.violation import Violation, brief
 RULES_MAX = 100
 CONDITIONS_MAX = 50
 LISTED_MAX = 1_000
+# A name stands in front of every message; what a rule says may be twice as long.
 NAME_CHARS_MAX = 100
 # A value in a message: enough to recognise it.
 SHOWN_CHARS_MAX = 60

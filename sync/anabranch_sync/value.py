@@ -20,6 +20,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 # What a document holds.
 Object: TypeAlias = dict[str, Json]
 
+# 64 bits with a sign: what msgpack, SQLite and Postgres have room for alike.
 INT_MIN = -(2**63)
 INT_MAX = 2**63 - 1
 # Deep enough for any configuration seen (the deepest schema in SchemaStore has 23 levels), shallow

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from anabranch.client import Client
     from anabranch.replica.salvage import DamagedChange
 
+# What one line of a terminal has room for.
 _DOCUMENTS_SHOWN_MAX = 5
 HINT = (
     "write them again; --export-damaged FILE keeps what is left of their bytes, --drop-damaged forgets them"

@@ -35,6 +35,7 @@ DISK_FREE_BYTES_MIN = 64 * 1024 * 1024
 UNSENT_S_MAX = 86_400.0
 # A person waits for this; a hub behind a bad link is slow, not absent.
 HUB_S_MAX = 5.0
+# What a person reads of them: any is a reason to look at the disk.
 DAMAGES_SHOWN_MAX = 5
 # X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED, which Python's ssl gives no names.
 _CERTIFICATE_TIMES = (9, 10)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from anabranch.readings import Reading
     from anabranch.replica import LogLine
 
+# What helps a reader of one line who has mistyped a key, or asks for a version that is not here any more.
 KEYS_SHOWN_MAX = 5
 VERSIONS_SHOWN_MAX = 10
 

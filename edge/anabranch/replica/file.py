@@ -52,6 +52,7 @@ _SWEEP_MS = 1_000
 _EXTRA = 3
 # The smallest page; SQLite takes anything shorter for an empty database.
 _FILE_BYTES_MIN = 512
+# What one line has room for of what SQLite finds: any of it is enough.
 _PROBLEMS_TOLD_MAX = 3
 
 # Primary result codes (https://sqlite.org/rescode.html).

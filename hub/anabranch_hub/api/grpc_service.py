@@ -70,6 +70,7 @@ _Request = TypeVar("_Request", bound=Message)
 
 # A frame and protobuf's tag and length around it.
 MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 16
+# A certificate request, the secret and what is around them.
 ENROL_BYTES_MAX = REQUEST_BYTES_MAX + 1024
 # An honest call's headers are under 400 bytes.
 METADATA_BYTES_MAX = 4 * 1024
@@ -91,6 +92,7 @@ PONG_MS_MAX = 32_000
 EDGE_PING_MS_MIN = 20_000
 # A handshake with certificates is 5 KB: 20 s on a 2.4 kbit/s link.
 HANDSHAKE_MS_MAX = 60_000
+# What calls under way get to come to their end; edges come again by themselves.
 STOP_S_MAX = 3.0
 
 _COMMON_OPTIONS: list[tuple[str, Any]] = [

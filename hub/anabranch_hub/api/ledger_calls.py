@@ -26,6 +26,7 @@ from anabranch_hub.identity.peer import OperatorPeer
 from anabranch_hub.operations.ledger import ACCEPTED_MAX, Ledger, OwnLedger, case_of
 from anabranch_hub.store import EdgeStatus, Store
 
+# A page of the store (`store.ledger.MERGES_MAX`); programs ask for the next one.
 ROWS_MAX = 1_000
 # A page ends before the row that passes this, as values may have 512 KiB each: gRPC's clients take replies
 # of 4 MiB unless told otherwise.

@@ -31,6 +31,7 @@ from anabranch_hub.cli.arguments import TENANT
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.store import Log, Store
 
+# A verifier key is one line of some hundred characters.
 KEY_BYTES_MAX = 4_096
 # A serving hub signs within two seconds of growth; one whose Vault restarts, within a few more.
 SIGNED_S_MAX = 10.0

@@ -16,10 +16,12 @@ from anabranch_hub.cli.failure import NotFound
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.store import Origin, Pair, Placed, Store, Stored, Version
 
+# A page of the store (`store.history.VERSIONS_MAX`), and what a person may want to see of it.
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1_000
 HEADING = ("version", "position", "decided", "from", "author", "message")
 PLACES_HEADING = ("path", "value", "position", "decided", "from", "author", "message")
+# A cell of the table; `get` has the whole value.
 VALUE_CHARS_MAX = 32
 HEADING_BELOW = ("position", "decided", "document", "version", "from", "author", "message")
 

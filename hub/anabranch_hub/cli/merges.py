@@ -21,6 +21,7 @@ from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.operations.ledger import ACCEPTED_MAX, CANDIDATE_DEFAULT, Ledger
 from anabranch_hub.store import ALL_ROWS, LedgerRow, Matching
 
+# A page of the store (`store.ledger.MERGES_MAX`), and what a person may want to see of it.
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1_000
 # Of each thing that rows have in common; a screen holds them all.

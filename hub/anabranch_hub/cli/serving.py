@@ -8,12 +8,13 @@ from dataclasses import asdict
 
 import click
 from anabranch_cli import terminal
+from anabranch_protos.invitation import PORT_MAX
 
 from anabranch_hub.cli import reach
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.operations import logs
 from anabranch_hub.operations.garbage import look_rarely
-from anabranch_hub.settings import HEALTH_DEFAULT, LISTEN_DEFAULT, PORT_MAX, Settings, settings
+from anabranch_hub.settings import HEALTH_DEFAULT, LISTEN_DEFAULT, Settings, settings
 from anabranch_hub.store import KEEP_DAYS
 
 log = logging.getLogger(__name__)

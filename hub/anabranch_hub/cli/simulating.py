@@ -12,6 +12,7 @@ from anabranch_hub.simulation.promise import Promise
 from anabranch_hub.simulation.running import Lived, Tally, lived
 from anabranch_hub.simulation.topology import Topology, TopologyRefused, parse_topology
 
+# A day of lives on some machines: more is a slip of the finger.
 SEEDS_MAX = 1_000_000
 # Nobody writes more than some KiB of a fleet.
 FILE_BYTES_MAX = 1 << 20

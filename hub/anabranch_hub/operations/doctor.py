@@ -48,6 +48,7 @@ EDGE_EXPIRES_SOON_S = 14 * 86_400
 UPKEEP_LATE_S = 3 * 86_400
 # A run takes minutes where there is much to fold.
 UPKEEP_ENDS_S = 6 * 3_600
+# A person waits for the answer, which is some hundred bytes from the same machine.
 PROBE_S_MAX = 5.0
 REPLY_BYTES_MAX = 64 * 1024
 

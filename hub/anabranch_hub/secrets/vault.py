@@ -40,7 +40,9 @@ RETRY_S_MAX = 15.0
 RETRY_WAIT_FIRST_S = 0.05
 RETRY_WAIT_MAX_S = 1.0
 
+# A signature takes milliseconds; a Vault that needs longer than this is away.
 REQUEST_S_MAX = 10.0
+# Of what Vault says of a refusal: enough for one line of a log.
 REASON_CHARS_MAX = 200
 
 # Renew after two thirds of the lease: a Vault that is away for the last third is not noticed.

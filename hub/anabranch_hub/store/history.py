@@ -23,6 +23,7 @@ from anabranch_hub.errors import PositionAhead, VersionAbsorbed, VersionFolded
 from anabranch_hub.store.pool import Pool, Session
 from anabranch_hub.store.records import Pair, Placed, Stored, Version, address, stored_number
 
+# A page: each brings both patches of its step along.
 VERSIONS_MAX = 1_000
 # A page of the past: each document brings its registers and some patches along.
 DOCUMENTS_MAX = 200
