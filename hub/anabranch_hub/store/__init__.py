@@ -1,4 +1,19 @@
-"""The hub's store on Postgres. `Store` is its one door; psycopg is imported in this package only."""
+"""The hub's store on Postgres. `Store` is its one door; psycopg is imported in this package only.
+
+Behind the door, whose docstrings are the contract; statements are in `sql/`, by name::
+
+    the door            store keeping membership records
+    Postgres            pool queries migrations listening news
+    deciding            deciding decision decided_columns decided_acts lanes unpacked
+    what a replica      pulls catching_up drawing snapshots former_contents
+    lacks               scope_filter scope_digests rescoping
+    on its way          transfers parcels attribution
+    documents           reading history quarantining judging
+    the ledger          ledger reviews
+    the log             auditing log_reading log_snapshot erasing
+    what goes in time   upkeep retention collecting forgetting trimming
+    who takes part      edges operators restoring
+"""
 
 from anabranch_hub.store.collecting import Collected
 from anabranch_hub.store.judging import Broken
