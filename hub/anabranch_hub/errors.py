@@ -12,6 +12,7 @@
     ├── NotOurs                       4   run it as the user that runs the hub
     ├── ServerFailed                  7   read the log it names
     ├── StoreUnsafe                   5   configure Postgres as the message says
+    │   └── EncodingUnfit             5   make the database anew, in UTF-8
     ├── StoreDenied                   4   give the hub's role its database
     ├── StoreAddressRefused           2   mend the connection string
     ├── SchemaNewer                   5   run the release that migrated it
