@@ -9,6 +9,7 @@ objects and sets come in sorted order, so content never depends on the order in 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -33,6 +34,8 @@ else:
 # whole namespace); small enough that one document never needs more than one frame.
 DOCUMENT_BYTES_MAX = 256 * 1024
 DIGEST_BYTES = 16
+# Documents of one kind have their fields in common; some 4 MB where they have not.
+_SLOTS_MAX = 10_000
 
 # A register of one of these shows itself at its path, and nothing else, whatever is around it.
 _PLAIN = frozenset({bool, int, float, str, list, type(None)})
@@ -106,16 +109,16 @@ def build(leaves: Iterable[tuple[Slot, Json]]) -> Object:
     parent: Object | None = root
     parent_path = ROOT
     # Sorted by path, a marker comes before the children that make it unnecessary.
-    for slot, value in sorted(leaves, key=lambda leaf: leaf[0].order):
-        if slot.path == ROOT:
+    for (path, element), value in _in_order_of_place(leaves):
+        if not path:
             continue
-        key = slot.path[-1]
-        if slot.path[:-1] != parent_path:  # most lie beside the one before
-            parent_path = slot.path[:-1]
+        key = path[-1]
+        if path[:-1] != parent_path:  # most lie beside the one before
+            parent_path = path[:-1]
             parent = _at(root, parent_path)
         if parent is None:
             continue
-        if slot.element is not None:
+        if element is not None:
             elements = parent.setdefault(key, [])
             if isinstance(elements, list):
                 elements.append(ordered(value))
@@ -125,6 +128,13 @@ def build(leaves: Iterable[tuple[Slot, Json]]) -> Object:
             # A copy, for whoever changes what was read must not change what is kept.
             parent[key] = ordered(value) if isinstance(value, list) else value
     return root
+
+
+def _in_order_of_place(leaves: Iterable[tuple[Slot, Json]]) -> list[tuple[Slot, Json]]:
+    found = list(leaves)
+    if any(slot.element is not None for slot, _ in found):
+        return sorted(found, key=lambda leaf: leaf[0].order)
+    return sorted(found, key=lambda leaf: leaf[0].path)  # says the same in half the time
 
 
 def written(
@@ -201,11 +211,17 @@ def _flatten(value: Object, path: Path, policy_at: PolicyAt, leaves: dict[Slot, 
         if isinstance(item, dict):
             _flatten(item, inner, policy_at, leaves)
         elif isinstance(item, list) and (policy := policy_at(inner)).rule is Rule.UNION:
-            leaves[Slot(inner)] = []
+            leaves[_slot(inner)] = []
             for element in item:
                 leaves[Slot(inner, policy.element(element))] = element
         else:
-            leaves[Slot(inner)] = item
+            leaves[_slot(inner)] = item
+
+
+@lru_cache(maxsize=_SLOTS_MAX)
+def _slot(path: Path) -> Slot:
+    """One for all documents that have such a field."""
+    return Slot(path)
 
 
 def _at(root: Object, path: Path) -> Object | None:
