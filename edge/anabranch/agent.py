@@ -61,6 +61,7 @@ from anabranch.identity import (
     read_identity,
 )
 from anabranch.link import PING_METERED_MS, PING_MS, HubLink
+from anabranch.patience import Patience
 from anabranch.polling import AS_KEPT, Polling, Wish
 from anabranch.replica import Link, LinkMode, Replica
 from anabranch.supervision import Supervisor, supervised
@@ -71,12 +72,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A person who asks for one exchange hears within this, or after so many refusals, that there is no
-# connection (four attempts take two seconds where they fail at once),
-CONNECT_S_MAX = 15.0
-CONNECT_ATTEMPTS_MAX = 4
-# and within this that there is one which brings nothing forward: a chunk takes 30 s on a 2.4 kbit/s link.
-STANDSTILL_S_MAX = 60.0
 WATCH_S = 0.5
 # Someone has to act before a denied edge is let in again; asking more often only costs the hub.
 DENIED_RETRY_MS = 5 * 60_000
@@ -124,7 +119,6 @@ class AgentOutcome:
 class Counts:
     """What an agent counts up. `advanced`: the present connection brought something durable forward."""
 
-    attempts: int = 0
     exchanges: int = 0
     changes_pushed: int = 0
     documents_pulled: int = 0
@@ -263,7 +257,7 @@ class _Agent:
         self._overtaken = START
         self._lacks = False
         self._learned = NOTHING_LEARNED
-        self._advanced_s: float | None = None
+        self._patience = Patience()
         self._began_s = time.monotonic()
 
     async def run(self, *, once: bool) -> AgentOutcome:
@@ -314,7 +308,7 @@ class _Agent:
                 attempt = 0
             pause_ms = 0 if is_first_renewal else _pause_ms(ended, attempt)
             if once:
-                pause_ms = min(pause_ms, self._patience_ms())
+                pause_ms = min(pause_ms, self._patience.left_ms)
             attempt = next_attempt(attempt, self._clock.now_ms() - began_ms)
             await self._pause(ended.reason, pause_ms)
         return self._outcome("stopped", settled=False)
@@ -448,27 +442,13 @@ class _Agent:
                 )
                 if stopping.done():
                     return Ended("stopped", settled=False)
-                if once and not self._patience_ms():
-                    raise HubUnreachable(self._identity.called, self._standstill())
+                if once and not self._patience.left_ms:
+                    raise HubUnreachable(self._identity.called, self._patience.reason)
             return running.result()
         finally:
             stopping.cancel()
             running.cancel()
             await asyncio.gather(running, stopping, return_exceptions=True)
-
-    def _patience_ms(self) -> int:
-        """How long a person may be left waiting from now on."""
-        if self._advanced_s is None:
-            end_s = self._began_s + CONNECT_S_MAX
-        else:
-            end_s = self._advanced_s + STANDSTILL_S_MAX
-        return max(0, int((end_s - time.monotonic()) * 1000))
-
-    def _standstill(self) -> str:
-        """What a person is told whose patience is over."""
-        if self._advanced_s is None:
-            return f"no connection within {CONNECT_S_MAX:.0f} s"
-        return f"nothing came forward for {STANDSTILL_S_MAX:.0f} s"
 
     def _give_up_if_final(self, ended: Ended) -> None:
         """Raise what a person has to hear now instead of another attempt."""
@@ -476,9 +456,7 @@ class _Agent:
             raise ended.error or HubDenied(self._identity.called, ended.reason)
         if ended.error is not None and not isinstance(ended.error, HubUnreachable):
             raise ended.error
-        self._counts.attempts += 1
-        refused = self._advanced_s is None and self._counts.attempts >= CONNECT_ATTEMPTS_MAX
-        if refused or not self._patience_ms():
+        if self._patience.refused():
             raise ended.error or HubUnreachable(self._identity.called, ended.reason)
 
     # The certificate.
@@ -515,9 +493,7 @@ class _Agent:
                 self._counts.exchanges += 1
                 if step.plan is not None and step.plan.size_bytes:
                     self._counts.plan = step.plan
-                if self._advanced_s is None:
-                    # Once only: a hub that takes every connection and breaks it brings nothing forward.
-                    self._advanced_s = time.monotonic()
+                self._patience.connected()
             case Settled():
                 self._judge(None, Link.UP)
             case Pushed():
@@ -533,7 +509,7 @@ class _Agent:
 
     def _note_advance(self) -> None:
         self._counts.advanced = True
-        self._advanced_s = time.monotonic()
+        self._patience.advanced()
 
     async def _pause(self, reason: str, pause_ms: int) -> None:
         self._progress(Waiting(reason, pause_ms))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anabranch import agent
+from anabranch import agent, patience
 from anabranch.errors import HubAway, HubUnreachable, IdentityForeign
 from anabranch.exchange import Connected, Ended
 from anabranch.identity import write_identity
@@ -56,7 +56,7 @@ def test_a_hub_that_breaks_every_connection_does_not_keep_a_person_waiting_for_e
     # given
     enrolled(replica, "acme", "shop")
     monkeypatch.setattr(agent, "Exchange", BreakingExchange)
-    monkeypatch.setattr(agent, "STANDSTILL_S_MAX", 0.2)
+    monkeypatch.setattr(patience, "STANDSTILL_S_MAX", 0.2)
     monkeypatch.setattr(agent, "_pause_ms", lambda ended, attempt: 20)
 
     # when, then
@@ -81,7 +81,7 @@ def test_a_hub_that_cannot_serve_is_asked_ever_less_often(
     enrolled(replica, "acme", "shop")
     attempts: list[int] = []
     monkeypatch.setattr(agent, "Exchange", exchange)
-    monkeypatch.setattr(agent, "STANDSTILL_S_MAX", 0.5)
+    monkeypatch.setattr(patience, "STANDSTILL_S_MAX", 0.5)
 
     def pause_ms(ended: Ended, attempt: int) -> int:
         attempts.append(attempt)

@@ -117,7 +117,7 @@ def test_where_nobody_answers_one_exchange_gives_up_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given: connections are taken and nothing is ever said
-    monkeypatch.setattr("anabranch.agent.CONNECT_S_MAX", 1.0)
+    monkeypatch.setattr("anabranch.patience.CONNECT_S_MAX", 1.0)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
