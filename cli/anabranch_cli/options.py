@@ -1,12 +1,38 @@
 """The options that every command takes, before or after its name, and what a command looks like.
 
-Each program adds options of its own and says in a dataclass what they all come to.
+Each program adds options of its own and says in a dataclass what they all come to. The arguments and options
+in capitals are for some commands of both.
 """
 
 import os
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import click
+
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+POINTER: Decorator = click.argument("pointer", default="", metavar="[POINTER]")
+POINTER_NEEDED: Decorator = click.argument("pointer")
+KEY: Decorator = click.option(
+    "--key", default="config", show_default=True, help="Which document of the namespace."
+)
+AT: Decorator = click.option(
+    "--at", metavar="REF", help="As it stood: a version (17), a position (@204), a time or an age (2h, 7d)."
+)
+BELOW: Decorator = click.option(
+    "--below", is_flag=True, help="All documents of the namespace and of those below it."
+)
+MESSAGE: Decorator = click.option("-m", "--message", default="", help="Why, for the history.")
+# Of a courier file.
+OUTPUT: Decorator = click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file; several are FILE.001, FILE.002 and so on.",
+)
 
 DEBUG_VARIABLE = "ANABRANCH_DEBUG"
 _META = "anabranch."
@@ -70,6 +96,23 @@ class Command(click.Command):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+class Size(click.ParamType[int]):
+    """Bytes, as in 500kB, 2MB or 1GB; `none`: without limit."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The bytes of `value`."""
+        from anabranch_sync.budget import size_bytes
+
+        if value == "none":
+            return 0
+        size = size_bytes(str(value))
+        if size is None:
+            self.fail(f"{str(value)!r} is no size from 20kB on, as in 500kB, 2MB or none", param, ctx)
+        return size
 
 
 def _note(context: click.Context, parameter: click.Parameter, value: object) -> None:

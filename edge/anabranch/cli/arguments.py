@@ -1,11 +1,10 @@
 """Arguments and options that several commands share, with their completions."""
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import click
-from anabranch_cli.options import noted
+from anabranch_cli.options import Decorator, noted
 from anabranch_sync.errors import AnabranchError
 from anabranch_sync.ids import document_id
 
@@ -13,8 +12,6 @@ from anabranch.cli.interval import Interval
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-
-Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _namespaces(context: click.Context, _: click.Parameter, begun: str) -> "list[CompletionItem]":
@@ -38,19 +35,7 @@ def checked_prefix(prefix: str) -> str:
 
 
 NAMESPACE: Decorator = click.argument("namespace", shell_complete=_namespaces)
-POINTER: Decorator = click.argument("pointer", default="", metavar="[POINTER]")
-POINTER_NEEDED: Decorator = click.argument("pointer")
 PREFIX: Decorator = click.argument("prefix", default="", shell_complete=_namespaces)
-KEY: Decorator = click.option(
-    "--key", default="config", show_default=True, help="Which document of the namespace."
-)
-AT: Decorator = click.option(
-    "--at", metavar="REF", help="As it stood: a version (17), a position (@204), a time or an age (2h, 7d)."
-)
-BELOW: Decorator = click.option(
-    "--below", is_flag=True, help="All documents of the namespace and of those below it."
-)
-MESSAGE: Decorator = click.option("-m", "--message", default="", help="Why, for the history.")
 
 
 class Seconds(click.FloatRange):

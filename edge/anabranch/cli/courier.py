@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 from anabranch_cli import terminal
+from anabranch_cli.options import OUTPUT
 from anabranch_sync.courier import FILE_SIZE_DEFAULT, file_bytes
 
 from anabranch.cli.invocation import Invocation, command, common_options
@@ -26,13 +27,7 @@ def courier() -> None:
 
 
 @command("export")
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The file; several are FILE.001, FILE.002 and so on.",
-)
+@OUTPUT
 @click.option(
     "--max-bytes",
     default=FILE_SIZE_DEFAULT,

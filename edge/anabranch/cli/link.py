@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 from anabranch_cli import terminal
+from anabranch_cli.options import Size
 
 from anabranch.cli.arguments import METERED, POLL
 from anabranch.cli.invocation import Invocation, command, common_options
@@ -12,23 +13,6 @@ from anabranch.cli.invocation import Invocation, command, common_options
 if TYPE_CHECKING:
     from anabranch.replica import LinkMode
     from anabranch.replica.traffic import Traffic
-
-
-class Size(click.ParamType[int]):
-    """Bytes, as in 500kB, 2MB or 1GB; `none`: without limit."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The bytes of `value`."""
-        from anabranch_sync.budget import size_bytes
-
-        if value == "none":
-            return 0
-        size = size_bytes(str(value))
-        if size is None:
-            self.fail(f"{str(value)!r} is no size from 20kB on, as in 500kB, 2MB or none", param, ctx)
-        return size
 
 
 @click.group("link", params=common_options(with_variables=False))

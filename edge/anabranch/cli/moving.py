@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import click
 from anabranch_cli import terminal
 from anabranch_cli.documents import SUFFIX, Documents, batches, given_documents
+from anabranch_cli.options import MESSAGE
 from anabranch_sync.document import Object, check_content
 from anabranch_sync.errors import ChangeTooLarge
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.live import check_written
 from anabranch_sync.value import Json
 
-from anabranch.cli.arguments import MESSAGE, PREFIX, URGENT, checked_prefix
+from anabranch.cli.arguments import PREFIX, URGENT, checked_prefix
 from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import Denied
 

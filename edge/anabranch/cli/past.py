@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 from anabranch_cli import terminal
+from anabranch_cli.options import BELOW, KEY, MESSAGE
 from anabranch_sync.comparison import Line, Mark, compared
 from anabranch_sync.ids import document_id
 
-from anabranch.cli.arguments import BELOW, KEY, MESSAGE, NAMESPACE, URGENT
+from anabranch.cli.arguments import NAMESPACE, URGENT
 from anabranch.cli.invocation import Invocation, command
 from anabranch.cli.writing import tell_committed
 

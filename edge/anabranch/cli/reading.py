@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 from anabranch_cli import terminal
+from anabranch_cli.options import AT, BELOW, KEY, POINTER
 from anabranch_sync.ids import HUB_INCARNATION, DocumentId, document_id
 from anabranch_sync.violation import summary
 
-from anabranch.cli.arguments import AT, BELOW, KEY, NAMESPACE, POINTER, PREFIX, Seconds, checked_prefix
+from anabranch.cli.arguments import NAMESPACE, PREFIX, Seconds, checked_prefix
 from anabranch.cli.invocation import Invocation, command
 from anabranch.errors import NotFound, NothingCached
 

@@ -5,20 +5,11 @@ from typing import TYPE_CHECKING
 import click
 from anabranch_cli import terminal
 from anabranch_cli.given import VALUE_BYTES_MAX, given_json, given_value
+from anabranch_cli.options import KEY, MESSAGE, POINTER, POINTER_NEEDED
 from anabranch_sync.errors import AnabranchError, InvalidValue
 from anabranch_sync.path import parse_pointer
 
-from anabranch.cli.arguments import (
-    IF_VERSION,
-    KEY,
-    MESSAGE,
-    NAMESPACE,
-    POINTER,
-    POINTER_NEEDED,
-    TIMEOUT,
-    URGENT,
-    WAIT,
-)
+from anabranch.cli.arguments import IF_VERSION, NAMESPACE, TIMEOUT, URGENT, WAIT
 from anabranch.cli.invocation import Invocation, command
 
 if TYPE_CHECKING:

@@ -3,21 +3,14 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import click
-
-Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+from anabranch_cli.options import Decorator
 
 TENANT: Decorator = click.argument("tenant")
 EDGE: Decorator = click.argument("edge")
 NAMESPACE: Decorator = click.argument("namespace")
-POINTER: Decorator = click.argument("pointer", default="", metavar="[POINTER]")
-POINTER_NEEDED: Decorator = click.argument("pointer")
-KEY: Decorator = click.option(
-    "--key", default="config", show_default=True, help="Which document of the namespace."
-)
-MESSAGE: Decorator = click.option("-m", "--message", default="", help="Why, for the history.")
 URGENT: Decorator = click.option(
     "--urgent", is_flag=True, help="Every edge gets it at once, whatever its link and its budget."
 )
@@ -26,29 +19,6 @@ IF_VERSION: Decorator = click.option(
     type=click.IntRange(min=0),
     help="Only if the document is at this version (0: not there yet).",
 )
-BELOW: Decorator = click.option(
-    "--below", is_flag=True, help="All documents of the namespace and of those below it."
-)
-AT: Decorator = click.option(
-    "--at", metavar="REF", help="As it stood: a version (17), a position (@204), a time or an age (2h, 7d)."
-)
-
-
-class Size(click.ParamType[int]):
-    """Bytes, as in 500kB, 2MB or 1GB; `none`: without limit."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The bytes of `value`."""
-        from anabranch_sync.budget import size_bytes
-
-        if value == "none":
-            return 0
-        size = size_bytes(str(value))
-        if size is None:
-            self.fail(f"{str(value)!r} is no size from 20kB on, as in 500kB, 2MB or none", param, ctx)
-        return size
 
 
 def from_afar(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from anabranch_cli import terminal
 from anabranch_cli.failure import UnusableInput
+from anabranch_cli.options import OUTPUT
 from anabranch_sync.courier import FILE_SIZE_DEFAULT, file_bytes
 from anabranch_sync.errors import ParcelError
 from anabranch_sync.ids import check_edge, check_tenant
@@ -73,13 +74,7 @@ async def import_files(invocation: Invocation, files: tuple[Path, ...]) -> None:
 @command("export")
 @TENANT
 @EDGE
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The file; several are FILE.001, FILE.002 and so on.",
-)
+@OUTPUT
 @click.option(
     "--max-bytes",
     default=FILE_SIZE_DEFAULT,

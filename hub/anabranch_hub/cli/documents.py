@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import click
 from anabranch_cli import terminal
 from anabranch_cli.given import given_value
+from anabranch_cli.options import AT, KEY, MESSAGE, POINTER, POINTER_NEEDED
 from anabranch_sync.document import Object, at, check_content
 from anabranch_sync.errors import InvalidValue
 from anabranch_sync.ids import DocumentId, check_message, check_tenant, document_id
@@ -22,17 +23,7 @@ from anabranch_sync.value import Json, kind
 from anabranch_sync.violation import summary
 
 from anabranch_hub.cli import reach
-from anabranch_hub.cli.arguments import (
-    AT,
-    IF_VERSION,
-    KEY,
-    MESSAGE,
-    NAMESPACE,
-    POINTER,
-    POINTER_NEEDED,
-    TENANT,
-    URGENT,
-)
+from anabranch_hub.cli.arguments import IF_VERSION, NAMESPACE, TENANT, URGENT
 from anabranch_hub.cli.failure import NotFound, Precondition
 from anabranch_hub.cli.heads import quarantine_facts, quarantine_line
 from anabranch_hub.cli.history import state_at

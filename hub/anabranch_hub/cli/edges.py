@@ -7,6 +7,7 @@ from collections import Counter
 
 import click
 from anabranch_cli import terminal
+from anabranch_cli.options import Size
 from anabranch_sync.budget import NO_BUDGET, Budget
 from anabranch_sync.circumstances import UNKNOWN
 from anabranch_sync.errors import InvalidName
@@ -15,7 +16,7 @@ from anabranch_sync.lateness import EdgeFacts, lateness
 from anabranch_sync.scope import EVERYTHING, scope
 
 from anabranch_hub.cli import reach
-from anabranch_hub.cli.arguments import EDGE, TENANT, Size
+from anabranch_hub.cli.arguments import EDGE, TENANT
 from anabranch_hub.cli.failure import Precondition
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.cli.tokens import made_token, show_token

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import click
 from anabranch_cli import terminal
+from anabranch_cli.options import BELOW, KEY
 from anabranch_sync.clock import wall_ms
 from anabranch_sync.ids import DocumentId, HubSeq, check_tenant, document_id
 from anabranch_sync.path import render_pointer
 from anabranch_sync.reference import AtVersion, Reference, parse_moment, parse_reference
 
 from anabranch_hub.cli import comparing, reach
-from anabranch_hub.cli.arguments import BELOW, KEY, NAMESPACE, TENANT
+from anabranch_hub.cli.arguments import NAMESPACE, TENANT
 from anabranch_hub.cli.failure import NotFound
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.store import Origin, Pair, Placed, Store, Stored, Version

@@ -3,6 +3,7 @@
 import click
 from anabranch_cli import terminal
 from anabranch_cli.documents import Documents, batches, given_documents
+from anabranch_cli.options import MESSAGE
 from anabranch_sync.document import Object, check_content
 from anabranch_sync.errors import ChangeTooLarge
 from anabranch_sync.ids import DocumentId, check_message, check_tenant
@@ -10,7 +11,7 @@ from anabranch_sync.policy import check_schema_document
 from anabranch_sync.value import Json
 
 from anabranch_hub.cli import reach
-from anabranch_hub.cli.arguments import MESSAGE, TENANT
+from anabranch_hub.cli.arguments import TENANT
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.store import Edit, Store, Written
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import click
 from anabranch_cli import terminal
+from anabranch_cli.options import MESSAGE
 from anabranch_sync.ids import check_tenant
 from anabranch_sync.value import INT_MAX
 
 from anabranch_hub.cli import comparing, ledger_text, reach
-from anabranch_hub.cli.arguments import MESSAGE, TENANT, from_afar
+from anabranch_hub.cli.arguments import TENANT, from_afar
 from anabranch_hub.cli.documents import tell_written
 from anabranch_hub.cli.filters import filtered, matching
 from anabranch_hub.cli.invocation import Invocation, command

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import click
 from anabranch_cli import terminal
+from anabranch_cli.options import KEY, MESSAGE
 from anabranch_sync.clock import wall_ms
 from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId, check_tenant, document_id
 
 from anabranch_hub.cli import comparing, reach
-from anabranch_hub.cli.arguments import KEY, MESSAGE, NAMESPACE, TENANT
+from anabranch_hub.cli.arguments import NAMESPACE, TENANT
 from anabranch_hub.cli.documents import edit
 from anabranch_hub.cli.failure import NotFound, Precondition
 from anabranch_hub.cli.heads import quarantine_facts, violation_lines

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import click
 from anabranch_cli import terminal
+from anabranch_cli.options import BELOW, KEY, MESSAGE
 from anabranch_sync.errors import ChangeTooLarge
 from anabranch_sync.ids import DocumentId, HubSeq, check_message, check_tenant, document_id
 from anabranch_sync.priority import PRIORITY_DEFAULT
@@ -13,7 +14,7 @@ from anabranch_sync.priority import URGENT as URGENT_PRIORITY
 from anabranch_sync.reference import Reference, parse_moment, parse_reference
 
 from anabranch_hub.cli import comparing, reach
-from anabranch_hub.cli.arguments import BELOW, KEY, MESSAGE, NAMESPACE, TENANT, URGENT
+from anabranch_hub.cli.arguments import NAMESPACE, TENANT, URGENT
 from anabranch_hub.cli.documents import ATTEMPTS_MAX, version_of
 from anabranch_hub.cli.failure import NotFound, Precondition
 from anabranch_hub.cli.history import state_at, tell
