@@ -65,8 +65,12 @@ def _in_object(source: str, check: Check) -> Iterator[tuple[DocumentId, Object]]
 
 def _in_tree(root: Path, check: Check) -> Iterator[tuple[DocumentId, Object]]:
     """The documents below `root`. Hidden files and directories are not looked at, nor links followed."""
+
+    def unreadable(error: OSError) -> None:
+        raise UnusableInput(str(error.filename), error.strerror or str(error)) from error
+
     found = False
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=unreadable):
         folders[:] = [each for each in folders if not each.startswith(".")]
         for name in files:
             if name.endswith(SUFFIX) and not name.startswith("."):

@@ -544,6 +544,8 @@ class _Agent:
             self._supervisor.status(str(now))
 
     def _log(self, ended: Ended, before: Counts) -> None:
+        if self._counts.exchanges == before.exchanges:
+            return  # nobody was reached, and why is told with the wait for the next attempt
         log.info(
             "exchange finished",
             extra={

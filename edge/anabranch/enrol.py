@@ -190,7 +190,10 @@ def _all_or_nothing(replica: Path, folder: Path) -> Iterator[None]:
     except OSError as error:
         _remove(folder)
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise DiskFull(str(replica), f"no {ROOM_BYTES} bytes for it and its identity") from error
+            reason = f"the disk has no room for it and its identity ({ROOM_BYTES} bytes)"
+            raise DiskFull(
+                str(replica), reason, "nothing was made here; free some space, try again"
+            ) from error
         raise ReplicaUnwritable(str(replica), error.strerror or str(error)) from error
     except BaseException:
         _remove(folder)

@@ -296,11 +296,15 @@ class HubUnverified(HubError):
 
     exit_code = 8
 
-    def __init__(self, address: str, reason: str) -> None:
+    def __init__(
+        self,
+        address: str,
+        reason: str,
+        way_out: str = "check the address; if it is right, somebody stands between",
+    ) -> None:
         super().__init__(
             address,
-            f"whoever answers at {address} is not the hub that is meant ({reason}): "
-            "check the address; if it is right, somebody stands between",
+            f"whoever answers at {address} is not the hub that is meant ({reason}): {way_out}",
             reason,
         )
 

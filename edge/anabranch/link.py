@@ -332,7 +332,9 @@ def _translated(address: str, status: grpc.StatusCode, details: str) -> HubError
                 why = "its certificate is not of this hub's root, or for another name"
                 if "certificate has expired" in details or "not yet valid" in details:
                     here = datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ")
-                    why = f"its certificate is not valid at {here}, the time on this machine: is that right?"
+                    why = f"its certificate is not valid at {here}, the time on this machine"
+                    way_out = "set this machine's clock; if it is right, restart the hub: that renews it"
+                    return HubUnverified(address, why, way_out)
                 return HubUnverified(address, why)
             return HubUnverified(address, f"no TLS as a hub speaks it ({details.rsplit(':', 1)[-1].strip()})")
         case grpc.StatusCode.UNAVAILABLE if "Hostname Verification Check failed" in details:

@@ -253,7 +253,10 @@ def _disk(replica: Path, status: "Status | None") -> Check:
     free_bytes = shutil.disk_usage(folder).free
     found = f"{terminal.size(free_bytes)} free at {folder}"
     if status is not None and not status.reserve:
-        return Check("disk", Verdict.WARN, f"{found}, the replica's reserve is used up", "free some space")
+        hint = "free some space"
+        if free_bytes >= DISK_FREE_BYTES_MIN:
+            hint = "the next write lays it again, unless a quota or a limit of file sizes is in the way"
+        return Check("disk", Verdict.WARN, f"{found}, the replica's reserve is used up", hint)
     if free_bytes < DISK_FREE_BYTES_MIN:
         hint = f"free some space: {terminal.size(DISK_FREE_BYTES_MIN)} are needed to take in a large scope"
         return Check("disk", Verdict.WARN, found, hint)

@@ -410,7 +410,8 @@ class ReplicaFile:
         if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return ReplicaBusy(path, f"another process has been writing for {BUSY_S:.0f} s")
         if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-            return ReplicaUnwritable(path, str(error))
+            reason = f"this user may not write it and its directory, which even reading needs ({error})"
+            return ReplicaUnwritable(path, reason)
         return ReplicaCorrupt(path, f"{error} ({name})")
 
 

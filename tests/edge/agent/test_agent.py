@@ -101,6 +101,27 @@ def test_one_agent_is_enough(tmp_path: Path) -> None:
         asyncio.run(run_agent(path))
 
 
+def test_an_attempt_that_reaches_nobody_is_no_exchange_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given
+    path = replica_of(tmp_path, Root().identity(nobody_there()))
+    logger = logging.getLogger("anabranch.agent")
+    logger.addHandler(caplog.handler)
+
+    # when
+    try:
+        with caplog.at_level(logging.INFO, "anabranch.agent"):
+            steps = asyncio.run(stopped_at(path, lambda step: isinstance(step, Waiting)))
+    finally:
+        logger.removeHandler(caplog.handler)
+
+    # then why is told once, with the wait
+    assert [each.reason for each in steps if isinstance(each, Waiting)] == ["Connection refused"]
+    assert "exchange finished" not in caplog.messages
+    assert "condition" in caplog.messages
+
+
 def test_where_nobody_listens_one_exchange_gives_up_and_says_so(tmp_path: Path) -> None:
     # given
     path = replica_of(tmp_path, Root().identity(nobody_there()))

@@ -89,6 +89,21 @@ def test_every_check_is_a_line_and_what_is_wrong_has_a_hint_below(anabranch: Ana
     assert lines[at + 1].strip().startswith("-> chmod go=")
 
 
+def test_a_reserve_that_is_gone_from_a_disk_with_room_asks_for_no_room(anabranch: Anabranch) -> None:
+    # given
+    Path(f"{anabranch.path}.ballast").unlink()
+
+    # then
+    disk = checked(anabranch, "--offline", code=7)["disk"]
+    assert (disk["verdict"], disk["hint"].partition(",")[0]) == ("warn", "the next write lays it again")
+
+    # when
+    anabranch("set", "acme/lab/a", "/a", "1")
+
+    # then
+    assert checked(anabranch, "--offline", code=7)["disk"]["verdict"] == "ok"
+
+
 def test_flipped_bits_fail_with_8(anabranch: Anabranch) -> None:
     # given
     enrol(anabranch)

@@ -1,5 +1,8 @@
+import errno
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from anabranch_cli.documents import BATCH_BYTES, batches
@@ -29,6 +32,31 @@ def test_what_is_exported_can_be_imported(anabranch: Anabranch, tmp_path: Path) 
     assert first.out == "ok 3 documents, 3 changed, in 1 change: 1:1\n"
     assert exported.json == DOCUMENTS
     assert again.json == {"documents": 3, "changed": 0, "dots": []}
+
+
+def test_nothing_is_imported_of_a_directory_that_can_be_read_in_part_alone(
+    anabranch: Anabranch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    tree = tmp_path / "tree"
+    closed = tree / "acme/prod/closed"
+    for name in ("acme/prod/open", "acme/prod/closed"):
+        (tree / name).mkdir(parents=True)
+        (tree / name / "config.json").write_text("{}")
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:
+        if path == str(closed):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    # when
+    monkeypatch.setattr(os, "scandir", refusing)
+    ran = anabranch("import", str(tree))
+
+    # then
+    assert (ran.code, ran.err) == (2, f"anabranch: cannot use {closed}: Permission denied\n")
+    assert anabranch("list").out == ""
 
 
 def test_a_directory_is_exported_and_imported_alike(anabranch: Anabranch, tmp_path: Path) -> None:

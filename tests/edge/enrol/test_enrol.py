@@ -192,7 +192,7 @@ def test_a_disk_without_room_is_told_before_the_token_is_used_up(tmp_path: Path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(DiskFull, match="free some space"):
+        with pytest.raises(DiskFull, match="nothing was made here; free some space"):
             asyncio.run(initialise(tmp_path / "replica.db", "127.0.0.1:1", Root().token().render()))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

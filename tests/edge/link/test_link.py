@@ -153,6 +153,29 @@ def test_a_hub_under_another_root_is_not_spoken_to() -> None:
 
 
 @pytest.mark.parametrize(
+    ("why", "way_out"),
+    [
+        ("self-signed certificate in certificate chain", "somebody stands between"),
+        ("certificate has expired", "set this machine's clock"),
+        ("certificate is not yet valid", "set this machine's clock"),
+    ],
+)
+def test_whose_clock_is_wrong_is_not_told_of_somebody_between(why: str, way_out: str) -> None:
+    async def scenario() -> None:
+        async def exchange(context: Any) -> None:
+            details = f"SSL_ERROR_SSL: CERTIFICATE_VERIFY_FAILED: {why}"
+            await refusing("UNAVAILABLE", details, context)
+
+        async with scripted_hub(exchange=exchange) as hub, HubLink(hub.root.identity(hub.address)) as link:
+            with pytest.raises(HubUnverified) as told:
+                await link.exchange().read()
+        words = ("somebody stands between", "set this machine's clock")
+        assert [each for each in words if each in str(told.value)] == [way_out]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
     ("details", "reason"),
     [
         ("UNKNOWN: ipv4:10.0.0.1:1: Failed to connect to remote host: No route", "No route"),
