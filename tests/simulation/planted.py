@@ -27,7 +27,7 @@ from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import Object
 from anabranch_sync.edge_session import EdgeSession
 from anabranch_sync.ids import HUB_INCARNATION, Cursor, DocumentId
-from anabranch_sync.messages import CheckIn, Merged
+from anabranch_sync.messages import CheckIn, Merged, Welcome
 from anabranch_sync.opening import Answer, Opening
 from anabranch_sync.pull import Pull
 from anabranch_sync.register import Register, Stamp
@@ -89,9 +89,9 @@ def _acknowledge_before_fsync() -> Any:
 def _reused_incarnation() -> Any:
     open_replica = MemoryHub.open_replica
 
-    def reusing(self: MemoryHub, incarnation: int, mark: bytes = b"", edge: str = "") -> Opening:
+    def reusing(self: MemoryHub, incarnation: int, *rest: Any) -> Opening:
         newest = max(self._marks)
-        return open_replica(self, incarnation or (newest if newest > HUB_INCARNATION else 0), mark, edge)
+        return open_replica(self, incarnation or (newest if newest > HUB_INCARNATION else 0), *rest)
 
     return patch.object(MemoryHub, "open_replica", reusing)
 
@@ -370,6 +370,20 @@ def _what_is_absorbed_is_not_counted() -> Any:
     return patch("anabranch_hub.simulation.memory.hub.decide", counting_one)
 
 
+def _what_leaves_is_not_offered_to_a_restored_hub() -> Any:
+    reoffer_of = edge_session.reoffer_of
+
+    def of_what_is_held(past: int, welcome: Welcome) -> Reoffer | None:
+        reoffer = reoffer_of(past, welcome)
+        return reoffer and replace(reoffer, granted=None)
+
+    return patch.object(edge_session, "reoffer_of", of_what_is_held)
+
+
+def _a_subscription_is_not_heeded() -> Any:
+    return patch.object(tenant.Enrolled, "scope", property(lambda self: self.granted))
+
+
 _BUGS: dict[str, Callable[[], Any]] = {
     "acknowledge before fsync": _acknowledge_before_fsync,
     "reused incarnation": _reused_incarnation,
@@ -400,12 +414,19 @@ _BUGS: dict[str, Callable[[], Any]] = {
     "what is urgent waits for the budget": _what_is_urgent_waits_for_the_budget,
     "another field is absorbed": _another_field_is_absorbed,
     "what is absorbed is not counted": _what_is_absorbed_is_not_counted,
+    "what leaves is not offered to a restored hub": _what_leaves_is_not_offered_to_a_restored_hub,
+    "a subscription is not heeded": _a_subscription_is_not_heeded,
 }
 BUGS = tuple(_BUGS)
-# What a life must have for a bug to show, where few have it: streams that are held while the hub is restored.
+# What a life must have for a bug to show, where few have it: streams that are held while the hub is restored,
+# and edges that ask for less meanwhile.
 _NUMBERS: dict[str, dict[str, int | float]] = {
     "stream kept after hub restore": {
         **{"hub_restores": 2, "polling": 0, "budgets": 0, "offline": 0},
         **{"carried": 0, "wipes": 0},
+    },
+    "what leaves is not offered to a restored hub": {
+        **{"hub_restores": 2, "subscriptions": 16, "offline": 0.9, "polling": 0, "budgets": 0, "urgent": 0},
+        **{"carried": 0, "wipes": 0, "rescopes": 0},
     },
 }

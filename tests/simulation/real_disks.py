@@ -9,6 +9,7 @@ python -m tests.simulation.real_disks --seeds 100
 """
 
 import argparse
+import random
 import sys
 import tempfile
 import time
@@ -18,11 +19,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from anabranch.errors import ReplicaError
+from anabranch.part_cache import PartCache
 from anabranch.replica import Replica
 from anabranch_hub.simulation.disk import DiskFailure, Medium
 from anabranch_hub.simulation.fleet import Fleet
 from anabranch_hub.simulation.memory import MemoryReplica, ReplicaState
 from anabranch_hub.simulation.promise import Promise, Violation
+from anabranch_hub.simulation.relay import KeptParts
 from anabranch_hub.simulation.running import lived
 from anabranch_hub.simulation.world import SCOPE
 from anabranch_hub.simulation.writing import DOCUMENTS
@@ -33,6 +36,7 @@ from anabranch_sync.ids import DocumentId
 from anabranch_sync.pull import Pull
 from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.scope import Scope
+from anabranch_sync.snapshot import Part
 from anabranch_sync.standing import Standing
 from anabranch_sync.witness import Witnessed
 
@@ -124,6 +128,18 @@ class MirroredReplica(MemoryReplica):
     def ask_renewal(self) -> None:
         self._both(super().ask_renewal, self._real.replica.parcels.ask_renewal)
 
+    def want(self, wanted: Scope) -> None:
+        self._both(
+            lambda: super(MirroredReplica, self).want(wanted),
+            lambda: self._real.replica.subscribing.want(wanted),
+        )
+
+    def told(self, asked: Scope) -> None:
+        self._both(
+            lambda: super(MirroredReplica, self).told(asked),
+            lambda: self._real.replica.subscribing.told(asked, None, known=True),
+        )
+
     def note_stored(self, stored_mark: int) -> None:
         self._both(
             lambda: super(MirroredReplica, self).note_stored(stored_mark),
@@ -186,14 +202,45 @@ class MirroredReplica(MemoryReplica):
                 raise Violation(Promise.CONVERGED, what)
 
 
+class MirroredParts(KeptParts):
+    """What a relay is modelled to keep, and a real cache in `folder` that must give the same bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._real = PartCache(folder)
+
+    def piece(self, name: bytes, offset: int, bytes_max: int) -> bytes:
+        modelled, real = super().piece(name, offset, bytes_max), self._real.piece(name, offset, bytes_max)
+        if modelled != real:
+            raise Violation(Promise.CONVERGED, f"a relay gives {len(real)} bytes, its model {len(modelled)}")
+        return modelled
+
+    def add(self, part: Part, offset: int, piece: bytes) -> None:
+        super().add(part, offset, piece)
+        self._real.add(part, offset, piece)
+
+    def harm(self, chance: random.Random) -> str:
+        harm = super().harm(chance)
+        bodies = {each.hex(): body for each, body in self.whole.items()}
+        bodies |= {f"{each.hex()}.head": body for each, body in self.heads.items()}
+        for path in self._folder.iterdir() if harm else ():
+            if path.name in bodies:
+                path.write_bytes(bodies[path.name])
+            elif path.name != "counts":
+                path.unlink()
+        return harm
+
+
 class RealFleet(Fleet):
-    """A life whose replicas are real ones as well, in `folder`."""
+    """A life whose replicas, and what its relay keeps, are real ones as well, in `folder`."""
 
     def __init__(self, seed: int, folder: Path, faults: Faults) -> None:
         self._folder = folder
         self._rig = faults
         self.mirrored: list[MirroredReplica] = []
         super().__init__(seed, {"restores": 0, "clones": 0, "rots": 0})
+        self.hub.relay.parts = MirroredParts(folder / "relay.parts")
 
     def new_replica(self, state: ReplicaState) -> MemoryReplica:
         path = self._folder / f"edge{len(self.mirrored)}.db"

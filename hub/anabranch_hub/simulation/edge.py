@@ -16,6 +16,7 @@ from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.messages import CheckedIn
 from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.revision import changed_by
+from anabranch_sync.scope import EVERYTHING, Scope
 from anabranch_sync.wiping import WipeOrder
 
 from anabranch_hub.simulation.disk import DiskFailure
@@ -54,6 +55,8 @@ class Edge:
         self._urgent = False  # this exchange is let through, and ends as soon as nothing is on its way
         self._lacks = False  # and carries all else too, as something urgent cannot go without it
         self._overtaken = START  # up to there what is urgent is here
+        self._asked = EVERYTHING  # what this exchange asks for of what was granted
+        self._asking: edge_effects.Ask | None = None  # the relay, for bytes of a part
         self._steady_skew_ms = skew_ms
         self._world = world
         self._hub = hub
@@ -89,12 +92,17 @@ class Edge:
             return
         self._urgent = is_used_up
         self.meter.connected(self.steady_ms)
-        fingerprint = self.replica.state.scope.fingerprint
+        state = self.replica.state
+        # What leaves the disk is sent first, under what the hub knows already.
+        self._asked = state.told if state.last_local > state.push_mark else state.wanted
         session = EdgeSession(
             self.replica.standing(),
-            fingerprint,
+            state.scope.fingerprint,
             renew=renew,
             learned=self._learned,
+            relayed=self.line.relayed,
+            # In lives in which nobody does, edges are of an earlier release.
+            subscription=self._asked if self._world.life.subscriptions else None,
             urgent_only=self._urgent and not self._lacks,
         )
         connection, pipe = self._hub.dial(self.line, lambda frame: self._received(life, frame))
@@ -138,7 +146,7 @@ class Edge:
         if hub.edge(self.line.edge).wipe is not WipeOrder.KEEP:
             return bool(self.wiped)
         is_done = self.is_proved if session is None else session.settled
-        is_told = state.scope == hub.edge(self.line.edge).scope
+        is_told = state.scope == hub.edge(self.line.edge).scope and state.told == state.wanted
         if not is_done or not is_told or state.outbox or not hub.knows(state.incarnation):
             return False
         return hub.pull(state.incarnation, state.cursor, always=False) is None
@@ -162,6 +170,19 @@ class Edge:
         elif self._has_urgent and self.meter.is_used_up(self.steady_ms):
             self._world.reached.let_through += 1
             self.connect()
+
+    def subscribe(self, wanted: Scope) -> None:
+        """Somebody asks for no more than this of what was granted."""
+        if self.wiped or wanted == self.replica.state.wanted:
+            return
+        try:
+            self.replica.want(wanted)
+        except DiskFailure as failure:
+            self.failed(failure)
+            return
+        self._world.happened["edge subscribed"] += 1
+        self._world.note(f"{self.name} asks for {', '.join(wanted.prefixes)}")
+        self._do([])
 
     def tick(self) -> None:
         """Timers."""
@@ -199,7 +220,7 @@ class Edge:
         """Ask whether there is anything new, unless there is something to send."""
         if life != self._life or not self.line.online:
             return
-        if self.replica.outbox:
+        if self.replica.outbox or self.replica.state.wanted != self.replica.state.told:
             self.connect()
             return
 
@@ -290,7 +311,7 @@ class Edge:
         """The session is gone without a word."""
         self._life += 1
         self._proved = None
-        self._session = None
+        self._session = self._asking = None
         self._effects.clear()
         if self._connection is not None:
             self._connection.cut()
@@ -306,7 +327,21 @@ class Edge:
     def _received(self, life: int, frame: bytes) -> None:
         if life == self._life and self._session is not None:
             self.meter.carried(frame, self.steady_ms)
-            self._do(self._session.received(frame, self.steady_ms))
+            effects = self._session.received(frame, self.steady_ms)
+            if self._session.clock_offset_ms is not None and self._asked != self.replica.state.told:
+                try:
+                    self.replica.told(self._asked)
+                except DiskFailure as failure:
+                    self.failed(failure)
+                    return
+            self._do(effects)
+
+    def _brought(self, asked: edge_effects.Ask, piece: bytes) -> None:
+        if self._asking is asked and self._session is not None:
+            self._asking = None
+            self._world.reached.near += bool(piece)
+            self.meter.carried(piece, self.steady_ms)
+            self._do(self._session.brought(piece, self.steady_ms))
 
     def _ended(self, life: int, reason: str, *, renew: bool = False) -> None:
         if life != self._life:
@@ -347,7 +382,10 @@ class Edge:
     def _done(self) -> None:
         """Everything that was to be done is: is this the end of an exchange that is not held?"""
         is_held = not (self.poll_ms or self._urgent)
-        if self._session is not None and self._session.settled and not is_held:
+        is_settled = self._session is not None and self._session.settled
+        if is_settled and not self._urgent and self._asked != self.replica.state.wanted:
+            self._ended(self._life, "another subscription is to be told")
+        elif is_settled and not is_held:
             self._rest()
         elif self._session is not None and self.meter.is_used_up(self.steady_ms) and not self._urgent:
             connection, self._connection = self._connection, None
@@ -397,6 +435,10 @@ class Edge:
                 self._world.reached.parts += 1
             case edge_effects.Discard():
                 replica.discard()
+            case edge_effects.Ask():
+                self.meter.carried(effect.part.name, self.steady_ms)
+                self._asking = effect
+                self._hub.relay.ask(self.line, effect, partial(self._brought, effect))
             case edge_effects.Adopt(incarnation):
                 self._world.note(f"{self.name} adopts incarnation {incarnation}")
                 self._world.reached.fences += 1

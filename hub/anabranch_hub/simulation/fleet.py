@@ -17,6 +17,7 @@ from anabranch_sync.document import rebuild
 from anabranch_sync.errors import Invalid
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.leaf_ancestry import EDITS_MAX
+from anabranch_sync.scope import ANY, EVERYTHING, scope
 from anabranch_sync.snapshot import SLICE_BYTES_MAX
 from anabranch_sync.wiping import WipeOrder
 
@@ -148,6 +149,7 @@ class Fleet:
             if world.altered:
                 edge.hang_up()  # where nothing else is to be said, a handshake tells
             edge.resume()
+        self._agree()
         self._settle()
         self._check()
         self._repair()
@@ -167,7 +169,9 @@ class Fleet:
                 saving = [e for e in self.edges if not e.poll_ms and e.meter.is_used_up(e.steady_ms)]
                 check_urgent(self.hub.store, [] if self.world.altered else saving)
                 urgent_ms = clock.now_ms + URGENT_MS_MAX
-            only_saving = all(edge.meter.budget != NO_BUDGET for edge in stuck)
+            # Or waits for a clone that does and last asked for something else.
+            savers = {edge.line.edge for edge in self.edges if edge.meter.budget != NO_BUDGET}
+            only_saving = all(edge.line.edge in savers for edge in stuck)
             late_ms = BUDGETED_MS_MAX if only_saving else 0
             if clock.now_ms > limit_ms + late_ms and not (is_saving and clock.now_ms <= followed_ms):
                 minutes, names = (clock.now_ms - began_ms) // 60_000, [edge.name for edge in stuck]
@@ -214,6 +218,7 @@ class Fleet:
         self._relay(random.Random(f"{self.seed}: relays"))
         self.couriers.plan()
         self._burst(random.Random(f"{self.seed}: what is overwritten"))
+        self._subscribe(random.Random(f"{self.seed}: who subscribes"))
         life, chance, mishaps = self.world.life, self.world.chance, self.mishaps
         for _ in range(life.rots):
             self._at_some_time(partial(self._at_some_edge, mishaps.rot))
@@ -264,12 +269,15 @@ class Fleet:
             self.world.clock.after(chance.randrange(self.life.busy_ms), lambda: self.hub.store.trim())
 
     def _relay(self, chance: random.Random) -> None:
-        """In some lives most edges stand at a site with a relay, which may die."""
+        """In some lives most edges stand at a site with a relay, which may die or lose what it keeps."""
         if chance.random() < 0.25:
             for edge in self.edges:
                 edge.line.relayed = chance.random() < 0.7
             for _ in range(chance.choice((0, 2, 6))):
-                self.world.clock.after(chance.randrange(self.life.busy_ms), self.hub.crash_relay)
+                self.world.clock.after(chance.randrange(self.life.busy_ms), self.hub.relay.crash)
+            for _ in range(chance.choice((0, 3, 9))):
+                harm = partial(self.hub.relay.harm, chance)
+                self.world.clock.after(chance.randrange(self.life.busy_ms), harm)
 
     def _burst(self, chance: random.Random) -> None:
         """Somebody writes one field again and again."""
@@ -293,6 +301,24 @@ class Fleet:
 
         for _ in range(self.life.bursts):
             self.world.clock.after(chance.randrange(self.life.busy_ms), begin)
+
+    def _subscribe(self, chance: random.Random) -> None:
+        """Somebody asks for some of what was granted to an edge, or for all of it."""
+
+        def ask() -> None:
+            named = [each.namespace for each in chance.sample(DOCUMENTS, chance.randint(1, len(DOCUMENTS)))]
+            starred = [each.replace("prod", ANY) if chance.random() < 0.3 else each for each in named]
+            wanted = EVERYTHING if chance.random() < 0.3 else scope(tuple(starred))
+            chance.choice(self.edges).subscribe(wanted)
+
+        for _ in range(self.life.subscriptions):
+            self.world.clock.after(chance.randrange(self.life.busy_ms), ask)
+
+    def _agree(self) -> None:
+        """Clones of an edge that ask for different things take turns for ever, until somebody ends it."""
+        first = {each.line.edge: each.replica.state.wanted for each in reversed(self.edges)}
+        for edge in self.edges:
+            edge.subscribe(first[edge.line.edge])
 
     def _at_some_time(self, event: Callable[[], None]) -> None:
         self.world.clock.after(self.world.chance.randrange(self.life.busy_ms), event)
@@ -320,8 +346,10 @@ class Fleet:
             self._write_at_edge(self.world.chance.choice(self.edges))
 
     def _write_at_edge(self, edge: Edge) -> None:
-        scope = edge.replica.state.scope
-        document = self.world.chance.choice([each for each in DOCUMENTS if scope.writes(each)])
+        writable = [each for each in DOCUMENTS if edge.replica.state.scope.writes(each)]
+        if not writable:
+            return
+        document = self.world.chance.choice(writable)
         before = rebuild(edge.replica.visible(document).registers)
         try:
             edge.write(document, self._author.edited(before))

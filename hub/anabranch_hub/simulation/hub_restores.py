@@ -54,10 +54,10 @@ class HubRestores:
         for line, state in edges:
             if state.epoch in (0, again.epoch):
                 continue
-            name, scope = line.name, again.edge(line.edge).scope
+            name, granted = line.name, again.edge(line.edge).granted
             known = again.epochs.known(state.epoch)
             for document, held in state.confirmed.items():
-                if scope.writes(document):
+                if granted.writes(document):
                     standing = leaf_values(again.documents.get(document, EMPTY).registers)
                     found = _orphans(name, document, held.registers, known)
                     self._orphans += [each for each in found if standing.get(each.slot) is not each.value]

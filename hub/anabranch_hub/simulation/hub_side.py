@@ -8,6 +8,7 @@ from anabranch_sync import hub_effects
 from anabranch_sync.change import Entry
 from anabranch_sync.check_in import read_question
 from anabranch_sync.errors import WireError
+from anabranch_sync.greeting import subscription_of
 from anabranch_sync.hub_session import HubSession
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.scope import Scope
@@ -19,6 +20,7 @@ from anabranch_hub.simulation.life import SECOND_MS
 from anabranch_hub.simulation.memory import Fenced, MemoryHub, ScopeChanged
 from anabranch_hub.simulation.network import Connection, Line, Pipe
 from anabranch_hub.simulation.promise import Promise, Violation
+from anabranch_hub.simulation.relay import Relay
 from anabranch_hub.simulation.world import SCOPE, World
 
 
@@ -29,7 +31,7 @@ class HubSide:
         self.store = MemoryHub(SCOPE, lambda: world.clock.now_ms, world.hub_medium())
         self.store.named = self._named
         self.streams: dict[HubStream, None] = {}  # in order of connection: sets would make seeds differ
-        self._relayed: list[Connection] = []  # from the relay to the hub
+        self.relay = Relay(world, self._part)
         self._world = world
 
     def _named(self, each: Entry, before: bytes) -> set[bytes]:
@@ -39,10 +41,10 @@ class HubSide:
 
     def dial(self, line: Line, deliver: Callable[[bytes], None]) -> tuple[Connection, Pipe]:
         """A connection from an edge, and its way up."""
-        near = self._connection(line)
+        near = self._world.connection(line)
         far, down = near, Pipe(deliver)
         if line.relayed:
-            far, down = self._passed_on(line, near, down)
+            far, down = self.relay.passed_on(line, near, down)
         stream = HubStream(self._world, self, line, far, down)
         self.streams[stream] = None
         far.on_cut.append(lambda: self.forget(stream))
@@ -52,31 +54,14 @@ class HubSide:
             return near, Pipe(lambda frame: far.send(up, frame), is_up=True)
         return near, up
 
-    def _connection(self, line: Line) -> Connection:
-        world = self._world
-        return Connection(
-            world.clock, world.chance, lambda pipe: line.faults(pipe, world.faults), world.happened
-        )
-
-    def _passed_on(self, line: Line, near: Connection, down: Pipe) -> tuple[Connection, Pipe]:
-        """The relay's own connection for this stream: what comes down passes on, and both break together."""
-        far = self._connection(line)
-        near.on_cut.append(far.cut)
-        far.on_cut.append(near.cut)
-        self._relayed = [*(each for each in self._relayed if each.open), far]
-        self._world.reached.relayed += 1
-        return far, Pipe(lambda frame: near.send(down, frame))
-
-    def crash_relay(self) -> None:
-        """The site's relay is gone, and there again at once: with all that was on its way."""
-        self._world.happened["relay crash"] += 1
-        self._world.note("the relay dies")
-        for each in self._relayed:
-            each.cut()
+    def _part(self, line: Line, name: bytes, offset: int, bytes_max: int) -> bytes:
+        """Bytes of a part for an edge; empty where it may not have it, or it is not kept any more."""
+        sealed = None if line.revoked else self.store.part_for(line.edge, name)
+        return (sealed or b"")[offset : offset + bytes_max]
 
     def call(self, line: Line, question: bytes, answered: Callable[[bytes], None]) -> None:
         """A check-in: one frame and its answer, if both arrive."""
-        connection, down = self._connection(line), Pipe(answered)
+        connection, down = self._world.connection(line), Pipe(answered)
 
         def asked(frame: bytes) -> None:
             with suppress(WireError):
@@ -194,7 +179,9 @@ class HubStream:
             case hub_effects.Open() if self.line.revoked:
                 return session.ended("revoked", "an operator said so")
             case hub_effects.Open(hello):
-                opening = hub.open_replica(hello.incarnation, hello.checkpoint, self.line.edge)
+                wanted, before = subscription_of(hello), hub.edge(self.line.edge).scope
+                opening = hub.open_replica(hello.incarnation, hello.checkpoint, self.line.edge, wanted)
+                self._world.reached.subscribed += opening.scope != before
                 self._told = opening.scope
                 self._world.reached.resumed_pushes += opening.upload is not None
                 return session.opened(opening, self._world.clock.now_ms)

@@ -54,6 +54,7 @@ class Life:
     carried: int  # courier files, each with its answer
     wipes: int
     bursts: int = 0  # how often somebody writes one field again and again
+    subscriptions: int = 0  # and how often somebody asks for less of a grant, or for all of it
 
     @property
     def numbers(self) -> dict[str, int | float]:

@@ -114,7 +114,7 @@ class Connection:
         if chance.random() < faults.drop:
             self.happened["frame dropped"] += 1
             return
-        if chance.random() < faults.corrupt:
+        if frame and chance.random() < faults.corrupt:
             self.happened["frame corrupted"] += 1
             damaged = bytearray(frame)
             damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)

@@ -36,14 +36,16 @@ def check_converged(hub: MemoryHub, edges: Iterable[Holder]) -> None:
     """Every replica has what the hub has for it, byte for byte, shows it, and has heard that it is so."""
     heads = {each: digest(each, rebuild(state.registers)) for each, state in hub.documents.items()}
     for edge in edges:
-        scope = hub.edge(edge.line.edge).scope
+        scope = hub.edge(edge.line.edge).granted.narrowed(edge.replica.state.wanted)
         if edge.replica.state.scope != scope:
-            raise Violation(Promise.CONVERGED, f"{edge.name} has another scope than it was given")
+            raise Violation(Promise.CONVERGED, f"{edge.name} has another scope than it asks for")
         if scope_digest(edge.replica.confirmed, scope) != scope_digest(hub.documents, scope):
             raise Violation(Promise.CONVERGED, f"{edge.name} differs from the hub")
         if not edge.is_proved:
             raise Violation(Promise.CONVERGED, f"{edge.name} was not proved equal")
-        if left := [each for each in edge.replica.confirmed if not scope.reads(each)]:
+        told = (each.case.document for each in edge.replica.state.notices)
+        kept = (*edge.replica.confirmed, *edge.replica.state.ahead, *told)
+        if left := [each for each in kept if not scope.reads(each)]:
             raise Violation(Promise.CONVERGED, f"{edge.name} still has {left[0]}, outside of its scope")
         for document, state in hub.documents.items():
             if not scope.reads(document):
@@ -133,11 +135,11 @@ def check_ledger(hub: MemoryHub, edges: Iterable[Holder]) -> None:
 
 
 def check_refused(hub: MemoryHub) -> None:
-    """What was refused named a document outside of some scope that its edge was given."""
+    """What was refused named a document outside of some scope that its edge was granted."""
     for hub_seq, each, outcome in hub.log:
         if outcome is Outcome.REFUSED:
-            scopes = hub.scopes_of(each.dot.incarnation)
-            if all(scope.writes(document) for document in each.change.documents for scope in scopes):
+            grants = hub.grants_of(each.dot.incarnation)
+            if all(granted.writes(document) for document in each.change.documents for granted in grants):
                 raise Violation(Promise.KEPT, f"the change at {hub_seq} was refused for nothing")
 
 

@@ -10,7 +10,7 @@ from anabranch_sync.scope import scope
 from anabranch_hub.simulation.disk import UNHARMED, Medium
 from anabranch_hub.simulation.histories import Histories
 from anabranch_hub.simulation.life import drawn
-from anabranch_hub.simulation.network import CALM, Clock
+from anabranch_hub.simulation.network import CALM, Clock, Connection, Line
 
 SCOPE = scope(("acme",))
 
@@ -32,6 +32,9 @@ class Reached:
     rescoped: int = 0
     outside: int = 0  # changes that were refused, as they were written under another scope
     relayed: int = 0  # streams that a relay passed on
+    near: int = 0  # pieces of parts that came from a relay
+    shared: int = 0  # and those that it had kept
+    subscribed: int = 0  # times an edge was told that it gets less of its grant than before, or more
     looked: int = 0  # check-ins that found nothing new
     saved: int = 0  # attempts that a used-up budget put off
     let_through: int = 0  # and those that were made all the same, for something urgent
@@ -51,7 +54,10 @@ class World:
         self.clock = Clock()
         # Drawn apart: so whoever writes one field again and again changes nothing else in a life.
         bursts = random.Random(f"{seed}: bursts").choice((0, 0, 3, 10))
-        self.life = replace(drawn(self.chance), bursts=bursts).changed(changed)
+        subscriptions = random.Random(f"{seed}: subscriptions").choice((0, 0, 0, 2, 5))
+        life = replace(drawn(self.chance), bursts=bursts, subscriptions=subscriptions)
+        # Files tell no scopes (docs/trust.md).
+        self.life = replace(life, carried=0 if subscriptions else life.carried).changed(changed)
         self.faults = CALM
         self.harm = self.hub_harm = UNHARMED
         self.happened: Counter[str] = Counter()
@@ -64,6 +70,10 @@ class World:
     def note(self, event: str) -> None:
         """A line of the timeline."""
         self.timeline.append(f"{self.clock.now_ms - 1_800_000_000_000:>9} ms  {event}")
+
+    def connection(self, line: Line) -> Connection:
+        """A connection over this line, which fails as this life has it."""
+        return Connection(self.clock, self.chance, lambda pipe: line.faults(pipe, self.faults), self.happened)
 
     def new_medium(self) -> Medium:
         """A disk of an edge that fails as this life has it."""

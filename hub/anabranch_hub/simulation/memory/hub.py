@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anabranch_sync.change import Change, Entry, Op, entry
 from anabranch_sync.clock import Timestamp, clamped
@@ -22,7 +22,7 @@ from anabranch_sync.pull import (
     Outcome,
 )
 from anabranch_sync.register import Operand, Slot
-from anabranch_sync.scope import Scope
+from anabranch_sync.scope import EVERYTHING, Scope
 from anabranch_sync.standing import Partial
 from anabranch_sync.wiping import WipeOrder
 
@@ -82,8 +82,16 @@ class MemoryHub(Tenant):
         again._leased = self._leased
         return again
 
-    def open_replica(self, incarnation: int, mark: bytes = b"", edge: str = "") -> Opening:
-        """Find an incarnation or lease the next; `mark` is what the replica has seen of the log."""
+    def open_replica(
+        self, incarnation: int, mark: bytes = b"", edge: str = "", wanted: Scope | None = None
+    ) -> Opening:
+        """Find an incarnation or lease the next; `mark` is what the replica has seen of the log.
+
+        `wanted` is what it asks for of what it was granted, where it says so.
+        """
+        if wanted is not None and wanted != self.edge(edge).subscription:
+            with self._committed():
+                self._put_scope(edge, subscription=wanted)
         if edge in self.edges:
             self.edges[edge].retired = False  # it has come back
         self._moment += 1
@@ -102,18 +110,23 @@ class MemoryHub(Tenant):
             standing.upload,
             self.tree.presented(mark),
             self.epochs.ended,
+            granted=None if wanted in (None, EVERYTHING) else self.edge(edge).granted,
             wipe=self.edge(edge).wipe,
         )
 
     def rescope(self, edge: str, scope: Scope) -> None:
-        """Give an edge another scope."""
+        """Grant an edge another scope."""
         with self._committed():
-            known = self.edges.setdefault(edge, Enrolled(self.scope))
-            known.former[known.scope.fingerprint] = known.scope
-            known.scope = scope
-            for mark in self._marks.values():
-                if mark.edge == edge:
-                    mark.spool = {}
+            self._put_scope(edge, granted=scope, grants=(*self.edge(edge).grants, self.edge(edge).granted))
+
+    def _put_scope(self, edge: str, **given: Any) -> None:
+        """Change what makes an edge's scope. What it had is remembered, and what is on its way of it goes."""
+        before = self.edge(edge)
+        former = {**before.former, before.scope.fingerprint: before.scope}
+        self.edges[edge] = replace(before, former=former, **given)
+        for mark in self._marks.values():
+            if mark.edge == edge:
+                mark.spool = {}
 
     def retire(self, edge: str) -> None:
         """Let an edge hold no tombstones back until it comes again."""
@@ -192,8 +205,8 @@ class MemoryHub(Tenant):
         if each.content_id in self._merged:
             self.log.append((self.hub_seq, each, Outcome.DUPLICATE))
             return
-        scope = self.scope_of(each.dot.incarnation)
-        if not all(scope.writes(document) for document in each.change.documents):
+        granted = self.grants_of(each.dot.incarnation)[-1]
+        if not all(granted.writes(document) for document in each.change.documents):
             self._refused.add(each.content_id)
             self.log.append((self.hub_seq, each, Outcome.REFUSED))
             return

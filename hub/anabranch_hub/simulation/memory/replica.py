@@ -19,7 +19,7 @@ from anabranch_sync.pull import Notice, Pull, Result, decided_at, fold, quaranti
 from anabranch_sync.reoffer import Offers, Reoffer, in_front, offers
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.revision import Contents
-from anabranch_sync.scope import Scope
+from anabranch_sync.scope import EVERYTHING, Scope
 from anabranch_sync.snapshot import name_of, open_slice
 from anabranch_sync.standing import Partial, Standing
 from anabranch_sync.witness import Witnessed
@@ -61,6 +61,8 @@ class ReplicaState:
     incarnations: frozenset[int] = frozenset()
     exports: frozenset[bytes] = frozenset()  # courier files to which an answer may come
     ended: int = 0  # the incarnation under which nothing more may go
+    wanted: Scope = EVERYTHING  # what is asked for of what was granted
+    told: Scope = EVERYTHING  # and what the hub was told last of that
     quarantined: Mapping[DocumentId, Quarantined] = field(default_factory=dict)
     staged: Mapping[bytes, bytes] = field(default_factory=dict)
     # Urgent documents that overtook a pull, each with the position at which it is so.
@@ -224,6 +226,16 @@ class MemoryReplica:
         self._state = replace(self._state, ended=self._state.incarnation)
         self._sync()
 
+    def want(self, wanted: Scope) -> None:
+        """Ask for this of what was granted, from the next handshake on."""
+        self._state = replace(self._state, wanted=wanted)
+        self._sync()
+
+    def told(self, asked: Scope) -> None:
+        """The hub was told of a subscription."""
+        self._state = replace(self._state, told=asked)
+        self._sync()
+
     def note_stored(self, stored_mark: int) -> None:
         """The other side has everything up to here on disk."""
         self._state = replace(self._state, stored_mark=max(stored_mark, self._state.stored_mark))
@@ -261,14 +273,14 @@ class MemoryReplica:
 
     def apply(self, pull: Pull, reoffer: Reoffer | None = None, rescoped: Scope | None = None) -> ScopeDigest:
         """Documents, outbox, what is offered again, scope and cursor in one step."""
-        state = self._state
-        leaving = set[DocumentId]()
+        state, here = self._state, _waiting(self._state)
         if rescoped is not None:
             state = self._state = replace(state, scope=rescoped)
-            here = {*state.confirmed, *state.ahead, *_waiting(state)}
-            leaving = {document for document in here if not rescoped.reads(document)}
-            if not pull.whole:
-                pull = replace(pull, replaced=pull.replaced | leaving)
+            here |= {*state.confirmed, *state.ahead}
+        # Where the scope stays: what is merged after its document had left does not stay here.
+        leaving = {document for document in here if not state.scope.reads(document)}
+        if not pull.whole:
+            pull = replace(pull, replaced=pull.replaced | leaving)
         for cut in [open_slice(state.staged[name]) for name in pull.parts]:
             documents = {**pull.documents, **cut.documents}
             pull = replace(pull, documents=documents, quarantined={**pull.quarantined, **cut.quarantined})

@@ -35,7 +35,7 @@ from anabranch_sync.pull import (
 from anabranch_sync.register import DELETED, json_of
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.revision import Contents, Wanted
-from anabranch_sync.scope import Scope
+from anabranch_sync.scope import EVERYTHING, Scope
 from anabranch_sync.snapshot import Cutter, Offer, Part, Slice, Snapshot, name_of, seal_slice
 from anabranch_sync.standing import Partial
 from anabranch_sync.wiping import WipeOrder
@@ -63,12 +63,22 @@ class Replicated:
 
 @dataclass
 class Enrolled:
-    """An edge, the scope that it has and, by their fingerprints, those that it had."""
+    """An edge: what it was `granted`, what it asks for of that, and what it had before.
 
-    scope: Scope
+    `former` are the scopes that it had, by their fingerprints, `grants` all that it was ever granted before.
+    """
+
+    granted: Scope
+    subscription: Scope = EVERYTHING
     former: dict[bytes, Scope] = field(default_factory=dict)
+    grants: tuple[Scope, ...] = ()
     retired: bool = False
     wipe: WipeOrder = WipeOrder.KEEP
+
+    @property
+    def scope(self) -> Scope:
+        """What it replicates."""
+        return self.granted.narrowed(self.subscription)
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,7 @@ class Tenant:
         self.absorbed: set[bytes] = set()
         self.named: Callable[[Entry, bytes], set[bytes]] = lambda each, before: set()
         self._parts: dict[bytes, bytes] = {}
+        self._parts_of: Scope | None = None
         self._marks = {HUB_INCARNATION: Replicated("", 0, 0)}
         self._merged: set[bytes] = set()
         self._refused: set[bytes] = set()
@@ -145,10 +156,10 @@ class Tenant:
         """The scope of the edge whose incarnation this is."""
         return self.edge(self._marks[incarnation].edge).scope
 
-    def scopes_of(self, incarnation: int) -> tuple[Scope, ...]:
-        """All that the edge of an incarnation ever had."""
+    def grants_of(self, incarnation: int) -> tuple[Scope, ...]:
+        """All that the edge of an incarnation was ever granted, the present last."""
         edge = self.edge(self._marks[incarnation].edge)
-        return (*edge.former.values(), edge.scope)
+        return (*edge.grants, edge.granted)
 
     def travels(self, document: DocumentId) -> bool:
         """Whether there is anything of a document to send to whoever begins with nothing."""
@@ -191,7 +202,7 @@ class Tenant:
             if is_read(scope, document) and self.travels(document):
                 slices.append(cutter.add(document, state, self.cut_bytes, self.quarantined.get(document)))
         parts = [seal_slice(cut) for cut in [*slices, cutter.rest()] if cut is not None]
-        self._parts = {name_of(sealed): sealed for sealed in parts}
+        self._parts, self._parts_of = {name_of(sealed): sealed for sealed in parts}, scope
         named = tuple(Part(name, len(sealed)) for name, sealed in self._parts.items())
         names = tuple(self._parts)
         closing = replace(
@@ -268,6 +279,10 @@ class Tenant:
         """A part of the last snapshot."""
         return self._parts.get(name)
 
+    def part_for(self, edge: str, name: bytes) -> bytes | None:
+        """The same, if that snapshot is of the scope of this edge."""
+        return self.part(name) if self.edge(edge).scope == self._parts_of else None
+
     def pull(
         self,
         incarnation: int,
@@ -309,7 +324,7 @@ class Tenant:
         notices = tuple(
             _notice(hub_seq, conflict, incarnation)
             for hub_seq, conflict in self.ledger
-            if hub_seq > start and _took_part(conflict, incarnation)
+            if hub_seq > start and _took_part(conflict, incarnation) and scope.reads(conflict.document)
         )
         if not (documents or own or notices or always or whole or replaced):
             return None
