@@ -109,11 +109,11 @@ def wanted_of(granted: Scope, subscription: Scope) -> Scope:
 
 
 def reoffer_of(past: int, welcome: Welcome) -> Reoffer | None:
-    """What a replica of epoch `past` has to offer again. Raises CorruptFrame."""
+    """What a replica of epoch `past` has to offer again. Raises CorruptFrame, ProtocolViolation."""
     if past in (0, welcome.epoch):
         return None
     epochs = Epochs(welcome.epoch, unpacked_ended(welcome.ended))
-    return Reoffer(past, epochs.known(past), welcome.epoch)
+    return Reoffer(past, epochs.known(past), welcome.epoch, granted_by(welcome))
 
 
 def lost_of(replica: Hello | Standing, hub: Welcome | Opening) -> str:

@@ -42,11 +42,16 @@ AUTHOR = "anabranch"
 
 @dataclass(frozen=True, slots=True)
 class Reoffer:
-    """The hub is in epoch `present` and knows the order of `past`, the replica's own, up to `known`."""
+    """The hub is in epoch `present` and knows the order of `past`, the replica's own, up to `known`.
+
+    `granted` is what the replica may write, where the hub has named it: more than it holds from now on, if it
+    asks for less.
+    """
 
     past: int
     known: HubSeq
     present: int
+    granted: Scope | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,8 @@ def offers(
 ) -> Offers:
     """What to offer of `confirmed`, as it was in the past epoch, where `standing` is another now.
 
-    `own` are all incarnations that the replica ever had.
+    `own` are all incarnations that the replica ever had, `scope` is what it holds from now on. What leaves it
+    with that is offered too, with nothing to compare it with.
     """
     writes: dict[_Write, list[Op]] = {}
     withheld: list[DocumentId] = []
@@ -94,7 +100,7 @@ def offers(
         if all(register.hub_seq <= reoffer.known for register in before.registers.values()):
             continue
         lacking = _lacking(before.registers, standing(document).registers, reoffer.known, own)
-        may_write = scope.writes(document)
+        may_write = (reoffer.granted or scope).writes(document)
         if lacking.withheld or (lacking.found and not may_write):
             withheld.append(document)
         for write, slot, value in lacking.found if may_write else ():

@@ -7,8 +7,18 @@ from anabranch_hub.simulation.memory import MemoryHub
 from anabranch_sync.document import Object
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.reoffer import AUTHOR, Reoffer
+from anabranch_sync.scope import scope
 
-from tests.contracts.replica import LIMITS, NOW_MS, ROUTER, SCHEMA, Exchange, ReplicaStore, ReplicaSuite
+from tests.contracts.replica import (
+    LIMITS,
+    NOW_MS,
+    ROUTER,
+    SCHEMA,
+    SCOPE,
+    Exchange,
+    ReplicaStore,
+    ReplicaSuite,
+)
 
 COUNTED: Object = {
     "namespaces": ["acme/prod/*"],
@@ -82,6 +92,25 @@ class ReofferContract(ReplicaSuite):
 
         ((_, conflict),) = lost.hub.ledger
         assert {candidate.value for candidate in conflict.candidates} == {2, 9}
+
+    def test_what_leaves_as_less_is_asked_for_meanwhile_is_offered_before_it_goes(
+        self, lost: Exchange
+    ) -> None:
+        # given
+        less = scope((ROUTER.namespace,))
+        lost.incarnation = lost.hub.open_replica(0, wanted=less).incarnation
+        lost.replica.adopt(lost.incarnation)
+        reoffer = Reoffer(1, lost.hub.epochs.known(1), lost.hub.epoch, SCOPE)
+
+        # when
+        lost.replica.apply(lost.pull(), reoffer, SCOPE.narrowed(less))
+        lost.replica = self.again(lost.replica)
+        lost.exchange()
+
+        # then
+        assert lost.hub.read(LIMITS) == {"a": 2, "mine": 2}
+        assert lost.hub.read(ROUTER) == {"theirs": 1}
+        assert lost.replica.content(LIMITS) is None
 
     def test_increments_are_offered_by_who_made_them_and_count_once(
         self, tmp_path: Path, hub: MemoryHub

@@ -8,7 +8,9 @@ from anabranch_sync.change import CHANGE_BYTES_MAX, Change, decode, encode
 from anabranch_sync.document import Document, rebuild
 from anabranch_sync.epochs import ENDED_MAX, Ended, Epochs, packed_ended, unpacked_ended
 from anabranch_sync.errors import CorruptFrame
+from anabranch_sync.greeting import reoffer_of
 from anabranch_sync.ids import Cursor, document_id
+from anabranch_sync.messages import Welcome
 from anabranch_sync.pull import Outcome
 from anabranch_sync.register import Register, Slot, Stamp
 from anabranch_sync.reoffer import Reoffer, offers
@@ -224,6 +226,12 @@ def test_the_bytes_of_an_offer_depend_on_what_is_offered_alone() -> None:
 
     assert encode(offered((3,))) == encode(offered((4, 9)))
     assert offered(()).base == Cursor(2, 5)
+
+
+def test_all_that_was_granted_may_be_offered_also_by_who_asks_for_less() -> None:
+    welcome = Welcome(2, 2, 0, 1, 0, b"", 0, ended=packed_ended((Ended(1, 5),)), granted=SCOPE.prefixes)
+
+    assert reoffer_of(1, welcome) == Reoffer(1, 5, 2, SCOPE)
 
 
 # Epochs.
