@@ -89,9 +89,10 @@ def _acknowledge_before_fsync() -> Any:
 def _reused_incarnation() -> Any:
     open_replica = MemoryHub.open_replica
 
-    def reusing(self: MemoryHub, incarnation: int, *rest: Any) -> Opening:
+    def reusing(self: MemoryHub, incarnation: int, *rest: Any, **named: Any) -> Opening:
         newest = max(self._marks)
-        return open_replica(self, incarnation or (newest if newest > HUB_INCARNATION else 0), *rest)
+        leased = incarnation or (newest if newest > HUB_INCARNATION else 0)
+        return open_replica(self, leased, *rest, **named)
 
     return patch.object(MemoryHub, "open_replica", reusing)
 

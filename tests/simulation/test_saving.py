@@ -1,6 +1,7 @@
 """Lives of edges that save: metered links, and streams on which only what is urgent goes."""
 
 from itertools import count
+from typing import Any
 
 import pytest
 from anabranch_hub.simulation import edge, fleet
@@ -8,7 +9,6 @@ from anabranch_hub.simulation.running import live
 from anabranch_sync.circumstances import Circumstances, LinkClass
 from anabranch_sync.edge_effects import EdgeEffect
 from anabranch_sync.edge_session import EdgeSession
-from anabranch_sync.pacing import Pacing
 from anabranch_sync.standing import Standing
 
 from tests.simulation.test_overtaking import urgent_schema
@@ -21,17 +21,9 @@ class Saving(EdgeSession):
 
     made = count()
 
-    def __init__(
-        self, standing: Standing, scope: bytes, *, renew: bool, learned: Pacing, urgent_only: bool
-    ) -> None:
-        super().__init__(
-            standing,
-            scope,
-            renew=renew,
-            learned=learned,
-            circumstances=METERED,
-            urgent_only=urgent_only or next(self.made) % 2 == 0,
-        )
+    def __init__(self, standing: Standing, scope: bytes, *, urgent_only: bool, **rest: Any) -> None:
+        is_ahead = urgent_only or next(self.made) % 2 == 0
+        super().__init__(standing, scope, circumstances=METERED, urgent_only=is_ahead, **rest)
 
     def woken(self, now_ms: int) -> list[EdgeEffect]:
         return self._close("saved") if self.is_ahead and self.settled else super().woken(now_ms)

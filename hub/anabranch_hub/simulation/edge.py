@@ -382,12 +382,13 @@ class Edge:
     def _done(self) -> None:
         """Everything that was to be done is: is this the end of an exchange that is not held?"""
         is_held = not (self.poll_ms or self._urgent)
-        is_settled = self._session is not None and self._session.settled
-        if is_settled and not self._urgent and self._asked != self.replica.state.wanted:
+        session = self._session
+        is_untold = self._asked != self.replica.state.wanted
+        if session is not None and session.settled and is_untold and not session.is_ahead:
             self._ended(self._life, "another subscription is to be told")
-        elif is_settled and not is_held:
+        elif session is not None and session.settled and not is_held:
             self._rest()
-        elif self._session is not None and self.meter.is_used_up(self.steady_ms) and not self._urgent:
+        elif session is not None and self.meter.is_used_up(self.steady_ms) and not self._urgent:
             connection, self._connection = self._connection, None
             assert connection is not None, "a session without a connection"
             # What is on its way was paid for, and arrives.
