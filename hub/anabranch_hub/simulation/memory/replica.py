@@ -276,7 +276,7 @@ class MemoryReplica:
         state, here = self._state, _waiting(self._state)
         if rescoped is not None:
             state = self._state = replace(state, scope=rescoped)
-            here |= {*state.confirmed, *state.ahead}
+            here |= {*state.confirmed, *state.ahead, *(each.case.document for each in state.notices)}
         # Where the scope stays: what is merged after its document had left does not stay here.
         leaving = {document for document in here if not state.scope.reads(document)}
         if not pull.whole:
