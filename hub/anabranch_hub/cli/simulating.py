@@ -1,5 +1,6 @@
 """The command `simulate`: an incident of one's own fleet, lived again as often as one likes."""
 
+import signal
 from pathlib import Path
 
 import click
@@ -43,6 +44,8 @@ async def simulate(invocation: Invocation, topology: Path, seed: int, seeds: int
     anabranch-hub simulate --topology fleet.toml --seed 7
     anabranch-hub simulate --topology fleet.toml --seeds 500 --json
     """
+    # A life never waits, and asyncio tells of Ctrl-C where something does.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     described = parse_topology(str(topology), _read(topology))
     tally = Tally()
     if seeds is None:
@@ -77,9 +80,8 @@ def _told(one: Lived) -> str:
 
 def _tell(tally: Tally) -> None:
     found: dict[str, Json] = tally.as_json()
-    terminal.write(
-        f"{found['seeds']} lives, {found['fleet_days']} days, {found['rounds']} rounds of exchange"
-    )
+    lives = "1 life" if tally.seeds == 1 else f"{tally.seeds} lives"
+    terminal.write(f"{lives}, {found['fleet_days']} days, {found['rounds']} rounds of exchange")
     terminal.write(
         "; ".join(f"{kind} {count}" for kind, count in sorted(tally.faults.items())) or "no faults"
     )

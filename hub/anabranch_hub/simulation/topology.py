@@ -26,15 +26,15 @@ Everything has a default but the name of an edge. When its writes are made, and 
 drawn from the seed.
 """
 
-import json
 import random
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeAlias
 
-from anabranch_sync.errors import AnabranchError
+from anabranch_sync.errors import AnabranchError, InvalidInput
 from anabranch_sync.ids import check_edge
+from anabranch_sync.value import parse_json
 
 from anabranch_hub.simulation.disk import Harm
 from anabranch_hub.simulation.life import DAY_MS, HOUR_MS, SECOND_MS, drawn
@@ -110,8 +110,8 @@ class Topology:
 def parse_topology(file: str, text: str) -> Topology:
     """The topology in `text`: JSON where the file is named so, else TOML. Raises TopologyRefused."""
     try:
-        parsed = json.loads(text) if file.endswith(".json") else tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+        parsed: Any = parse_json(text) if file.endswith(".json") else tomllib.loads(text)
+    except (InvalidInput, ValueError, RecursionError) as error:
         raise TopologyRefused(
             file, "", f"is not {'JSON' if file.endswith('.json') else 'TOML'}: {error}"
         ) from error
@@ -238,8 +238,8 @@ class _Table:
         return _Table(self._file, self._at(name), value)
 
     def _tables(self, name: str) -> "list[_Table]":
-        tables = self._list(name)
-        if not all(isinstance(each, dict) for each in tables):
+        tables = self._left.pop(name, [])
+        if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
             raise self._refused(name, "edges are tables: [[edge]]")
         return [
             _Table(self._file, f"{self._at(name)} {number}", each) for number, each in enumerate(tables, 1)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from anabranch_hub.simulation.memory import MemoryHub
 
 from tests.hub.cli.conftest import run_far
+from tests.running_hub import PATIENCE_S, hub_command, surroundings
 
 FLEET = 'lasts = "1h"\n[link]\ndrop = 0.05\n[[edge]]\nname = "a"\n[[edge]]\nname = "b"\n'
 
@@ -55,6 +58,38 @@ def test_a_file_that_is_no_fleet_is_refused_in_a_line(tmp_path: Path) -> None:
     assert ran.code == 2
     assert ran.err.startswith(f"anabranch-hub: {file}: edge 1.name: ")
     assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("fleet.toml", '[edge]\nname = "a"\n', "edge: edges are tables: [[edge]]"),
+        ("fleet.json", '{"edge": [{"name": "a"}], "edge": [{"name": "b"}]}', "is not JSON: "),
+    ],
+)
+def test_what_is_easily_miswritten_is_told(tmp_path: Path, name: str, text: str, said: str) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+
+    ran = run_far("simulate", "--topology", str(file))
+
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_a_person_may_break_off_many_lives_at_any_moment(fleet: str) -> None:
+    command = hub_command("simulate", "--topology", fleet, "--seeds", "100000")
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=surroundings()
+    ) as process:
+        assert process.stderr is not None
+        assert "seeds, 0 broke a promise" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        try:
+            code = process.wait(PATIENCE_S)
+        finally:
+            process.kill()
+    assert code == 130
 
 
 def test_a_file_without_end_is_refused_before_it_is_read() -> None:
