@@ -26,6 +26,7 @@ from anabranch_sync.clock import Timestamp
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import Object
 from anabranch_sync.edge_session import EdgeSession
+from anabranch_sync.greeting import reoffer_of
 from anabranch_sync.ids import HUB_INCARNATION, Cursor, DocumentId
 from anabranch_sync.messages import CheckIn, Merged, Welcome
 from anabranch_sync.opening import Answer, Opening
@@ -372,8 +373,6 @@ def _what_is_absorbed_is_not_counted() -> Any:
 
 
 def _what_leaves_is_not_offered_to_a_restored_hub() -> Any:
-    reoffer_of = edge_session.reoffer_of
-
     def of_what_is_held(past: int, welcome: Welcome) -> Reoffer | None:
         reoffer = reoffer_of(past, welcome)
         return reoffer and replace(reoffer, granted=None)
