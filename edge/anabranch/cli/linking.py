@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -112,9 +113,7 @@ def sync(invocation: Invocation) -> None:
     try:
         with terminal.Progress(shown=not invocation.json) as line:
             line.tell("connecting to the hub")
-            outcome = _run(
-                run_agent(invocation.replica, once=True, progress=lambda step: line.tell(_words(step)))
-            )
+            outcome = _run(run_agent(invocation.replica, once=True, progress=partial(_tell_step, line)))
     except ReplicaInUse as error:
         error.add_note("it exchanges by itself, and anabranch status tells how far it is")
         raise
@@ -190,6 +189,14 @@ def _given_token(given: str | None) -> str:
         "use --token @FILE or --token - (it works once and briefly, so this one goes through)"
     )
     return given
+
+
+def _tell_step(line: terminal.Progress, step: "Progress") -> None:
+    from anabranch.exchange import Applied
+
+    # What a push is answered with brings no documents, and would hide how far it has come.
+    if not isinstance(step, Applied) or step.documents:
+        line.tell(_words(step))
 
 
 def _words(step: "Progress") -> str:

@@ -7,6 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from anabranch.cli import linking
+from anabranch.exchange import Applied, Pushed
+from anabranch_cli import terminal
 from anabranch_protos.introduction import CONNECT_S_MAX
 from anabranch_protos.invitation import new_token
 
@@ -164,3 +167,19 @@ def test_a_damaged_identity_is_said_so(anabranch: Anabranch) -> None:
         ran = anabranch(command)
         assert (ran.code, ran.out) == (7, "")
         assert "damaged" in ran.err
+
+
+def test_how_far_a_push_has_come_is_not_hidden_by_the_empty_pull_that_answers_it() -> None:
+    # given
+    told: list[str] = []
+
+    class Line(terminal.Progress):
+        def tell(self, text: str) -> None:
+            told.append(text)
+
+    # when
+    for step in (Pushed(8, 25, 8), Applied(0, 0), Applied(2, 0)):
+        linking._tell_step(Line(), step)
+
+    # then
+    assert told == ["sent 8 of 25 changes", "applied 2 documents"]
