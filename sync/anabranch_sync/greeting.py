@@ -11,7 +11,7 @@ from anabranch_sync.pacing import Pacing
 from anabranch_sync.reoffer import Reoffer
 from anabranch_sync.scope import Scope, scope, told_scope
 from anabranch_sync.standing import Standing
-from anabranch_sync.transfer import BATCH_ID_BYTES
+from anabranch_sync.transfer import split_upload_name
 
 
 def hello_of(
@@ -57,6 +57,7 @@ def hello_of(
 def welcome_of(hello: Hello, opening: Opening, protocol: int, now_ms: int, *, is_rescoped: bool) -> Welcome:
     """What the hub says of the tenant and of this replica, as its store knows them."""
     upload, log = opening.upload, opening.log
+    batch, last = split_upload_name(upload.batch) if upload else (b"", 0)
     is_older = hello.cursor.epoch != opening.epoch
     return Welcome(
         protocol,
@@ -66,8 +67,8 @@ def welcome_of(hello: Hello, opening: Opening, protocol: int, now_ms: int, *, is
         opening.push_mark,
         opening.chain,
         now_ms - hello.now_ms,
-        upload=upload.batch[:BATCH_ID_BYTES] if upload else b"",
-        upload_last=int.from_bytes(upload.batch[BATCH_ID_BYTES:], "big") if upload else 0,
+        upload=batch,
+        upload_last=last,
         upload_bytes=len(upload.received) if upload else 0,
         checkpoint=log.checkpoint.packed if log else b"",
         consistency=b"".join(log.consistency) if log else b"",

@@ -98,11 +98,10 @@ from anabranch_sync.seeing import Unseen, waits
 from anabranch_sync.snapshot import Offer
 from anabranch_sync.stream import Stream
 from anabranch_sync.transfer import SILENCE_MS_MAX as SILENCE_MS_MAX
-from anabranch_sync.transfer import Receiving, Sending, batch_id
+from anabranch_sync.transfer import Receiving, Sending, batch_id, upload_name
 from anabranch_sync.wiping import WIPE, WIPED, WipeOrder
 from anabranch_sync.witness import Presented, mark_of, size_of
 
-_LAST_BYTES = 8
 # A stream may last for weeks, and an edge should not be weeks behind as a witness. A checkpoint and its
 # proof are some 300 bytes, and travel only behind a pull that was applied.
 PRESENT_EVERY_MS = 10 * 60_000
@@ -483,9 +482,9 @@ class HubSession:
 
     def _upload(self, first: Batch) -> Receiving:
         upload = self._opening.upload if self._opening else None
-        if upload is not None and upload.batch == _upload_name(first.batch, first.last):
+        if upload is not None and upload.batch == upload_name(first.batch, first.last):
             # A break left the head of this very batch on disk.
-            return Receiving(first, type(upload)(first.batch, upload.total, upload.received))
+            return Receiving(first, replace(upload, batch=first.batch))
         return Receiving(first, None)
 
     def _piece(self, offset: int, piece: bytes) -> list[HubEffect]:
@@ -493,7 +492,7 @@ class HubSession:
         assert receiving is not None, "a piece without its batch"
         receiving.add(offset, piece)
         if not receiving.complete:
-            name = _upload_name(receiving.batch, receiving.last)
+            name = upload_name(receiving.batch, receiving.last)
             stored = StorePart(name, receiving.total, offset, piece)
             return [stored, *map(self._send, receiving.acknowledgement())]
         self._receiving = None
@@ -687,11 +686,3 @@ class HubSession:
     def _close(self, reason: str) -> list[HubEffect]:
         self.phase = Phase.CLOSED
         return [Close(reason)]
-
-
-def _upload_name(batch: bytes, last: int) -> bytes:
-    """How the store knows an upload.
-
-    The last change in it is a part: the edge needs it to cut its outbox at the same place again.
-    """
-    return batch + last.to_bytes(_LAST_BYTES, "big")

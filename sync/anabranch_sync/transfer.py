@@ -18,8 +18,7 @@ from anabranch_sync.pacing import ACKNOWLEDGE_BYTES, Pacing
 from anabranch_sync.standing import Partial
 
 BATCH_ID_BYTES = 8
-
-
+_LAST_BYTES = 8
 # How long a peer may be silent while we wait for its answer. Twice the 30 s that a chunk of 8 KiB
 # takes on a 2.4 kbit/s link, and some; a dead link is noticed within it.
 SILENCE_MS_MAX = 75_000
@@ -38,6 +37,19 @@ class StorePart:
 def batch_id(sealed: bytes) -> bytes:
     """The name of a batch: a hash of its bytes."""
     return blake2b(sealed, digest_size=BATCH_ID_BYTES).digest()
+
+
+def upload_name(batch: bytes, last: int) -> bytes:
+    """How a hub's store knows an upload.
+
+    The last change in it is a part: the edge needs it to cut its outbox at the same place again.
+    """
+    return batch + last.to_bytes(_LAST_BYTES, "big")
+
+
+def split_upload_name(name: bytes) -> tuple[bytes, int]:
+    """The batch and the last change of `upload_name`."""
+    return name[:BATCH_ID_BYTES], int.from_bytes(name[BATCH_ID_BYTES:], "big")
 
 
 class Sending:
