@@ -14,7 +14,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from anabranch_protos.grpc_settings import settle_grpc
 from anabranch_protos.invitation import SECRET_BYTES, hash_secret
@@ -300,8 +300,7 @@ class _Service:
         try:
             question = read_question(frame)
         except WireError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-            raise  # not reached: aborting ends the call
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         checking = self._store.check_in(peer.tenant, peer.edge, question)
         return ExchangeFrame(frame=await self._answered(context, checking))
 
@@ -336,7 +335,7 @@ class _Service:
         return pb.EnrollReply(**asdict(await self._answered(context, enrolling)))
 
     def _for_operators(
-        self, method: Callable[[OperatorPeer, _Request], Awaitable[Message]], request: type[_Request]
+        self, method: Callable[[OperatorPeer, _Request], Awaitable[Message]], kind: type[_Request]
     ) -> Any:
         """The handler of a method that only operators may call."""
 
@@ -349,22 +348,19 @@ class _Service:
                 answer = await method(peer, request)
             except InvalidInput as error:
                 await self._refuse_operator(context, asked, grpc.StatusCode.INVALID_ARGUMENT, error)
-                raise  # not reached: refusing ends the call
             except HubError as error:
                 status = _STATUS_OF_EXIT_CODE.get(error.exit_code)
                 if status is not None:
                     await self._refuse_operator(context, asked, status, error)
                 await self._refuse(context, error)
-                raise  # not reached: refusing ends the call
             except Exception:  # the top of the task
                 log.exception("operator's call failed", extra=asked)
-                await context.abort(grpc.StatusCode.INTERNAL, "the hub cannot serve this: ask its operator")
-                raise  # not reached: aborting ends the call
+                await _abort(context, grpc.StatusCode.INTERNAL, "the hub cannot serve this: ask its operator")
             log.info("operator answered", extra=asked)
             return answer
 
         return grpc.unary_unary_rpc_method_handler(
-            call, request.FromString, lambda reply: reply.SerializeToString()
+            call, kind.FromString, lambda reply: reply.SerializeToString()
         )
 
     async def _refuse_operator(
@@ -373,10 +369,10 @@ class _Service:
         asked: dict[str, str],
         status: grpc.StatusCode,
         error: HubError | InvalidInput,
-    ) -> None:
+    ) -> NoReturn:
         # What is refused may hold a value of a document: the log has only that it was.
         log.info("operator refused", extra={**asked, "status": status.name, "kind": type(error).__name__})
-        await context.abort(status, str(error))
+        await _abort(context, status, str(error))
 
     async def _peer(self, context: aio.ServicerContext) -> Peer:
         """Which edge calls, if it may."""
@@ -398,23 +394,22 @@ class _Service:
             return await answering
         except HubError as error:
             await self._refuse(context, error)
-            raise  # not reached: refusing ends the call
 
-    async def _refuse(self, context: aio.ServicerContext, error: HubError) -> None:
+    async def _refuse(self, context: aio.ServicerContext, error: HubError) -> NoReturn:
         match error:
             case RelayRefused():
                 # Not those behind it: they are told to come back, and by another way.
                 log.warning("relay refused", extra={"relay": error.relay, "reason": error.reason})
-                await context.abort(grpc.StatusCode.ABORTED, str(error))
+                await _abort(context, grpc.StatusCode.ABORTED, str(error))
             case RequestRefused():
-                await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
+                await _abort(context, grpc.StatusCode.PERMISSION_DENIED, str(error))
             case Unreachable():
                 # Which of our servers is away is our affair.
                 log.warning("call not served", extra={"reason": str(error)})
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "the hub cannot serve now: try again")
+                await _abort(context, grpc.StatusCode.UNAVAILABLE, "the hub cannot serve now: try again")
             case _:
                 log.error("call not served", extra={"reason": str(error)})
-                await context.abort(grpc.StatusCode.INTERNAL, "the hub cannot serve this: ask its operator")
+                await _abort(context, grpc.StatusCode.INTERNAL, "the hub cannot serve this: ask its operator")
 
 
 _STATUS_OF_ORDER = {
@@ -434,6 +429,12 @@ _STATUS_OF_EXIT_CODE = {
     4: grpc.StatusCode.PERMISSION_DENIED,
     5: grpc.StatusCode.FAILED_PRECONDITION,
 }
+
+
+async def _abort(context: aio.ServicerContext, status: grpc.StatusCode, why: str) -> NoReturn:
+    """End the call, which `abort` does by raising."""
+    await context.abort(status, why)
+    raise AssertionError("abort raises")
 
 
 async def _follow(store: Store, streams: Streams) -> None:
