@@ -1,6 +1,5 @@
 """The commands that tell how the replica stands: `status`, `incidents`."""
 
-import contextlib
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -38,18 +37,23 @@ def status(invocation: Invocation, check: bool) -> None:
     anabranch status
     anabranch status --check --json
     """
-    identity = _identity(invocation.replica)
+    identity, without = _identity(invocation.replica)
     with invocation.open() as client:
         now = client.status()
         budget = told(client.replica.traffic(int(time.time() * 1000)))
         seen = _condition(client, now, identity)
-    _show(invocation, now, identity, seen, budget)
+    _show(invocation, now, identity, without, seen, budget)
     if check and seen.exit_code:
         raise click.exceptions.Exit(seen.exit_code)
 
 
 def _show(
-    invocation: Invocation, now: "Status", identity: "Identity | None", seen: "Condition", budget: str
+    invocation: Invocation,
+    now: "Status",
+    identity: "Identity | None",
+    without: str,
+    seen: "Condition",
+    budget: str,
 ) -> None:
     if invocation.json:
         facts = {name: value for name, value in asdict(now).items() if name != "cursor"}
@@ -62,7 +66,7 @@ def _show(
         return
     state = terminal.painted(str(now.state).upper().replace("_", " "), _STATE_COLOURS[now.state])
     terminal.write(f"{now.tenant}/{now.edge}  {state}")
-    for line in terminal.columns([("condition", _told(seen)), *_status_rows(now, identity)]):
+    for line in terminal.columns([("condition", _told(seen)), *_status_rows(now, identity, without)]):
         terminal.write(f"  {line}")
     if budget:
         terminal.write(f"  budget     {budget}")
@@ -91,7 +95,7 @@ def _told(seen: "Condition") -> str:
     return f"{terminal.painted(str(seen.word), colour)}: {terminal.one_line(seen.sentence)}"
 
 
-def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, str]]:
+def _status_rows(now: "Status", identity: "Identity | None", without: str) -> list[tuple[str, str]]:
     heard = "never heard" if now.age_s is None else f"heard {terminal.duration(now.age_s)} ago"
     agent = "an agent is running" if now.agent_running else "no agent is running (anabranch agent)"
     if now.link == "denied":
@@ -107,7 +111,7 @@ def _status_rows(now: "Status", identity: "Identity | None") -> list[tuple[str, 
     rows = [
         ("replica", f"{now.path}, {terminal.size(size_bytes)}"),
         ("writes", ", ".join(now.prefixes) or "nothing"),
-        ("hub", "not enrolled" if identity is None else _way(identity)),
+        ("hub", without if identity is None else _way(identity)),
         ("link", f"{heard}, {agent}{_mode(now)}"),
         ("documents", f"{now.documents:,}"),
         ("outbox", outbox),
@@ -207,12 +211,15 @@ def _log_row(now: "Status") -> str:
     return f"{row}; {refused}: {terminal.one_line(log.refused)}"
 
 
-def _identity(replica: "Path") -> "Identity | None":
+def _identity(replica: "Path") -> "tuple[Identity | None, str]":
+    """Who this edge is to its hub; where it is nobody, why."""
     from anabranch.identity import identity_folder, read_identity
 
-    with contextlib.suppress(IdentityUnusable):
-        return read_identity(identity_folder(replica))
-    return None
+    folder = identity_folder(replica)
+    try:
+        return read_identity(folder), ""
+    except IdentityUnusable as error:
+        return None, str(error) if folder.exists() else "not enrolled"
 
 
 COMMANDS = {"status": status, "incidents": incidents}

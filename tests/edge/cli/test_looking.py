@@ -1,8 +1,11 @@
+from pathlib import Path
+
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import digest
 from anabranch_sync.ids import document_id
 
 from tests.edge.cli.conftest import Anabranch
+from tests.edge.cli.test_doctor import enrol
 
 ROUTER = document_id("acme/prod/router")
 
@@ -27,6 +30,17 @@ def test_status_tells_how_the_replica_stands(anabranch: Anabranch) -> None:
     assert (facts["hub"], facts["certificate_until"], facts["agent_running"]) == (None, None, False)
     assert facts["digest"] == str(ScopeDigest())
     assert facts["cursor"] == {"epoch": 0, "hub_seq": 0}
+
+
+def test_status_says_why_an_identity_is_of_no_use(anabranch: Anabranch) -> None:
+    # given
+    enrol(anabranch)
+    Path(f"{anabranch.path}.identity/key.pem").unlink()
+
+    # then
+    shown = anabranch("status").out
+    assert "key.pem is missing: enrol this edge again with `anabranch init --keep-replica`\n" in shown
+    assert anabranch("status", "--json").json["hub"] is None
 
 
 def test_digests_are_told_as_the_hub_tells_them(anabranch: Anabranch) -> None:
