@@ -143,7 +143,9 @@ def clock_condition(identity: "Identity | None", now_s: float) -> Condition | No
     if identity is None or now_s <= identity.not_after_ms / 1000:
         return None
     if now_s > identity.not_after_ms / 1000 + CLOCK_CEILING_S:
-        return Condition(Word.CLOCK, f"it is {here} here, years after this edge's certificate ended")
+        return Condition(
+            Word.CLOCK, f"it is {here} here, years after this edge's certificate ended: set the clock"
+        )
     return Condition(
         Word.EXPIRED,
         f"the certificate ended before {here}: if the clock is right, get an invitation and run "

@@ -18,11 +18,11 @@ from anabranch_cli.failure import ExitCode
 from anabranch_sync.budget import resumes_ms
 from anabranch_sync.clock import SKEW_FLAG_MS
 from anabranch_sync.errors import AnabranchError
-from anabranch_sync.lateness import EdgeFacts, Lateness, lateness
+from anabranch_sync.lateness import EdgeFacts, Lateness, Reason, lateness
 
 from anabranch.cli import damaged
 from anabranch.cli.invocation import Invocation, command
-from anabranch.condition import CLOCK_FLOOR_S
+from anabranch.condition import CLOCK_FLOOR_S, Word, clock_condition
 
 if TYPE_CHECKING:
     from anabranch.answers import Status
@@ -117,13 +117,16 @@ def _why(replica: Path) -> Lateness | None:
             status = client.status()
             now_ms = time.time_ns() // 1_000_000
             carried = client.replica.traffic(now_ms)
-        until_ms = read_identity(identity_folder(replica)).not_after_ms
+        identity = read_identity(identity_folder(replica))
     except AnabranchError:
         return None
+    wrong = clock_condition(identity, now_ms / 1000)
+    if wrong is not None and wrong.word is Word.CLOCK:
+        return Lateness(Reason.CLOCK, f"Its clock is wrong: {wrong.sentence}.", ())
     return lateness(
         EdgeFacts(
             now_ms=now_ms,
-            certificate_until_ms=until_ms,
+            certificate_until_ms=identity.not_after_ms,
             denied=status.link == "denied",
             distrusted=status.link == "distrusted",
             agent_running=status.agent_running,
@@ -291,8 +294,13 @@ def _private_files(replica: Path, folder: Path) -> Check:
 def _certificate(identity: "Identity") -> Check:
     now_ms = time.time() * 1000
     found = f"{identity.tenant}/{identity.edge}, valid until {terminal.moment(identity.not_after_ms)}"
+    wrong = clock_condition(identity, now_ms / 1000)
+    if wrong is not None and wrong.word is Word.CLOCK:
+        return Check(
+            "certificate", Verdict.WARN, f"{found}: {wrong.sentence}", "set the clock, then look again"
+        )
     if now_ms > identity.not_after_ms:
-        hint = "ask an operator for a new invitation (anabranch-hub edge invite) and enrol again"
+        hint = "get an invitation (anabranch-hub edge invite), then run anabranch init --keep-replica"
         return Check("certificate", Verdict.FAIL, f"{found}: it has ended", hint, ExitCode.UNVERIFIED)
     if now_ms > identity.renew_at_ms:
         hint = "the agent renews it at its next exchange: anabranch sync"

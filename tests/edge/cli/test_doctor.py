@@ -222,6 +222,25 @@ def test_a_clock_that_lost_the_time_is_a_warning(
     assert checked(anabranch, "--offline")["clock"]["verdict"] == verdict
 
 
+@pytest.mark.parametrize("year", [1970, 2038])
+def test_a_clock_that_no_certificate_can_meet_is_set_before_anybody_enrols_again(
+    anabranch: Anabranch, monkeypatch: pytest.MonkeyPatch, year: int
+) -> None:
+    # given
+    enrol(anabranch)
+    now_s = datetime(year, 6, 1, tzinfo=UTC).timestamp()
+    monkeypatch.setattr(time, "time", lambda: now_s)
+    monkeypatch.setattr(time, "time_ns", lambda: int(now_s * 1e9))
+
+    # when
+    ran = anabranch("doctor", "--offline")
+
+    # then
+    assert ran.out.startswith(f"Its clock is wrong: it is {year}-06-01 00:00 UTC here, ")
+    assert "set the clock" in ran.out
+    assert "invitation" not in ran.out
+
+
 def test_a_failed_verification_decides_the_code(tmp_path: Path) -> None:
     ok = Check("a", Verdict.OK, "")
     warned = Check("b", Verdict.WARN, "", "hint")
