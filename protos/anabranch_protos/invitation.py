@@ -31,7 +31,8 @@ class InvalidToken(InvalidInput):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(
-            f"the token is refused ({reason}): copy the whole line that `anabranch-hub edge invite` printed"
+            f"the token is refused ({reason}): copy the whole line that `anabranch-hub edge invite` (for an "
+            "operator, `operator invite`) printed"
         )
 
 
