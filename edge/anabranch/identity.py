@@ -15,6 +15,7 @@ finds the one without the other finishes that.
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -184,17 +185,18 @@ def put_renewed(
 def write_private(path: Path, content: bytes) -> None:
     """Replace `path` durably and whole; its owner's alone from the first moment. Raises OSError."""
     aside = path.with_name(path.name + ".new")
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        aside.unlink(missing_ok=True)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)  # a part of it would only keep the disk full
-        error.filename = error.filename or str(path)  # a write that fails does not say where
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)  # a part of it would only keep the disk full
+        error.filename = str(path)  # and not a name that nobody asked for, or none
         raise
     sync_folder(path.parent)
 

@@ -136,3 +136,10 @@ def test_a_write_that_finds_no_room_names_the_file_and_leaves_nothing(tmp_path: 
     # then
     assert [each.name for each in tmp_path.iterdir()] == ["cert.pem"]
     assert target.read_bytes() == b"before"
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(tmp_path: Path) -> None:
+    target = tmp_path / "not there" / "secret"
+    with pytest.raises(FileNotFoundError) as failed:
+        write_private(target, b"after")
+    assert failed.value.filename == str(target)
