@@ -162,6 +162,9 @@ def _replace_file(path: Path, text: str) -> None:
     try:
         draft.write_text(text, "utf-8")
         draft.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # and not the draft, or none
+        raise
     finally:
         draft.unlink(missing_ok=True)
 

@@ -1,10 +1,12 @@
 import errno
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
+from anabranch.cli import moving
 from anabranch_cli.documents import BATCH_BYTES, batches
 from anabranch_sync.document import Object
 from anabranch_sync.ids import document_id
@@ -32,6 +34,24 @@ def test_what_is_exported_can_be_imported(anabranch: Anabranch, tmp_path: Path) 
     assert first.out == "ok 3 documents, 3 changed, in 1 change: 1:1\n"
     assert exported.json == DOCUMENTS
     assert again.json == {"documents": 3, "changed": 0, "dots": []}
+
+
+def test_an_export_that_finds_no_room_names_the_file(tmp_path: Path) -> None:
+    # given
+    tree = tmp_path / "tree"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    # when
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as failed:
+            moving._replace_file(tree / "config.json", "t" * 10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    # then
+    assert failed.value.filename == str(tree / "config.json")
+    assert list(tree.iterdir()) == []
 
 
 def test_nothing_is_imported_of_a_directory_that_can_be_read_in_part_alone(
