@@ -74,7 +74,7 @@ async def get(
         else:
             reference = parse_reference(at, time.time_ns() // 1_000_000)
             stored = await state_at(store, tenant, document, reference)
-    value = _value(document, stored, path, of_head=of_head)
+    value = _value(document, stored, path, of_head=of_head, then=at)
     assert stored is not None, "a value comes from a document"
     version = stored.version if of_head or stored.quarantine is None else stored.quarantine.live_version
     if invocation.json:
@@ -307,12 +307,20 @@ def _head(stored: Stored | None) -> Object | None:
     return None if stored is None else stored.head
 
 
-def _value(document: DocumentId, stored: Stored | None, path: Path, *, of_head: bool) -> Json:
-    """The value at `path` of what readers get, or of the head. Raises NotFound."""
+def _value(
+    document: DocumentId, stored: Stored | None, path: Path, *, of_head: bool, then: str | None = None
+) -> Json:
+    """The value at `path` of what readers get, or of the head; `then` is the reference that was asked for.
+
+    Raises NotFound.
+    """
     content = None if stored is None else stored.head if of_head else stored.content
     if content is None and stored is not None and stored.quarantine is not None:
         reason = summary(stored.quarantine.violations)
         raise NotFound(f"a valid content of {document}", f"its head is quarantined ({reason}); see --head")
+    if content is None and then is not None:
+        log = f"anabranch-hub log TENANT {document.namespace} --key {document.key}"
+        raise NotFound(f"document {document} as of {then}", f"see its versions with `{log}`")
     if content is None:
         raise NotFound(f"document {document}", "see what there is with `anabranch-hub list TENANT`")
     try:

@@ -33,8 +33,8 @@ def test_a_document_is_got_as_it_stood(hub: RunningHub, history: str) -> None:
     [
         ("9", 3, "version 9 of acme/prod/router/config does not exist: see `anabranch-hub log"),
         ("@9", 3, "position 9 is still to come: the tenant stands at 4"),
-        ("@0", 3, "document acme/prod/router/config does not exist"),
-        ("7d", 3, "document acme/prod/router/config does not exist"),
+        ("@0", 3, "document acme/prod/router/config as of @0 does not exist: see its versions with"),
+        ("7d", 3, "document acme/prod/router/config as of 7d does not exist: see its versions with"),
         ("tuesday", 2, "reference 'tuesday' is refused: use a version (17), a position (@204)"),
         ("0", 2, "numbers go from 1"),
     ],
