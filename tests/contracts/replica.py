@@ -494,6 +494,16 @@ class ReplicaContract(ReplicaSuite):
         assert partial is not None
         assert (partial.batch, partial.total, partial.received) == (b"other", 8, b"ab")
 
+    def test_a_batch_that_comes_again_in_other_pieces_goes_on_where_it_was(
+        self, replica: ReplicaStore
+    ) -> None:
+        for offset, piece in ((0, b"0123"), (4, b"45"), (0, b"012"), (3, b"34567")):
+            replica.store_part(b"first", 10, offset, piece)
+
+        partial = replica.standing().partial
+        assert partial is not None
+        assert partial.received == b"01234567"
+
     def test_a_batch_that_is_applied_is_forgotten(self, edge: Exchange) -> None:
         edge.replica.store_part(b"first", 10, 0, b"0123")
 

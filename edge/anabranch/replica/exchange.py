@@ -129,17 +129,19 @@ def noticed(connection: Connection) -> Noticed:
 
 
 def store_part(connection: Connection, batch: bytes, total: int, offset: int, piece: bytes) -> None:
-    """Append one piece of an inbound batch. Raises ProtocolViolation for a gap."""
+    """Append what is new in a piece of an inbound batch, which may come again, cut at other places.
+
+    Raises ProtocolViolation for a gap.
+    """
     known = connection.execute(SQL["parts_end"]).fetchone()
     if known is not None and known[:2] != (batch, total):
         connection.execute(SQL["drop_parts"])
         known = None
     end = 0 if known is None else known[2]
-    if offset + len(piece) <= end:
-        return  # it came twice
-    if offset != end or offset + len(piece) > total:
+    if offset > end or offset + len(piece) > total:
         raise ProtocolViolation(f"piece {offset}+{len(piece)} of {total} bytes, of which {end} are here")
-    connection.execute(SQL["put_part"], (offset, batch, total, piece))
+    if offset + len(piece) > end:
+        connection.execute(SQL["put_part"], (end, batch, total, piece[end - offset :]))
 
 
 def discard(connection: Connection) -> None:

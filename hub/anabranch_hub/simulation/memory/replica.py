@@ -249,9 +249,10 @@ class MemoryReplica:
     def store_part(self, batch: bytes, total: int, offset: int, piece: bytes) -> None:
         """Keep a piece of a pull."""
         partial = self._state.partial
-        head = partial.received[:offset] if partial and partial.batch == batch else b""
-        assert len(head) == offset, "pieces are stored without gaps"
-        self._state = replace(self._state, partial=Partial(batch, total, head + piece))
+        head = partial.received if partial and partial.batch == batch else b""
+        assert offset <= len(head), "pieces are stored without gaps"
+        new = piece[len(head) - offset :]
+        self._state = replace(self._state, partial=Partial(batch, total, head + new))
         self._sync()
 
     def discard(self) -> None:
