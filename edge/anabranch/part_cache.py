@@ -80,10 +80,14 @@ class PartCache:
         self._writing = threading.Lock()
 
     def piece(self, name: bytes, offset: int, bytes_max: int) -> bytes:
-        """Bytes of a part from `offset` on; empty where they are not here. At 0 the part is verified."""
+        """Bytes of a part from `offset` on; empty where they are not here.
+
+        The part is verified where they are its first or its last: who goes on with the rest of one asks for
+        no first, and would be given the same damage again and again.
+        """
         path = self._path(name)
         try:
-            if not offset and path.exists():
+            if path.exists() and (not offset or offset + bytes_max >= path.stat().st_size):
                 if name_of(path.read_bytes()) != name:
                     log.warning("a kept part is damaged and goes", extra={"part": name.hex()})
                     path.unlink()

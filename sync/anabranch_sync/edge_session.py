@@ -645,13 +645,17 @@ class EdgeSession:
         return [Apply(pull, self._reoffer, self._rescoped)]
 
     def _overtaken(self, ahead: Ahead) -> list[EdgeEffect]:
-        """Urgent documents. Before a restored hub is answered, positions say nothing about what is here."""
+        """Urgent documents. Before a restored hub is answered, positions say nothing about what is here.
+
+        So nothing of them is shown then, nor counted as here: a later look brings them.
+        """
         pull = decode_pull(unseal(ahead.piece))
         if pull.upto.epoch != self._greeted.epoch:
             raise ProtocolViolation(f"a pull of epoch {pull.upto.epoch} in epoch {self._greeted.epoch}")
+        if self._reoffer is not None:
+            return []
         self.overtaken = max(self.overtaken, pull.upto)
-        is_news = pull.documents and pull.upto > self.cursor and self._reoffer is None
-        return [Overtake(pull)] if is_news else []
+        return [Overtake(pull)] if pull.documents and pull.upto > self.cursor else []
 
     def _keep(self, part: Keep) -> list[EdgeEffect]:
         """A part is here; that it is on disk asks for the next."""

@@ -153,3 +153,18 @@ def test_damaged_counts_begin_again(cache: PartCache, folder: Path, told: bytes)
     cache.add(part_of(ONE), 0, ONE)
 
     assert cache.holding().counts == Counts(1_000, 1_000)
+
+
+def test_a_damaged_part_goes_when_somebody_goes_on_with_the_rest_of_it(
+    cache: PartCache, folder: Path
+) -> None:
+    # given
+    cache.add(part_of(ONE), 0, ONE)
+    (folder / name_of(ONE).hex()).write_bytes(b"0" + ONE[1:])
+
+    # when
+    given = [cache.piece(name_of(ONE), offset, 400) for offset in (400, 800)]
+
+    # then what may be sound is given, and the end is not
+    assert given == [ONE[400:800], b""]
+    assert cache.holding().parts == 0

@@ -154,3 +154,23 @@ def test_what_others_added_to_an_own_value_is_news() -> None:
     assert news.pull is not None
     assert SWITCH in news.pull.documents
     assert (known.pull, known.is_all) == (None, True)
+
+
+def test_what_overtakes_the_answer_to_a_restored_hub_is_not_counted_as_here() -> None:
+    # given a hub that was restored and has much
+    hub, replica = _ready()
+    hub.write(PLAIN, LARGE)
+    hub = hub.restored(hub.backup())
+    # when something urgent is decided while all of it is on its way
+    pair = Pair(replica, hub, urgent_only=True)
+    while not pair.frames["down"]:
+        pair.step()
+    pair.step()
+    before = pair.frames["down"]
+    hub.write(SWITCH, {"on": False})
+    pair.notice()
+    assert pair.frames["down"] == before + 1
+    # then whoever looks in from where the edge says it is still hears of it
+    while pair.step():
+        assert pair.edge.overtaken <= replica.standing().cursor or replica.read(SWITCH) == {"on": False}
+    assert replica.read(SWITCH) == {"on": False}

@@ -80,11 +80,12 @@ class Line:
 
 @dataclass
 class Pipe:
-    """One direction of a connection."""
+    """One direction of a connection. `is_checked`: damage ends it, as TLS does; frames have checksums."""
 
     deliver: Callable[[bytes], None]
     last_ms: int = 0
     is_up: bool = False
+    is_checked: bool = False
 
 
 @dataclass
@@ -116,6 +117,9 @@ class Connection:
             return
         if frame and chance.random() < faults.corrupt:
             self.happened["frame corrupted"] += 1
+            if pipe.is_checked:
+                self.cut()
+                return
             damaged = bytearray(frame)
             damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
             frame = bytes(damaged)

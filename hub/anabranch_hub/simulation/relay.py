@@ -23,8 +23,10 @@ class KeptParts:
         self.heads: dict[bytes, bytes] = {}
 
     def piece(self, name: bytes, offset: int, bytes_max: int) -> bytes:
-        """Bytes of a part from `offset` on; empty where they are not here. At 0 the part is verified."""
-        if not offset and name in self.whole and name_of(self.whole[name]) != name:
+        """Bytes of a part from `offset` on; empty where they are not here. Its first and last verify it."""
+        whole = self.whole.get(name)
+        is_end = whole is not None and (not offset or offset + bytes_max >= len(whole))
+        if is_end and name_of(self.whole[name]) != name:
             del self.whole[name]
         kept = self.whole.get(name, self.heads.get(name, b""))
         return kept[offset : offset + bytes_max]
@@ -95,7 +97,7 @@ class Relay:
         """A child's question; `answered` hears of bytes, of none where there are none, or of nothing."""
         near = self._world.connection(line)
         near.on_cut.append(partial(answered, b""))
-        answer = partial(near.send, Pipe(answered))
+        answer = partial(near.send, Pipe(answered, is_checked=True))
         self._asking = [*(each for each in self._asking if each.open), near]
 
         def asked(name: bytes) -> None:
@@ -108,7 +110,7 @@ class Relay:
             else:
                 self._fetch(line, part, ask, answer)
 
-        near.send(Pipe(asked, is_up=True), ask.part.name)
+        near.send(Pipe(asked, is_up=True, is_checked=True), ask.part.name)
 
     def crash(self) -> None:
         """It is gone, and there again at once: with all that was on its way."""
@@ -135,9 +137,10 @@ class Relay:
             answer(piece)
 
         def at_hub(name: bytes) -> None:
-            far.send(Pipe(fetched), self._above(line, name, ask.offset, ask.bytes_max))
+            piece = self._above(line, name, ask.offset, ask.bytes_max)
+            far.send(Pipe(fetched, is_checked=True), piece)
 
-        far.send(Pipe(at_hub, is_up=True), part.name)
+        far.send(Pipe(at_hub, is_up=True, is_checked=True), part.name)
 
     def _offered_to(self, line: Line, name: bytes) -> Part | None:
         """The part of this name, if the hub has offered it to the edge on a stream that stands."""
