@@ -128,9 +128,9 @@ class Entry:
         return self.chain if self.absorbed else chained(before, self.body)
 
 
-def entry(dot: Dot, change: Change) -> Entry:
+def entry(dot: Dot, change: Change, priority: int = PRIORITY_DEFAULT) -> Entry:
     """Record `change` under `dot`. Raises ChangeTooLarge."""
-    return Entry(dot, change, encode(change))
+    return Entry(dot, change, encode(change), priority)
 
 
 def content_id(body: bytes) -> bytes:

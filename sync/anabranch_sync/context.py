@@ -1,9 +1,9 @@
 """What one direction of a stream has carried of late: the next small body is compressed with it.
 
 One edit looks like the one before: the same author, field and form, often the same document
-(docs/decisions/0027 has what that saves). Both ends learn the same bodies in the same
-order, because frames of a stream are numbered and none is skipped; a new stream begins with nothing. So only
-what is never resumed in another stream may be sealed here: batches of a single piece.
+(docs/decisions/0027 has what that saves). Both ends learn the same bodies in the same order, because frames
+of a stream are numbered and none is skipped; a new stream begins with nothing. So only what is never resumed
+in another stream may be sealed here: batches of a single piece.
 """
 
 from anabranch_sync.packing import seal, seal_behind, unseal

@@ -359,11 +359,6 @@ class EdgeSession:
         self.phase = Phase.OPEN
         return self._load()
 
-    @property
-    def _leads_to(self) -> Cursor:
-        """Where the pulls lead that have come."""
-        return self._applying[-1].pull.upto if self._applying else self.cursor
-
     def applied(self, digest: ScopeDigest) -> list[EdgeEffect]:
         """The pull is durable and the confirmed documents have this digest."""
         assert self._applying, "applied without Apply"
@@ -760,6 +755,11 @@ class EdgeSession:
     def _acknowledge(self, push_mark: int, chain: bytes) -> Acknowledge:
         self._standing = replace(self._standing, push_mark=push_mark, chain=chain)
         return Acknowledge(push_mark, chain)
+
+    @property
+    def _leads_to(self) -> Cursor:
+        """Where the pulls lead that have come."""
+        return self._applying[-1].pull.upto if self._applying else self.cursor
 
     @property
     def _chain(self) -> bytes:

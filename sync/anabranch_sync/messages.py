@@ -353,7 +353,7 @@ class Whole:
     """A push or pull of a single piece, sealed by the stream's `context`.
 
     A push goes on where the changes end that the hub has said in this stream it has, and a pull where the
-    one before it ended. `urgent` as in Batch.
+    one before it ended, which it therefore does not say (`pull_body.brief`). `urgent` as in Batch.
     """
 
     piece: bytes

@@ -89,27 +89,28 @@ def pack(body: bytes) -> Packed:
     return Packed(body, seal(body))
 
 
-def seal(body: bytes, level: int | None = None, prefix: bytes | Dictionary = b"") -> bytes:
+def seal(body: bytes, level: int | None = None, dictionary: Dictionary | None = None) -> bytes:
     """`body` behind a codec byte: raw, or zstd with its length in front, whichever is smaller.
 
     Without a `level`, the one for a link: a store takes LEVEL_STORED, an eighth of the time for 1 % more.
-    A `prefix` is what the reader has too, and that may look like `body`. Behind a dictionary all are smaller.
+    Behind a `dictionary`, which has a level of its own, all are smaller.
     """
+    raw = bytes([_RAW]) + body
     if len(body) < COMPRESSIBLE_BYTES_MIN:
-        return bytes([_RAW]) + body
+        return raw
+    if dictionary is not None:
+        return seal_behind(body, dictionary)
     if level is None:
         level = LEVEL_SMALL if len(body) <= SMALL_BYTES else LEVEL_LARGE
-    if isinstance(prefix, Dictionary):
-        return seal_behind(body, prefix)
-    alone = bytes([_ZSTD]) + varint(len(body)) + _compressed(body, level, b"")
-    return min(alone, seal_behind(body, prefix), key=len)
+    return min(raw, bytes([_ZSTD]) + varint(len(body)) + _compressed(body, level, b""), key=len)
 
 
 def seal_behind(body: bytes, prefix: bytes | Dictionary) -> bytes:
-    """`body` behind a codec byte: raw, or behind a `prefix`, whichever is smaller."""
+    """`body` behind a codec byte: raw, or behind what its reader has too and may look like it.
+
+    Whichever is smaller. `prefix` is not empty.
+    """
     raw = bytes([_RAW]) + body
-    if not prefix:
-        return raw
     if len(body) <= DEFLATED_BYTES_MAX and not isinstance(prefix, Dictionary):
         behind = bytes([_DEFLATED]) + _deflated(body, prefix)
     else:

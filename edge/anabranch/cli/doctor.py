@@ -120,9 +120,8 @@ def _why(replica: Path) -> Lateness | None:
         identity = read_identity(identity_folder(replica))
     except AnabranchError:
         return None
-    wrong = clock_condition(identity, now_ms / 1000)
-    if wrong is not None and wrong.word is Word.CLOCK:
-        return Lateness(Reason.CLOCK, f"Its clock is wrong: {wrong.sentence}.", ())
+    if wrong := _wrong_clock(identity, now_ms / 1000):
+        return Lateness(Reason.CLOCK, f"Its clock is wrong: {wrong}.", ())
     return lateness(
         EdgeFacts(
             now_ms=now_ms,
@@ -291,14 +290,17 @@ def _private_files(replica: Path, folder: Path) -> Check:
     return Check("permissions", Verdict.OK, "replica and key are their owner's alone")
 
 
+def _wrong_clock(identity: "Identity", now_s: float) -> str:
+    """Why this machine's clock cannot be right; empty where it may be."""
+    seen = clock_condition(identity, now_s)
+    return seen.sentence if seen is not None and seen.word is Word.CLOCK else ""
+
+
 def _certificate(identity: "Identity") -> Check:
     now_ms = time.time() * 1000
     found = f"{identity.tenant}/{identity.edge}, valid until {terminal.moment(identity.not_after_ms)}"
-    wrong = clock_condition(identity, now_ms / 1000)
-    if wrong is not None and wrong.word is Word.CLOCK:
-        return Check(
-            "certificate", Verdict.WARN, f"{found}: {wrong.sentence}", "set the clock, then look again"
-        )
+    if wrong := _wrong_clock(identity, now_ms / 1000):
+        return Check("certificate", Verdict.WARN, f"{found}: {wrong}", "set the clock, then look again")
     if now_ms > identity.not_after_ms:
         hint = "get an invitation (anabranch-hub edge invite), then run anabranch init --keep-replica"
         return Check("certificate", Verdict.FAIL, f"{found}: it has ended", hint, ExitCode.UNVERIFIED)

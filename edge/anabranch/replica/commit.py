@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgpack
-from anabranch_sync.change import Change, Entry, Op, chained, encode
+from anabranch_sync.change import Change, Entry, Op, chained, entry
 from anabranch_sync.clock import tick
 from anabranch_sync.document import (
     DOCUMENT_BYTES_MAX,
@@ -117,7 +117,7 @@ def commit(
         require_room()
     change = _change(ops, at, policies, about)
     priority = policies.most_pressing(change.documents) if about.priority is None else about.priority
-    new = Entry(Dot(at.incarnation, at.last_local + 1), change, encode(change), priority)
+    new = entry(Dot(at.incarnation, at.last_local + 1), change, priority)
     after = _show(connection, new, before, policies, at.revision + 1, shelf.rot)
     for document in after.keys() & plain.keys():
         after[document].written_as(plain[document])

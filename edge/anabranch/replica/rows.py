@@ -204,7 +204,7 @@ def pack(
     behind: Dictionary | None,
 ) -> None:
     """Store what the hub confirmed, as it is encoded."""
-    body = seal(encoded, LEVEL_STORED, behind or b"")
+    body = seal(encoded, LEVEL_STORED, behind)
     packed = digest_bytes(digest)
     checksum = checksum_of_confirmed(document, packed, body, behind)
     connection.execute(SQL["put_confirmed"], (row, packed, checksum, body))

@@ -25,8 +25,7 @@ class KeptParts:
     def piece(self, name: bytes, offset: int, bytes_max: int) -> bytes:
         """Bytes of a part from `offset` on; empty where they are not here. Its first and last verify it."""
         whole = self.whole.get(name)
-        is_end = whole is not None and (not offset or offset + bytes_max >= len(whole))
-        if is_end and name_of(self.whole[name]) != name:
+        if whole is not None and (not offset or offset + bytes_max >= len(whole)) and name_of(whole) != name:
             del self.whole[name]
         kept = self.whole.get(name, self.heads.get(name, b""))
         return kept[offset : offset + bytes_max]

@@ -61,12 +61,12 @@ from anabranch_hub.store.trimming import KEEP_DAYS, Trimmed
 
 __all__ = [
     "ALL_ROWS",
+    "Behind",
     "KEEP_DAYS",
     "Trimmed",
     "Broken",
     "Collected",
     "Edge",
-    "Behind",
     "EdgeIncident",
     "EdgeStatus",
     "Edit",
