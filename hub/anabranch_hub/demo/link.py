@@ -126,7 +126,7 @@ class FlakyLink:
         """Let everything through; what a silence held back now arrives late. Safe to repeat."""
         if self._server is None:
             listener = _bound_socket(self.host, self.port)
-            self._server = await asyncio.start_server(self._serve, sock=listener, limit=CHUNK_BYTES_MAX)
+            self._server = await asyncio.start_server(self._accept, sock=listener, limit=CHUNK_BYTES_MAX)
         self._passage = Passage.OPEN
         self._flowing.set()
 
@@ -153,18 +153,24 @@ class FlakyLink:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for connection in self._connections:  # those that had not begun
+            connection.reset()
+        self._connections.clear()
 
     def _stop_listening(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # In a task of our own: of asyncio's a server tells by a traceback that it was cancelled (until 3.12).
         connection = _Connection(writer, bytes_left=self._drawn_limit())
-        task = asyncio.current_task()
-        assert task is not None, "asyncio runs the callback of a stream server in a task"
-        self._connections[connection] = task
+        self._connections[connection] = asyncio.create_task(self._serve(connection, reader, writer))
         self._carried = replace(self._carried, connections=self._carried.connections + 1)
+
+    async def _serve(
+        self, connection: "_Connection", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         try:
             if self._passage is Passage.REFUSED:  # accepted just before, begun just after
                 return

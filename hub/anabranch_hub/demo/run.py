@@ -177,8 +177,9 @@ class _Demo:
         """Verify the log as an auditor does, from a file, and see that a bent copy would not pass."""
         self._stage.say("the log: exporting it, and verifying the file with no hub")
         file = self._stage.folder / f"{TENANT}-log.jsonl"
-        checkpoint = await self._stage.hub("audit", "checkpoint", TENANT)
+        # In this order: an export waits until all that the log has is signed.
         await self._stage.hub("audit", "export", TENANT, "--output", str(file))
+        checkpoint = await self._stage.hub("audit", "checkpoint", TENANT)
         nowhere = str(self._stage.folder / "no-replica.db")
         words = ("audit", "verify", str(file), "--key", str(checkpoint["key"]), "--replica", nowhere)
         proved = await command(program("anabranch"), *words)

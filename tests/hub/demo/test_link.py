@@ -286,6 +286,27 @@ def test_closing_the_link_ends_its_connections_and_frees_the_port() -> None:
     run(scene)
 
 
+def test_closing_the_link_amid_its_connections_is_no_error_that_anybody_is_shown() -> None:
+    async def scenario() -> list[dict[str, object]]:
+        told: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        async with echo_server() as port, FlakyLink("127.0.0.1", port) as link:
+            _, under_way = await asyncio.open_connection(link.host, link.port)
+            await until(lambda: link.carried.connections == 1)
+            link.silence()
+            _, silenced = await asyncio.open_connection(link.host, link.port)
+            # when
+            await link.aclose()
+            # then
+            assert not link._connections
+            for writer in (under_way, silenced):
+                writer.transport.abort()
+            await asyncio.sleep(0)
+        return told
+
+    assert asyncio.run(scenario()) == []
+
+
 def test_a_client_that_vanishes_is_told_to_the_target() -> None:
     async def scene() -> None:
         gone = asyncio.Event()
