@@ -412,7 +412,6 @@ _KINDS: dict[type[Message], int] = {
     Again: 21,
 }
 _TYPES = {kind: message for message, kind in _KINDS.items()}
-_FIELDS = {message: fields(message) for message in _KINDS}
 
 
 def kind_of(message: type[Message]) -> int:
@@ -424,15 +423,14 @@ def encode_message(message: Message) -> tuple[int, bytes]:
     """The type number and body of `message`."""
     row: list[object] = []
     kept = 0
-    for field in _FIELDS[type(message)]:
-        value = getattr(message, field.name)
-        if field.name == "unknown":
-            row += value
-            kept = len(row) if value else kept
-            continue
+    for name, default, _ in _FIELDS[type(message)]:
+        value = getattr(message, name)
         row.append(_packed(value))
-        if value != field.default:
+        if value != default:
             kept = len(row)
+    if message.unknown:
+        row += message.unknown
+        kept = len(row)
     body: bytes = msgpack.packb(row[:kept])
     return _KINDS[type(message)], body
 
@@ -443,16 +441,15 @@ def decode_message(kind: int, body: bytes) -> Message | None:
     if message is None:
         return None
     row = unpack(body)
-    known = [field for field in _FIELDS[message] if field.name != "unknown"]
+    known = _FIELDS[message]
     if type(row) is not list:
         raise CorruptFrame(f"{message.__name__} is not a list of fields")
     values: dict[str, Any] = {}
-    for field, value in zip(known, row, strict=False):
-        parse = _parse_int if field.name in _SIGNED else _PARSERS[str(field.type)]
+    for (name, _, parse), value in zip(known, row, strict=False):
         try:
-            values[field.name] = parse(value)
+            values[name] = parse(value)
         except (ValueError, TypeError) as error:
-            raise CorruptFrame(f"{message.__name__}.{field.name}: {error}") from error
+            raise CorruptFrame(f"{message.__name__}.{name}: {error}") from error
     try:
         return message(**values, unknown=tuple(row[len(known) :]))
     except TypeError as error:
@@ -515,3 +512,15 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "tuple[str, ...]": lambda value: tuple(_parse_str(item) for item in value),
     "tuple[int, ...]": lambda value: tuple(_parse_int(item) for item in value),
 }
+
+
+def _fields(message: type[Message]) -> tuple[tuple[str, object, Callable[[Any], Any]], ...]:
+    """The fields of such messages in their order: name, default, and what reads a value of it."""
+    return tuple(
+        (each.name, each.default, _parse_int if each.name in _SIGNED else _PARSERS[str(each.type)])
+        for each in fields(message)
+        if each.name != "unknown"
+    )
+
+
+_FIELDS = {message: _fields(message) for message in _KINDS}

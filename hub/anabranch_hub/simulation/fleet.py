@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from operator import is_not
 from unittest.mock import patch
 
 from anabranch_sync import leaf_ancestry, merge, packing, snapshot
@@ -386,14 +387,16 @@ class Fleet:
     def _check_readers(self) -> None:
         """Whatever is written at once, whoever reads gets a valid document or none."""
         store = self.hub.store
-        states = {edge.name: edge.replica.state for edge in self.edges}
-        changed = [edge for edge in self.edges if self._read.get(edge.name) is not states[edge.name]]
-        self._read = states
-        for edge in changed:
+        readers = []
+        for edge in self.edges:
+            state, before = edge.replica.state, self._read.get(edge.name)
+            if state is before:
+                continue
+            self._read[edge.name] = state
             edge.reading.check(edge.replica, store.merged, store.refused, store.absorbed)
-        readers = [
-            (edge.name, edge.replica.read) for edge in changed if SCHEMA_DOCUMENT in edge.replica.confirmed
-        ]
+            is_other = before is None or any(map(is_not, state.readable, before.readable))
+            if is_other and SCHEMA_DOCUMENT in state.confirmed:
+                readers.append((edge.name, edge.replica.read))
         if (store.epoch, store.hub_seq) != self._read_at_hub:
             self._read_at_hub = (store.epoch, store.hub_seq)
             readers.append(("the hub", store.read))

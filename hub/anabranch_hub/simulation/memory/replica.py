@@ -68,6 +68,11 @@ class ReplicaState:
     # Urgent documents that overtook a pull, each with the position at which it is so.
     ahead: Mapping[DocumentId, tuple[Cursor, Document]] = field(default_factory=dict)
 
+    @property
+    def readable(self) -> tuple[object, ...]:
+        """All that what readers get depends on."""
+        return self.confirmed, self.outbox, self.quarantined, self.ahead
+
 
 class MemoryReplica:
     """A replica whose disk is `disk`: what a method returns from is on it. They raise DiskFailure."""
@@ -143,7 +148,8 @@ class MemoryReplica:
         """The head: what is confirmed or has overtaken that, with the outbox merged into it."""
         state = self._state
         pending = [each for each in state.outbox if document in each.change.documents]
-        return overlay(document, self._standing(document), pending, policies_of(state.confirmed))
+        standing = self._standing(document)
+        return overlay(document, standing, pending, policies_of(state.confirmed)) if pending else standing
 
     def _standing(self, document: DocumentId) -> Document:
         ahead = self._state.ahead.get(document)

@@ -36,11 +36,20 @@ from anabranch_sync.register import DELETED, json_of
 from anabranch_sync.repairing import Surveyed
 from anabranch_sync.revision import Contents, Wanted
 from anabranch_sync.scope import EVERYTHING, Scope
-from anabranch_sync.snapshot import Cutter, Offer, Part, Slice, Snapshot, name_of, seal_slice
+from anabranch_sync.snapshot import Cutter, Offer, Part, Slice, Snapshot, name_of
 from anabranch_sync.standing import Partial
 from anabranch_sync.wiping import WipeOrder
 
-from anabranch_hub.simulation.memory.documents import content_of, is_read, policies_of, scope_digest, surveyed
+from anabranch_hub.simulation.memory.documents import (
+    content_of,
+    is_read,
+    narrowed,
+    part_of,
+    policies_of,
+    position_of,
+    scope_digest,
+    surveyed,
+)
 from anabranch_hub.simulation.memory.log import MemoryLog
 
 if TYPE_CHECKING:
@@ -78,7 +87,7 @@ class Enrolled:
     @property
     def scope(self) -> Scope:
         """What it replicates."""
-        return self.granted.narrowed(self.subscription)
+        return narrowed(self.granted, self.subscription)
 
 
 @dataclass(frozen=True)
@@ -165,7 +174,7 @@ class Tenant:
         """Whether there is anything of a document to send to whoever begins with nothing."""
         state = self.documents[document]
         is_live = content_of(state) is not None or document in self.quarantined
-        return is_live or state.hub_seq > self.collected_seq
+        return is_live or position_of(state) > self.collected_seq
 
     def read(self, document: DocumentId) -> Object | None:
         """What a reader gets."""
@@ -201,7 +210,7 @@ class Tenant:
         for document, state in sorted(self.documents.items()):
             if is_read(scope, document) and self.travels(document):
                 slices.append(cutter.add(document, state, self.cut_bytes, self.quarantined.get(document)))
-        parts = [seal_slice(cut) for cut in [*slices, cutter.rest()] if cut is not None]
+        parts = [part_of(cut) for cut in [*slices, cutter.rest()] if cut is not None]
         self._parts, self._parts_of = {name_of(sealed): sealed for sealed in parts}, scope
         named = tuple(Part(name, len(sealed)) for name, sealed in self._parts.items())
         names = tuple(self._parts)
@@ -266,7 +275,7 @@ class Tenant:
             if self.urgent_seq.get(document, 0) > after.hub_seq
             else policies.priority(document)
             for document, state in self.documents.items()
-            if is_read(scope, document) and state.hub_seq > after.hub_seq
+            if is_read(scope, document) and position_of(state) > after.hub_seq
         }
 
     def weighed(self, incarnation: int, after: Cursor) -> int | None:
@@ -318,7 +327,7 @@ class Tenant:
             and (
                 self.travels(document)
                 if whole
-                else state.hub_seq > start or document in touched or document in replaced
+                else position_of(state) > start or document in touched or document in replaced
             )
         }
         notices = tuple(
