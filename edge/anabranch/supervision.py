@@ -46,7 +46,8 @@ class Supervisor:
         address = f"\0{self.address[1:]}" if self.address.startswith("@") else self.address
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.setblocking(False)
-            channel.sendto(line.encode(), address)
+            # A path that is no text, as systems allow it, must not end an agent that tells of it.
+            channel.sendto(line.encode(errors="backslashreplace"), address)
 
 
 def supervisor_of(environment: Mapping[str, str]) -> Supervisor:

@@ -34,7 +34,8 @@ def agent_lock(replica: Path) -> Iterator[Callable[[str], None]]:
         def tell(condition: str) -> None:
             with suppress(OSError):  # on a full disk the lock works without the words
                 os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{os.getpid()}\n{condition}\n".encode(), 0)
+                told = f"{os.getpid()}\n{condition}\n"
+                os.pwrite(descriptor, told.encode(errors="backslashreplace"), 0)
 
         tell("")
         yield tell

@@ -70,6 +70,23 @@ def test_a_service_manager_hears_that_it_serves_how_it_is_that_it_lives_and_that
     assert lines[-1] == "STOPPING=1"
 
 
+def test_a_path_that_is_no_text_can_be_told_of(
+    tmp_path: Path, manager: tuple[str, socket.socket]
+) -> None:
+    # given
+    address, listening = manager
+    told = "read-only: odd \udcff/replica.db.lock: Is a directory"
+    with Replica.open(replica_of(tmp_path, Root().identity(nobody_there()))) as replica:
+        # when
+        Supervisor(address).status(told)
+        with replica.lock_agent() as tell:
+            tell(told)
+            said = replica.agent_says()
+    # then
+    assert said == "read-only: odd \\udcff/replica.db.lock: Is a directory"
+    assert _heard(listening) == [f"STATUS={said}"]
+
+
 def test_without_a_service_manager_nothing_is_sent_and_nothing_breaks(tmp_path: Path) -> None:
     assert supervisor_of({}) == Supervisor()
     assert supervisor_of({"NOTIFY_SOCKET": "vsock:2:1"}) == Supervisor()
