@@ -11,6 +11,7 @@
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -29,13 +30,16 @@ from anabranch.errors import (
     HubUnreachable,
     HubUnverified,
     ReplicaExists,
+    ReplicaInUse,
     ReplicaUnwritable,
 )
 from anabranch.identity import (
     Identity,
     certificate_request,
+    coming_folder,
     identity_folder,
     new_key,
+    put_in_place,
     write_identity,
 )
 from anabranch.link import Enrolled, enroll
@@ -81,7 +85,8 @@ async def initialise(
 
     `author` is who writes here when nobody says otherwise (default: the edge's name). Where the enrolment
     port is not the one after the hub's, the token or `enrolment_address` says so. Nothing is left behind by
-    a failure. Raises InvalidToken, InvalidName, ReplicaExists, ReplicaUnwritable, HubError.
+    a failure. Raises InvalidToken, InvalidName, ReplicaExists, ReplicaInUse (another process enrols here),
+    ReplicaUnwritable, HubError.
     """
     invitation = parse_token(token)
     address = _enrolment_address(hub, invitation, enrolment_address)
@@ -93,7 +98,8 @@ async def initialise(
         raise ReplicaExists(str(replica), "there is one already")
     finish_wipe(replica)
     folder = identity_folder(replica)
-    with _all_or_nothing(replica, folder):
+    with _claimed(replica, folder), _all_or_nothing(replica, folder):
+        _remove(coming_folder(folder))  # whose replica is gone
         try:
             identity, enrolled = await _identified(hub, address, invitation)
         except HubUnreachable as error:
@@ -121,8 +127,10 @@ async def identify_again(replica: Path, hub: str, token: str, *, enrolment_addre
     invitation = parse_token(token)
     address = _enrolment_address(hub, invitation, enrolment_address)
     folder = identity_folder(replica)
-    coming = folder.with_name(f"{folder.name}.new")
+    coming = coming_folder(folder)
     with Replica.open(replica) as existing, existing.lock_agent():
+        with _told(replica):
+            put_in_place(folder)  # of an earlier `init` that was killed: its token is used up
         with _all_or_nothing(replica, coming):
             identity, enrolled = await _identified(hub, address, invitation)
             if (enrolled.tenant, enrolled.edge) != (existing.tenant, existing.edge):
@@ -130,8 +138,8 @@ async def identify_again(replica: Path, hub: str, token: str, *, enrolment_addre
                 reason = f"the token is for {enrolled.tenant}/{enrolled.edge} and this replica is {ours}'s"
                 raise HubDenied(address, reason)
             write_identity(coming, identity)
-        _remove(folder)
-        coming.rename(folder)
+        with _told(replica):
+            put_in_place(folder)
         return Initialised(replica, existing.tenant, existing.edge, existing.scope.prefixes)
 
 
@@ -175,29 +183,60 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 @contextlib.contextmanager
+def _claimed(replica: Path, folder: Path) -> Iterator[None]:
+    """The folder is held against another `init` for the block: the one that failed would empty it.
+
+    Raises ReplicaInUse, ReplicaExists, ReplicaUnwritable.
+    """
+    with _told(replica):
+        replica.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ReplicaInUse(str(replica), "another `anabranch init` is at work", "wait for it") from error
+        if replica.exists():
+            raise ReplicaExists(str(replica), "another `anabranch init` has just made it")
+        if not (folder.exists() and os.path.samestat(os.fstat(descriptor), folder.stat())):
+            raise ReplicaInUse(str(replica), "another `anabranch init` has just failed", "try again")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def _all_or_nothing(replica: Path, folder: Path) -> Iterator[None]:
     """The folder is there at the end of the block, with the replica; or it is not, if the block raises.
 
-    A folder without a replica is what an `init` leaves that was killed: nobody can use it.
+    What is in it before is what an `init` left that was killed: nobody can use it.
     """
+    with _told(replica):
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            for each in folder.iterdir():
+                _remove(each)
+            # The token works once: find out before it is sent whether anything can be written here.
+            _try_room(folder / "room")
+            yield
+        except BaseException:
+            _remove(folder)
+            raise
+
+
+@contextlib.contextmanager
+def _told(replica: Path) -> Iterator[None]:
+    """Turn what the disk refuses into our errors."""
     try:
-        replica.parent.mkdir(parents=True, exist_ok=True)
-        _remove(folder)
-        # The token works once: find out before it is sent whether anything can be written here.
-        folder.mkdir(mode=0o700)
-        _try_room(folder / "room")
         yield
     except OSError as error:
-        _remove(folder)
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             reason = f"the disk has no room for it and its identity ({ROOM_BYTES} bytes)"
             raise DiskFull(
                 str(replica), reason, "nothing was made here; free some space, try again"
             ) from error
         raise ReplicaUnwritable(str(replica), error.strerror or str(error)) from error
-    except BaseException:
-        _remove(folder)
-        raise
 
 
 def _try_room(path: Path) -> None:
@@ -210,9 +249,11 @@ def _try_room(path: Path) -> None:
         path.unlink()
 
 
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 async def _enrolled(address: str, root_pem: bytes, secret: bytes, csr_pem: bytes) -> Enrolled:

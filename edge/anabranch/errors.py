@@ -35,7 +35,7 @@
         ├── ReplicaCorrupt      8   damaged bytes: found, never repaired silently
         ├── OutboxSalvaged          damaged changes were set aside; the rest goes on under a new incarnation
         ├── StagedPartDamaged       a part of a snapshot, before it was used: it is fetched again
-        ├── ReplicaInUse            another agent runs on this file
+        ├── ReplicaInUse            another agent runs on this file, or another `init`
         ├── ReplicaBusy             another process has been writing for too long
         ├── ReplicaUnwritable       permissions, or a read-only disk
         ├── DiskFull                no room for the write
@@ -437,7 +437,7 @@ class StagedPartDamaged(ReplicaError):
 
 
 class ReplicaInUse(ReplicaError):
-    """Another agent runs on this file."""
+    """Another agent runs on this file, or another `init` makes it."""
 
     way_out = "one agent is enough: stop the other one first"
 

@@ -8,13 +8,15 @@
       ca.pem                the root that the hub's own certificate must end in
       hub                   JSON: address, tenant, edge, renew_at_ms
       key.pem.next          a key whose certificate is still to come
+    <replica>.identity.new/ another identity, which takes the place of the first as soon as it is whole
 
 Every file is replaced whole. A renewal puts the certificate in place first and its key after it; whoever
-finds the one without the other finishes that.
+finds the one without the other finishes that, and so whoever finds another identity that is whole.
 """
 
 import json
 import os
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +35,8 @@ from cryptography.hazmat.primitives.serialization import (
 from anabranch.errors import IdentityForeign, IdentityUnusable
 
 _KEY, _KEY_NEXT, _CERTIFICATE, _ROOT, _HUB = "key.pem", "key.pem.next", "cert.pem", "ca.pem", "hub"
+# The identity whose place this one takes, on its way out.
+_BEFORE = "before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,27 @@ def identity_folder(replica: Path) -> Path:
     return Path(f"{replica}.identity")
 
 
+def coming_folder(folder: Path) -> Path:
+    """Where another identity is made that is to take the place of the one in `folder`."""
+    return folder.with_name(f"{folder.name}.new")
+
+
+def put_in_place(folder: Path) -> None:
+    """Let another identity take the place of the one in `folder`, if it is whole. Raises OSError.
+
+    Safe to repeat, and from several processes at once.
+    """
+    coming = coming_folder(folder)
+    if not (coming / _HUB).exists():
+        return
+    with suppress(FileNotFoundError):  # somebody else has come as far
+        folder.rename(coming / _BEFORE)
+    with suppress(FileNotFoundError):
+        coming.rename(folder)
+    sync_folder(folder.parent)
+    shutil.rmtree(folder / _BEFORE, ignore_errors=True)
+
+
 def new_key() -> bytes:
     """A P-256 key in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -104,10 +129,12 @@ def certificate_request(key_pem: bytes) -> bytes:
 
 
 def read_identity(folder: Path, *, of: str = "") -> Identity:
-    """Read the identity, and finish a renewal that was cut off.
+    """Read the identity, and finish what was cut off: a renewal, or the coming of another identity.
 
     Raises IdentityUnusable, and IdentityForeign unless it is that of the edge `of` (TENANT/EDGE).
     """
+    with suppress(OSError):  # where nothing can be written, the one before is read
+        put_in_place(folder)
     reading = _HUB
     try:
         hub = json.loads((folder / _HUB).read_text())
@@ -136,7 +163,10 @@ def read_identity(folder: Path, *, of: str = "") -> Identity:
 
 
 def write_identity(folder: Path, identity: Identity) -> None:
-    """Write a first identity into `folder`, which is there. Raises OSError."""
+    """Write a first identity into `folder`, which is there. Raises OSError.
+
+    The file `hub` comes last: with it the identity is whole.
+    """
     write_private(folder / _KEY, identity.key_pem)
     write_private(folder / _CERTIFICATE, identity.chain_pem)
     write_private(folder / _ROOT, identity.root_pem)

@@ -70,9 +70,7 @@ def test_a_service_manager_hears_that_it_serves_how_it_is_that_it_lives_and_that
     assert lines[-1] == "STOPPING=1"
 
 
-def test_a_path_that_is_no_text_can_be_told_of(
-    tmp_path: Path, manager: tuple[str, socket.socket]
-) -> None:
+def test_a_path_that_is_no_text_can_be_told_of(tmp_path: Path, manager: tuple[str, socket.socket]) -> None:
     # given
     address, listening = manager
     told = "read-only: odd \udcff/replica.db.lock: Is a directory"

@@ -2,12 +2,20 @@
 
 import asyncio
 import resource
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from anabranch.enrol import initialise, split_address
-from anabranch.errors import DiskFull, HubDenied, HubUnreachable, HubUnverified, ReplicaUnwritable
+from anabranch.enrol import identify_again, initialise, split_address
+from anabranch.errors import (
+    DiskFull,
+    HubDenied,
+    HubUnreachable,
+    HubUnverified,
+    ReplicaInUse,
+    ReplicaUnwritable,
+)
 from anabranch.identity import identity_folder, read_identity
 from anabranch.replica import Replica
 from anabranch_protos.sync.v1.sync_pb2 import EnrollReply, EnrollRequest
@@ -125,6 +133,81 @@ def test_a_grant_that_makes_no_replica_leaves_nothing_behind(tmp_path: Path) -> 
                     enrolment_address=hub.enrolment_address,
                 )
         assert list(tmp_path.iterdir()) == []
+
+    asyncio.run(scenario())
+
+
+def test_two_that_enrol_at_one_place_do_not_take_each_others_identity(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        # given one whose token is on its way
+        root = Root()
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def enroll(request: EnrollRequest, _: Any) -> EnrollReply:
+            asked.set()
+            await go_on.wait()
+            return granted(root, request)
+
+        path = tmp_path / "replica.db"
+        async with scripted_hub(enroll=enroll, root=root) as hub:
+            told = (path, hub.address, root.token().render())
+            first = asyncio.create_task(initialise(*told, enrolment_address=hub.enrolment_address))
+            await asked.wait()
+            # when
+            with pytest.raises(ReplicaInUse, match="another `anabranch init` is at work: wait for it"):
+                await initialise(*told, enrolment_address=hub.enrolment_address)
+            go_on.set()
+            await first
+        # then
+        assert read_identity(identity_folder(path)).edge == "one"
+        with Replica.open(path) as replica:
+            assert replica.edge == "one"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_another_identity_is_not_lost_where_its_coming_is_cut_off(
+    tmp_path: Path, renames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def dying() -> Callable[[Path, Path], Path]:
+        left = [renames]
+        rename = Path.rename
+
+        def renamed(path: Path, target: Path) -> Path:
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
+            return rename(path, target)
+
+        return renamed
+
+    async def scenario() -> None:
+        # given
+        root = Root()
+
+        async def enroll(request: EnrollRequest, _: Any) -> EnrollReply:
+            return granted(root, request)
+
+        path = tmp_path / "replica.db"
+        folder = identity_folder(path)
+        async with scripted_hub(enroll=enroll, root=root) as hub:
+            told = (path, hub.address, root.token().render())
+            await initialise(*told, enrolment_address=hub.enrolment_address)
+            first = read_identity(folder)
+            # when
+            with monkeypatch.context() as patched:
+                patched.setattr(Path, "rename", dying())
+                with pytest.raises(Killed):
+                    await identify_again(*told, enrolment_address=hub.enrolment_address)
+            # then
+            second = read_identity(folder)
+            assert second.chain_pem != first.chain_pem
+            assert read_identity(folder) == second
+            assert not list(tmp_path.glob("*.identity.new"))
 
     asyncio.run(scenario())
 
