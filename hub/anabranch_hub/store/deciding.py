@@ -116,15 +116,17 @@ class Decider:
             await session.begin()
             locked = await session.run("lock_tenant")
             log = await session.run("lock_log")
+            epochs = await session.run("ended_epochs")
             replicas = await session.run("deciding_replicas", incarnations=list(incarnations))
             stand = await session.run("deciding_documents", ids=[str(document) for document in documents])
             gone = await session.run("collected_tombstones", ids=[str(document) for document in documents])
             merged = await session.run("merged_before", content_ids=[each.content_id for each in entries])
-            row, ended = await locked.fetchone(), await log.fetchone()
+            row, end, before = await locked.fetchone(), await log.fetchone(), await epochs.fetchone()
             assert row is not None, "a tenant has its state from its first migration on"
-            assert ended is not None, "it has been read a moment before"
+            assert end is not None, "it has been read a moment before"
+            assert before is not None, "it has always a row"
             state = TenantState(
-                Epochs(row["epoch"], ended_of(row)),
+                Epochs(row["epoch"], ended_of(before)),
                 row["hub_seq"],
                 row["ledger"],
                 row["timestamp"],
@@ -144,7 +146,7 @@ class Decider:
                 await gone.fetchall(),
                 {each["content_id"]: each["hub_seq"] for each in await merged.fetchall()},
                 await _chains(session, pushes, known),
-                log_end(ended),
+                log_end(end),
             )
 
     async def _write(

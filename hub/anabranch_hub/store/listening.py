@@ -11,7 +11,7 @@ from psycopg.rows import DictRow
 from anabranch_hub.store.news import CHANNEL, News, news
 from anabranch_hub.store.pool import connection_settings, reason
 from anabranch_hub.store.queries import HUB_SCHEMA, statement
-from anabranch_hub.store.records import Moved, Rescoped, Revoked
+from anabranch_hub.store.records import Moved, Rescoped, Restored, Revoked
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,9 @@ async def listen(dsn: str) -> AsyncIterator[News]:
     """Yield news after whatever is decided, revoked or logged, for ever, over one connection of its own.
 
     When the connection was lost and is there again, every tenant's position, every revoked edge and those
-    that lately got another scope or are to be wiped come once, for what was missed meanwhile. It needs a real
-    session of Postgres: no pooler in transaction mode between.
+    that lately got another scope or are to be wiped come once, and the tenants that lately began another
+    epoch, for what was missed meanwhile. It needs a real session of Postgres: no pooler in transaction mode
+    between.
     """
     missed, said = False, ""
     while True:
@@ -65,4 +66,7 @@ async def _all_news(connection: AsyncConnection[DictRow]) -> list[News]:
         heard += [Revoked(tenant, str(each["name"])) for each in revoked]
         rescoped = await (await connection.execute(statement("lately_rescoped", tenant))).fetchall()
         heard += [Rescoped(tenant, str(each["edge"])) for each in rescoped]
+        restored = await (await connection.execute(statement("lately_restored", tenant))).fetchone()
+        if restored is not None and restored["restored"]:
+            heard.append(Restored(tenant))
     return heard

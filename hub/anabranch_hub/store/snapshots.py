@@ -17,7 +17,7 @@ from anabranch_sync.plan import link_bytes
 from anabranch_sync.scope import Scope
 from anabranch_sync.snapshot import Cutter, Part, Slice, Snapshot, name_of, seal_slice
 
-from anabranch_hub.store.pool import Pool, Session
+from anabranch_hub.store.pool import CONNECTIONS_MAX, Pool, Session
 from anabranch_hub.store.quarantining import stored_aside
 from anabranch_hub.store.records import address
 from anabranch_hub.store.scope_digests import ScopeDigests
@@ -30,6 +30,8 @@ _SNAPSHOTS_MAX = 256
 _BYTES_MAX = 512 * 1024 * 1024
 # Cutting 1 GB takes some minutes.
 _MAKING_S_MAX = 3_600
+# Of one process: each holds a connection for as long, and needs another now and then for its parts.
+_MAKING_MAX = CONNECTIONS_MAX // 2
 # The largest document takes half a megabyte.
 _DOCUMENTS_EACH = 100
 # A snapshot is fresh while what changed since, which follows as a delta, is less than a tenth of it.
@@ -58,6 +60,7 @@ class Snapshots:
         self._pool = pool
         self._digests = digests
         self._making: WeakValueDictionary[tuple[str, tuple[str, ...]], asyncio.Lock] = WeakValueDictionary()
+        self._places = asyncio.Semaphore(_MAKING_MAX)
 
     async def kept(self, session: Session, wanted: Wanted) -> Snapshot | None:
         """One that is there and still fresh."""
@@ -86,7 +89,8 @@ class Snapshots:
                 if kept is not None:
                     await session.run("use_snapshot", hub_seq=kept.upto.hub_seq, prefixes=wanted.prefixes)
                     return kept
-            return await self._made(wanted)
+            async with self._places:
+                return await self._made(wanted)
 
     async def part(self, tenant: str, name: bytes) -> bytes | None:
         """The bytes of a part, if they are still there and what their name says.

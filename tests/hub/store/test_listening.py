@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
-from anabranch_hub.store import Edit, Logged, Moved, Rescoped, Revoked, Store
+from anabranch_hub.store import Edit, Logged, Moved, Rescoped, Restored, Revoked, Store
 from anabranch_hub.store.listening import listen
 from anabranch_hub.store.news import News
 
-from tests.hub.store.replica import ROUTER, enrolled, place
+from tests.hub.store.replica import NOON_MS, ROUTER, enrolled, place
 
 pytestmark = pytest.mark.anyio
 
@@ -120,18 +120,22 @@ async def test_a_revocation_is_heard(store: Store, tenant: str, postgres_dsn: st
     assert (await hearing)[-1] == Revoked(tenant, "e1")
 
 
-@pytest.mark.parametrize("told", ["another scope", "a wipe"])
+@pytest.mark.parametrize("told", ["another scope", "a wipe", "a restore"])
 async def test_what_an_edge_is_to_be_told_and_was_not_heard_is_made_up_for(
     store: Store, tenant: str, postgres_dsn: str, told: str
 ) -> None:
     # given
     await enrolled(store, tenant, "e1")
+    news: News = Rescoped(tenant, "e1")
     if told == "a wipe":
         await store.order_wipe(tenant, "e1", at_once=True, author="op")
+    elif told == "a restore":
+        await store.restored(tenant, author="op", known=None, now_ms=NOON_MS)
+        news = Restored(tenant)
     else:
         await store.rescope(tenant, "e1", ("acme/dev",), author="op")
-    hearing = await listening(store.listen(), postgres_dsn, Rescoped(tenant, "e1"))
+    hearing = await listening(store.listen(), postgres_dsn, news)
     # when
     _break_off(postgres_dsn)
     # then
-    assert (await hearing)[-1] == Rescoped(tenant, "e1")
+    assert (await hearing)[-1] == news

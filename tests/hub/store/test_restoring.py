@@ -2,6 +2,7 @@
 
 import asyncio
 
+import psycopg
 import pytest
 from anabranch_hub.errors import PositionAhead
 from anabranch_hub.store import Edit, NewEpoch, Restored, Store
@@ -70,6 +71,35 @@ async def test_whoever_wrote_over_what_both_epochs_have_has_seen_it(store: Store
     assert replica.outbox[0].change.base == Cursor(begun.ended.epoch, 1)
     (row,) = await store.merges(tenant)
     assert str(row.document) == str(LIMITS)
+
+
+async def test_who_waits_for_a_restore_to_be_declared_is_decided_with_what_it_says(
+    store: Store, tenant: str, postgres_dsn: str
+) -> None:
+    # given an edge that writes over what it has read, and a restore that waits as it does
+    replica = await enrolled(store, tenant, "shop")
+    await store.write(tenant, [Edit(ROUTER, {"a": 1})], author="olga", message="")
+    await replica.pull()
+    replica.put(ROUTER, {"a": 3})
+    async with await psycopg.AsyncConnection.connect(postgres_dsn) as busy:
+        await busy.execute(f"SELECT FROM tenant_{tenant}.tenant_state FOR UPDATE".encode())
+        declaring = asyncio.create_task(declared(store, tenant))
+        await until_waiting(postgres_dsn, tenant, 1)
+        pushing = asyncio.create_task(replica.push())
+        await until_waiting(postgres_dsn, tenant, 2)
+    # when the one is declared right before the other is decided
+    await declaring
+    await pushing
+    # then what it had read is known: nothing was concurrent
+    assert await store.merges(tenant) == []
+
+
+async def until_waiting(dsn: str, tenant: str, count: int) -> None:
+    """Until so many transactions wait for the tenant's lock."""
+    async with asyncio.timeout(30), await psycopg.AsyncConnection.connect(dsn, autocommit=True) as looking:
+        text = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+        while (await looking.execute(text, (f"%tenant_{tenant}%",))).rowcount < count:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_pull_of_the_epoch_before_is_whole_and_ends_in_this_one(store: Store, tenant: str) -> None:

@@ -8,6 +8,7 @@ from unittest.mock import patch
 import pytest
 from anabranch_hub.errors import PositionAhead
 from anabranch_hub.store import Edit, Store, catching_up, snapshots
+from anabranch_hub.store.pool import CONNECT_S_MAX, CONNECTIONS_MAX
 from anabranch_sync import plan, snapshot
 from anabranch_sync.ids import START, document_id
 from anabranch_sync.packing import seal
@@ -134,6 +135,19 @@ async def test_old_snapshots_go_and_with_them_parts_that_no_other_has(
     assert query("SELECT count(*) FROM snapshots") == [(2,)]
     used = "SELECT count(DISTINCT name) FROM snapshots, unnest(names) AS name"
     assert query("SELECT count(*) FROM snapshot_parts") == query(used)
+
+
+async def test_more_scopes_are_cut_at_once_than_there_are_connections(store: Store, tenant: str) -> None:
+    # given
+    scopes = [f"acme/s{number}" for number in range(CONNECTIONS_MAX + 2)]
+    edits = [Edit(document_id(each, f"k{n}"), {"n": n}) for each in scopes for n in range(20)]
+    await store.write(tenant, edits, author="op", message="")
+    replicas = [await enrolled(store, tenant, each.replace("/", "-"), (each,)) for each in scopes]
+    # when
+    async with asyncio.timeout(CONNECT_S_MAX):
+        await asyncio.gather(*(caught_up(store, each) for each in replicas))
+    # then
+    assert [len(each.confirmed) for each in replicas] == [20] * len(scopes)
 
 
 async def test_parts_that_are_lost_are_cut_again(store: Store, tenant: str, query: Query) -> None:

@@ -1,9 +1,11 @@
 -- name: lock_tenant
 -- The tenant's lock, held until the transaction ends, and where it stands.
-SELECT epoch, hub_seq, ledger, timestamp, schemas_seq,
-    ARRAY(SELECT epoch FROM {tenant}.epochs ORDER BY epoch) AS ended_epochs,
+SELECT epoch, hub_seq, ledger, timestamp, schemas_seq FROM {tenant}.tenant_state FOR UPDATE
+
+-- name: ended_epochs
+-- The epochs before the present one. Not with the lock: who waited for that reads other tables as they were before.
+SELECT ARRAY(SELECT epoch FROM {tenant}.epochs ORDER BY epoch) AS ended_epochs,
     ARRAY(SELECT known FROM {tenant}.epochs ORDER BY epoch) AS ended_known
-FROM {tenant}.tenant_state FOR UPDATE
 
 -- name: deciding_replicas
 -- The replicas that push, with the rights of their edges.

@@ -13,3 +13,7 @@ DELETE FROM {tenant}.spool
 -- name: position_of_leaf
 -- Where the tenant stood when a leaf of the log was written.
 SELECT hub_seq FROM {tenant}.audit_leaves WHERE leaf = %(leaf)s
+
+-- name: lately_restored
+-- Whether another epoch may have begun while a hub process did not hear of it, as of `lately_rescoped`.
+SELECT EXISTS (SELECT FROM {tenant}.epochs WHERE ended_at > now() - interval '1 hour') AS restored
