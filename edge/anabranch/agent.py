@@ -186,10 +186,12 @@ async def _opened(
     while True:
         try:
             replica = Replica.open(path)
-            if once or not replica.is_read_only():
+            if not replica.is_read_only():
                 return replica
             replica.close()
-            raise ReplicaUnwritable(str(path), "its disk is read-only", "reading goes on")
+            raise ReplicaUnwritable(
+                str(path), "its disk is read-only", "mount it for writing; reading goes on"
+            )
         except (DiskFull, StorageFailed, ReplicaUnwritable) as error:
             if once:
                 raise

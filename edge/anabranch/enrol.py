@@ -236,7 +236,7 @@ def _told(replica: Path) -> Iterator[None]:
             raise DiskFull(
                 str(replica), reason, "nothing was made here; free some space, try again"
             ) from error
-        raise ReplicaUnwritable(str(replica), error.strerror or str(error)) from error
+        raise ReplicaUnwritable.after(str(replica), error) from error
 
 
 def _try_room(path: Path) -> None:

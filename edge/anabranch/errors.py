@@ -44,6 +44,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, ClassVar
 
 from anabranch_sync.errors import AnabranchError, Invalid
@@ -452,6 +453,12 @@ class ReplicaUnwritable(ReplicaError):
     """Permissions, a missing directory or a read-only disk."""
 
     way_out = "check who owns the file and its directory"
+
+    @classmethod
+    def after(cls, path: str, error: OSError, reason: str = "") -> ReplicaUnwritable:
+        """What the system said, with the way out of that."""
+        way_out = "mount its disk for writing" if error.errno == errno.EROFS else ""
+        return cls(path, reason or error.strerror or str(error), way_out)
 
 
 class DiskFull(ReplicaError):

@@ -23,6 +23,7 @@ from anabranch_sync.lateness import EdgeFacts, Lateness, Reason, lateness
 from anabranch.cli import damaged
 from anabranch.cli.invocation import Invocation, command
 from anabranch.condition import CLOCK_FLOOR_S, Word, clock_condition
+from anabranch.replica.read_only import is_read_only
 
 if TYPE_CHECKING:
     from anabranch.answers import Status
@@ -122,6 +123,8 @@ def _why(replica: Path) -> Lateness | None:
         return None
     if wrong := _wrong_clock(identity, now_ms / 1000):
         return Lateness(Reason.CLOCK, f"Its clock is wrong: {wrong}.", ())
+    if is_read_only(replica):
+        return Lateness(Reason.DISK, "Its disk is read-only: nothing can be written here or taken in.", ())
     return lateness(
         EdgeFacts(
             now_ms=now_ms,
@@ -183,8 +186,9 @@ def _replica_checks(client: "Client", status: "Status") -> Iterator[Check]:
     from anabranch.replica.schema import SCHEMA_VERSION
 
     yield Check("replica", Verdict.OK, f"{status.path} of {status.tenant}/{status.edge}")
-    # Both were read back when the file was opened; it would not have opened otherwise.
-    yield Check("storage", Verdict.OK, "journal_mode=WAL, synchronous=EXTRA")
+    if not client.replica.is_read_only():
+        # Both were read back when the file was opened; it would not have opened otherwise.
+        yield Check("storage", Verdict.OK, "journal_mode=WAL, synchronous=EXTRA")
     yield Check("schema", Verdict.OK, f"version {SCHEMA_VERSION}, the newest known here")
     damages = client.replica.verify()
     if damages and client.replica.salvage.run():
@@ -254,6 +258,11 @@ def _disk(replica: Path, status: "Status | None") -> Check:
         folder = folder.parent
     free_bytes = shutil.disk_usage(folder).free
     found = f"{terminal.size(free_bytes)} free at {folder}"
+    if is_read_only(replica):
+        hint = "mount it for writing; reading goes on meanwhile"
+        return Check(
+            "disk", Verdict.FAIL, f"{folder} is read-only: nothing can be written", hint, ExitCode.OTHER
+        )
     if status is not None and not status.reserve:
         hint = "free some space"
         if free_bytes >= DISK_FREE_BYTES_MIN:

@@ -73,4 +73,4 @@ def _opened(replica: Path) -> int:
     try:
         return os.open(f"{replica}.agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ReplicaUnwritable(str(replica), f"{error.filename}: {error.strerror}") from error
+        raise ReplicaUnwritable.after(str(replica), error, f"{error.filename}: {error.strerror}") from error

@@ -1,9 +1,11 @@
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from cryptography.x509.oid import NameOID
 
 from tests.edge.cli.conftest import Anabranch
+from tests.edge.link.scripted_hub import Root
+from tests.edge.replica.real_disks import mounted, remounted
 
 
 def enrol(
@@ -102,6 +106,38 @@ def test_a_reserve_that_is_gone_from_a_disk_with_room_asks_for_no_room(anabranch
 
     # then
     assert checked(anabranch, "--offline", code=7)["disk"]["verdict"] == "ok"
+
+
+def test_a_read_only_disk_is_a_failure_and_named_as_the_reason_by_all(anabranch: Anabranch) -> None:
+    # given
+    with mounted(anabranch.folder / "disk", "-t", "tmpfs", "-o", "size=4m", "tmpfs") as disk:
+        there = replace(anabranch, path=disk / "replica.db")
+        shutil.copyfile(anabranch.path, there.path)
+        enrol(there)
+        assert remounted(disk, "ro")
+
+        # when
+        checks = checked(there, "--offline", code=1)
+        told = there("doctor", "--offline").out
+        ran = [
+            there("sync"),
+            there(
+                "init",
+                "--hub",
+                "localhost:1",
+                "--token",
+                "-",
+                "--keep-replica",
+                stdin=Root().token().render(),
+            ),
+        ]
+
+    # then
+    assert checks["disk"]["verdict"] == "fail"
+    assert "mount it for writing" in checks["disk"]["hint"]
+    assert told.startswith("Its disk is read-only: nothing can be written here or taken in.")
+    assert [each.code for each in ran] == [1, 1]
+    assert all("for writing" in each.err and "who owns" not in each.err for each in ran)
 
 
 def test_flipped_bits_fail_with_8(anabranch: Anabranch) -> None:
