@@ -713,9 +713,9 @@ class EdgeSession:
         known = before if is_here and not self._is_plain else NOTHING_KNOWN
         packed, sending = self._packed(sent, known)
         if resumed and known and sending.batch != welcome.upload:
-            plain = self._packed(sent, NOTHING_KNOWN)
-            if plain[1].batch == welcome.upload:  # what the hub could not read it had asked for in full
-                self._is_plain, (packed, sending) = True, plain
+            # The cursor has moved since it was begun, and may in each stream. In full it is always the same
+            # bytes: where the hub has none of those yet, it will from here on.
+            packed, sending = self._packed(sent, NOTHING_KNOWN)
         if resumed and sending.batch == welcome.upload:
             sending = self._batch(sent, packed.sealed, welcome.upload_bytes)
         self._welcome = replace(welcome, upload_last=0)

@@ -13,6 +13,7 @@ from anabranch_sync.frame import FRAME_BYTES_MAX
 from anabranch_sync.hub_session import GATHERING_MS_MAX, HubSession
 from anabranch_sync.ids import document_id
 from anabranch_sync.messages import CHUNK_BYTES_MIN, Batch, Control, Stored, Visible, Welcome, decode_message
+from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.pull import Outcome
 from anabranch_sync.stream import Stream
 
@@ -142,6 +143,26 @@ def test_a_broken_push_goes_on_inside_its_batch_even_when_more_was_written_meanw
     assert rest.edge.settled
     assert rest.sent_bytes["up"] < upload.total - len(upload.received) + 1_000
     assert len(hub.log) == 2
+
+
+def test_a_push_gets_through_a_link_that_breaks_although_each_stream_brings_news_first() -> None:
+    # given changes to fields that both sides know, of which a stream carries a part before it breaks
+    hub = new_hub()
+    chance = random.Random(5)
+    hub.write(ROUTER, {f"field {n}": chance.randbytes(300).hex() for n in range(100)})
+    replica = new_replica(hub)
+    Pair(replica, hub).run()
+    replica.commit(ROUTER, {f"field {n}": chance.randbytes(300).hex() for n in range(100)}, now_ms=NOW_MS)
+    learned = NOTHING_LEARNED
+
+    # when somebody else writes before each of them
+    for number in range(9):
+        hub.write(document_id("acme/prod/other"), {"n": number})
+        broken = Pair(replica, hub, lose=lambda way, frame: way == "up" and frame > 4, learned=learned)
+        learned = broken.run().edge.broken
+
+    # then it goes on from one to the next
+    assert hub.open_replica(replica.disk.incarnation).push_mark == 1
 
 
 def test_a_lost_acknowledgement_does_not_apply_a_push_twice() -> None:
