@@ -476,6 +476,13 @@ def _parse_natural(value: Any) -> int:
     return int(value)
 
 
+def _parse_clock(value: Any) -> int:
+    # How far another clock is ahead of it must fit 64 bits, too.
+    if _parse_int(value) < INT_MIN // 2:
+        raise ValueError(f"{value} ms is no time of a clock")
+    return int(value)
+
+
 def _parse_bytes(value: Any) -> bytes:
     if type(value) is not bytes:
         raise ValueError("not bytes")
@@ -501,7 +508,7 @@ def _parse_digest(value: Any) -> ScopeDigest:
 
 
 # A clock may stand before 1970, and before or after another clock.
-_SIGNED = frozenset({"now_ms", "clock_offset_ms"})
+_SIGNED = {"now_ms": _parse_clock, "clock_offset_ms": _parse_int}
 
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "<class 'int'>": _parse_natural,
@@ -517,7 +524,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
 def _fields(message: type[Message]) -> tuple[tuple[str, object, Callable[[Any], Any]], ...]:
     """The fields of such messages in their order: name, default, and what reads a value of it."""
     return tuple(
-        (each.name, each.default, _parse_int if each.name in _SIGNED else _PARSERS[str(each.type)])
+        (each.name, each.default, _SIGNED.get(each.name) or _PARSERS[str(each.type)])
         for each in fields(message)
         if each.name != "unknown"
     )

@@ -12,7 +12,7 @@ from anabranch_sync.backoff import CAP_MS, delay_ms, next_attempt
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge, ProtocolViolation, WireError
 from anabranch_sync.frame import BODY_BYTES_MAX, Frame
-from anabranch_sync.ids import Cursor
+from anabranch_sync.ids import START, Cursor
 from anabranch_sync.messages import (
     BATCH_BYTES_MAX,
     CHUNK_BYTES_FIRST,
@@ -99,6 +99,12 @@ frames = st.builds(Frame, st.integers(0, 255), naturals, st.binary(max_size=600)
 @given(messages)
 def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
     assert decode_message(*encode_message(message)) == message
+
+
+def test_a_clock_that_another_cannot_be_held_against_is_refused() -> None:
+    hello = Hello(1, 1, 1, START, 0, b"", ScopeDigest(), -(2**63))
+    with pytest.raises(CorruptFrame):
+        decode_message(*encode_message(hello))
 
 
 @given(messages, st.lists(naturals, min_size=1, max_size=3))
