@@ -50,6 +50,8 @@ class Asking:
     def surveyed(self, surveyed: Surveyed, cursor: Cursor) -> list[Range | Report] | None:
         """What the store has."""
         if surveyed.damaged:
+            if not Differing(surveyed.damaged).is_nameable:
+                return None
             self._has_named = True
             report = Report(incident(IncidentKind.DAMAGED, Remedy.REPLACED, cursor.hub_seq, surveyed.damaged))
             documents = tuple(str(document) for document in surveyed.damaged)

@@ -12,7 +12,7 @@ attempt is a new session over whatever the store then holds. Nothing here is rem
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -53,7 +53,7 @@ from anabranch_sync.errors import (
     WireError,
 )
 from anabranch_sync.greeting import granted_by, hello_of, lost_of, reoffer_of, wanted_of
-from anabranch_sync.ids import START, Cursor, HubSeq
+from anabranch_sync.ids import START, Cursor, DocumentId, HubSeq
 from anabranch_sync.incident import IncidentKind, Remedy, incident
 from anabranch_sync.messages import (
     ABSORBING_PROTOCOL,
@@ -409,7 +409,8 @@ class EdgeSession:
         if self.phase is Phase.CLOSED:
             return []
         try:
-            return self._repair(self._repairing.surveyed(surveyed, self.cursor))
+            steps = self._repairing.surveyed(surveyed, self.cursor)
+            return self._repair(steps, damaged=surveyed.damaged)
         except WireError as error:
             return self._close(str(error))
 
@@ -423,6 +424,8 @@ class EdgeSession:
         self._note_idle(now_ms)
         if self.phase is not Phase.OPEN or self.protocol < REPAIR_PROTOCOL:
             return []
+        if self.cursor == START:
+            return []  # everything comes anew
         return self._repair(self._repairing.damaged())
 
     def _note_idle(self, now_ms: int) -> None:
@@ -681,9 +684,11 @@ class EdgeSession:
         self,
         steps: Sequence[Range | Survey | Report] | None,
         reason: str = "what differs is too much to name",
+        damaged: Collection[DocumentId] = (),
     ) -> list[EdgeEffect]:
         if steps is None:
-            report = Report(incident(IncidentKind.DIVERGED, Remedy.RESET, self.cursor.hub_seq))
+            kind = IncidentKind.DAMAGED if damaged else IncidentKind.DIVERGED
+            report = Report(incident(kind, Remedy.RESET, self.cursor.hub_seq, damaged))
             closing = self._close(f"documents differ from the hub's: {reason}")
             return [report, Reset(reason), *closing]
         self._is_compared = True

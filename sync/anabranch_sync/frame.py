@@ -18,8 +18,8 @@ from anabranch_sync.packing import LEVEL_STORED, read_varint, seal, unseal, vari
 
 # One chunk of the largest size and its header, with room; gRPC's own limit is set to the same.
 FRAME_BYTES_MAX = 128 * 1024
-# A message that is not a piece of a batch is small; its longest honest form is a Range that names 1,000
-# documents, some 100 KB.
+# A message that is not a piece of a batch is small; its longest honest form is a Range that names documents,
+# 120 KB of addresses at most.
 BODY_BYTES_MAX = 256 * 1024
 # What is larger carries a piece that was sealed before: the best level would look for 1 to 3 ms at what has
 # nothing left to be found, this one for 20 to 40 us.

@@ -38,6 +38,8 @@ PREFIX_DIGITS_MAX = 6
 # Beyond these the two have little in common, and a whole pull is the shorter way.
 RANGES_ASKED_MAX = 64
 DOCUMENTS_NAMED_MAX = 1_000
+# Their addresses travel in one frame, which holds some more; they may be ten times as long as most are.
+NAMED_BYTES_MAX = 120_000
 # A repair that did not help may have met news or damage; after three something else is wrong.
 REPAIRS_MAX = 3
 
@@ -73,6 +75,13 @@ class Differing:
 
     documents: tuple[DocumentId, ...] = ()
     hashes: tuple[bytes, ...] = ()
+
+    @property
+    def is_nameable(self) -> bool:
+        """Whether one Range has room for all of it."""
+        size_bytes = sum(len(str(each)) for each in self.documents) + HASH_BYTES * len(self.hashes)
+        count = len(self.documents) + len(self.hashes)
+        return count <= DOCUMENTS_NAMED_MAX and size_bytes <= NAMED_BYTES_MAX
 
 
 def address_hash(document: DocumentId) -> bytes:
@@ -143,9 +152,10 @@ class Repair:
                 self._compare(prefix, {each[:HASH_BYTES]: each[HASH_BYTES:] for each in listed})
         if answers:
             raise CorruptFrame(f"{len(answers)} bytes after the last answer")
-        if len(self._documents) + len(self._hashes) > DOCUMENTS_NAMED_MAX or len(deeper) > RANGES_ASKED_MAX:
+        found = Differing(tuple(self._documents), tuple(self._hashes))
+        if not found.is_nameable or len(deeper) > RANGES_ASKED_MAX:
             return None
-        return deeper or Differing(tuple(self._documents), tuple(self._hashes))
+        return deeper or found
 
     def _compare(self, prefix: str, theirs: Mapping[bytes, bytes]) -> None:
         ours = self._ranges.within(prefix)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pytest
 from anabranch_hub.simulation.memory import MemoryHub, MemoryReplica, scope_digest
 from anabranch_sync.document import EMPTY, Document
+from anabranch_sync.edge_session import Phase
 from anabranch_sync.errors import CorruptFrame, ProtocolViolation
 from anabranch_sync.ids import DocumentId, document_id
 from anabranch_sync.incident import IncidentKind, Remedy
@@ -213,6 +214,37 @@ def test_a_document_that_a_read_found_damaged_is_asked_for_by_name() -> None:
     assert not replica.survey().damaged
     assert [each.kind for each in (*pair.incidents, *pair.hub_incidents)] == [IncidentKind.DAMAGED] * 2
     assert pair.edge.settled
+
+
+@pytest.mark.parametrize(("count", "long"), [(DOCUMENTS_NAMED_MAX + 1, ""), (400, "/" + "x" * 120)])
+def test_a_replica_in_which_more_is_damaged_than_one_message_names_pulls_everything_anew(
+    count: int, long: str
+) -> None:
+    # given a dictionary that rotted, for example: all that is packed behind it cannot be read any more
+    hub = new_hub()
+    documents = [document_id(f"acme{long}{long}/k{number}{long}") for number in range(count)]
+    for document in documents:
+        hub.write(document, {"n": 1})
+    replica = new_replica(hub)
+    Pair(replica, hub).run()
+    for document in documents:
+        replica.rot(document)
+
+    # when reads meet it, in this stream and in the next
+    given_up = Pair(replica, hub).run().damaged()
+    again = Pair(replica, hub)
+    while again.edge.phase is not Phase.OPEN:
+        again.step()
+    again.damaged()
+
+    # then the hub is not asked for what it would refuse to hear
+    assert given_up.closed is not None
+    assert given_up.hub_closed == ""
+    assert [(each.kind, each.remedy, each.count) for each in given_up.incidents] == [
+        (IncidentKind.DAMAGED, Remedy.RESET, count)
+    ]
+    assert is_equal(again)
+    assert not replica.survey().damaged
 
 
 @settings(max_examples=30, deadline=None)
