@@ -20,8 +20,7 @@ from anabranch_sync.ids import (
     DocumentId,
     Dot,
     LocalSeq,
-    check_author,
-    check_message,
+    check_told,
     document_id,
 )
 from anabranch_sync.later import later
@@ -193,8 +192,7 @@ def check_facts(timestamp: int, base: Cursor, author: str, message: str, restore
             raise ValueError(f"{name} {value!r} is not an integer from 0 to {limit}")
     if type(author) is not str or type(message) is not str:
         raise ValueError("author or message is not text")
-    check_author(author)
-    check_message(message)
+    check_told(author, message)
 
 
 def unpacked_address(namespace: object, key: object) -> DocumentId:

@@ -19,7 +19,12 @@ MESSAGE_CHARS_MAX = 1_000
 HUB_INCARNATION = 0
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
+# Control characters, separators of lines, what turns the direction of reading, and halves of characters: no
+# release of Unicode lets one of them be anything else.
+_NO_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _TENANT = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
+
+_NOT_IN_A_LINE = "control characters and line breaks do not fit a line of a log"
 
 # Layers that belong to the hub's operators; an edge reads them and never writes them.
 OPERATOR_LAYERS = ("global", "system")
@@ -112,6 +117,26 @@ def check_message(message: str) -> str:
     return _checked_text("message", message, MESSAGE_CHARS_MAX)
 
 
+def check_told(author: str, message: str = "") -> None:
+    """Refuse an author and a message that nobody can have recorded (`is_line`). Raises InvalidName."""
+    for kind, text, chars_max in (
+        ("author", author, AUTHOR_CHARS_MAX),
+        ("message", message, MESSAGE_CHARS_MAX),
+    ):
+        _check_length(kind, text, chars_max)
+        if not is_line(text):
+            raise InvalidName(kind, text, _NOT_IN_A_LINE)
+
+
+def is_line(text: str) -> bool:
+    """Whether it may have been taken for one line where it was written.
+
+    Which characters are printable depends on the release of Python: what was written under a newer one must
+    not be damage to an older, which would refuse it again and again.
+    """
+    return _NO_LINE.search(text) is None
+
+
 def _check_segment(kind: str, whole: str, segment: str) -> None:
     if len(segment) > SEGMENT_CHARS_MAX:
         raise InvalidName(kind, whole, f"a segment of {len(segment)} characters, limit {SEGMENT_CHARS_MAX}")
@@ -125,8 +150,12 @@ def _check_segment(kind: str, whole: str, segment: str) -> None:
 
 
 def _checked_text(kind: str, text: str, chars_max: int) -> str:
+    _check_length(kind, text, chars_max)
+    if not text.isprintable():
+        raise InvalidName(kind, text, _NOT_IN_A_LINE)
+    return text
+
+
+def _check_length(kind: str, text: str, chars_max: int) -> None:
     if len(text) > chars_max:
         raise InvalidName(kind, text, f"{len(text)} characters, limit {chars_max}")
-    if not text.isprintable():
-        raise InvalidName(kind, text, "control characters and line breaks do not fit a line of a log")
-    return text

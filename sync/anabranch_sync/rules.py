@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from anabranch_sync.errors import InvalidPath, InvalidValue
+from anabranch_sync.ids import is_line
 from anabranch_sync.path import Path, parse_pointer, render_pointer
 from anabranch_sync.value import Json, Object, canonical, kind, render_json
 from anabranch_sync.violation import Violation, brief
@@ -208,7 +209,7 @@ def _rule(raw: Json, place: str) -> FieldRule:
         raise InvalidValue(f"{place}/{key}", "a rule has name, require and perhaps when and message")
     name, message = raw.get("name"), raw.get("message", "")
     for key, text in (("name", name), ("message", message)):
-        if not isinstance(text, str) or not text.isprintable() or len(text) > NAME_CHARS_MAX * 2:
+        if not isinstance(text, str) or not is_line(text) or len(text) > NAME_CHARS_MAX * 2:
             raise InvalidValue(f"{place}/{key}", "it is a line of text that people read")
     if not name or len(str(name)) > NAME_CHARS_MAX or str(name).startswith("#"):
         raise InvalidValue(f"{place}/name", f"a name has 1 to {NAME_CHARS_MAX} characters and no # in front")

@@ -1,6 +1,7 @@
 """Names: one grammar each, checked once."""
 
 import pytest
+from anabranch_sync.change import Change, Op, decode, entry
 from anabranch_sync.errors import InvalidName
 from anabranch_sync.ids import (
     AUTHOR_CHARS_MAX,
@@ -15,8 +16,11 @@ from anabranch_sync.ids import (
     check_edge,
     check_message,
     check_tenant,
+    check_told,
     document_id,
 )
+from anabranch_sync.push_body import decode_entries, encode_entries
+from anabranch_sync.register import Slot
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,6 +115,22 @@ def test_authors_and_messages_fit_one_line_of_a_log(text: str) -> None:
     for checked in (check_author, check_message):
         with pytest.raises(InvalidName, match="line of a log"):
             checked(text)
+
+
+# The first has no meaning in any release of Unicode yet, the second one that Python 3.11 does not know.
+@pytest.mark.parametrize("text", ["\u0378", "Zoë \U0001fae8"])
+def test_what_a_newer_python_takes_for_printable_is_no_damage_to_an_older_one(text: str) -> None:
+    change = Change(1 << 20, Cursor(1, 7), text, text, (Op(document_id("acme"), Slot(("a",)), 1),))
+    recorded = entry(Dot(3, 1), change)
+
+    assert decode(recorded.body) == change
+    assert decode_entries(encode_entries([recorded])) == [recorded]
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "\u2028", "\u202eabc"])
+def test_what_nobody_lets_be_written_is_not_believed_either(text: str) -> None:
+    with pytest.raises(InvalidName, match="line of a log"):
+        check_told("ada", text)
 
 
 def test_authors_and_messages_are_bounded() -> None:

@@ -19,6 +19,7 @@ from anabranch_sync.ids import (
     check_author,
     check_edge,
     check_tenant,
+    check_told,
 )
 from anabranch_sync.later import later
 from anabranch_sync.scope import told_scope
@@ -158,7 +159,8 @@ class Replica:
             try:
                 replica.tenant = check_tenant(identity[0])
                 replica.edge = check_edge(identity[1])
-                replica.author = check_author(identity[2])
+                check_told(identity[2])
+                replica.author = identity[2]
                 _ = replica.scope
             except (ValueError, TypeError, InvalidInput) as error:
                 raise ReplicaCorrupt(
