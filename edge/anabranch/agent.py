@@ -251,7 +251,9 @@ class _Agent:
         self._clock = Clock()
         self._mode = mode
         self._polling = (
-            Polling(replica, disk, self._clock.now_ms, stop, mode.poll_ms) if mode.poll_ms else None
+            Polling(replica, disk, self._now_ms, self._hub_now_ms, stop, mode.poll_ms)
+            if mode.poll_ms
+            else None
         )
         self._clock_offset_ms = replica.link().clock_offset_ms or 0
         self._renewal_not_before_ms = 0
@@ -275,7 +277,7 @@ class _Agent:
         self._judge(None, Link.DOWN)
         while not self._stop.is_set():
             self._replica.check_there()  # whatever stands there next is another replica, for another agent
-            began_ms = self._clock.now_ms()
+            began_s = time.monotonic()
             self._counts.advanced = False
             before = replace(self._counts)
             urgent = not once and await self._is_saving()
@@ -311,23 +313,29 @@ class _Agent:
             pause_ms = 0 if is_first_renewal else _pause_ms(ended, attempt)
             if once:
                 pause_ms = min(pause_ms, self._patience.left_ms)
-            attempt = next_attempt(attempt, self._clock.now_ms() - began_ms)
+            attempt = next_attempt(attempt, int((time.monotonic() - began_s) * 1000))
             await self._pause(ended.reason, pause_ms)
         return self._outcome("stopped", settled=False)
 
     def _left_bytes(self) -> int | None:
         """What the budget leaves now; None without one. Raises ReplicaError."""
-        now = self._replica.traffic(self._clock.now_ms())
+        now = self._replica.traffic(self._clock.wall_ms())
         return left_bytes(now.budget, now.spent)
 
     async def _is_saving(self) -> bool:
         """Wait while the budget is used up; True when something has to go all the same."""
         saving = Polling(
-            self._replica, self._disk, self._clock.now_ms, self._stop, SAVING_LOOK_MS, self._overtaken
+            self._replica,
+            self._disk,
+            self._now_ms,
+            self._hub_now_ms,
+            self._stop,
+            SAVING_LOOK_MS,
+            self._overtaken,
         )
 
         def is_over() -> bool:
-            return self._left_bytes() != 0 or self._renewal_due_ms() <= self._clock.now_ms()
+            return self._left_bytes() != 0 or self._renewal_due_ms() <= self._now_ms()
 
         try:
             if self._left_bytes() != 0:
@@ -392,7 +400,8 @@ class _Agent:
 
     async def _exchange(self, *, renew: bool, once: bool, urgent: bool, urgent_only: bool = False) -> Ended:
         """Connect and exchange. Raises HubError, ReplicaError."""
-        if self._renewal_due_ms() <= self._clock.now_ms():
+        self._set_clock()
+        if self._renewal_due_ms() <= self._now_ms():
             await self._renew_certificate()
         async with self._connect() as link:
             exchange = Exchange(
@@ -412,7 +421,7 @@ class _Agent:
                 return await exchange.run(
                     renew=renew,
                     until_settled=once or urgent or self._polling is not None,
-                    until_ms=max(self._renewal_due_ms(), self._clock.now_ms() + 1),
+                    until_ms=max(self._renewal_due_ms(), self._now_ms() + 1),
                     save=not (once or urgent),
                     urgent_only=urgent_only,
                 )
@@ -463,8 +472,16 @@ class _Agent:
 
     # The certificate.
 
+    def _set_clock(self) -> None:
+        """Go by what the machine's clock says now: it was set meanwhile, or ours stood still in its sleep."""
+        before, self._clock = self._clock, Clock()
+        self._renewal_not_before_ms += self._clock.now_ms() - before.now_ms()
+
+    def _now_ms(self) -> int:
+        return self._clock.now_ms()
+
     def _hub_now_ms(self) -> int:
-        return self._clock.now_ms() + self._clock_offset_ms
+        return self._now_ms() + self._clock_offset_ms
 
     def _renewal_due_ms(self) -> int:
         """When to ask for the next certificate, by our clock."""
@@ -483,7 +500,7 @@ class _Agent:
             if self._relay is not None:
                 await self._relay.renewed(self._identity)
         except (HubUnreachable, OSError) as error:
-            self._renewal_not_before_ms = self._clock.now_ms() + RENEWAL_RETRY_MS
+            self._renewal_not_before_ms = self._now_ms() + RENEWAL_RETRY_MS
             log.warning("certificate not renewed", extra={"edge": self._identity.edge, "reason": str(error)})
 
     # What is told.

@@ -144,7 +144,10 @@ class Parts(Protocol):
 
 
 class Clock:
-    """Milliseconds since 1970 as of the start of the process, and steady since: it never jumps."""
+    """Milliseconds since 1970 as of when it was made, and steady since: it never jumps.
+
+    It stands still while the machine sleeps, and knows of nobody who sets the machine's clock.
+    """
 
     def __init__(self) -> None:
         self._began_ns = time.time_ns() - time.monotonic_ns()
@@ -241,7 +244,7 @@ class Exchange:
         Raises HubError, ReplicaError.
         """
         standing = await self._on_disk(self._replica.standing)
-        before = await self._on_disk(lambda: self._replica.traffic(self._clock.now_ms()))
+        before = await self._on_disk(lambda: self._replica.traffic(self._clock.wall_ms()))
         self._before, self._saves = before, save
         if save:
             self.meter.keep_to(before.budget, before.spent)
@@ -427,11 +430,13 @@ class Exchange:
             await self.count()
         else:
             spent = self.meter.uncounted()
+            wall_ms = self._clock.wall_ms()
+            hub_now_ms = self._clock.now_ms() + (session.clock_offset_ms or 0)
             await self._on_disk(
                 lambda: self._replica.heard(
                     link=Link.UP,
-                    now_ms=self._clock.wall_ms(),
-                    clock_offset_ms=session.clock_offset_ms,
+                    now_ms=wall_ms,
+                    clock_offset_ms=hub_now_ms - wall_ms,
                     proved=session.proved,
                     spent=spent,
                 )

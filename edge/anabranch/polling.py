@@ -25,6 +25,7 @@ from anabranch_sync.messages import CheckedIn
 from anabranch_sync.priority import URGENT
 
 from anabranch.errors import HubError
+from anabranch.exchange import Clock
 from anabranch.link import HubLink
 from anabranch.replica import Link, LinkMode, Replica
 
@@ -56,7 +57,7 @@ AS_KEPT = Wish()
 
 
 class Polling:
-    """The time between two exchanges. `now_ms` is steady.
+    """The time between two exchanges. `now_ms` is steady, `hub_now_ms` the hub's clock as far as it is known.
 
     `overtaken` is up to where the hub's urgent documents are here, ahead of all else.
     """
@@ -66,6 +67,7 @@ class Polling:
         replica: Replica,
         disk: Executor,
         now_ms: Callable[[], int],
+        hub_now_ms: Callable[[], int],
         stop: asyncio.Event,
         every_ms: int,
         overtaken: Cursor = START,
@@ -73,6 +75,7 @@ class Polling:
         self._replica = replica
         self._disk = disk
         self._now_ms = now_ms
+        self._hub_now_ms = hub_now_ms
         self._stop = stop
         self._every_ms = every_ms
         self._overtaken = overtaken
@@ -136,17 +139,22 @@ class Polling:
             return str(error)  # the exchange that follows meets it again, and knows how to wait
         if not answer.equal:
             return "the hub has news"
-        now_ms = self._now_ms()
-        hub_now_ms = now_ms + (self._replica.link().clock_offset_ms or 0)
-        proved = Proved(standing.cursor, hub_now_ms)
-        await self._on_disk(lambda: self._replica.heard(link=Link.UP, now_ms=now_ms, proved=proved))
+        wall_ms, hub_now_ms = Clock.wall_ms(), self._hub_now_ms()
+        await self._on_disk(
+            lambda: self._replica.heard(
+                link=Link.UP,
+                now_ms=wall_ms,
+                clock_offset_ms=hub_now_ms - wall_ms,
+                proved=Proved(standing.cursor, hub_now_ms),
+            )
+        )
         return ""
 
     async def _asked(self, link: HubLink) -> CheckedIn:
         """What the hub says to where this replica stands. Raises HubError, WireError."""
         standing = await self._on_disk(self._replica.standing)
-        await self._on_disk(lambda: self._replica.spend(LOOK_BYTES_UP, LOOK_BYTES_DOWN, self._now_ms()))
-        now = await self._on_disk(lambda: self._replica.traffic(self._now_ms()))
+        await self._on_disk(lambda: self._replica.spend(LOOK_BYTES_UP, LOOK_BYTES_DOWN, Clock.wall_ms()))
+        now = await self._on_disk(lambda: self._replica.traffic(Clock.wall_ms()))
         until_ms = resumes_ms(now.budget, now.spent, now.today)
         # Where only what is urgent has come, it is what lies behind that which would be news.
         standing = replace(standing, cursor=max(standing.cursor, self._overtaken))

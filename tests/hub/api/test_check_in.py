@@ -1,10 +1,12 @@
 """Edges that look in now and then instead of holding an exchange."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 from anabranch.agent import run_agent
+from anabranch.exchange import Clock
 from anabranch.link import HubLink
 from anabranch.polling import Wish
 from anabranch.replica import Replica
@@ -15,13 +17,14 @@ from anabranch_sync.document import Object
 from anabranch_sync.ids import document_id
 from anabranch_sync.messages import CheckedIn
 
-from tests.hub.api.fleet import ROUTER, Fleet, comes, identity_of, point_to, read, write
+from tests.hub.api.fleet import ROUTER, Fleet, comes, identity_of, now_ms, point_to, read, write
 
 pytestmark = pytest.mark.anyio
 
 HOURS_A_DAY = 24
 # A test waits for no interval; those that are not waited for are long.
 SOON_MS, NEVER_MS = 200, 3_600_000
+MINUTE_MS = 60_000
 
 
 async def checked_in(replica: Path, over: HubLink | None = None) -> CheckedIn:
@@ -91,6 +94,48 @@ async def test_an_edge_that_polls_fetches_what_is_new_and_sends_what_it_wrote(fl
     finally:
         polling.cancel()
         await asyncio.gather(polling, return_exceptions=True)
+
+
+@pytest.mark.parametrize("polls", [False, True])
+async def test_what_an_agent_notes_is_by_the_clock_that_was_set_while_it_ran(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, polls: bool
+) -> None:
+    # given: an agent that began in 1970, on a machine whose clock was set before it reached the hub
+    began = Clock.__init__
+    made: list[Clock] = []
+
+    def beginning(clock: Clock) -> None:
+        began(clock)
+        if not made:
+            clock._began_ns = -time.monotonic_ns()
+        made.append(clock)
+
+    monkeypatch.setattr(Clock, "__init__", beginning)
+    one = await fleet.enrol("one")
+
+    def heard_ms() -> int:
+        with Replica.open(one) as replica:
+            return replica.link().heard_ms or 0
+
+    # when
+    agent = asyncio.create_task(run_agent(one, mode=Wish(poll_ms=SOON_MS if polls else 0)))
+    try:
+        await comes(lambda: heard_ms() > 0)
+        first_ms = heard_ms()
+        if polls:
+            await comes(lambda: heard_ms() != first_ms)
+    finally:
+        agent.cancel()
+        await asyncio.gather(agent, return_exceptions=True)
+    # then
+    with Replica.open(one) as replica:
+        link, days = replica.link(), replica.traffic_days(10)
+    assert abs((link.heard_ms or 0) - now_ms()) < MINUTE_MS
+    assert abs(link.clock_offset_ms or 0) < MINUTE_MS
+    assert all(each.day.year > 1970 for each in days)
+    told = await fleet.hub.store.edge(fleet.tenant, "one")
+    assert told.told is not None
+    assert abs(told.told.clock_offset_ms) < MINUTE_MS
 
 
 async def test_what_is_written_to_an_urgent_document_does_not_wait_for_the_next_look(fleet: Fleet) -> None:
