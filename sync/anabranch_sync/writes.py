@@ -122,9 +122,13 @@ def _addressed(packed: Any) -> list[tuple[DocumentId, bool]]:
     if not all(type(each) is list for each in (keys, namespaces)):
         raise ValueError("a column is not a list")
     columns = zip(keys, expanded(places, len(keys)), expanded(known, len(keys)), strict=True)
-    return [
+    addressed = [
         (unpacked_address(namespaces[natural(place)], key), is_known == 1) for key, place, is_known in columns
     ]
+    # Each known one is taken apart and digested: a few bytes could name a large one a hundred thousand times.
+    if len({document for document, _ in addressed}) != len(addressed):
+        raise ValueError("a document twice")
+    return addressed
 
 
 def _slots(paths: Iterable[Path]) -> list[Slot]:

@@ -2,12 +2,14 @@
 
 from unittest.mock import patch
 
+import msgpack
 import pytest
 from anabranch_hub.simulation.memory import MemoryHub, scope_digest
 from anabranch_sync.change import Change, Entry, Op, entry
 from anabranch_sync.document import Document, Object, rebuild
 from anabranch_sync.errors import ContentsDiffer, CorruptFrame, FrameTooLarge
 from anabranch_sync.ids import Cursor, Dot, document_id
+from anabranch_sync.packing import seal, unpack
 from anabranch_sync.pull import Pull
 from anabranch_sync.pull_body import decode_pull, encode_pull, wanted_by_pull
 from anabranch_sync.push_body import ENTRIES_BYTES_MAX, decode_entries, encode_entries, wanted_by_push
@@ -99,6 +101,16 @@ def test_few_bytes_that_stand_for_long_texts_are_refused_before_they_are_many() 
     assert len(body) < 1_000
     with pytest.raises(FrameTooLarge):
         decode_entries(body, {ROUTER: {"prompt": long}})
+
+
+def test_few_bytes_that_name_a_large_document_many_times_are_refused_before_it_is_looked_for() -> None:
+    row = unpack(encode_entries(_written(TEXT.replace("brief", "short")), 7, {ROUTER: {"prompt": TEXT}}))
+    row[5][2] *= 50_000  # the keys; of one namespace each, and known
+    body = msgpack.packb(row)
+
+    with pytest.raises(CorruptFrame, match="twice"):
+        wanted_by_push(body)
+    assert len(seal(body)) < 200
 
 
 def test_a_pull_says_what_it_is_relative_to() -> None:
