@@ -17,11 +17,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -29,8 +31,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from anabranch_hub.api.grpc_service import GrpcServer, serve_grpc
 from anabranch_hub.audit.anchors import Anchors
 from anabranch_hub.audit.signer import LogSigner
+from anabranch_hub.errors import VaultUnavailable
 from anabranch_hub.operations import whereabouts
-from anabranch_hub.operations.health import Check, Health, Part
+from anabranch_hub.operations.health import CHECK_S_MAX, Check, Health, Part
 from anabranch_hub.operations.listening import check_listenable
 from anabranch_hub.operations.restoring import declare_restored
 from anabranch_hub.operations.upkeep import upkeep
@@ -44,6 +47,11 @@ from anabranch_hub.store import Store
 log = logging.getLogger(__name__)
 
 PARTS = ("postgres", "vault", "log", "grpc")
+
+# With no more room than a segment of Postgres' WAL takes, the disk is to blame for what does not answer.
+DISK_FULL_BYTES = 16 * 1024 * 1024
+# Vault is asked again and again; this leaves a probe the time to say why it gave no answer.
+_VAULT_S_MAX = CHECK_S_MAX - 0.5
 
 Progress = Callable[[str], None]
 
@@ -110,7 +118,7 @@ async def running_hub(settings: Settings, progress: Progress) -> AsyncIterator[W
             courier_pem=courier.key_pem + courier.chain_pem,
         )
         stack.callback(whereabouts.withdraw, settings.data_dir)
-        health.checks = _checks(servers, store, authority, signer)
+        health.checks = _checks(settings.data_dir, servers, store, authority, signer)
         try:
             yield here
         finally:
@@ -150,7 +158,9 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _checks(servers: _Servers, store: Store, authority: Authority, signer: LogSigner) -> dict[str, Check]:
+def _checks(
+    data_dir: Path, servers: _Servers, store: Store, authority: Authority, signer: LogSigner
+) -> dict[str, Check]:
     """What /health/ready looks at. The names of embedded servers differ from their parts' in one case."""
 
     async def postgres() -> Part:
@@ -161,8 +171,16 @@ def _checks(servers: _Servers, store: Store, authority: Authority, signer: LogSi
 
     async def vault() -> Part:
         part = _embedded(servers, "openbao")
-        if part.reason is None:
-            await authority.root_pem()  # needs a login and an unsealed Vault
+        if part.reason is not None:
+            return part
+        try:
+            async with asyncio.timeout(_VAULT_S_MAX):
+                await authority.root_pem()  # needs a login and an unsealed Vault
+        except (TimeoutError, VaultUnavailable):
+            # An OpenBao that cannot write its audit log answers nothing.
+            if servers.embedded is not None and shutil.disk_usage(data_dir).free < DISK_FULL_BYTES:
+                return Part("its disk is full: make room", part.restarts)
+            raise
         return part
 
     async def logs() -> Part:

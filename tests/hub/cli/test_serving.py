@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from anabranch_hub.servers.process import shim
 
+from tests.edge.replica.real_disks import mounted
 from tests.hub.conftest import Servers
 from tests.hub.servers.processes import descendants, is_alive, wait_until_gone
 from tests.running_hub import (
@@ -120,6 +122,22 @@ def test_servers_that_die_are_started_again_and_nothing_is_lost(data_dir: Path) 
         )
         assert hub.json("get", "acme", "acme/prod/router", "/model")["value"] == "gpt-4o"
         assert hub.invite("acme", "store-1", "acme/prod").startswith("abr1.")
+
+
+def test_a_full_disk_is_what_is_not_ready(tmp_path: Path) -> None:
+    with (
+        mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=80m", "tmpfs") as disk,
+        running_hub(disk / "hub") as hub,
+    ):
+        # when
+        with contextlib.suppress(OSError), (disk / "full").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(65_536))
+        # then
+        wait_until(lambda: "disk is full" in str(_ready(hub)[1]["parts"]["vault"]["reason"]))
+        # and it is ready again where there is room
+        (disk / "full").unlink()
+        wait_until(lambda: readiness(hub)[0] == 200)
 
 
 def test_a_second_hub_on_the_same_directory_is_refused_by_the_name_of_the_first(data_dir: Path) -> None:
