@@ -24,7 +24,7 @@ from anabranch_sync.change import (
 )
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge
 from anabranch_sync.ids import Cursor, DocumentId, Dot, HubSeq
-from anabranch_sync.outbox import PUSH_CHANGES_MAX
+from anabranch_sync.outbox import PUSH_BYTES_MAX, PUSH_CHANGES_MAX
 from anabranch_sync.packing import unpack
 from anabranch_sync.register import Operand
 from anabranch_sync.revision import NOTHING_KNOWN, Contents, Wanted, Write
@@ -176,10 +176,17 @@ def _unpacked_entries(raw: Any, before: Contents) -> list[Entry]:
     if not all(type(each) is list for each in (authors, messages, schemas)):
         raise ValueError("a column is not a list")
     ops = _unpacked_ops(facts[5:10], before)
+    # What is said once, here a path and below what a change tells of itself, may stand in each of many: a
+    # hundred bytes on the link in gigabytes of changes.
+    keys_chars = sum(len(key) for op in ops for key in op.slot.path)
+    if keys_chars > PUSH_BYTES_MAX:
+        raise FrameTooLarge("paths of a push", keys_chars, PUSH_BYTES_MAX)
     timestamps = unpacked_timestamps(raw_timestamps)
     count = len(timestamps)
     if not count:
         raise ValueError("a push without changes")
+    if count > PUSH_CHANGES_MAX:
+        raise FrameTooLarge("number of changes", count, PUSH_CHANGES_MAX)
     columns = zip(
         timestamps,
         expanded(epochs, count),
@@ -193,7 +200,7 @@ def _unpacked_entries(raw: Any, before: Contents) -> list[Entry]:
     )
     standing_for = _unpacked_absorbed(facts[19], count)
     entries = []
-    taken, number = 0, natural(first)
+    taken, number, size_bytes = 0, natural(first), 0
     for index, (timestamp, epoch, base_seq, author, message, names, restored, size) in enumerate(columns):
         base = Cursor(epoch, base_seq)
         check_facts(timestamp, base, authors[natural(author)], messages[natural(message)], restored)
@@ -210,6 +217,9 @@ def _unpacked_entries(raw: Any, before: Contents) -> list[Entry]:
         absorbed, chain = standing_for.get(index, (0, b""))
         number += absorbed
         recorded = entry(Dot(natural(incarnation), number), change)
+        size_bytes += len(recorded.body)
+        if size_bytes > PUSH_BYTES_MAX:
+            raise FrameTooLarge("all changes of a push", size_bytes, PUSH_BYTES_MAX)
         entries.append(replace(recorded, absorbed=absorbed, chain=chain) if absorbed else recorded)
         number += 1
     if taken != len(ops):

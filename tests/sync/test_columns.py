@@ -11,6 +11,7 @@ from anabranch_sync.columns import decode_document, encode_document, pack_docume
 from anabranch_sync.document import Document
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge
 from anabranch_sync.ids import START, DocumentId, Dot, document_id
+from anabranch_sync.outbox import PUSH_CHANGES_MAX
 from anabranch_sync.packing import unpack
 from anabranch_sync.push_body import ENTRIES_BYTES_MAX, decode_entries, encode_entries
 from anabranch_sync.register import (
@@ -135,6 +136,29 @@ def test_a_push_is_never_twice_as_long_as_what_it_holds(entries: list[Entry]) ->
 def test_a_push_over_its_limit_is_refused_before_it_is_taken_apart() -> None:
     with pytest.raises(FrameTooLarge, match="push is 2097153, limit 2097152"):
         decode_entries(b"\xdd\x00\x1f\xff\xfc" + b"\x90" * (ENTRIES_BYTES_MAX - 4))
+
+
+def test_few_bytes_that_stand_for_more_changes_than_a_push_holds_are_refused_before_they_are_made() -> None:
+    body = encode_entries(pushed((Slot(("a",)), 1)))
+
+    def changes(count: int, said_once: str) -> bytes:
+        repeated = damaged(body, 2, to=[[0] * count, 0])
+        return damaged(damaged(repeated, 12, to=[[1, 2, 0, count - 2]]), 11, to=[said_once])
+
+    assert len(decode_entries(changes(PUSH_CHANGES_MAX, "ada"))) == PUSH_CHANGES_MAX
+    with pytest.raises(FrameTooLarge, match="5001"):
+        decode_entries(changes(PUSH_CHANGES_MAX + 1, "ada"))
+    with pytest.raises(FrameTooLarge, match="limit 1048576"):
+        decode_entries(changes(PUSH_CHANGES_MAX, "said once" * 30))
+
+
+def test_a_long_path_that_many_operations_share_is_refused_before_it_is_repeated() -> None:
+    body = encode_entries(pushed((Slot(("a",)), 1))[:1])
+
+    many = damaged(damaged(body, 9, to=[[[0, "a" * 20_000]], 0, [1] * 100]), 12, to=100)
+
+    with pytest.raises(FrameTooLarge, match="paths"):
+        decode_entries(many)
 
 
 def test_an_imported_document_is_one_stamp_and_one_object() -> None:
