@@ -83,8 +83,9 @@ class Program(click.Group):
             asked = os.environ.get(self.completion_variable)
             if asked:
                 return self._complete(asked)
-            # Not `main`: it would answer Ctrl-C and a closed pipe in its own way.
-            with self.make_context(self.called, given) as context:
+            # Not `main`: it would answer Ctrl-C and a closed pipe in its own way. What it reads it takes out
+            # of the list it is given, and how an error is told is read once more.
+            with self.make_context(self.called, [*given]) as context:
                 self.invoke(context)
             terminal.flush()
         except BaseException as error:  # noqa: BLE001 - the top of the process: nothing may pass it

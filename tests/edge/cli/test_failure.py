@@ -29,6 +29,15 @@ def test_an_error_in_json_is_one_object_on_standard_error(anabranch: Anabranch) 
     }
 
 
+@pytest.mark.parametrize("command", [("get", "acme/lab/none"), ("get",), ("nonsense",)])
+def test_an_error_is_json_wherever_that_is_asked_for(anabranch: Anabranch, command: tuple[str, ...]) -> None:
+    after = anabranch(*command, "--json")
+    before = anabranch("--json", *command)
+
+    assert before.code == after.code
+    assert before.error["kind"] == after.error["kind"]
+
+
 @pytest.mark.parametrize("namespace", ["acme/\x9b2J", "acme/\u202e", "acme/\udcff"])
 def test_an_error_in_json_holds_nothing_that_a_terminal_obeys(anabranch: Anabranch, namespace: str) -> None:
     # when
