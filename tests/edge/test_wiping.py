@@ -89,6 +89,23 @@ def test_a_program_that_has_it_open_writes_nothing_any_more(replica: Replica) ->
             other.commit([Edit(document_id("acme/prod"), {"a": 1})], author="ada", message="", now_ms=0)
 
 
+def test_a_program_that_has_it_open_is_told_that_it_is_gone_and_not_of_damage(replica: Replica) -> None:
+    # given
+    document = document_id("acme/prod")
+    with replica, Replica.open(replica.path) as reads, Replica.open(replica.path) as writes:
+        assert reads.read(document) is not None
+        writes.commit([Edit(document, {"a": 1})], author="ada", message="", now_ms=0)
+
+        # when
+        wipe(replica, at_once=True)
+
+        # then
+        with pytest.raises(ReplicaMissing):
+            reads.documents()
+        with pytest.raises(ReplicaMissing):
+            writes.commit([Edit(document, {"a": 2})], author="ada", message="", now_ms=0)
+
+
 @pytest.mark.parametrize("steps", range(6))
 def test_a_wipe_that_was_broken_off_is_finished_by_whoever_comes_next(
     replica: Replica, monkeypatch: pytest.MonkeyPatch, steps: int

@@ -236,6 +236,8 @@ class ReplicaFile:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
             if code & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL):
                 self._suspect = {connection for connection in (self.reader, self._writer) if connection}
+            if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                self.check_files()  # a wipe leaves zeros to whoever has them open: that is no damage
             raise self._ours(error, code) from error
 
     def open(self) -> None:
