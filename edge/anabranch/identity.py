@@ -207,6 +207,7 @@ def put_renewed(
         chain_pem=chain_pem,
         root_pem=root_pem,
         renew_at_ms=renew_at_ms,
+        via=_chosen_via(folder, identity),
     )
     write_private(folder / _HUB, _hub_json(renewed))
     return renewed
@@ -253,6 +254,14 @@ def _key_of(folder: Path, chain_pem: bytes) -> bytes:
     waiting.replace(folder / _KEY)
     sync_folder(folder)
     return key_pem
+
+
+def _chosen_via(folder: Path, identity: Identity) -> str:
+    """What `go_via` was told last: an agent that runs since before that does not know it."""
+    try:
+        return str(json.loads((folder / _HUB).read_text()).get("via", ""))
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return identity.via
 
 
 def _leaf(chain_pem: bytes) -> x509.Certificate:

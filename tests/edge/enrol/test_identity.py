@@ -9,6 +9,7 @@ import pytest
 from anabranch.errors import IdentityUnusable
 from anabranch.identity import (
     certificate_request,
+    go_via,
     identity_folder,
     next_key,
     put_renewed,
@@ -66,6 +67,20 @@ def test_a_renewal_replaces_key_and_certificate(folder: Path) -> None:
     assert renewed.renew_at_ms == 7
     assert read_identity(folder) == renewed
     assert {file.name for file in folder.iterdir()} == {"key.pem", "cert.pem", "ca.pem", "hub"}
+
+
+def test_a_renewal_keeps_the_way_that_was_chosen_while_its_agent_ran(folder: Path) -> None:
+    # given
+    root = Root()
+    identity = root.identity("hub:1")
+    write_identity(folder, identity)
+    go_via(folder, identity, "relay:1")
+    # when
+    key_pem = next_key(folder)
+    renewed = put_renewed(folder, identity, root.certify(certificate_request(key_pem)), root.pem, 7)
+    # then
+    assert renewed.via == "relay:1"
+    assert read_identity(folder) == renewed
 
 
 def test_a_renewal_that_ends_before_the_certificate_came_changes_nothing(folder: Path) -> None:
