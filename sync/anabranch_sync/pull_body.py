@@ -1,6 +1,6 @@
 """The bytes of a pull (`pull.Pull`), before they are sealed and cut into chunks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgpack
@@ -13,28 +13,33 @@ from anabranch_sync.document import DIGEST_BYTES, Document
 from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import START, Cursor, DocumentId
 from anabranch_sync.live import Quarantined
-from anabranch_sync.messages import LIVE_PROTOCOL
+from anabranch_sync.messages import BATCH_BYTES_MAX, LIVE_PROTOCOL
 from anabranch_sync.notice_body import packed_notice, unpacked_notice
 from anabranch_sync.outbox import PUSH_CHANGES_MAX
-from anabranch_sync.packing import Packed, pack, unpack
-from anabranch_sync.pull import Outcome, Pull, Result, Run
+from anabranch_sync.packing import RAW_BYTES_MAX, Packed, pack, unpack
+from anabranch_sync.pull import Notice, Outcome, Pull, Result, Run
 from anabranch_sync.revision import NOTHING_KNOWN, Contents
 from anabranch_sync.tables import MALFORMED, Row, completed, trimmed
 from anabranch_sync.value import check, ordered
 from anabranch_sync.violation import Violation
 
+# The head of a list in msgpack, and the codec in front of a sealed body.
+_HEADS_BYTES = 16
+
 # The last fields of most pulls, which are then left out.
 _NOTHING_MORE: tuple[object, ...] = ([], [], None, [], [], False, 0, [], [], b"", [])
 # Where a brief pull has the cursor after which it is, the number of documents, and their digest.
 _AFTER, _COUNT, _SUM = slice(0, 2), 3, 4
+_NOTICES = 8
 # The sha256 of a part of a snapshot.
 _NAME_BYTES = 32
 
 
-def encode_pull(pull: Pull, before: Contents | None = None) -> bytes:
+def encode_pull(pull: Pull, before: Contents | None = None, bytes_max: int = RAW_BYTES_MAX) -> bytes:
     """The body of `pull`, from LIVE_PROTOCOL on relative to the documents `before`.
 
-    Equal pulls have equal bytes.
+    Equal pulls have equal bytes. Of its notices, which have all values whole, the newest travel that
+    `bytes_max` has room for: a replica that cannot be told of all its conflicts must not be told nothing.
     """
     row = [
         pull.after.epoch,
@@ -45,7 +50,7 @@ def encode_pull(pull: Pull, before: Contents | None = None) -> bytes:
         [number for run in pull.runs for number in (run.first_local, run.first_hub_seq, run.count)],
         list(pull.versions),
         _packed_documents(pull, before),
-        [packed_notice(notice) for notice in pull.notices],
+        [],
         [[result.local_seq, str(result.outcome), result.reason] for result in pull.results],
         pull.whole,
         pull.upto.epoch - pull.after.epoch,
@@ -54,6 +59,8 @@ def encode_pull(pull: Pull, before: Contents | None = None) -> bytes:
         b"".join(pull.parts),
         [[index, run.absorbed] for index, run in enumerate(pull.runs) if run.absorbed],
     ]
+    if pull.notices:
+        row[_NOTICES] = _packed_notices(pull.notices, bytes_max - _HEADS_BYTES - len(msgpack.packb(row)))
     body: bytes = msgpack.packb(trimmed(row, _NOTHING_MORE))
     return body
 
@@ -62,7 +69,11 @@ def packed_pull(pull: Pull, protocol: int) -> Packed:
     """The bytes of `pull` for a replica that speaks `protocol`; those that were made already, if any were."""
     if pull.packed is not None:
         return pull.packed
-    return pack(encode_pull(pull, pull.before if protocol >= LIVE_PROTOCOL else None))
+    before = pull.before if protocol >= LIVE_PROTOCOL else None
+    packed = pack(encode_pull(pull, before))
+    if len(packed.sealed) <= BATCH_BYTES_MAX:
+        return packed
+    return pack(encode_pull(pull, before, BATCH_BYTES_MAX))
 
 
 def brief(body: bytes) -> bytes:
@@ -121,6 +132,18 @@ def decode_pull(body: bytes, before: Contents = NOTHING_KNOWN, after: Cursor = S
         )
     except MALFORMED as error:
         raise CorruptFrame(f"malformed pull: {error}") from error
+
+
+def _packed_notices(notices: Sequence[Notice], bytes_max: int) -> Row:
+    """The newest of them that take no more bytes, oldest first."""
+    rows: Row = []
+    for notice in reversed(notices):
+        row = packed_notice(notice)
+        bytes_max -= len(msgpack.packb(row))
+        if bytes_max < 0:
+            break
+        rows.append(row)
+    return rows[::-1]
 
 
 def _packed_documents(pull: Pull, before: Contents | None) -> Row | None:

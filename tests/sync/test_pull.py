@@ -1,10 +1,13 @@
 """Pulls: what a replica lacks and no more, and what it makes of it."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from unittest.mock import patch
 
 import msgpack
 import pytest
+from anabranch_sync import pull_body
 from anabranch_sync.case import Case, Claim, Hand, Look
 from anabranch_sync.change import Change, Entry, Op, entry
 from anabranch_sync.digest import ScopeDigest
@@ -13,6 +16,7 @@ from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import START, Cursor, DocumentId, Dot, document_id
 from anabranch_sync.live import Quarantined
 from anabranch_sync.merge import decide, overlay
+from anabranch_sync.messages import PROTOCOL_MAX
 from anabranch_sync.path import Path
 from anabranch_sync.policy import NO_POLICIES
 from anabranch_sync.pull import (
@@ -26,7 +30,7 @@ from anabranch_sync.pull import (
     fold,
     touched_in_order,
 )
-from anabranch_sync.pull_body import brief, decode_pull, encode_pull
+from anabranch_sync.pull_body import brief, decode_pull, encode_pull, packed_pull
 from anabranch_sync.register import DELETED, PENDING, Slot, Value
 from anabranch_sync.violation import Violation
 
@@ -282,6 +286,28 @@ SHORT = Notice(
     True,
     Case(DOCUMENT, "value", "latest", "", (Claim((), None, {}, (HAND,)), Claim((), None, 1, (HAND,)))),
 )
+
+
+def test_of_more_notices_than_a_pull_has_room_for_the_newest_travel() -> None:
+    # given conflicts over long texts in which nothing repeats
+    chance = random.Random(7)
+    texts = (chance.randbytes(1_000).hex() for _ in range(8))
+    long = [
+        Notice(number, number, True, replace(SHORT.case, claims=(Claim((), None, {"text": text}, (HAND,)),)))
+        for number, text in enumerate(texts, 1)
+    ]
+    pull = Pull(Cursor(1, 4), Cursor(1, 9), ScopeDigest(2, 123), {}, notices=tuple(long))
+
+    # when there is room for three of them, expanded or as they travel
+    few = encode_pull(pull, bytes_max=7_000)
+    with patch.object(pull_body, "BATCH_BYTES_MAX", 7_000):
+        packed = packed_pull(pull, PROTOCOL_MAX)
+
+    # then neither is a pull that its reader refuses again and again
+    assert decode_pull(few).notices == tuple(long[-3:])
+    assert len(few) <= 7_000
+    assert decode_pull(packed.body).notices == tuple(long[-3:])
+    assert decode_pull(encode_pull(pull)) == pull
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,9 @@ from anabranch_hub.store.scope_digests import ScopeDigests
 from anabranch_hub.store.scope_filter import reading
 from anabranch_hub.store.snapshots import Snapshots, Wanted
 
-# Of documents as they are stored. As one pull they must stay under packing.RAW_BYTES_MAX, 32 MiB.
-DELTA_BYTES_MAX = 24 * 1024 * 1024
+# Of documents as they are stored. As one pull, with what else is in it, they must stay under
+# messages.BATCH_BYTES_MAX, 16 MiB, even where nothing compresses.
+DELTA_BYTES_MAX = 12 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
