@@ -78,7 +78,7 @@ class CatchingUp:
         changed = 0
         if pulling.changed_bytes:  # of the whole tenant; most edges that come back find nothing new at all
             changed = await _changed(session, pulling, 0 if pulling.whole else pulling.start)
-        changed += pulling.entering.size_bytes if pulling.entering else 0
+        changed += pulling.anew_bytes
         if link_bytes(changed) < snapshot_bytes_min(relayed=asked.relayed):
             return cheapest(Prices(link_bytes(changed), None))
         total = await _changed(session, pulling, 0)
@@ -90,7 +90,7 @@ class CatchingUp:
     @staticmethod
     def _wanted(tenant: str, pulling: Pulling) -> Wanted:
         beyond = pulling.after.hub_seq + 1 if pulling.after.epoch == pulling.upto.epoch else 0
-        if pulling.entering is not None:  # at its own position it lacks something already
+        if pulling.anew_bytes or pulling.entering is not None:  # it lacks something at its own position
             beyond = min(beyond, pulling.after.hub_seq)
         return Wanted(tenant, pulling.scope, pulling.upto.epoch, max(beyond, pulling.not_before))
 

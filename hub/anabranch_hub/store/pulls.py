@@ -78,7 +78,8 @@ class Pulling:
     `after` is its cursor, `start` the position from which something may be new to it: 0 for a cursor that
     says nothing here. `whole`: it must be told everything. `changed_bytes` bounds what its delta is made
     of; a snapshot older than `not_before` would leave it where it is. `entering`
-    is what came into its scope; None: it holds that scope.
+    is what came into its scope; None: it holds that scope. `anew_bytes` are what the documents take that came
+    into it, or are to be replaced.
     """
 
     incarnation: Incarnation
@@ -90,6 +91,7 @@ class Pulling:
     changed_bytes: int
     not_before: HubSeq
     entering: Entering | None = None
+    anew_bytes: int = 0
 
 
 async def begun(session: Session, edge: str, incarnation: Incarnation, asked: Question) -> Pulling:
@@ -116,6 +118,10 @@ async def found(session: Session, edge: str, incarnation: Incarnation, asked: Qu
     if asked.held not in (b"", scope.fingerprint):
         entering = await rescoping.entering(session, edge, scope, asked.held)
     is_unknown = entering is not None and not entering.is_known
+    anew_bytes = entering.size_bytes if entering else 0
+    if asked.replaced:
+        named = [str(document) for document in asked.replaced]
+        anew_bytes += (await session.one("bytes_of", ids=named))["bytes"]
     # A cursor of another epoch says nothing here, nor one beyond what this hub has decided.
     strange = after.epoch != upto.epoch or after.hub_seq > upto.hub_seq or is_unknown
     return Pulling(
@@ -125,9 +131,10 @@ async def found(session: Session, edge: str, incarnation: Incarnation, asked: Qu
         upto,
         0 if strange else after.hub_seq,
         strange or row["overtaken"],
-        row["bytes"] + (entering.size_bytes if entering else 0),
+        row["bytes"] + anew_bytes,
         max(row["trimmed_seq"], row["collected_seq"]),
         entering,
+        anew_bytes,
     )
 
 

@@ -123,6 +123,24 @@ async def test_a_scope_beyond_what_one_pull_may_hold_travels_in_parts(store: Sto
     assert isinstance(drawn, Offer)
 
 
+async def test_what_a_repair_replaces_travels_in_parts_too_where_one_pull_cannot_hold_it(
+    store: Store, tenant: str
+) -> None:
+    await fill(store, tenant)
+    replica = await enrolled(store, tenant, "e1")
+    await caught_up(store, replica)
+    named = frozenset(document_id("acme/prod", f"k{n}") for n in range(30))
+    at = (tenant, "e1", replica.incarnation, replica.cursor)
+
+    few = await store.draw(*at, replaced=frozenset([*named][:2]), protocol=2)
+    with patch.object(catching_up, "DELTA_BYTES_MAX", 500):
+        many = await store.draw(*at, replaced=named, protocol=2)
+
+    assert isinstance(few, Pull)
+    assert isinstance(many, Offer)
+    assert many.snapshot.upto == replica.cursor
+
+
 async def test_old_snapshots_go_and_with_them_parts_that_no_other_has(
     store: Store, tenant: str, query: Query
 ) -> None:

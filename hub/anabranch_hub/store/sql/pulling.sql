@@ -53,6 +53,11 @@ WHERE {in_scope}
     AND NOT (id LIKE ANY(%(former_below)s::text[])
         OR id LIKE ANY(%(former_loosely)s::text[]) AND id ~ %(former_exactly)s::text)
 
+-- name: bytes_of
+-- What these documents take.
+SELECT coalesce(sum(octet_length(state)), 0)::bigint AS bytes FROM {tenant}.documents
+WHERE id = ANY(%(ids)s::text[])
+
 -- name: own_changes
 -- A replica's changes that were decided after a position.
 SELECT hub_seq, local_seq, body, outcome, reason, absorbed FROM {tenant}.changes
