@@ -32,10 +32,11 @@ def given_documents(source: str, check: Check) -> Documents:
 
     Raises InvalidInput, which names the document or its file.
     """
-    if source != "-" and Path(source).is_dir():
-        found = _in_tree(Path(source), check)
-    else:
-        found = _in_object(source, check)
+    try:
+        is_tree = source != "-" and Path(source).is_dir()
+    except OSError as error:  # a name that is too long, a folder above it that is closed
+        raise UnusableInput(source, error.strerror or str(error)) from error
+    found = _in_tree(Path(source), check) if is_tree else _in_object(source, check)
     return sorted(found, key=lambda pair: pair[0])
 
 
@@ -64,7 +65,7 @@ def _in_object(source: str, check: Check) -> Iterator[tuple[DocumentId, Object]]
 
 
 def _in_tree(root: Path, check: Check) -> Iterator[tuple[DocumentId, Object]]:
-    """The documents below `root`. Hidden files and directories are not looked at, nor links followed."""
+    """The documents below `root`, hidden files and directories and links to directories left out."""
 
     def unreadable(error: OSError) -> None:
         raise UnusableInput(str(error.filename), error.strerror or str(error)) from error
@@ -83,6 +84,8 @@ def _in_tree(root: Path, check: Check) -> Iterator[tuple[DocumentId, Object]]:
 
 
 def _given_file(path: Path) -> Json:
+    if path.exists() and not path.is_file():  # a pipe would be waited for, and nobody writes to it
+        raise UnusableInput(str(path), "it is not a file")
     try:
         return given_json(str(path), VALUE_BYTES_MAX)
     except UnusableInput:

@@ -93,7 +93,7 @@ def _described(error: BaseException, program: str, *, debug: bool) -> tuple[str,
             return error.format_message(), ExitCode.OTHER, {}
         case KeyboardInterrupt() | click.Abort():
             return (
-                "interrupted: what was answered with ok is kept, nothing is half done",
+                "interrupted: what was answered with ok is kept, no change is half done",
                 ExitCode.INTERRUPTED,
                 {},
             )

@@ -4,7 +4,8 @@
 
     HubError (of anabranch_hub.errors)
     ├── NotFound        3   no such document, value, edge or ledger row
-    └── Precondition    5   the document is not as the caller said it was
+    ├── Precondition    5   the document is not as the caller said it was
+    └── BrokenOff     130   interrupted when a part was written
 """
 
 from anabranch_cli.failure import ExitCode
@@ -26,3 +27,13 @@ class Precondition(HubError):
     """Something is not as the caller said it was; nothing was changed."""
 
     exit_code = ExitCode.CONFLICT
+
+
+class BrokenOff(HubError):
+    """Ctrl-C came between the changes of a command that makes several."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+    def __init__(self, done: str) -> None:
+        self.done = done
+        super().__init__(f"interrupted: {done}")

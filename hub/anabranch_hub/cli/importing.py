@@ -1,17 +1,20 @@
 """The command `import`: many documents at once, in one of the shapes of `anabranch_cli.documents`."""
 
+import asyncio
+
 import click
 from anabranch_cli import terminal
 from anabranch_cli.documents import Documents, batches, given_documents
 from anabranch_cli.options import MESSAGE
 from anabranch_sync.document import Object, check_content
-from anabranch_sync.errors import ChangeTooLarge
+from anabranch_sync.errors import AnabranchError, ChangeTooLarge
 from anabranch_sync.ids import DocumentId, check_message, check_tenant
 from anabranch_sync.policy import check_schema_document
 from anabranch_sync.value import Json
 
 from anabranch_hub.cli import reach
 from anabranch_hub.cli.arguments import TENANT
+from anabranch_hub.cli.failure import BrokenOff
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.store import Edit, Store, Written
 
@@ -43,19 +46,35 @@ async def import_documents(invocation: Invocation, tenant: str, source: str, mes
 
 
 async def _write(store: Store, tenant: str, documents: Documents, author: str, message: str) -> list[Written]:
+    """One change after the other. What ends it early says how many documents are written."""
     written: list[Written] = []
     waiting = batches(documents)
-    while waiting:
-        batch = waiting.pop(0)
-        edits = [Edit(document, content) for document, content in batch]
-        try:
-            written.append(await store.write(tenant, edits, author=author, message=message))
-        except ChangeTooLarge:
-            if len(batch) == 1:
-                raise
-            half = len(batch) // 2
-            waiting[:0] = [batch[:half], batch[half:]]
+    try:
+        while waiting:
+            batch = waiting.pop(0)
+            edits = [Edit(document, content) for document, content in batch]
+            try:
+                written.append(await store.write(tenant, edits, author=author, message=message))
+            except ChangeTooLarge:
+                if len(batch) == 1:
+                    raise
+                half = len(batch) // 2
+                waiting[:0] = [batch[:half], batch[half:]]
+    except asyncio.CancelledError:  # Ctrl-C
+        if written:
+            raise BrokenOff(_so_far(written, documents)) from None
+        raise
+    except AnabranchError as error:
+        if written:
+            error.add_note(_so_far(written, documents))
+        raise
     return written
+
+
+def _so_far(written: list[Written], documents: Documents) -> str:
+    count = f"{sum(len(each.versions) for each in written):,} of {len(documents):,} documents"
+    upto = written[-1].hub_seq
+    return f"before that {count} were written, up to position {upto}: import all of them again"
 
 
 def _checked(document: DocumentId, given: Json) -> Object:

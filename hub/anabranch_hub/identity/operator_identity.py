@@ -65,10 +65,14 @@ def new_request() -> tuple[bytes, bytes]:
 def prepare(folder: Path) -> None:
     """Find out whether an identity can be written into `folder`, before a token is used up for it.
 
-    Raises IdentityUnusable when there is one already, DataDirNotWritable.
+    Raises IdentityUnusable when there is one already or files of something else, DataDirNotWritable.
     """
     if (folder / _HUB).exists():
         raise IdentityUnusable(str(folder), "there is one already: choose another folder")
+    for name in (_KEY, _CERTIFICATE, _ROOT):
+        # Somebody's only key may have that name; an empty file is of an enrolment that came to nothing.
+        if (folder / name).exists() and (folder / name).stat().st_size:
+            raise IdentityUnusable(str(folder), f"there is another {name}: choose another folder")
     make_private_folder(folder)
     write_private(folder / _ROOT, b"")
 

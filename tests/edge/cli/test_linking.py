@@ -94,7 +94,7 @@ def test_ctrl_c_does_not_wait_for_a_hub_that_does_not_answer(anabranch: Anabranc
 
     # then
     assert enrolling.returncode == 130
-    assert err == "anabranch: interrupted: what was answered with ok is kept, nothing is half done\n"
+    assert err == "anabranch: interrupted: what was answered with ok is kept, no change is half done\n"
     assert list(new_edge(anabranch).path.parent.iterdir()) == []
 
 

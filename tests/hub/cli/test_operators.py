@@ -183,3 +183,36 @@ def test_what_cannot_be_used_is_said_in_a_line(olga: Far, tmp_path: Path) -> Non
     assert "the hub at 127.0.0.1:1 does not answer" in away.err
     for each in (readable, nowhere, away, unnamed, open_secret):
         assert len(each.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["key.pem", "cert.pem", "ca.pem"])
+def test_enrolling_into_a_folder_with_keys_of_something_else_leaves_them_and_the_token(
+    hub: RunningHub, tenant: str, tmp_path: Path, name: str
+) -> None:
+    # given
+    token, out = tmp_path / "token", tmp_path / "certificates"
+    token.write_text(hub.ok("operator", "invite", tenant, "olga"))
+    out.mkdir()
+    (out / name).write_text("somebody's only copy")
+    # when
+    ran = run_far("operator", "enrol", "--hub", hub.listen, "--token", f"@{token}", "--out", str(out))
+    # then
+    assert ran.code == 8
+    assert f"there is another {name}: choose another folder" in ran.err
+    assert {each.name: each.read_text() for each in out.iterdir()} == {name: "somebody's only copy"}
+    elsewhere = ("--token", f"@{token}", "--out", str(tmp_path / "olga"))
+    assert run_far("operator", "enrol", "--hub", hub.listen, *elsewhere).code == 0
+
+
+def test_an_enrolment_that_came_to_nothing_can_be_repeated_into_its_folder(
+    hub: RunningHub, tenant: str, tmp_path: Path
+) -> None:
+    # given
+    token, out = tmp_path / "token", tmp_path / "olga"
+    token.write_text(hub.ok("operator", "invite", tenant, "olga"))
+    words = ("--token", f"@{token}", "--out", str(out))
+    assert run_far("operator", "enrol", "--hub", "127.0.0.2:1", *words).code == 7
+    # when
+    ran = run_far("operator", "enrol", "--hub", hub.listen, *words)
+    # then
+    assert ran.code == 0, ran.err
