@@ -57,6 +57,8 @@ from anabranch_hub.store.records import Aside, HubWrite, Push, Replica, Written,
 MERGED_BYTES_MAX = 2 * DOCUMENT_BYTES_MAX
 # Of why a change led into quarantine; the document has all of its violations.
 REASON_CHARS_MAX = 1_000
+# Of a scope, where it is told why a change is refused: thousands may be, and one pull tells of all.
+PREFIXES_NAMED_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +267,13 @@ class Batch:
             return Outcome.DUPLICATE, f"the same change was merged at {before}"
         outside = [document for document in each.change.documents if not replica.scope.writes(document)]
         if outside:
-            scope = ", ".join(replica.scope.prefixes) or "nothing"
-            return Outcome.REFUSED, f"{outside[0]} is outside what edge {replica.edge} may write: {scope}"
+            prefixes = replica.scope.prefixes
+            more = ", ..." if len(prefixes) > PREFIXES_NAMED_MAX else ""
+            scope = ", ".join(prefixes[:PREFIXES_NAMED_MAX]) or "nothing"
+            return (
+                Outcome.REFUSED,
+                f"{outside[0]} is outside what edge {replica.edge} may write: {scope}{more}",
+            )
         rebased = self._rebased(each)
         if too_old := self._too_old(rebased, each.change.base):
             return Outcome.REFUSED, too_old

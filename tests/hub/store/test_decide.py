@@ -13,7 +13,7 @@ from anabranch_sync.errors import DocumentTooLarge, InvalidInput, InvalidName, I
 from anabranch_sync.ids import Cursor, Dot, document_id
 from anabranch_sync.pull import Outcome
 from anabranch_sync.register import DELETED
-from anabranch_sync.scope import Scope
+from anabranch_sync.scope import SCOPE_PREFIXES_MAX, Scope
 
 from tests.hub.store.conftest import Query
 from tests.hub.store.replica import ROUTER, Replica, enrolled, place
@@ -195,6 +195,21 @@ async def test_a_change_outside_the_scope_is_refused_and_blocks_nothing(
     assert (result.local_seq, result.outcome) == (2, Outcome.REFUSED)
     assert result.reason == f"{outside} is outside what edge e1 may write: acme"
     assert query("SELECT outcome FROM changes ORDER BY hub_seq") == [("merged",), ("refused",), ("merged",)]
+
+
+async def test_why_a_change_is_refused_is_said_in_few_words_however_large_the_scope_is(
+    store: Store, tenant: str
+) -> None:
+    prefixes = tuple(f"acme/prod/{'x' * 100}{number:02}" for number in range(SCOPE_PREFIXES_MAX))
+    replica = await enrolled(store, tenant, "e1", prefixes)
+    replica.record([(document_id("other"), place("a"), 1)])
+
+    await replica.push()
+    await replica.pull()
+
+    # 10,000 of them in one pull had 70 MB, of which it may have 32
+    [result] = replica.results
+    assert result.reason.endswith(f"may write: {', '.join(prefixes[:3])}, ...")
 
 
 async def test_a_merge_may_pass_the_limit_of_a_document_but_not_twice(store: Store, tenant: str) -> None:
