@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import click
 from anabranch_cli import terminal
 from anabranch_cli.options import BELOW, KEY, MESSAGE
+from anabranch_sync.document import Object
 from anabranch_sync.errors import ChangeTooLarge
 from anabranch_sync.ids import DocumentId, HubSeq, check_message, check_tenant, document_id
 from anabranch_sync.priority import PRIORITY_DEFAULT
@@ -32,6 +33,7 @@ class _Goal:
     then: Stored | None
     reference: Reference
     position: HubSeq
+    message: str = ""
     keep_new: bool = False
     priority: int = PRIORITY_DEFAULT
 
@@ -80,17 +82,19 @@ async def rollback(
         if below:
             moment = parse_moment(to, now_ms)
             position = await store.position(tenant, moment)
-            goal = _Goal(tenant, document, None, moment, position, keep_new)
+            goal = _Goal(tenant, document, None, moment, position, keep_new=keep_new)
         else:
             goal = await _goal(store, tenant, document, parse_reference(to, now_ms))
-        goal = replace(goal, priority=URGENT_PRIORITY if urgent else PRIORITY_DEFAULT)
+        said = check_message(f"rollback to {_named(goal)}" + (f": {message}" if message else ""))
+        goal = replace(goal, message=said, priority=URGENT_PRIORITY if urgent else PRIORITY_DEFAULT)
         for attempts_left in reversed(range(ATTEMPTS_MAX)):
             pairs = await _pairs(store, goal)
             if dry_run or not pairs:
+                await store.check(tenant, _contents(pairs))
                 written = None
                 break
             try:
-                written = await _write(store, goal, pairs, author, message)
+                written = await _write(store, goal, pairs, author)
             except VersionMismatch:
                 if not attempts_left:
                     raise
@@ -130,15 +134,20 @@ async def _pairs(store: Store, goal: _Goal) -> list[Pair]:
     return [] if head.digest_after == goal.then.digest else [Pair(goal.document, now, goal.then)]
 
 
-async def _write(store: Store, goal: _Goal, pairs: Sequence[Pair], author: str, message: str) -> Written:
+def _contents(pairs: Sequence[Pair]) -> dict[DocumentId, Object]:
+    """What is to be written; what is to be deleted is not in it."""
+    wanted = ((pair.document, comparing.content_of(pair.after)) for pair in pairs)
+    return {document: content for document, content in wanted if content is not None}
+
+
+async def _write(store: Store, goal: _Goal, pairs: Sequence[Pair], author: str) -> Written:
     edits = [Edit(pair.document, comparing.content_of(pair.after), version_of(pair.before)) for pair in pairs]
-    said = f"rollback to {_named(goal)}" + (f": {message}" if message else "")
     try:
         return await store.write(
             goal.tenant,
             edits,
             author=author,
-            message=said,
+            message=goal.message,
             rolled_back_to=goal.position,
             priority=goal.priority,
         )

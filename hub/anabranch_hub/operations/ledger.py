@@ -149,6 +149,8 @@ class OwnLedger:
             version = 0 if before is None or before.content is None else before.version
             after = Stored(row.document, content, version + 1, 0, digest(row.document, content))
             restoration = Restoration(number, candidate, Pair(row.document, before, after), None)
+            if is_trial and content is not None:
+                await self._store.check(tenant, {row.document: content})
             if is_trial or restoration.is_standing:
                 return restoration
             try:

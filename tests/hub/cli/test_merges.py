@@ -226,6 +226,22 @@ def test_a_trial_shows_what_a_restoration_would_change_and_changes_nothing(
     assert hub.json("merges", "show", contested, row)["reviews"] == []
 
 
+def test_a_candidate_that_a_schema_refuses_by_now_is_refused_by_a_trial_too(
+    hub: RunningHub, contested: str
+) -> None:
+    # given
+    row = str(_row(hub, contested, "/cap"))
+    schema = {"namespaces": ["acme/*"], "schema": {"properties": {"cap": {"maximum": 60}}}}
+    hub.ok("set", contested, "system/schemas", "", json.dumps(schema), "--key", "router")
+    # when
+    trial = hub.run("merges", "restore", contested, row, "--dry-run")
+    done = hub.run("merges", "restore", contested, row)
+    # then
+    assert trial == done
+    assert (trial.code, trial.out) == (5, "")
+    assert "100 is greater than the maximum of 60" in trial.err
+
+
 def test_the_winner_can_be_brought_back_too_and_what_stands_is_left_alone(
     hub: RunningHub, contested: str
 ) -> None:

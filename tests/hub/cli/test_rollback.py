@@ -174,13 +174,23 @@ def test_a_rollback_to_what_a_schema_refuses_by_now_changes_nothing(hub: Running
     for namespace in (ROUTER, LIMITS):
         hub.ok("set", tenant, namespace, "/requests", "50")
 
-    one = hub.run("rollback", tenant, ROUTER, "--to", "1")
-    both = hub.run("rollback", tenant, "acme/prod", "--below", "--to", "@2")
+    one = ("rollback", tenant, ROUTER, "--to", "1")
+    both = ("rollback", tenant, "acme/prod", "--below", "--to", "@2")
 
-    for ran in (one, both):
+    for words in (one, both, (*one, "--dry-run"), (*both, "--dry-run")):
+        ran = hub.run(*words)
         assert (ran.code, ran.out) == (5, "")
         assert "acme/prod/router/config is refused by schema" in ran.err
     assert {hub.json("get", tenant, each)["value"]["requests"] for each in (ROUTER, LIMITS)} == {50}
+
+
+def test_a_message_that_is_too_long_with_what_stands_before_it_is_refused_by_a_trial_too(
+    hub: RunningHub, history: str
+) -> None:
+    ran = hub.run("rollback", history, ROUTER, "--to", "1", "--dry-run", "-m", "m" * 1_000)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "1036 characters, limit 1000" in ran.err
 
 
 def test_a_counter_goes_back_to_its_old_sum(hub: RunningHub, tenant: str) -> None:
