@@ -13,8 +13,16 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b, sha256
 
 from anabranch_sync.errors import CorruptFrame, FrameTooLarge, ProtocolViolation
-from anabranch_sync.messages import BATCH_BYTES_MAX, CHUNK_BYTES_MAX, WINDOW_BYTES, Batch, Chunk, Stored
-from anabranch_sync.pacing import ACKNOWLEDGE_BYTES, Pacing
+from anabranch_sync.messages import (
+    BATCH_BYTES_MAX,
+    CHUNK_BYTES_MAX,
+    CHUNK_BYTES_MIN,
+    WINDOW_BYTES,
+    Batch,
+    Chunk,
+    Stored,
+)
+from anabranch_sync.pacing import ACKNOWLEDGE_BYTES, WINDOW_BYTES_MIN, Pacing
 from anabranch_sync.standing import Partial
 
 BATCH_ID_BYTES = 8
@@ -75,8 +83,10 @@ class Sending:
         self._chain = chain
         self._urgent = urgent
         self._sent = self._stored = offset if 0 <= offset < len(sealed) else 0
-        self._chunk_bytes_max = chunk_bytes_max
-        self._window_bytes_max = window_bytes_max
+        # What a peer allows is not believed where it leads nowhere: pieces of nothing would have no end, and
+        # behind a smaller window each side would wait for the other.
+        self._chunk_bytes_max = max(chunk_bytes_max, CHUNK_BYTES_MIN)
+        self._window_bytes_max = max(window_bytes_max, WINDOW_BYTES_MIN)
         self._begun = False
 
     @property

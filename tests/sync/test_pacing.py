@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from anabranch_hub.simulation.memory import MemoryHub, MemoryReplica
 from anabranch_sync.ids import document_id
-from anabranch_sync.messages import CHUNK_BYTES_FIRST, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, WINDOW_BYTES
+from anabranch_sync.messages import CHUNK_BYTES_FIRST, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, WINDOW_BYTES, Batch
 from anabranch_sync.pacing import BREAKS_MAX, NOTHING_LEARNED, WINDOW_BYTES_MIN, Pacing
+from anabranch_sync.transfer import Receiving, Sending
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,3 +125,24 @@ def test_whatever_a_peer_claims_to_have_learned_chunks_and_windows_stay_within_t
 
     assert CHUNK_BYTES_MIN <= pacing.chunk_bytes <= CHUNK_BYTES_MAX
     assert WINDOW_BYTES_MIN <= pacing.window_bytes <= WINDOW_BYTES
+
+
+@pytest.mark.parametrize("allowed", [0, 1, WINDOW_BYTES_MIN - 1])
+def test_whatever_a_peer_allows_a_batch_gets_there(allowed: int) -> None:
+    # given a hub that allows no bytes at once, or fewer than are acknowledged together
+    sealed = random.Random(1).randbytes(50_000)
+    sending = Sending(sealed, chunk_bytes_max=allowed, window_bytes_max=allowed)
+
+    # when its pieces are acknowledged as they come
+    first, *waiting = sending.pieces(NOTHING_LEARNED)
+    assert isinstance(first, Batch)
+    receiving = Receiving(first, None)
+    receiving.add(first.offset, first.piece)
+    while not receiving.complete:
+        for stored in receiving.acknowledgement():
+            waiting += sending.stored(stored.offset, NOTHING_LEARNED)
+        piece = waiting.pop(0)
+        receiving.add(piece.offset, piece.piece)
+
+    # then all of it comes
+    assert receiving.sealed() == sealed
