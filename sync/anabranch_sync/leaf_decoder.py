@@ -98,10 +98,11 @@ def encode_update(update: Update) -> bytes:
         body += b"\x00"
     for each in update.insertions:
         body += _encoded(each)
-    clients = dict.fromkeys(span.client for span in update.deletions)
-    body += varint(len(clients))
-    for client in clients:
-        spans = [span for span in update.deletions if span.client == client]
+    deletions: dict[int, list[Span]] = {}
+    for span in update.deletions:
+        deletions.setdefault(span.client, []).append(span)
+    body += varint(len(deletions))
+    for client, spans in deletions.items():
         body += varint(client) + varint(len(spans))
         for span in spans:
             body += varint(span.clock) + varint(span.length)

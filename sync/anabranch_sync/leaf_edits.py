@@ -7,6 +7,7 @@ a clone no more than a stranger, and who makes the same of the same agrees, as w
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,9 +20,11 @@ from anabranch_sync.leaf_decoder import (
     UNITS_MAX,
     Hunk,
     Id,
+    Span,
     Units,
     Update,
     decode_update,
+    joined,
     length,
 )
 from anabranch_sync.packing import unpack
@@ -305,22 +308,18 @@ def _rights(update: Update) -> set[Id | None]:
 
 
 class _Units:
-    """The units that an edit deletes."""
+    """The units that an edit deletes, in ascending spans: there may be two thousand."""
 
     def __init__(self, update: Update) -> None:
-        self._spans = update.deletions
+        self._spans = joined(update.deletions)
 
     def has(self, each: Id | None) -> bool:
-        return each is not None and any(
-            span.client == each.client and span.clock <= each.clock < span.clock + span.length
-            for span in self._spans
-        )
+        return each is not None and self.meets_span(Span(*each, 1))
+
+    def meets_span(self, span: Span) -> bool:
+        after = bisect_right(self._spans, (span.client, span.clock + span.length - 1, UNITS_MAX + 1))
+        last = self._spans[after - 1] if after else None
+        return last is not None and last.client == span.client and span.clock < last.clock + last.length
 
     def meets(self, other: "_Units") -> bool:
-        return any(
-            one.client == two.client
-            and one.clock < two.clock + two.length
-            and two.clock < one.clock + one.length
-            for one in self._spans
-            for two in other._spans
-        )
+        return any(map(self.meets_span, other._spans))

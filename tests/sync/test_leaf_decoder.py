@@ -14,6 +14,7 @@ from anabranch_sync.leaf_decoder import (
     encode_update,
     joined,
 )
+from anabranch_sync.leaf_edits import touch
 from anabranch_sync.leaf_text import composed, merged
 from anabranch_sync.packing import varint
 from hypothesis import given
@@ -117,3 +118,21 @@ def test_what_this_system_does_not_write_is_refused(body: bytes) -> None:
 def test_whatever_comes_out_of_pycrdt_is_an_error_of_ours() -> None:
     with pytest.raises(EditRefused):
         merged(1, "seed", (b"\x01\x02\x03",))
+
+
+@given(updates(), updates())
+def test_two_edits_touch_where_their_units_or_gaps_meet(one: Update, other: Update) -> None:
+    gone, other_gone = (
+        {Id(span.client, span.clock + at) for span in each.deletions for at in range(span.length)}
+        for each in (one, other)
+    )
+    lefts, other_lefts = ({each.left for each in edit.insertions} for edit in (one, other))
+    rights, other_rights = ({each.right for each in edit.insertions} for edit in (one, other))
+
+    assert touch(one, other) == bool(
+        lefts & other_lefts
+        or rights & other_rights
+        or gone & other_gone
+        or gone & (other_lefts | other_rights)
+        or other_gone & (lefts | rights)
+    )
