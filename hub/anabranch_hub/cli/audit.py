@@ -20,6 +20,7 @@ from anabranch_hub.cli import audit_verify, reach
 from anabranch_hub.cli.arguments import TENANT
 from anabranch_hub.cli.invocation import Invocation, command
 from anabranch_hub.errors import LeafUnknown, LogUnsigned
+from anabranch_hub.store import Log
 from anabranch_hub.store.log_snapshot import LogSnapshot
 
 FOLLOW_S = 1.0
@@ -83,10 +84,8 @@ async def checkpoint(invocation: Invocation, tenant: str, only_key: bool) -> Non
         )
         return
     terminal.write(newest.key if only_key else newest.note.rstrip("\n"))
-    if newest.tree.size < log.frontier.size:
-        terminal.say(
-            f"{log.frontier.size - newest.tree.size} leaves are not signed yet: anabranch-hub doctor says why"
-        )
+    if unsigned := _unsigned(log):
+        terminal.say(f"{unsigned} leaves are not signed yet: anabranch-hub doctor says why")
     if only_key:
         terminal.say(f"fingerprint {key.fingerprint}")
 
@@ -152,18 +151,25 @@ async def export(invocation: Invocation, tenant: str, without_values: bool, outp
     async with reach.store(invocation) as store:
         await audit_verify.signed_log(store, tenant)
         async with store.log_snapshot(tenant) as log:
+            unsigned = _unsigned(await log.log())
             lines = exporting.export_lines(log, tenant, values=not without_values)
             if output is None:
                 async for line in lines:
                     terminal.write(line.decode().rstrip("\n"))
                 terminal.flush()
-                return
-            leaves = await _written(lines, output)
+            else:
+                leaves = await _written(lines, output)
     if invocation.json:
-        terminal.write_json({"tenant": tenant, "leaves": leaves, "file": str(output)})
-    else:
+        terminal.write_json({"tenant": tenant, "leaves": leaves, "unsigned": unsigned, "file": str(output)})
+        return
+    if output is not None:
         counted = terminal.count(leaves, "leaf").replace("leafs", "leaves")
         terminal.write(f"{terminal.painted('ok', 'green')} {counted} of tenant {tenant} in {output}")
+    if unsigned:
+        terminal.say(
+            f"not in it, as they are not signed yet: the newest {unsigned} of the log; export it again "
+            "(if nobody signs: anabranch-hub doctor says why)"
+        )
 
 
 @command("tail")
@@ -247,6 +253,11 @@ async def _number(
             return await exporting.leaf_of_merge(log, tenant, merge)
         case _:
             raise click.UsageError("name the leaf by one of --index, --position and --merge")
+
+
+def _unsigned(log: Log) -> int:
+    """How many leaves stand behind the newest checkpoint."""
+    return log.frontier.size - (0 if log.newest is None else log.newest.tree.size)
 
 
 async def _written(lines: AsyncIterator[bytes], output: Path) -> int:

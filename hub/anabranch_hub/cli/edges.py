@@ -309,9 +309,12 @@ async def set_budget(
     check_edge(edge)
     async with reach.store(invocation) as store:
         known = (await store.edge(tenant, edge)).budget
-        budget = NO_BUDGET if without else _changed(known, day, month)
-        if budget != known:
-            await store.set_budget(tenant, edge, budget, author=invocation.author)
+        day_bytes, month_bytes = (0, 0) if without else (day, month)
+        budget = _changed(known, day_bytes, month_bytes)
+        if budget != known:  # only what is given: another operator may be setting the other limit
+            author = invocation.author
+            limits = {"day_bytes": day_bytes, "month_bytes": month_bytes}
+            budget = await store.set_budget(tenant, edge, **limits, author=author)
     if invocation.json:
         limits = {"day_bytes": budget.day_bytes or None, "month_bytes": budget.month_bytes or None}
         terminal.write_json({"tenant": tenant, "edge": edge, **limits})

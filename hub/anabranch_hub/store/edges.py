@@ -164,14 +164,18 @@ async def revoke(pool: Pool, tenant: str, name: str, author: str) -> None:
         await session.run("notify", channel=CHANNEL, payload=revoked_payload(tenant, name))
 
 
-async def set_budget(pool: Pool, tenant: str, name: str, budget: Budget, author: str) -> None:
-    """Limit what an edge's link may carry. Raises EdgeUnknown, EdgeRevoked."""
+async def set_budget(
+    pool: Pool, tenant: str, name: str, day_bytes: int | None, month_bytes: int | None, author: str
+) -> Budget:
+    """Limit what an edge's link may carry; a limit of None stays. Raises EdgeUnknown, EdgeRevoked."""
     async with pool.transaction(tenant) as session:
         if (await _edge(session, tenant, name)).status is EdgeStatus.REVOKED:
             raise EdgeRevoked(tenant, name)
+        row = await session.one("set_edge_budget", edge=name, day_bytes=day_bytes, month_bytes=month_bytes)
+        budget = Budget(row["budget_day_bytes"], row["budget_month_bytes"])
         limits: Data = {"day_bytes": budget.day_bytes, "month_bytes": budget.month_bytes}
-        await session.run("set_edge_budget", edge=name, **limits)
         await _audit(session, tenant, EventKind.EDGE_BUDGET_SET, name, {"author": author, **limits})
+        return budget
 
 
 async def budget_used_up(pool: Pool, tenant: str, name: str, until_ms: int) -> None:

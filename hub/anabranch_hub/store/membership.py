@@ -103,12 +103,14 @@ class Membership:
         """Shut an edge out for good, its open streams included; safe to repeat. Raises EdgeUnknown."""
         await edges.revoke(self._pool, tenant, edge, author)
 
-    async def set_budget(self, tenant: str, edge: str, budget: Budget, *, author: str = "") -> None:
-        """Limit what an edge's link may carry; it is told at its next exchange.
+    async def set_budget(
+        self, tenant: str, edge: str, *, day_bytes: int | None, month_bytes: int | None, author: str
+    ) -> Budget:
+        """Limit what an edge's link may carry (0: no limit, None: as it is); it hears at its next exchange.
 
-        Raises EdgeUnknown, EdgeRevoked.
+        Returns what holds then. Raises EdgeUnknown, EdgeRevoked.
         """
-        await edges.set_budget(self._pool, tenant, edge, budget, author)
+        return await edges.set_budget(self._pool, tenant, edge, day_bytes, month_bytes, author)
 
     async def rescope(self, tenant: str, edge: str, prefixes: tuple[str, ...], *, author: str) -> Scope:
         """Give an edge another scope; returns the one that it had. Safe to repeat.

@@ -110,12 +110,12 @@ async def test_an_operators_budget_reaches_the_edge_and_holds_where_it_is_the_sm
     with Replica.open(one) as opened:
         opened.set_budget(Budget(day_bytes=1_000_000, month_bytes=5_000_000))
     # when
-    await store.set_budget(tenant, "one", Budget(day_bytes=2_000_000, month_bytes=4_000_000), author="ops")
+    await store.set_budget(tenant, "one", day_bytes=2_000_000, month_bytes=4_000_000, author="ops")
     await run_agent(one, once=True)
     # then
     assert traffic_of(one).budget == Budget(1_000_000, 4_000_000)
     # and when it is taken away again
-    await store.set_budget(tenant, "one", Budget(), author="ops")
+    await store.set_budget(tenant, "one", day_bytes=0, month_bytes=0, author="ops")
     await run_agent(one, once=True)
     assert traffic_of(one).budget == Budget(1_000_000, 5_000_000)
 
@@ -146,7 +146,7 @@ async def test_an_edge_whose_budget_was_used_up_says_so_when_it_looks_in_and_hea
     monkeypatch.setattr(agent, "SAVING_LOOK_MS", LOOK_MS)
     store, tenant = fleet.hub.store, fleet.tenant
     one = await fleet.enrol("one")
-    await store.set_budget(tenant, "one", Budget(day_bytes=1), author="ops")
+    await store.set_budget(tenant, "one", day_bytes=1, month_bytes=0, author="ops")
     # when
     running = asyncio.create_task(run_agent(one))
     try:
@@ -156,7 +156,7 @@ async def test_an_edge_whose_budget_was_used_up_says_so_when_it_looks_in_and_hea
             ):
                 await asyncio.sleep(0.05)
         # and when it is given more, it goes on
-        await store.set_budget(tenant, "one", Budget(), author="ops")
+        await store.set_budget(tenant, "one", day_bytes=0, month_bytes=0, author="ops")
         write(one, {"a": 1})
         await fleet.comes_together(one)
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from anabranch.cli.program import program as edge
+from anabranch_hub.cli import audit_verify
 from anabranch_hub.operations import whereabouts
 from anabranch_sync.audit_file import verify_export
 from anabranch_sync.signed_note import parse_verifier_key
@@ -53,6 +54,25 @@ def test_an_export_is_verified_by_the_edges_command_with_no_hub(
     assert b"hunter" not in bare
     assert b"hunter1" in export.read_bytes()
     assert verify_export(bare.splitlines(keepends=True)).openings == 0
+
+
+def test_an_export_says_what_is_not_in_it_as_nobody_has_signed_it(
+    hub: RunningHub, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    hub.ok("audit", "checkpoint", written)
+    monkeypatch.setattr(audit_verify, "SIGNED_S_MAX", 0.0)
+    file, dsn = tmp_path / "log.jsonl", whereabouts.postgres_dsn(hub.data_dir)
+    with psycopg.connect(dsn) as connection:  # the hub cannot keep what it signs
+        connection.execute(f'LOCK TABLE "tenant_{written}".audit_checkpoints IN EXCLUSIVE MODE'.encode())
+        hub.ok("set", written, "acme/prod/router", "/word", "unsigned")
+        # when
+        ran = hub.run("audit", "export", written, "-o", str(file))
+        shown = hub.json("audit", "export", written, "-o", str(file))
+    # then
+    assert (ran.code, ran.out) == (0, f"ok 4 leaves of tenant {written} in {file}\n")
+    assert "not in it, as they are not signed yet: the newest 1 of the log" in ran.err
+    assert (shown["leaves"], shown["unsigned"]) == (4, 1)
 
 
 def test_an_export_into_a_pipe_or_through_a_link_leaves_both_where_they_are(

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from anabranch_hub.store import Edge, Store
 from anabranch_protos.invitation import parse_token
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -117,6 +118,26 @@ def test_an_edges_budget_is_set_in_parts_listed_audited_and_taken_away(hub: Runn
     assert "no budget" in hub.ok("edge", "budget", tenant, "store-1", "--none")
     assert hub.run("edge", "budget", tenant, "store-1", "--none", "--day", "1MB").code == 2
     assert hub.run("edge", "budget", tenant, "store-1", "--day", "2").code == 2
+
+
+def test_two_operators_who_set_a_limit_each_at_once_set_both(
+    hub: RunningHub, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    hub.invite(tenant, "store-1")
+    read = Store.edge
+
+    async def read_then_overtaken(self: Store, tenant: str, edge: str) -> Edge:
+        known = await read(self, tenant, edge)
+        await self.set_budget(tenant, edge, day_bytes=None, month_bytes=40_000_000, author="ben")
+        return known
+
+    monkeypatch.setattr(Store, "edge", read_then_overtaken)
+    # when
+    said = hub.ok("edge", "budget", tenant, "store-1", "--day", "2MB")
+    # then
+    assert "2.0 MB a day, 40.0 MB a month" in said
+    assert "2.0 MB a day, 40.0 MB a month" in hub.ok("edge", "list", tenant)
 
 
 def test_traffic_of_an_edge_that_never_came_is_none_and_of_an_unknown_one_an_error(

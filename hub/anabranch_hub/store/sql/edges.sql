@@ -188,9 +188,12 @@ UPDATE {tenant}.edge_reports SET byte_budget = 0, budget_until_ms = %(until_ms)s
 WHERE edge = %(edge)s AND budget_until_ms <> %(until_ms)s
 
 -- name: set_edge_budget
--- What an edge's link may carry.
-UPDATE {tenant}.edges SET budget_day_bytes = %(day_bytes)s, budget_month_bytes = %(month_bytes)s
+-- What an edge's link may carry; a limit that is null stays as it is.
+UPDATE {tenant}.edges
+SET budget_day_bytes = coalesce(%(day_bytes)s, budget_day_bytes),
+    budget_month_bytes = coalesce(%(month_bytes)s, budget_month_bytes)
 WHERE name = %(edge)s
+RETURNING budget_day_bytes, budget_month_bytes
 
 -- name: report_incident
 -- Keep an incident, and of each edge the newest.
