@@ -86,7 +86,7 @@ from anabranch_sync.messages import (
     Whole,
 )
 from anabranch_sync.offering import Gathering
-from anabranch_sync.outbox import Continuity, behind_urgent, is_continued, next_push
+from anabranch_sync.outbox import Continuity, behind_urgent, extended, is_continued, next_push
 from anabranch_sync.pacing import NOTHING_LEARNED, Pacing
 from anabranch_sync.packing import Packed, pack, unseal
 from anabranch_sync.plan import Means, Plan
@@ -184,6 +184,7 @@ class EdgeSession:
         self._unread: list[_Unread] = []  # in the order in which they came
         self._applying: list[_Applying] = []
         self._is_plain = False  # changes go in full
+        self._compared: Continuity | None = None  # up to where our history is known to be the hub's
         self._loading = False
         self._more = False
         self._held: list[Message] = []
@@ -568,7 +569,12 @@ class EdgeSession:
     def _checked(self, pending: Sequence[Entry], before: Contents) -> list[EdgeEffect]:
         """Compare histories before anything of ours is sent under a number the hub may know otherwise."""
         welcome = self._greeted
-        here = Continuity(self._standing.incarnation, self._standing.push_mark, self._chain)
+        here = self._compared or Continuity(self._standing.incarnation, self._standing.push_mark, self._chain)
+        if pending and pending[-1].dot.local_seq < welcome.push_mark:
+            # Files have brought more there than one push holds.
+            self._compared = extended(here, pending)
+            self._loading = True
+            return [Load(self._compared.push_mark)]
         if not is_continued(here, pending, welcome.push_mark, welcome.chain):
             return self._close(
                 f"the hub knows this replica up to change {welcome.push_mark} with another history",
@@ -577,6 +583,7 @@ class EdgeSession:
         self.phase = Phase.OPEN
         effects: list[EdgeEffect] = []
         if welcome.push_mark > self._standing.push_mark:
+            self._more = True  # what was looked at may end there, and the outbox not
             effects.append(self._acknowledge(welcome.push_mark, welcome.chain))
         if self._reoffer is None:
             unsent = [each for each in pending if each.dot.local_seq > welcome.push_mark]

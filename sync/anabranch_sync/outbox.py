@@ -54,6 +54,14 @@ def marked(entries: Sequence[Entry], urgent: Collection[int]) -> Sequence[Entry]
     ]
 
 
+def extended(here: Continuity, pending: Sequence[Entry]) -> Continuity:
+    """The history with the changes that follow on it."""
+    chain = here.chain
+    for each in pending:
+        chain = chained(chain, each.body)
+    return Continuity(here.incarnation, pending[-1].dot.local_seq, chain)
+
+
 def is_continued(here: Continuity, pending: Sequence[Entry], hub_mark: LocalSeq, hub_chain: bytes) -> bool:
     """Whether the hub's history of the incarnation is a part of ours, and ours contains all of it.
 

@@ -1,18 +1,20 @@
 """The exchange: the two machines face to face."""
 
 import random
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
-from anabranch_hub.simulation.memory import MemoryReplica, scope_digest
+from anabranch_hub.simulation.memory import MemoryHub, MemoryReplica, scope_digest
 from anabranch_sync import edge_effects, frame, hub_effects, hub_session
-from anabranch_sync.change import CHAIN_START
+from anabranch_sync.change import CHAIN_START, entry
 from anabranch_sync.document import rebuild
 from anabranch_sync.edge_session import SILENCE_MS_MAX, EdgeSession
 from anabranch_sync.frame import FRAME_BYTES_MAX
 from anabranch_sync.hub_session import GATHERING_MS_MAX, HubSession
 from anabranch_sync.ids import document_id
 from anabranch_sync.messages import CHUNK_BYTES_MIN, Batch, Control, Stored, Visible, Welcome, decode_message
+from anabranch_sync.outbox import next_push
 from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.pull import Outcome
 from anabranch_sync.stream import Stream
@@ -176,6 +178,59 @@ def test_a_lost_acknowledgement_does_not_apply_a_push_twice() -> None:
 
     assert len(hub.log) == 1
     assert replica.outbox == ()
+
+
+def test_what_waits_behind_a_push_whose_acknowledgement_was_lost_is_sent_too() -> None:
+    # given an outbox of two pushes, of which the hub has decided the first
+    hub, replica = _of_two_pushes()
+    hub.decide(next_push(replica.outbox), CHAIN_START)
+
+    pair = Pair(replica, hub).run()
+
+    assert pair.edge.settled
+    assert replica.outbox == ()
+    assert len(hub.log) == 6
+
+
+def test_a_hub_that_files_brought_more_than_one_push_holds_knows_the_same_history() -> None:
+    # given an outbox of two pushes, both of which the hub has decided before the edge hears of one
+    hub, replica = _of_two_pushes()
+    first = next_push(replica.outbox)
+    answer = hub.decide(first, CHAIN_START)
+    hub.decide(replica.outbox[len(first) :], answer.chain)
+
+    pair = Pair(replica, hub).run()
+
+    # then nothing is sent again, under another incarnation
+    assert pair.closed is None
+    assert pair.edge.settled
+    assert pair.sent_bytes["up"] < 1_000
+    assert replica.outbox == ()
+    assert len(hub.log) == 6
+
+
+def test_a_hub_that_knows_more_than_two_pushes_of_another_history_is_noticed() -> None:
+    hub, replica = _of_two_pushes()
+    first = next_push(replica.outbox)
+    answer = hub.decide(first, CHAIN_START)
+    [*others, last] = replica.outbox[len(first) :]
+    hub.decide([*others, entry(last.dot, replace(last.change, author="eve"))], answer.chain)
+
+    pair = Pair(replica, hub).run()
+
+    assert pair.closed is not None
+    assert pair.closed.renew
+
+
+def _of_two_pushes() -> tuple[MemoryHub, MemoryReplica]:
+    hub = new_hub()
+    replica = new_replica(hub)
+    chance = random.Random(1)
+    for number in range(6):
+        text = chance.randbytes(120_000).hex()
+        replica.commit(document_id("acme/prod", f"k{number}"), {"text": text}, now_ms=NOW_MS)
+    assert 1 < len(next_push(replica.outbox)) < 6
+    return hub, replica
 
 
 def test_a_restored_replica_gets_a_new_incarnation_and_keeps_both_sides_writes() -> None:
