@@ -17,19 +17,19 @@ everything without them. Patches (`version.patches`) are for programs.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Hashable, Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple, TypeAlias, TypeVar
 
+from anabranch_sync.matching import matched
 from anabranch_sync.path import ROOT, Path, render_pointer
 from anabranch_sync.value import Json, Object, canonical, render_json, same
 
 # A string that is longer, or has several lines, is compared inside: the eye does not find one word
 # in two lines of 80 characters.
 INLINE_CHARS_MAX = 60
-# Comparing is quadratic at worst: 2,000 by 2,000 take some tenths of a second. Of more, only the common
-# head and tail are found.
+# Comparing is quadratic at worst: 2,000 by 2,000 take some tenths of a second (`matching`). Of more, only the
+# common head and tail are found.
 COMPARED_MAX = 2_000
 # Lines around a change that stay the same are shown for orientation.
 CONTEXT_LINES = 2
@@ -38,7 +38,7 @@ ALIKE_RATIO = 0.5
 
 _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 _INDENT = "    "
-T = TypeVar("T")
+T = TypeVar("T", bound=Hashable)
 
 
 class Mark(Enum):
@@ -189,8 +189,7 @@ def _steps(before: Sequence[T], after: Sequence[T]) -> Iterator[tuple[bool, slic
     if head:
         yield True, slice(0, head), slice(0, head)
     if len(old) <= COMPARED_MAX and len(new) <= COMPARED_MAX:
-        matcher = SequenceMatcher(None, old, new, autojunk=False)
-        for tag, low, high, new_low, new_high in matcher.get_opcodes():
+        for tag, low, high, new_low, new_high in matched(old, new):
             yield tag == "equal", slice(head + low, head + high), slice(head + new_low, head + new_high)
     elif old or new:
         yield False, slice(head, head + len(old)), slice(head, head + len(new))
