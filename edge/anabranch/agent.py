@@ -26,6 +26,7 @@ from anabranch_sync.messages import CHUNK_BYTES_MIN
 from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.plan import Plan
 
+from anabranch.circumstances import is_full
 from anabranch.condition import Condition, clock_condition, condition, condition_after
 from anabranch.errors import (
     DiskFull,
@@ -553,6 +554,7 @@ class _Agent:
             loss=self._replica.loss,
             is_read_only=self._replica.is_read_only(),
             has_reserve=self._replica.has_reserve(),
+            is_full=is_full(self._replica.path),
             clock=clock_condition(self._identity, time.time()),
             link=link,
         )

@@ -8,6 +8,9 @@ from anabranch_sync.circumstances import Circumstances, LinkClass
 
 from anabranch.replica.traffic import Traffic
 
+# What a commit appends to the WAL.
+COMMIT_BYTES = 32 * 1024
+
 
 def circumstances(replica: Path, carried: Traffic, *, metered: bool) -> Circumstances:
     """Of the replica at that path, whose link has `carried` so much; `metered`: its agent was told so."""
@@ -18,6 +21,11 @@ def circumstances(replica: Path, carried: Traffic, *, metered: bool) -> Circumst
         resumes_ms(carried.budget, carried.spent, carried.today),
         disk_free_bytes(replica),
     )
+
+
+def is_full(replica: Path) -> bool:
+    """Whether the disk where the replica is has no room for one more commit."""
+    return 0 < disk_free_bytes(replica) < COMMIT_BYTES
 
 
 def disk_free_bytes(replica: Path) -> int:

@@ -76,6 +76,7 @@ def condition(
     clock: Condition | None,
     link: Link | None,
     damaged_changes: int = 0,
+    is_full: bool = False,
 ) -> Condition:
     """The condition of an edge whose replica can be read."""
     if loss is not None:
@@ -86,6 +87,8 @@ def condition(
         return Condition(Word.READ_ONLY, "the replica's disk is read-only: what is here is served, no writes")
     if not has_reserve:
         return Condition(Word.DISK_FULL, "the reserve is used up: what is here is served, deletes work")
+    if is_full:
+        return Condition(Word.DISK_FULL, "the disk is full: what is here is served, deletes work")
     if clock is not None:
         return clock
     match link:

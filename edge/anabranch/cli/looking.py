@@ -74,6 +74,7 @@ def _show(
 
 def _condition(client: "Client", now: "Status", identity: "Identity | None") -> "Condition":
     """What can be seen from here, or what the agent that runs has met, whichever is worse."""
+    from anabranch.circumstances import is_full
     from anabranch.condition import clock_condition, condition, condition_told, worse
     from anabranch.replica import Link
 
@@ -84,6 +85,7 @@ def _condition(client: "Client", now: "Status", identity: "Identity | None") -> 
         damaged_changes=now.damaged_changes,
         is_read_only=client.replica.is_read_only(),
         has_reserve=now.reserve,
+        is_full=is_full(client.replica.path),
         clock=clock_condition(identity, time.time()),
         link=None if forgotten else now.link,
     )

@@ -1,11 +1,16 @@
+import contextlib
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+from anabranch.replica import Replica
 from anabranch_sync.digest import ScopeDigest
 from anabranch_sync.document import digest
 from anabranch_sync.ids import document_id
 
 from tests.edge.cli.conftest import Anabranch
 from tests.edge.cli.test_doctor import enrol
+from tests.edge.replica.real_disks import mounted
 
 ROUTER = document_id("acme/prod/router")
 
@@ -30,6 +35,26 @@ def test_status_tells_how_the_replica_stands(anabranch: Anabranch) -> None:
     assert (facts["hub"], facts["certificate_until"], facts["agent_running"]) == (None, None, False)
     assert facts["digest"] == str(ScopeDigest())
     assert facts["cursor"] == {"epoch": 0, "hub_seq": 0}
+
+
+def test_a_disk_that_is_full_is_told_before_the_reserve_is_used_up(anabranch: Anabranch) -> None:
+    # given
+    with mounted(anabranch.folder / "disk", "-t", "tmpfs", "-o", "size=2m", "tmpfs") as disk:
+        there = replace(anabranch, path=disk / "replica.db")
+        shutil.copyfile(anabranch.path, there.path)
+        assert there("set", "acme/lab/a", "/a", "1").code == 0
+        with Replica.open(there.path):  # as an agent has it: else its first reader takes the reserve
+            with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+                while True:
+                    filler.write(bytes(4096))
+            assert there("set", "acme/lab/b", "/a", f'"{"b" * 40_000}"').code == 1
+
+            # when
+            ran = there("status", "--check")
+
+    # then
+    assert "condition  disk full: " in ran.out
+    assert ran.code == 1
 
 
 def test_status_says_why_an_identity_is_of_no_use(anabranch: Anabranch) -> None:
