@@ -127,6 +127,7 @@ class Pool:
             max_size=CONNECTIONS_MAX,
             timeout=CONNECT_S_MAX,
             check=_ask_if_it_stirs,
+            reset=_leave_it,
             open=False,
             name="anabranch-hub",
         )
@@ -219,6 +220,14 @@ async def _ask_if_it_stirs(connection: AsyncConnection[DictRow]) -> None:
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):
         await AsyncConnectionPool.check_connection(connection)
+
+
+async def _leave_it(_: AsyncConnection[DictRow]) -> None:
+    """Nothing, but with this a task of the pool takes connections back.
+
+    Else callers put them back themselves, and one that is cancelled while it waits for its turn to do so, as
+    with the link of an edge that breaks, loses its connection: after ten such there was none.
+    """
 
 
 def connection_settings() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import signal
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from anabranch_hub.errors import (
 )
 from anabranch_hub.servers.postgres import EmbeddedPostgres
 from anabranch_hub.store import Edit, Moved, Store
-from anabranch_hub.store.pool import translated
+from anabranch_hub.store.pool import CONNECTIONS_MAX, Pool, translated
 from anabranch_sync.ids import document_id
 
 from tests.hub.store.replica import Replica, enrolled, place
@@ -127,6 +128,31 @@ async def test_connections_that_postgres_ended_are_replaced_before_they_are_used
         # then
         assert await store.tenants() == tenants
         await store.close()
+
+
+async def test_callers_that_are_cancelled_leave_all_connections_to_the_others(postgres_dsn: str) -> None:
+    # given a pool that many wait for
+    pool, chance = Pool(postgres_dsn), random.Random(1)
+    await pool.open()
+
+    async def ask() -> None:
+        for _ in range(20):
+            async with pool.connection() as session:
+                await session.begin()
+                await session.rollback()
+
+    asking = [asyncio.create_task(ask()) for _ in range(3 * CONNECTIONS_MAX)]
+    # when one after the other is cancelled, wherever it is
+    for _ in range(3_000):
+        await asyncio.sleep(0)
+        asking.append(asyncio.create_task(ask()))
+        asking.pop(chance.randrange(3 * CONNECTIONS_MAX)).cancel()
+    await asyncio.gather(*asking)
+    # then
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(CONNECTIONS_MAX):
+            await stack.enter_async_context(pool.connection())
+    await pool.close()
 
 
 async def test_a_store_that_cannot_connect_says_why_and_never_the_password(postgres_dsn: str) -> None:
