@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 from anabranch_cli import terminal
-from anabranch_cli.failure import UnusableInput
 from anabranch_sync.audit_event import Leaf, read_leaf
 from anabranch_sync.errors import EvidenceError
 from anabranch_sync.ids import check_tenant
@@ -263,13 +262,10 @@ def _unsigned(log: Log) -> int:
 async def _written(lines: AsyncIterator[bytes], output: Path) -> int:
     """Write the lines to a file, whole or not at all; how many leaves they hold."""
     leaves = 0
-    try:
-        with audit_verify.written_whole(output) as file:
-            async for line in lines:
-                file.write(line)
-                leaves += line.startswith((b'{"hash"', b'{"leaf"'))
-    except OSError as error:
-        raise UnusableInput(str(output), error.strerror or str(error)) from error
+    with audit_verify.written_whole(output) as file:
+        async for line in lines:
+            file.write(line)
+            leaves += line.startswith((b'{"hash"', b'{"leaf"'))
     return leaves
 
 

@@ -139,7 +139,19 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `path` once it is complete; readable by its owner alone.
 
     A device or a pipe, as /dev/stdout, is written to: a file in its place would break it for everybody.
+    Raises UnusableInput where it cannot be written.
     """
+    try:
+        with _taking_the_place(path) as file:
+            yield file
+    except BrokenPipeError:  # the reader has left
+        raise
+    except OSError as error:
+        raise UnusableInput(str(path), error.strerror or str(error)) from error
+
+
+@contextmanager
+def _taking_the_place(path: Path) -> Iterator[BinaryIO]:
     if path.exists() and not path.is_file():
         with path.open("wb") as device:
             yield device
@@ -153,10 +165,8 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
-    except BaseException as error:
+    except BaseException:
         aside.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a write that fails does not say where
         raise
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import click
 from anabranch_sync.conflict import Kind
-from anabranch_sync.ids import check_edge, document_id
+from anabranch_sync.ids import check_edge, check_told, document_id
 from anabranch_sync.path import parse_pointer
 from anabranch_sync.policy import Rule, parse_policy
 
@@ -71,6 +71,8 @@ def matching(
         document_id(namespace)
     if edge is not None:
         edge = "" if edge == THE_HUB else check_edge(edge)
+    if by is not None:
+        check_told(by)
     return Matching(
         namespace or None,
         kind,

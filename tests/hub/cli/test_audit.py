@@ -185,3 +185,14 @@ def test_values_are_erased_only_when_it_is_meant(hub: RunningHub, written: str) 
 def _superuser(hub: RunningHub, tenant: str, text: str) -> None:
     with psycopg.connect(whereabouts.postgres_dsn(hub.data_dir)) as connection:
         connection.execute(f'SET search_path TO "tenant_{tenant}"; {text}'.encode())
+
+
+@pytest.mark.parametrize("words", [("export",), ("prove", "--index", "1")], ids=lambda each: each[0])
+def test_a_file_that_cannot_be_written_is_named_by_the_name_that_was_given(
+    hub: RunningHub, written: str, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    for file, reason in ((tmp_path / "nowhere/log", "No such file"), (Path("/dev/full"), "No space left")):
+        ran = hub.run("audit", words[0], written, *words[1:], "-o", str(file))
+
+        assert (ran.code, ran.out) == (2, "")
+        assert f"cannot use {file}: {reason}" in ran.err

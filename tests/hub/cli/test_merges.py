@@ -201,6 +201,14 @@ def _row(hub: RunningHub, tenant: str, path: str) -> int:
     return number
 
 
+def test_an_author_that_nobody_can_have_been_is_refused(hub: RunningHub, disputed: str) -> None:
+    for command in ("list", "stats"):
+        ran = hub.run("merges", command, "--tenant", disputed, "--by", "\udcff")
+
+        assert ran.code == 2
+        assert r"author '\udcff' is refused" in ran.err
+
+
 def test_a_candidate_that_is_not_there_is_refused(hub: RunningHub, disputed: str) -> None:
     ran = hub.run("merges", "restore", disputed, "1", "--candidate", "2")
     assert ran.code == 2
