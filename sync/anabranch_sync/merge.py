@@ -39,9 +39,9 @@ from anabranch_sync.merge_shapes import (
     LiveIndex,
     Rival,
     candidates_of,
+    clashing_below,
     kind_of,
     reshapes,
-    stands_with,
     upper_path,
 )
 from anabranch_sync.path import Path
@@ -189,7 +189,7 @@ class _Draft:
             self._note_agreement(slot.path, stamp)
             return
         made = leaf_merging.merging(self.registers, self._members.get(slot.path, ()), slot, edit)
-        if made is None or self._indexed().elements[slot.path]:
+        if made is None or self._indexed().elements(slot.path):
             self._lose(place, leaf_edits.inserted(slot, edit), stamp, base)
             return
         unseen = made.unseen(base, stamp.actor)
@@ -287,28 +287,9 @@ class _Draft:
             for depth in range(len(slot.path) + (slot.element is not None))
             if self._blocks(place := Slot(slot.path[:depth]), slot)
         ]
-        sets = {slot.path[:depth] for depth in range(len(slot.path)) if index.elements[slot.path[:depth]]}
-        if sets:
-            above += [
-                other
-                for other, register in self.registers.items()
-                if register.live
-                and other.element is not None
-                and other.path in sets
-                and not isinstance(register.value, MEMBERS)
-            ]
-        if not index.below[slot.path]:
-            return sorted(above, key=lambda place: place.order)
-        depth = len(slot.path)
-        below = [
-            other
-            for other, register in self.registers.items()
-            if register.live
-            and other.path[:depth] == slot.path
-            and not stands_with(slot, value, other)
-            and not isinstance(register.value, MEMBERS)
-        ]
-        return sorted(above + below, key=lambda place: place.order)
+        sets = [each for depth in range(len(slot.path)) for each in index.elements(slot.path[:depth])]
+        below = clashing_below(index, slot, value)
+        return sorted([*above, *sets, *below], key=lambda place: place.order)
 
     def _blocks(self, place: Slot, slot: Slot) -> bool:
         """Whether a live register at `place`, above `slot`, leaves no room for anything below."""
@@ -372,7 +353,7 @@ class _Draft:
             self._index = LiveIndex()
             for slot, register in self.registers.items():
                 if register.live and not isinstance(register.value, MEMBERS):
-                    self._index.count(slot, 1)
+                    self._index.add(slot)
         return self._index
 
     def _put(self, slot: Slot, register: Register) -> None:
@@ -389,7 +370,10 @@ class _Draft:
         before = self.registers.get(slot)
         was_live = before is not None and before.live
         if was_live != register.live and self._index is not None:
-            self._index.count(slot, 1 if register.live else -1)
+            if register.live:
+                self._index.add(slot)
+            else:
+                self._index.remove(slot)
         self.registers[slot] = register
 
 

@@ -361,6 +361,32 @@ def test_an_import_of_many_leaves_is_not_quadratic() -> None:
     assert len(decision.documents[DOCUMENT].registers) == 20_000
 
 
+def test_the_import_of_a_large_set_is_not_quadratic() -> None:
+    # A liveness bound: quadratic in 20,000 elements, this took minutes.
+    elements = [Op(DOCUMENT, Slot(("s",), canonical(number)), number) for number in range(20_000)]
+    ops = (Op(DOCUMENT, Slot(("s",)), []), *elements)
+
+    decision = decide({}, Change(1, Cursor(1, 0), "", "", ops), ADA, 1, 1, ruled({"s": "union"}))
+
+    assert len(decision.documents[DOCUMENT].registers) == 20_001
+
+
+def test_scalars_that_win_over_many_objects_are_not_quadratic() -> None:
+    # given 20,000 objects, and somebody who wrote numbers in their places without having seen them
+    keys = [f"k{number}" for number in range(20_000)]
+    objects = tuple(Op(DOCUMENT, Slot((key, "x")), 1) for key in keys)
+    numbers = tuple(Op(DOCUMENT, Slot((key,)), 2) for key in keys)
+    before = decide({}, Change(1, Cursor(1, 0), "", "", objects), ADA, 1, 1, NO_POLICIES)
+
+    # when they meet (a liveness bound: quadratic, this took minutes)
+    change = Change(2, Cursor(1, 0), "", "", numbers)
+    decision = decide(before.documents, change, BOB, 2, 2, NO_POLICIES)
+
+    # then each number stands, each against its own object
+    assert rebuild(decision.documents[DOCUMENT].registers) == dict.fromkeys(keys, 2)
+    assert [len(row.candidates) for row in decision.conflicts] == [2] * 20_000
+
+
 def test_two_creators_of_one_subtree_keep_each_other_s_fields_and_dispute_the_shared_one() -> None:
     # given two who create the same object without knowing of each other
     story = Story()
