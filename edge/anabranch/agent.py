@@ -27,7 +27,7 @@ from anabranch_sync.pacing import NOTHING_LEARNED
 from anabranch_sync.plan import Plan
 
 from anabranch.circumstances import is_full
-from anabranch.condition import Condition, clock_condition, condition, condition_after
+from anabranch.condition import Condition, Word, clock_condition, condition, condition_after
 from anabranch.errors import (
     DiskFull,
     EdgeWiped,
@@ -369,7 +369,11 @@ class _Agent:
         except HubDenied as error:
             return Ended(error.reason, settled=False, denied=True, error=error)
         except HubUnreachable as error:
-            if self._hub_now_ms() > self._identity.not_after_ms:
+            seen = clock_condition(self._identity, self._hub_now_ms() / 1000)
+            if seen is not None and seen.word is Word.CLOCK:
+                unset = HubUnreachable(error.address, seen.sentence)
+                return Ended(unset.reason, settled=False, error=unset)
+            if seen is not None:
                 reason = "the certificate has ended: get a token, then `anabranch init --keep-replica`"
                 return Ended(reason, settled=False, denied=True, error=HubDenied(error.address, reason))
             return Ended(error.reason, settled=False, error=error)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,18 @@ def test_where_nobody_listens_one_exchange_gives_up_and_says_so(tmp_path: Path) 
     assert told.value.exit_code == 7
     with Replica.open(path) as replica:
         assert replica.link().link is Link.DOWN
+
+
+def test_a_clock_that_cannot_be_right_is_to_be_set_and_nobody_to_be_enrolled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: ten years on, and no hub in reach
+    path = replica_of(tmp_path, Root().identity(nobody_there()))
+    later_ns = time.time_ns() + 3_650 * 86_400 * 1_000_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: later_ns)
+    # when, then
+    with pytest.raises(HubUnreachable, match="years after this edge's certificate ended: set the clock"):
+        asyncio.run(run_agent(path, once=True))
 
 
 def test_where_nobody_answers_one_exchange_gives_up_and_says_so(
