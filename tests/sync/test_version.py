@@ -8,7 +8,7 @@ import pytest
 from anabranch_sync.document import Object, digest
 from anabranch_sync.errors import HistoryDamaged
 from anabranch_sync.ids import DocumentId
-from anabranch_sync.value import canonical
+from anabranch_sync.value import Json, canonical
 from anabranch_sync.version import Patch, applied, diff, patches, rebuilt
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -54,6 +54,21 @@ def test_one_element_of_a_long_list_is_one_operation() -> None:
         {"op": "add", "path": "/l/500", "value": "new"}
     ]
     assert diff({"l": [*long]}, {"l": [*long[:500], *long[501:]]}) == [{"op": "remove", "path": "/l/500"}]
+
+
+@pytest.mark.parametrize("after", [[0] * 5_000, [0] + [1] * 19_999, [0] * 20_001 + [1] * 5_000])
+def test_a_list_of_which_much_differs_is_replaced(after: list[Json]) -> None:
+    # given a list of which each item is one byte
+    contents: list[Object] = [{"a": {"l": [0] * 20_000}}, {"a": {"l": after}}]
+
+    # when it is cut, rewritten or added to
+    forward, inverse = patches(*contents)
+
+    # then the patches are not many times larger than the contents
+    assert len(canonical(list(forward))) < 30_000
+    assert len(canonical(list(inverse))) < 30_000
+    assert applied(contents[0], forward) == contents[1]
+    assert applied(contents[1], inverse) == contents[0]
 
 
 def test_keys_are_written_as_json_pointers() -> None:
