@@ -3,13 +3,15 @@
  *     CACHE/anabranch/NAME/...     NAME holds the version and the digest of what is inside
  *
  * A start that finds the folder whole costs a stat per file. Otherwise everything is unpacked beside it and
- * renamed into place, so that several starts at once, or a power cut, never leave half a program. Only folders
- * that no other user can change are used: a cache that somebody else owns would run his program as ours.
+ * renamed into place, so that several starts at once, or a power cut, never leave half a program; what one that was
+ * killed left is swept away by the next. Only folders that no other user can change are used, or made anything in: a
+ * cache that somebody else owns would run his program as ours.
  *
  * payload.h is written by build/payload.py: NAME, PROGRAM, PAYLOAD, CONTENT_BYTES, CONTENT_CRC and the FILES in their
  * order.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -33,7 +36,7 @@ __asm__(".pushsection .rodata\n"
         ".popsection\n");
 extern const unsigned char payload[], payload_end[];
 
-static const char *DAMAGED = "this file is damaged: get it anew";
+static const char *CHANGEABLE = "another user could change it";
 
 /* Why a place was not used, for the message when none was. */
 static char refusals[8 * PATH_MAX];
@@ -43,24 +46,34 @@ static void refuse(const char *place, const char *reason) {
     snprintf(refusals + used, sizeof refusals - used, "\n  %s: %s", place, reason);
 }
 
-/* Whether nobody but this user and root can put something else at `path`, at any step of the way to it.
- * `path` becomes the way without links: one in a folder of everybody's may lead elsewhere a moment later. */
-static int is_ours(char path[static PATH_MAX]) {
+/* Whether what stands at `path` is a folder of this user that nobody else may change. */
+static int is_ours(const char *path) {
+    struct stat at;
+    return lstat(path, &at) == 0 && S_ISDIR(at.st_mode) && at.st_uid == geteuid() &&
+           !(at.st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* Whether nobody but this user and root can put something else at `path`, at any step of the way to it. */
+static int is_held(const char *path) {
     char step[PATH_MAX];
     struct stat at;
-    if (!realpath(path, step)) return 0;
-    strcpy(path, step);
-    if (lstat(step, &at) || !S_ISDIR(at.st_mode)) return 0;
-    if (at.st_uid != geteuid() || at.st_mode & (S_IWGRP | S_IWOTH)) return 0;
-    for (char *slash = strrchr(step, '/'); slash; slash = strrchr(step, '/')) {
-        *slash = 0;
-        if (lstat(*step ? step : "/", &at) || !S_ISDIR(at.st_mode)) return 0;
-        if (at.st_uid != geteuid() && at.st_uid != 0) return 0;
-        if (at.st_mode & S_ISVTX) continue;
-        /* A group of its owner's own number is the owner alone, as most systems give each account. */
-        if (at.st_mode & S_IWOTH || (at.st_mode & S_IWGRP && at.st_gid != at.st_uid)) return 0;
+    strcpy(step, path);
+    for (;; *strrchr(step, '/') = 0) {
+        if (lstat(*step ? step : "/", &at) || (at.st_uid != geteuid() && at.st_uid != 0)) return 0;
+        if (!S_ISLNK(at.st_mode) && !(at.st_mode & S_ISVTX)) {
+            /* A group of its owner's own number is the owner alone, as most systems give each account. */
+            if (at.st_mode & S_IWOTH || (at.st_mode & S_IWGRP && at.st_gid != at.st_uid)) return 0;
+        }
+        if (!*step) return 1;
     }
-    return 1;
+}
+
+/* The same of the way that the links in it lead. `path` becomes that way. */
+static int is_held_beyond_links(char path[static PATH_MAX]) {
+    char real[PATH_MAX];
+    if (!is_held(path) || !realpath(path, real)) return 0;
+    strcpy(path, real);
+    return is_held(path);
 }
 
 /* Whether every file is there at its full length (cleaners of caches take single files). */
@@ -80,6 +93,19 @@ static void make_parents(char *path, size_t from) {
         mkdir(path, 0700);
         *slash = '/';
     }
+}
+
+/* Make the folder `path`, and what is missing of the way to it; NULL, or why not. What others can change is left
+ * alone: root with the HOME of somebody else would leave a folder there that its owner cannot use. */
+static const char *make_place(char *path) {
+    char there[PATH_MAX];
+    struct stat at;
+    strcpy(there, path);
+    while (*there && lstat(there, &at)) *strrchr(there, '/') = 0;
+    if (!*there) strcpy(there, "/");
+    if (!is_held_beyond_links(there)) return CHANGEABLE;
+    make_parents(path, 1);
+    return mkdir(path, 0700) && errno != EEXIST ? strerror(errno) : NULL;
 }
 
 /* Undo payload.py's `addressed`: x86's relative addresses were made absolute, which compresses better. */
@@ -139,18 +165,62 @@ static void discard(const char *folder) {
     rmdir(folder);
 }
 
+/* Remove what a start that was killed left beside `folder`: one that still unpacks has its folder locked. */
+static void sweep(const char *folder) {
+    char parent[PATH_MAX], path[2 * PATH_MAX];
+    snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(folder, '/') - folder), folder);
+    DIR *all = opendir(parent);
+    for (struct dirent *one; all && (one = readdir(all));) {
+        if (strncmp(one->d_name, NAME ".", sizeof NAME)) continue;
+        snprintf(path, sizeof path, "%s/%s", parent, one->d_name);
+        int handle = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (handle < 0) continue;
+        if (flock(handle, LOCK_EX | LOCK_NB) == 0) discard(path);
+        close(handle);
+    }
+    if (all) closedir(all);
+}
+
+/* A new folder beside `folder`, locked; -1 if it cannot be made. Another's sweep may have met it before its lock. */
+static int make_fresh(char *fresh, size_t bytes, const char *folder) {
+    struct stat at;
+    for (;;) {
+        snprintf(fresh, bytes, "%s.XXXXXX", folder);
+        if (!mkdtemp(fresh)) return -1;
+        int handle = open(fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (handle < 0 && errno != ENOENT) return -1;
+        if (handle < 0) continue;
+        flock(handle, LOCK_EX);
+        if (lstat(fresh, &at) == 0) return handle;
+        close(handle);
+    }
+}
+
+/* What there is to unpack, made once for all places. Ends the program if that cannot be. */
+static const unsigned char *unpacked(void) {
+    static unsigned char *content;
+    if (content) return content;
+    content = mmap(NULL, CONTENT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (content == MAP_FAILED) {
+        fprintf(stderr, "anabranch: not enough memory to unpack itself\n");
+        exit(1);
+    }
+    size_t bytes = unlzma(content, CONTENT_BYTES, payload, payload_end);
+    if (bytes == CONTENT_BYTES) relative(content);
+    if (bytes != CONTENT_BYTES || crc32(content) != CONTENT_CRC) {
+        fprintf(stderr, "anabranch: this file is damaged: get it anew\n");
+        exit(1);
+    }
+    return content;
+}
+
 /* Unpack everything as `folder`; NULL, or why not. */
 static const char *unpack(const char *folder) {
     char fresh[PATH_MAX + 8], old[PATH_MAX + 8], path[2 * PATH_MAX];
-    unsigned char *content =
-        mmap(NULL, CONTENT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (content == MAP_FAILED) return "not enough memory to unpack";
-    if (unlzma(content, CONTENT_BYTES, payload, payload_end) != CONTENT_BYTES) return DAMAGED;
-    relative(content);
-    if (crc32(content) != CONTENT_CRC) return DAMAGED;
-    snprintf(fresh, sizeof fresh, "%s.XXXXXX", folder);
-    if (!mkdtemp(fresh)) return strerror(errno);
-    const unsigned char *from = content;
+    sweep(folder);
+    const unsigned char *from = unpacked();
+    int handle = make_fresh(fresh, sizeof fresh, folder);
+    if (handle < 0) return strerror(errno);
     int failed = 0;
     for (size_t i = 0; i < sizeof FILES / sizeof *FILES && !failed; i++) {
         snprintf(path, sizeof path, "%s/%s", fresh, FILES[i].path);
@@ -158,10 +228,8 @@ static const char *unpack(const char *folder) {
         failed = write_file(path, FILES[i].mode, from, FILES[i].bytes);
         from += FILES[i].bytes;
     }
-    munmap(content, CONTENT_BYTES);
     /* One flush for all, before the name says that it is whole. */
-    int handle = failed ? -1 : open(fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    failed = handle < 0 || syncfs(handle) || close(handle);
+    failed = failed || syncfs(handle);
     if (!failed && rename(fresh, folder) == 0) return NULL;
     int reason = errno;
     if (!failed && !is_whole(folder)) { /* what is there has lost files */
@@ -172,32 +240,45 @@ static const char *unpack(const char *folder) {
         if (swapped) return NULL;
     }
     discard(fresh);
+    close(handle);
     return is_whole(folder) ? NULL : strerror(reason);
 }
 
-/* Become the program in `home`/anabranch[-UID]; returns if that place is of no use. */
+/* For the program; what is unpacked is for its user whatever this is. */
+static mode_t its_umask;
+
+/* Become the program in `home`/`below`, returns if that place is of no use. */
 static void run_from(const char *home, const char *below, char **arguments) {
     char parent[PATH_MAX], folder[PATH_MAX], program[2 * PATH_MAX];
-    struct statvfs disk;
+    struct statvfs disk = {0};
+    struct stat at;
+    const char *reason;
     if (!home || home[0] != '/') return;
     if ((size_t)snprintf(parent, sizeof parent, "%s/%s", home, below) >= sizeof parent) return;
-    make_parents(parent, 1);
-    if (mkdir(parent, 0700) && errno != EEXIST) return refuse(parent, strerror(errno));
-    if (!is_ours(parent)) return refuse(parent, "another user could change it");
+    if ((reason = make_place(parent))) return refuse(parent, reason);
+    if (!is_held_beyond_links(parent) || !is_ours(parent)) return refuse(parent, CHANGEABLE);
     if (strlen(parent) >= sizeof parent - sizeof NAME - 32) return refuse(parent, strerror(ENAMETOOLONG));
-    if (statvfs(parent, &disk) == 0 && disk.f_flag & ST_NOEXEC) return refuse(parent, "mounted noexec");
+    statvfs(parent, &disk);
+    if (disk.f_flag & ST_NOEXEC) return refuse(parent, "mounted noexec");
     snprintf(folder, sizeof folder, "%.*s/" NAME, (int)(sizeof folder - sizeof NAME - 32), parent);
+    /* It may be older than the rights of the folder that it is in. */
+    if (lstat(folder, &at) == 0 && !is_ours(folder)) return refuse(folder, CHANGEABLE);
     if (!is_whole(folder)) {
-        const char *reason = unpack(folder);
-        if (reason) return refuse(folder, reason);
+        /* Known beforehand: trying would take what room is left from others, at every start. */
+        if (disk.f_flag & ST_RDONLY) return refuse(folder, strerror(EROFS));
+        if (disk.f_blocks && disk.f_bavail < CONTENT_BYTES / disk.f_frsize) return refuse(folder, strerror(ENOSPC));
+        if ((reason = unpack(folder))) return refuse(folder, reason);
     }
     snprintf(program, sizeof program, "%s/" PROGRAM, folder);
+    umask(its_umask);
     execv(program, arguments);
+    umask(022);
     refuse(program, strerror(errno));
 }
 
 int main(int count, char **arguments) {
     char home[PATH_MAX], mine[32];
+    const char *user = getenv("HOME");
     (void)count;
     /* A locale that is named but not installed (a container, ssh's AcceptEnv) would end Python at once. */
     if (!setlocale(LC_ALL, "")) setenv("LC_ALL", setlocale(LC_ALL, "C.UTF-8") ? "C.UTF-8" : "C", 1);
@@ -206,10 +287,11 @@ int main(int count, char **arguments) {
         return 1;
     }
     snprintf(mine, sizeof mine, "anabranch-%u", (unsigned)geteuid());
+    if (!user || !*user || (size_t)snprintf(home, sizeof home, "%s/.cache", user) >= sizeof home) *home = 0;
+    its_umask = umask(022);
     run_from(getenv("CACHE_DIRECTORY"), "anabranch", arguments); /* systemd's */
     run_from(getenv("XDG_CACHE_HOME"), "anabranch", arguments);
-    if (getenv("HOME") && (size_t)snprintf(home, sizeof home, "%s/.cache", getenv("HOME")) < sizeof home)
-        run_from(home, "anabranch", arguments);
+    run_from(home, "anabranch", arguments);
     run_from("/var/tmp", mine, arguments);
     run_from("/tmp", mine, arguments);
     fprintf(stderr,

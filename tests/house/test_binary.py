@@ -1,6 +1,7 @@
 """What `make binary` is made of, as far as it can be tried without making it (`make test-binary` does)."""
 
 import ast
+import fcntl
 import importlib.util
 import os
 import random
@@ -122,7 +123,7 @@ def test_a_flipped_bit_is_never_unpacked(launcher: Path, tmp_path: Path) -> None
 
     # then
     assert done.returncode == 1
-    assert "this file is damaged" in done.stderr
+    assert done.stderr == "anabranch: this file is damaged: get it anew\n"  # once, not for each place
     assert not any((tmp_path / ".cache" / "anabranch").iterdir())
 
 
@@ -167,7 +168,120 @@ def test_a_cache_below_a_folder_that_a_group_can_change_is_not_used(launcher: Pa
     program = unpacked_by(launcher, shared, tmp_path)
 
     assert program.parent.parent == tmp_path / ".cache" / "anabranch"
-    assert not any((shared / "anabranch").iterdir())
+    assert not any(shared.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders to others")
+@pytest.mark.parametrize("link", [False, True], ids=["folder", "link"])
+def test_nothing_is_made_in_the_home_of_somebody_else(launcher: Path, tmp_path: Path, *, link: bool) -> None:
+    # given: root with the HOME of somebody whose cache may be a link to anywhere
+    theirs, real = tmp_path / "theirs", tmp_path / "real"
+    for folder in (theirs, real):
+        folder.mkdir()
+    cache = theirs / "cache"
+    if link:
+        cache.symlink_to(real)
+    else:
+        cache.mkdir()
+    for path in (theirs, cache):
+        os.chown(path, 1, 1, follow_symlinks=False)
+
+    # when
+    program = unpacked_by(launcher, cache, tmp_path)
+
+    # then
+    assert program.parent.parent == tmp_path / ".cache" / "anabranch"
+    assert not any(cache.iterdir())
+
+
+def test_an_unpacked_folder_that_others_can_change_is_not_used(launcher: Path, tmp_path: Path) -> None:
+    # given: the folder around it is in order, and what is inside has the right lengths
+    planted = unpacked_by(launcher, tmp_path / "cache", tmp_path)
+    planted.write_bytes(TELLING.replace(b"echo", b"exit"))
+    planted.parent.chmod(0o777)
+
+    # when
+    program = unpacked_by(launcher, tmp_path / "cache", tmp_path)
+
+    # then
+    assert program.parent.parent == tmp_path / ".cache" / "anabranch"
+
+
+def test_what_a_killed_start_left_is_swept_and_what_another_unpacks_is_not(
+    launcher: Path, tmp_path: Path
+) -> None:
+    # given
+    unpacked = unpacked_by(launcher, tmp_path / "cache", tmp_path).parent
+    left, busy = (unpacked.with_name(f"{unpacked.name}.{end}") for end in ("killed", "locked"))
+    shutil.copytree(unpacked, left)
+    (left / "program").unlink()
+    unpacked.rename(busy)
+
+    # when
+    handle = os.open(busy, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        unpacked_by(launcher, tmp_path / "cache", tmp_path)
+    finally:
+        os.close(handle)
+
+    # then
+    assert set(unpacked.parent.iterdir()) == {unpacked, busy}
+
+
+def test_a_umask_that_takes_rights_from_the_user_does_not_spoil_the_cache(
+    launcher: Path, tmp_path: Path
+) -> None:
+    places = {"HOME": str(tmp_path)}
+
+    command = ["sh", "-c", 'umask 0377; exec "$0"', str(launcher)]
+    done = subprocess.run(command, env=places, capture_output=True, text=True, check=True)
+
+    assert done.stdout.startswith(str(tmp_path / ".cache" / "anabranch"))
+
+
+def with_mounts(launcher: Path, script: str, *arguments: str | Path, **places: str) -> list[str]:
+    """The words that a script with mounts of its own prints; it ends with 77 where there can be none."""
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, launcher, *arguments],
+        env={"PATH": os.environ["PATH"], **places},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 77 or done.stderr.startswith("unshare"):
+        pytest.skip("nothing can be mounted here")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+ON_A_FULL_DISK = """
+mount -t tmpfs -o size=64k,mode=755 none "$1" && mkdir -m 700 "$1/anabranch" || exit 77
+touch -d @1 "$1/anabranch"
+"$0" && stat -c %Y "$1/anabranch"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_full_disk_is_not_written_to_at_every_start(launcher: Path, tmp_path: Path) -> None:
+    # given
+    cache = tmp_path / "cache"
+    cache.mkdir()
+
+    # when
+    places = {"XDG_CACHE_HOME": str(cache), "HOME": str(tmp_path)}
+    program, changed_at = with_mounts(launcher, ON_A_FULL_DISK, cache, **places)
+
+    # then
+    assert Path(program).parent.parent == tmp_path / ".cache" / "anabranch"
+    assert changed_at == "1"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts, or may write to /")
+def test_an_empty_home_is_not_the_root_of_all_files(launcher: Path) -> None:
+    (program,) = with_mounts(launcher, 'mount -t tmpfs none /var/tmp || exit 77; exec "$0"', HOME="")
+
+    assert program.startswith("/var/tmp/")
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc here")
