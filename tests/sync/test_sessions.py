@@ -16,7 +16,9 @@ from anabranch_sync.ids import document_id
 from anabranch_sync.messages import CHUNK_BYTES_MIN, Batch, Control, Stored, Visible, Welcome, decode_message
 from anabranch_sync.outbox import next_push
 from anabranch_sync.pacing import NOTHING_LEARNED
+from anabranch_sync.packing import seal
 from anabranch_sync.pull import Outcome
+from anabranch_sync.push_body import encode_entries
 from anabranch_sync.stream import Stream
 
 from tests.sync.pair import NOW_MS, SCOPE, Pair, new_hub, new_replica
@@ -334,6 +336,41 @@ def test_a_cursor_from_the_future_is_not_believed() -> None:
     pair._at_hub(pair.far.received(frame.frame(Visible(type(pair.edge.cursor)(1, 99))), NOW_MS))
 
     assert "hub_seq=99" in pair.hub_closed
+
+
+def test_a_push_that_ends_with_another_change_than_it_says_is_not_decided() -> None:
+    # given an edge that has been greeted, and the change that it has
+    hub = new_hub()
+    replica = new_replica(hub)
+    replica.commit(ROUTER, {"a": 1}, now_ms=NOW_MS)
+    pair = Pair(replica, hub, lose=lambda way, number: way == "up" and number >= 2).run()
+    stream = Stream()
+    stream._sent = 1
+
+    # when
+    said = Batch(b"", 0, 0, seal(encode_entries(replica.outbox)), last=2, chain=CHAIN_START)
+    pair._at_hub(pair.far.received(stream.frame(said), NOW_MS))
+
+    # then
+    assert "ends with another change" in pair.hub_closed
+    assert hub.log == []
+
+
+def test_a_spooled_pull_that_is_not_the_one_begun_is_drawn_anew() -> None:
+    # given a pull that broke off, of which the hub has kept something else
+    hub = new_hub()
+    hub.write(ROUTER, {"blob": random.Random(3).randbytes(100_000).hex()})
+    replica = new_replica(hub)
+    Pair(replica, hub, lose=lambda way, number: way == "down" and number > 3).run()
+    assert replica.disk.partial is not None
+    hub.spool(replica.disk.incarnation, replica.disk.partial.batch, random.Random(4).randbytes(100_000))
+
+    # when
+    again = Pair(replica, hub).run()
+
+    # then
+    assert again.edge.settled
+    assert replica.visible(ROUTER) == hub.documents[ROUTER]
 
 
 def test_an_unknown_protocol_is_refused_in_words_and_not_tried_again() -> None:

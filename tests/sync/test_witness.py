@@ -13,6 +13,7 @@ from anabranch_sync.merkle import TreeHead
 from anabranch_sync.witness import (
     Presented,
     Witnessed,
+    begun_again,
     mark_of,
     needed,
     presented,
@@ -95,6 +96,15 @@ def test_another_key_is_refused_even_if_it_signs_the_same_log() -> None:
 
     with pytest.raises(UntrustedSignature):
         witnessed(ORIGIN, before, shown(stranger, 20, mark_of(before.tree)))
+
+
+def test_a_declared_restore_of_the_hub_lets_no_other_key_in() -> None:
+    before = seen_of(LONG, 12)
+    other = replace(LONG, key=LogKey(seed="a stranger"))
+    assert begun_again(before, shown(LONG, 5, b"")) == seen_of(LONG, 5)
+
+    with pytest.raises(UntrustedSignature):
+        begun_again(before, shown(other, 5, b""))
 
 
 def test_a_key_that_a_hub_sends_along_later_changes_nothing() -> None:

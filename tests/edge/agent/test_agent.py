@@ -182,11 +182,11 @@ def test_a_busy_hub_is_left_alone_as_long_as_it_asks_for(tmp_path: Path) -> None
     async def scenario() -> None:
         async with scripted_hub(exchange=saying(SlowDown(60_000))) as hub:
             path = replica_of(tmp_path, hub.root.identity(hub.address))
-            # when
-            steps = await stopped_at(path, lambda step: isinstance(step, Waiting))
+            # when: on a busy machine a link may seem to break before what the hub said is read
+            steps = await stopped_at(path, lambda step: isinstance(step, Waiting) and step.delay_ms >= 60_000)
         # then
         assert isinstance(steps[-1], Waiting)
-        assert 60_000 <= steps[-1].delay_ms <= 120_000
+        assert steps[-1].delay_ms <= 120_000
 
     asyncio.run(scenario())
 
@@ -236,11 +236,8 @@ def test_a_hub_whose_log_was_rewritten_is_refused_told_and_remembered(tmp_path: 
             with pytest.raises(HubLogRefused, match="nothing was exchanged") as told:
                 await run_agent(path, once=True)
             assert told.value.exit_code == 8
-            # when
-            steps = await stopped_at(path, lambda step: isinstance(step, Waiting))
-        # then
-        assert isinstance(steps[-1], Waiting)
-        assert steps[-1].delay_ms >= 5 * 60_000
+            # when, then
+            await stopped_at(path, lambda step: isinstance(step, Waiting) and step.delay_ms >= 5 * 60_000)
         with Replica.open(path) as replica:
             (refusal,) = replica.log_state().refusals
             assert replica.link().link is Link.DISTRUSTED
@@ -269,9 +266,7 @@ def test_bytes_that_are_no_frame_end_an_exchange_and_not_the_agent(tmp_path: Pat
     async def scenario() -> None:
         async with scripted_hub(exchange=babble) as hub:
             path = replica_of(tmp_path, hub.root.identity(hub.address))
-            steps = await stopped_at(path, lambda step: isinstance(step, Waiting))
-        assert isinstance(steps[-1], Waiting)
-        assert "corrupt frame" in steps[-1].reason
+            await stopped_at(path, lambda step: isinstance(step, Waiting) and "corrupt frame" in step.reason)
 
     asyncio.run(scenario())
 

@@ -68,10 +68,8 @@ async def test_a_hub_without_its_store_asks_edges_to_come_back(
     # when
     await store.close()
     write(one, {"n": 1})
-    # then
-    await comes(lambda: bool(waits))
-    assert waits[0].reason == "the hub is busy"
-    assert waits[0].delay_ms >= 2_000
+    # then: on a busy machine a link may seem to break before what the hub said is read
+    await comes(lambda: any(each.reason == "the hub is busy" and each.delay_ms >= 2_000 for each in waits))
     assert facts_of(one).outbox == 1
     await fleet.stop()
     await server.stop()

@@ -85,6 +85,7 @@ async def test_a_write_outside_the_scope_is_recorded_and_not_applied(fleet: Flee
         await edge.listens()
     # then
     assert await fleet.hub.store.read(fleet.tenant, wanted) is None
+    assert (await fleet.hub.store.edge(fleet.tenant, "mallory")).push_mark == 1, "it was decided"
 
 
 async def test_the_same_document_in_two_tenants_is_two_documents(fleet: Fleet) -> None:
@@ -102,6 +103,9 @@ async def test_the_same_document_in_two_tenants_is_two_documents(fleet: Fleet) -
     theirs = await fleet.hub.store.read(other, ROUTER)
     assert theirs is not None
     assert theirs.content == {"of": "theirs"}
+    own_one = await fleet.hub.store.read(fleet.tenant, ROUTER)
+    assert own_one is not None
+    assert own_one.content == {"stolen": True}
 
 
 async def test_a_request_that_names_another_tenant_is_certified_as_who_it_is(fleet: Fleet) -> None:
