@@ -3,6 +3,7 @@
     DIR/audit/            0700
       TENANT              the verifier key on a line, then the newest signed checkpoint
       TENANT.before-TIME  the same as it was before a declared restore from a backup: evidence
+      TENANT.restoring    while that is declared: the position up to which the backup is known
 
 Whoever owns Postgres can rewrite every table, the checkpoints and their key among them, or restore a
 dump of last week. The hub's data directory belongs to another: what stands there has to be where the
@@ -18,12 +19,14 @@ from pathlib import Path
 
 from anabranch_sync.checkpoint import verified_checkpoint
 from anabranch_sync.errors import EvidenceError
+from anabranch_sync.ids import HubSeq
 from anabranch_sync.merkle import TreeHead
 from anabranch_sync.signed_note import VerifierKey, parse_verifier_key
 
 from anabranch_hub.errors import AnchorDamaged
 from anabranch_hub.servers.private_files import (
     make_private_folder,
+    read_text,
     sync_folder,
     write_private,
     writing_below,
@@ -83,6 +86,33 @@ class Anchors:
             if was_there:
                 self._rename(aside, path)
             raise
+
+    @contextmanager
+    def restoring(self, tenant: str, known: HubSeq) -> Iterator[None]:
+        """Remember `known` until the block ends, which it does not where it is killed.
+
+        Raises DataDirNotWritable.
+        """
+        make_private_folder(self._folder)
+        write_private(self._restoring(tenant), str(known))
+        try:
+            yield
+        finally:
+            with writing_below(self._folder):
+                self._restoring(tenant).unlink(missing_ok=True)
+                sync_folder(self._folder)
+
+    def known_before(self, tenant: str) -> HubSeq | None:
+        """What `restoring` remembers of a block that was killed. Raises AnchorDamaged."""
+        path = self._restoring(tenant)
+        try:
+            text = read_text(path)
+            return None if text is None else int(text)
+        except (OSError, ValueError) as error:
+            raise AnchorDamaged(path, str(error)) from error
+
+    def _restoring(self, tenant: str) -> Path:
+        return self._folder / f"{tenant}.restoring"
 
     def _rename(self, path: Path, to: Path) -> None:
         with writing_below(self._folder):
