@@ -11,6 +11,7 @@ from typing import Any
 import click
 from anabranch_cli import terminal
 from anabranch_cli.options import MESSAGE
+from anabranch_sync.errors import AnabranchError
 from anabranch_sync.ids import check_tenant
 from anabranch_sync.value import INT_MAX
 
@@ -192,11 +193,15 @@ async def accept(
         if all_matching and numbers and not yes and not _says_yes(invocation, question):
             terminal.say("nothing was accepted")
             return
-        accepted = [
-            number
-            for start in range(0, len(numbers), ACCEPTED_MAX)
-            for number in await ledger.accept(tenant, numbers[start : start + ACCEPTED_MAX], message)
-        ]
+        accepted: list[int] = []
+        try:
+            for start in range(0, len(numbers), ACCEPTED_MAX):
+                accepted += await ledger.accept(tenant, numbers[start : start + ACCEPTED_MAX], message)
+        except AnabranchError as error:
+            if accepted:
+                done = f"{len(accepted):,} of {terminal.count(len(numbers), 'row')}"
+                error.add_note(f"before that {done} were accepted: accept all of them again")
+            raise
     already = sorted(set(numbers) - set(accepted))
     if invocation.json:
         terminal.write_json({"tenant": tenant, "accepted": accepted, "already": already})

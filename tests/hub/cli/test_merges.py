@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
-from anabranch_hub.store import RecordedCandidate
+from anabranch_hub.cli import merges
+from anabranch_hub.errors import StoreUnavailable
+from anabranch_hub.store import RecordedCandidate, Store
 from anabranch_hub.store.reviews import with_candidate
 from anabranch_sync.document import Object
 from anabranch_sync.policy import parse_policy
@@ -199,6 +202,28 @@ def _row(hub: RunningHub, tenant: str, path: str) -> int:
     (row,) = hub.json("merges", "list", "--tenant", tenant, "--path", path)
     number: int = row["id"]
     return number
+
+
+def test_who_accepts_many_rows_is_told_how_many_are_accepted_when_postgres_goes(
+    hub: RunningHub, contested: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    accept, calls = Store.accept, []
+
+    async def once(self: Store, *args: Any, **kwargs: Any) -> list[int]:
+        calls.append(args)
+        if len(calls) > 1:
+            raise StoreUnavailable("server closed the connection")
+        return await accept(self, *args, **kwargs)
+
+    monkeypatch.setattr(Store, "accept", once)
+    monkeypatch.setattr(merges, "ACCEPTED_MAX", 1)
+    # when
+    ran = hub.run("merges", "accept", contested, "--all-matching", "--yes")
+    # then
+    assert ran.code == 7
+    assert "before that 1 of 3 rows were accepted: accept all of them again" in ran.err
+    assert len(hub.json("merges", "list", "--tenant", contested, "--reviewed")) == 1
 
 
 def test_an_author_that_nobody_can_have_been_is_refused(hub: RunningHub, disputed: str) -> None:
