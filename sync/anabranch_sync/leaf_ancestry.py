@@ -7,6 +7,7 @@ stood before it was deleted. An edit that comes late is *carried over* through i
 decides and by an edge when it shows its outbox, with the same outcome.
 """
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from anabranch_sync.errors import CorruptFrame, EditRefused
 from anabranch_sync.leaf_decoder import (
     CLIENT_BITS,
+    DELETIONS_MAX,
     UNITS_MAX,
     Id,
     Insertion,
@@ -31,9 +33,15 @@ from anabranch_sync.register import Ancestry
 EDITS_MAX = 32
 # Edits may replace the whole of a large text each time. As much as the largest document is kept of them.
 EDITS_BYTES_MAX = 256 * 1024
+# They may delete in thousands of places each, and what pycrdt then takes grows with the square of all. As
+# many as one edit may have are kept.
+EDITS_DELETIONS_MAX = DELETIONS_MAX
 # Some 16 KB, or a dozen folds of heavily edited text. Older clients go first: what still refers to them is
 # kept in the ledger.
 RUNS_MAX = 4_096
+# The pieces into which the edits cut a leaf that is folded. 32 edits that replace 64 words each make 6,200;
+# pycrdt walks from the start to each of them, which takes minutes for ten times as many.
+PIECES_MAX = 2 * RUNS_MAX
 
 
 class Run(NamedTuple):
@@ -55,7 +63,10 @@ class Carried:
 
 
 class Ancestors:
-    """The runs of every client that is known to have been in a leaf, those of the last fold first."""
+    """The runs of every client that is known to have been in a leaf, those of the last fold first.
+
+    Those of one client ascend, and may be ten thousands: they are looked up, not looked through.
+    """
 
     def __init__(self, runs: Iterable[Run]) -> None:
         self.runs: dict[int, list[Run]] = {}
@@ -64,19 +75,21 @@ class Ancestors:
 
     def at(self, each: Id) -> Run | None:
         """The one unit, as a run."""
-        for run in self.runs.get(each.client, ()):
-            if run.clock <= each.clock < run.clock + run.length:
-                return _part(run, each.clock, 1)
-        return None
+        found = self.over(Span(each.client, each.clock, 1))
+        return found[0] if found else None
 
     def over(self, span: Span) -> list[Run] | None:
         """The units of a span; None where some of them never were."""
         found = []
-        for run in self.runs.get(span.client, ()):
+        runs = self.runs.get(span.client, [])
+        at = max(bisect_right(runs, span.clock, key=_clock) - 1, 0)
+        while at < len(runs) and runs[at].clock < span.clock + span.length:
+            run = runs[at]
             start = max(run.clock, span.clock)
             stop = min(run.clock + run.length, span.clock + span.length)
             if start < stop:
                 found.append(_part(run, start, stop - start))
+            at += 1
         return found if sum(run.length for run in found) == span.length else None
 
 
@@ -206,7 +219,8 @@ def _gap(insertion: Insertion, ancestors: Ancestors, known: Collection[int], lea
 def _runs(leaf: Edited) -> list[Run]:
     """Where each unit of the leaf stands in what it says, in runs that are whole and all alive or all not.
 
-    Empty should that not give what the leaf says: then nothing is carried over, and nothing misplaced.
+    Empty where they are too many, or should that not give what the leaf says: then nothing is carried over,
+    and nothing misplaced.
     """
     from anabranch_sync.leaf_text import places
 
@@ -228,13 +242,16 @@ def _runs(leaf: Edited) -> list[Run]:
         for client, clocks in cuts.items()
         for start, stop in zip(sorted(clocks), sorted(clocks)[1:], strict=False)
     ]
+    if len(pieces) > PIECES_MAX:
+        return []
     ids = [Id(client, start) for client, start, _ in pieces]
     try:
         found = places(leaf.client, leaf.seed, leaf.updates, ids)
     except EditRefused:
         return []
+    deleted = {client: joined(spans) for client, spans in gone.items()}
     runs = [
-        Run(client, start, stop - start, place, not _covers(gone.get(client, ()), start))
+        Run(client, start, stop - start, place, not _covers(deleted.get(client, ()), start))
         for (client, start, stop), place in zip(pieces, found, strict=True)
     ]
     return runs if _told(runs, known, leaf.units) else []
@@ -252,8 +269,14 @@ def _told(runs: Iterable[Run], known: Mapping[int, Units], units: Units) -> bool
     return at == length(units)
 
 
-def _covers(spans: Iterable[Span], clock: int) -> bool:
-    return any(span.clock <= clock < span.clock + span.length for span in spans)
+def _covers(spans: Sequence[Span], clock: int) -> bool:
+    """Whether one of the spans, as `joined` gives them, has the unit."""
+    after = bisect_right(spans, clock, key=_clock)
+    return after > 0 and clock < spans[after - 1].clock + spans[after - 1].length
+
+
+def _clock(units: Run | Span) -> int:
+    return units.clock
 
 
 def _moved(run: Run, seed: int, last: Ancestors) -> list[Run]:

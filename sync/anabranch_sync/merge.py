@@ -225,9 +225,15 @@ class _Draft:
             self._fold(place)
 
     def _is_full(self, path: Path) -> bool:
-        edits = [self.registers[slot].value for slot in self._members.get(path, ())]
-        size_bytes = sum(len(edit.update) for edit in edits if isinstance(edit, Edit))
-        return len(edits) > leaf_ancestry.EDITS_MAX or size_bytes > leaf_ancestry.EDITS_BYTES_MAX
+        held = ((slot, self.registers[slot].value) for slot in self._members.get(path, ()))
+        edits = [(edit, leaf_edits.update_of(slot, edit)) for slot, edit in held if isinstance(edit, Edit)]
+        size_bytes = sum(len(edit.update) for edit, _ in edits)
+        deletions = sum(len(update.deletions) for _, update in edits if update)
+        return (
+            len(edits) > leaf_ancestry.EDITS_MAX
+            or size_bytes > leaf_ancestry.EDITS_BYTES_MAX
+            or deletions > leaf_ancestry.EDITS_DELETIONS_MAX
+        )
 
     def _note_agreement(self, path: Path, stamp: Stamp) -> None:
         """Name one more author of what has been folded already: beside the seed, which stays what it is."""

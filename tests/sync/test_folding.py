@@ -14,6 +14,8 @@ from anabranch_sync.errors import CorruptFrame
 from anabranch_sync.ids import Cursor, Dot
 from anabranch_sync.leaf import ACTORS_MAX, stamps_of_all, without_ended
 from anabranch_sync.leaf_ancestry import EDITS_MAX, RUNS_MAX, Run, decode_ancestry, encode_ancestry
+from anabranch_sync.leaf_decoder import DELETIONS_MAX, Span, Update, encode_update
+from anabranch_sync.leaf_edits import edited
 from anabranch_sync.merge import overlay
 from anabranch_sync.packing import varint
 from anabranch_sync.register import MEMBER, Ancestry, Edit, Operand, Register, Slot, Stamp
@@ -250,6 +252,33 @@ def test_an_ancestry_stays_below_its_limit_however_often_a_text_is_folded() -> N
     # then the past is cut off there, and what was folded last is known still
     [ancestry] = [each.value for each in registers(desk).values() if isinstance(each.value, Ancestry)]
     assert 300 < len(decode_ancestry(ancestry.runs)) <= 500
+
+
+def thinned(desk: Desk, number: int, places: int) -> tuple[Slot, Edit]:
+    """An edit that deletes single units of the seed, all over it."""
+    leaf = edited(desk.read[0].registers[AT].value, {})
+    assert leaf is not None
+    spans = tuple(Span(leaf.client, 80 * place + number, 1) for place in range(places))
+    name = (number + 1).to_bytes(4, "big")
+    return Slot(AT.path, MEMBER + name), Edit(encode_update(Update(number + 1, (), spans)))
+
+
+def test_edits_that_delete_in_thousands_of_places_are_folded_early() -> None:
+    # given a text, and edges each of which deletes every eightieth letter of it, another one
+    desk = Desk("x" * 80 * DELETIONS_MAX)
+    edits = [thinned(desk, 2 * number, DELETIONS_MAX) for number in range(20)]
+
+    # when the hub decides them (a liveness bound: kept up to 32, each took some seconds and a fold an hour)
+    for number, edit in enumerate(edits):
+        desk.story.write(ADA + number, 5, edit, saw=1)
+        kept = [each.value for each in registers(desk).values() if isinstance(each.value, Edit)]
+
+        # then no more of them are kept than delete in so many places
+        assert len(kept) <= 1
+
+    # and what deleted in too many to know where all went ended in the ledger
+    assert desk.value == "x" * 78 * DELETIONS_MAX
+    assert {row.kind for row in desk.story.rows} == {Kind.FRAGMENT}
 
 
 def test_a_seed_names_its_last_authors_only() -> None:
