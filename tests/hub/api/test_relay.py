@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from grpc import aio
 
 from tests.hub.api.fleet import Fleet, comes, facts_of, identity_of, new_tenant, read, write
+from tests.hub.secrets.requests import forged_certificate, p256_key
 
 pytestmark = pytest.mark.anyio
 
@@ -126,6 +127,11 @@ async def test_the_hub_believes_certificates_that_are_passed_on_by_relays_only(f
     assert (await refusal(near, child, certificate(plain)))[0] == "ABORTED"
     assert (await refusal(near, certificate(stranger)))[0] == "PERMISSION_DENIED"
     assert (await refusal(near, b"no certificate"))[0] == "PERMISSION_DENIED"
+    root = x509.load_pem_x509_certificate(identity_of(one).root_pem)
+    forged = forged_certificate(p256_key(), root, f"spiffe://anabranch/tenant/{fleet.tenant}/edge/one")
+    forged_der = x509.load_pem_x509_certificate(forged).public_bytes(Encoding.DER)
+    code, details = await refusal(near, forged_der)
+    assert (code, "none of this hub's" in details) == ("PERMISSION_DENIED", True)
     assert "limit 3" in (await refusal(near, *[child] * 4))[1]
     await fleet.hub.store.revoke(fleet.tenant, "one")
     assert (await refusal(near, child))[0] == "PERMISSION_DENIED"
