@@ -266,7 +266,7 @@ static void run_from(const char *home, const char *below, char **arguments) {
     if (!is_whole(folder)) {
         /* Known beforehand: trying would take what room is left from others, at every start. */
         if (disk.f_flag & ST_RDONLY) return refuse(folder, strerror(EROFS));
-        if (disk.f_blocks && disk.f_bavail < CONTENT_BYTES / disk.f_frsize) return refuse(folder, strerror(ENOSPC));
+        if (disk.f_blocks && disk.f_bavail * disk.f_frsize < CONTENT_BYTES) return refuse(folder, strerror(ENOSPC));
         if ((reason = unpack(folder))) return refuse(folder, reason);
     }
     snprintf(program, sizeof program, "%s/" PROGRAM, folder);
