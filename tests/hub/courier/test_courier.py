@@ -2,11 +2,15 @@
 
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from anabranch.identity import certificate_request, new_key
+from anabranch.link import enroll
 from anabranch.replica import Replica
-from anabranch_hub.errors import EdgeRevoked
+from anabranch_hub.courier.answering import signed
+from anabranch_hub.errors import CertificateUnknown, EdgeRevoked
 from anabranch_sync.document import Object
 from anabranch_sync.errors import (
     ParcelDamaged,
@@ -17,9 +21,21 @@ from anabranch_sync.errors import (
     ParcelStray,
 )
 from anabranch_sync.ids import document_id
-from anabranch_sync.parcel import PARCEL_BYTES_MAX
+from anabranch_sync.parcel import PARCEL_BYTES_MAX, opened
+from cryptography import x509
 
-from tests.hub.api.fleet import ROUTER, Fleet, Hub, facts_of, new_tenant, read, write
+from tests.hub.api.fleet import (
+    ROUTER,
+    Fleet,
+    Hub,
+    facts_of,
+    identity_of,
+    invited,
+    new_tenant,
+    now_ms,
+    read,
+    write,
+)
 from tests.hub.courier.sticks import Stick
 
 pytestmark = pytest.mark.anyio
@@ -297,6 +313,39 @@ async def test_an_edge_cannot_sign_an_answer(fleet: Fleet, stick: Stick) -> None
     # then
     with pytest.raises(ParcelError, match="not signed by this edge's hub"):
         stick.to_edge(one, forged)
+
+
+async def test_an_edge_cannot_write_in_the_name_of_another_or_of_the_hub(fleet: Fleet, stick: Stick) -> None:
+    # given
+    one, two = await fleet.enrol("one"), identity_of(await fleet.enrol("two"))
+    write(one, {"limit": 10})
+    (there,) = stick.from_edge(one)
+    root = x509.load_pem_x509_certificate(await fleet.hub.authority.root_pem())
+    letter = opened(there.read_bytes(), root, now_ms()).letter
+
+    # when, then
+    for forged in (letter, replace(letter, from_hub=True, edge="two")):
+        there.write_bytes(signed(forged, two.key_pem + two.chain_pem))
+        with pytest.raises(ParcelForeign, match="in another's name"):
+            await stick.to_hub(there)
+
+
+async def test_a_file_under_a_certificate_from_before_an_edge_was_enrolled_again_is_refused(
+    fleet: Fleet, stick: Stick
+) -> None:
+    # given
+    one = await fleet.enrol("one")
+    write(one, {"limit": 10})
+    (there,) = stick.from_edge(one)
+
+    # when
+    token = await invited(fleet.hub, fleet.tenant, "one")
+    root_pem = identity_of(one).root_pem
+    await enroll(fleet.hub.enrolment_address, root_pem, token.secret, certificate_request(new_key()))
+
+    # then
+    with pytest.raises(CertificateUnknown, match="enrolled again"):
+        await stick.to_hub(there)
 
 
 async def test_a_revoked_edge_is_neither_heard_nor_answered(fleet: Fleet, stick: Stick) -> None:
