@@ -159,8 +159,10 @@ def _choice(case: Case) -> str:
             return _later(winner, losers)
         case Rule.HUB if _by_hub(winner):
             return "prefers the hub's write to an edge's"
-        case Rule.EDGE if any(_by_hub(each) for each in losers):
+        case Rule.EDGE if any(_by_hub_alone(each) for each in losers):
             return "prefers an edge's write to the hub's"
+        case Rule.EDGE if any(_by_hub(each) for each in case.claims):
+            return "keeps the later of the edges' writes"
         case Rule.HUB | Rule.EDGE:
             return f"has only edges' writes to choose from and {_later(winner, losers)}"
         case Rule.MAX | Rule.MIN as rule:
@@ -229,6 +231,11 @@ def _look(look: Look) -> str:
 
 def _by_hub(claim: Claim) -> bool:
     return any(not hand.edge for hand in claim.hands)
+
+
+def _by_hub_alone(claim: Claim) -> bool:
+    """Whether no edge agrees."""
+    return not any(hand.edge for hand in claim.hands)
 
 
 def _moment(hand: Hand) -> int:

@@ -62,6 +62,19 @@ def test_writes_at_other_times_say_when() -> None:
         ("hub", claim(1, SHOP), claim(2, replace(SHOP, edge="ship", timestamp=0)), "has only edges' writes"),
         ("edge", claim(1, SHOP), claim(2, BOB), "prefers an edge's write to the hub's"),
         ("edge", claim(1, SHOP), claim(2, replace(SHOP, edge="ship", timestamp=0)), "has only edges' writes"),
+        # Where an edge agrees with the hub, two edges compete.
+        (
+            "edge",
+            claim(1, replace(SHOP, edge="ship")),
+            claim(2, BOB, SHOP),
+            "keeps the later of the edges' writes",
+        ),
+        (
+            "edge",
+            claim(2, BOB, SHOP),
+            claim(1, replace(SHOP, edge="ship")),
+            "keeps the later of the edges' writes",
+        ),
         ("max", claim(2, SHOP), claim(1, BOB), "keeps the greater, so"),
         ("max", claim(2, SHOP), claim(DELETED, BOB), "keeps a value rather than a deletion"),
         ("min", claim(1, SHOP), claim(1.0, BOB), "keeps the smaller, and of equals the later write"),
