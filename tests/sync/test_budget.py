@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from anabranch_sync.budget import Budget, Spent, ends, forecast_bytes, left_bytes, resumes
+from anabranch_sync.budget import Budget, Spent, ends, forecast_bytes, left_bytes, resumes, smaller
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +13,14 @@ TODAY = date(2026, 11, 10)
 def test_without_a_budget_there_is_no_limit() -> None:
     assert left_bytes(Budget(), Spent(10**12, 10**12)) is None
     assert resumes(Budget(), Spent(10**12, 10**12), TODAY) == TODAY
+
+
+@pytest.mark.parametrize(
+    ("own", "ordered"),
+    [(Budget(1, 2), Budget(3, 4)), (Budget(1, 4), Budget(3, 2)), (Budget(0, 2), Budget(1, 0))],
+)
+def test_of_an_edges_limits_and_its_operators_the_smaller_holds(own: Budget, ordered: Budget) -> None:
+    assert smaller(own, ordered) == smaller(ordered, own) == Budget(1, 2)
 
 
 @pytest.mark.parametrize(
