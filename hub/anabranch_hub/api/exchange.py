@@ -183,6 +183,7 @@ class Exchange:
         """End this stream at once, whatever it waits for. The first reason stays."""
         if self._interruption is None:
             self._interruption = interruption
+            self._stirred.set()
             if self._running is not None and not self._running.expired():
                 self._running.reschedule(asyncio.get_running_loop().time())
 
@@ -215,6 +216,10 @@ class Exchange:
         try:
             while session.phase is not Phase.CLOSED:
                 await self._wait(session.wake_ms)
+                if self._interruption is not None:
+                    # The cancellation was lost: `asyncio.wait_for` of Python 3.11, with which the store waits
+                    # for a connection, drops one that comes together with what it waits for.
+                    raise _Refused(self._interruption)
                 if self._clock.now_ms() >= self.peer.not_after_ms:
                     raise _Refused(CERTIFICATE_ENDED)
                 await self._carry_out(session.woken(self._clock.now_ms()))

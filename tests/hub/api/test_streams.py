@@ -1,19 +1,23 @@
 """Which streams a hub keeps, and what it says when it cannot serve one."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from anabranch.agent import Progress, Waiting
-from anabranch.errors import HubUnreachable
+from anabranch.errors import HubDenied, HubUnreachable
 from anabranch.replica import Link
+from anabranch_hub.api.exchange import Interruption
 from anabranch_hub.api.grpc_service import serve_grpc
 from anabranch_hub.api.streams import STREAMS_PER_EDGE_MAX
 from anabranch_hub.secrets.authority import Authority
 from anabranch_hub.store import Store
 from anabranch_sync.messages import SlowDown, Welcome
+from anabranch_sync.opening import Opening
 
-from tests.hub.api.fleet import Fleet, Hub, comes, facts_of, identity_of, write
+from tests.hub.api.fleet import COMES_S_MAX, Fleet, Hub, comes, facts_of, identity_of, write
 from tests.hub.api.stranger import stranger
 
 pytestmark = pytest.mark.anyio
@@ -33,6 +37,33 @@ async def test_a_newer_stream_of_the_same_incarnation_ends_the_older(fleet: Flee
         # then
         with pytest.raises(HubUnreachable, match="newer stream"):
             await older.listens()
+
+
+async def test_a_stream_ends_also_where_its_cancellation_is_lost(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a store that waits as psycopg's pool does, and gets what it waits for as the edge is revoked
+    one = identity_of(await fleet.enrol("one"))
+    open_replica = fleet.hub.store.open_replica
+
+    async def opened(*arguments: Any) -> Opening:
+        opening = await open_replica(*arguments)
+        connected = asyncio.get_running_loop().create_future()
+
+        def come_together() -> None:
+            connected.set_result(None)
+            fleet.hub.server.streams.end(fleet.tenant, "one", Interruption("revoked", "it was revoked"))
+
+        asyncio.get_running_loop().call_soon(come_together)
+        await asyncio.wait_for(connected, 60)
+        return opening
+
+    monkeypatch.setattr(fleet.hub.store, "open_replica", opened)
+    # when, then
+    async with stranger(one) as stream, asyncio.timeout(COMES_S_MAX):
+        await stream.greets(0)
+        with pytest.raises(HubDenied, match="it was revoked"):
+            await stream.listens()
 
 
 async def test_ghosts_of_an_edge_give_way_and_never_lock_it_out(fleet: Fleet) -> None:
