@@ -127,7 +127,7 @@ class Pool:
             max_size=CONNECTIONS_MAX,
             timeout=CONNECT_S_MAX,
             check=_ask_if_it_stirs,
-            reset=_leave_it,
+            reset=_check_left,
             open=False,
             name="anabranch-hub",
         )
@@ -222,12 +222,15 @@ async def _ask_if_it_stirs(connection: AsyncConnection[DictRow]) -> None:
         await AsyncConnectionPool.check_connection(connection)
 
 
-async def _leave_it(_: AsyncConnection[DictRow]) -> None:
-    """Nothing, but with this a task of the pool takes connections back.
+async def _check_left(connection: AsyncConnection[DictRow]) -> None:
+    """Let no connection go back that a cancelled caller left within a pipeline: it goes on for the next.
 
-    Else callers put them back themselves, and one that is cancelled while it waits for its turn to do so, as
-    with the link of an edge that breaks, loses its connection: after ten such there was none.
+    As the pool has this to do, a task of its own takes connections back. Else callers would, and one that is
+    cancelled while it waits for its turn, as with the link of an edge that breaks, would lose its connection:
+    after ten such there was none.
     """
+    if connection.pgconn.pipeline_status != psycopg.pq.PipelineStatus.OFF:
+        raise psycopg.OperationalError("left within a pipeline")
 
 
 def connection_settings() -> dict[str, Any]:

@@ -155,6 +155,26 @@ async def test_callers_that_are_cancelled_leave_all_connections_to_the_others(po
     await pool.close()
 
 
+async def test_who_is_cancelled_while_it_leaves_a_pipeline_leaves_none_of_it_to_the_next(
+    postgres_dsn: str,
+) -> None:
+    # given
+    await (await Store.connect(postgres_dsn)).close()
+    pool = Pool(postgres_dsn)
+    await pool.open()
+    # when
+    async with pool.connection() as session:
+        await session.pipeline().__aenter__()
+        await session.run("tenants")
+    # then
+    async with pool.connection() as session:
+        async with session.pipeline():
+            await session.begin(snapshot=True)
+            await session.rows("tenants")
+        await session.rollback()
+    await pool.close()
+
+
 async def test_a_store_that_cannot_connect_says_why_and_never_the_password(postgres_dsn: str) -> None:
     with pytest.raises(StoreUnavailable) as refused:
         await Store.connect("postgresql://postgres:hunter2secret@127.0.0.1:1/postgres")
