@@ -11,7 +11,7 @@ Where to find what, in the order in which it is best read; docs/glossary.md has 
                         leaf leaf_edits leaf_text leaf_decoder leaf_ancestry leaf_merging
     a merge             change merge merge_shapes conflict collection
     what is valid       live validity rules phrases violation
-    the past            version reference comparison
+    the past            version reference comparison matching
     told to people      case explanation incident lateness
     who has what        scope digest epochs acknowledgement
     where it stands     standing opening circumstances budget
