@@ -12,7 +12,7 @@ A leaf with members (`leaf`) competes as one: its content is the value, its stam
 who contributed to it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,8 +36,11 @@ from anabranch_sync.leaf import (
     whole,
 )
 from anabranch_sync.merge_shapes import (
+    NOTHING,
+    InTheWay,
     LiveIndex,
     Rival,
+    best_of,
     candidates_of,
     clashing_below,
     kind_of,
@@ -45,7 +48,7 @@ from anabranch_sync.merge_shapes import (
     upper_path,
 )
 from anabranch_sync.path import Path
-from anabranch_sync.policy import Policies, Rule, join
+from anabranch_sync.policy import Policies, Rule
 from anabranch_sync.register import (
     DELETED,
     PENDING,
@@ -132,6 +135,7 @@ class _Draft:
         self.conflicts: list[Conflict] = []
         self.touched = False
         self._index: LiveIndex | None = None
+        self._ways: dict[tuple[Path, bool, HubSeq, Incarnation], InTheWay] = {}
         self._members = members(self.registers)
 
     def result(self, changes: int) -> Document:
@@ -258,20 +262,23 @@ class _Draft:
         """Keep in the ledger what an edit inserts that no longer has a place."""
         incoming, standing = Register(value, (stamp,)), self._standing(place)
         # Even where the same stands: what an edit inserts is not what its author read.
-        rivals = self._rivals(place, value, self._clashing(place, value), base, stamp.actor)
-        rivals = rivals or [(place, standing or Register(DELETED, (stamp,)))]
-        rows = [self._best(rivals), (place, incoming)]
+        way = self._in_the_way(place, value, base, stamp.actor)
+        here = self._rival_at(place, value, way, base, stamp.actor)
+        if not (way.rivals or here):
+            here = [(place, standing or Register(DELETED, (stamp,)))]
+        policy = self.policies.of(self.document, upper_path([*way.upper, *here]))
+        rows = [best_of(policy, [*way.best(policy), *here]), (place, incoming)]
         self._tell(place, Kind.FRAGMENT, upper_path(rows), candidates_of(rows))
 
     def _set(self, slot: Slot, value: Value, stamp: Stamp, base: HubSeq) -> None:
         """Put `value` at `slot`, or let it lose to what is in its way."""
         incoming, actor = Register(value, (stamp,)), stamp.actor
         standing = self._standing(slot)
-        clashing = self._clashing(slot, value) if reshapes(standing, value) else []
-        rivals = self._rivals(slot, value, clashing, base, actor)
-        if rivals and not self._won(slot, incoming, rivals):
+        way = self._in_the_way(slot, value, base, actor) if reshapes(standing, value) else NOTHING
+        here = self._rival_at(slot, value, way, base, actor)
+        if (way.rivals or here) and not self._won(slot, incoming, way, here):
             return
-        for other in clashing:
+        for other in way.slots:
             self._put(other, Register(DELETED, incoming.stamps))
         if standing is not None and standing.unseen(base, actor) and equal(standing.value, value):
             incoming = agreed(standing, incoming)
@@ -282,69 +289,77 @@ class _Draft:
         own = self._members.get(slot.path) if slot.element is None else None
         return whole(self.registers, slot.path, own) if own else self.registers.get(slot)
 
-    def _clashing(self, slot: Slot, value: Value) -> list[Slot]:
-        """The live slots that cannot stand beside `value` at `slot`: atomic or a set above it, any below.
+    def _in_the_way(self, slot: Slot, value: Value, base: HubSeq, actor: Incarnation) -> InTheWay:
+        """What cannot stand beside `value` at `slot`: atomic or a set above it, any below."""
+        if slot.element is not None:
+            return self._shared_way(slot.path, True, base, actor)
+        shared = self._shared_way(slot.path[:-1], False, base, actor) if slot.path else NOTHING
+        below = clashing_below(self._indexed(), slot, value)
+        return self._way([*shared.slots, *below], base, actor) if below else shared
 
-        In one order, whatever that of the registers: where rivals are equal, the first is told.
+    def _shared_way(self, path: Path, is_set: bool, base: HubSeq, actor: Incarnation) -> InTheWay:
+        """What is in the way of all that is written into the object or the set at `path`, until one is put.
+
+        A set of thousands against an object as large took an hour, looked for by each of either.
         """
-        index = self._indexed()
-        above = [
-            place
-            for depth in range(len(slot.path) + (slot.element is not None))
-            if self._blocks(place := Slot(slot.path[:depth]), slot)
-        ]
-        sets = [each for depth in range(len(slot.path)) for each in index.elements(slot.path[:depth])]
-        below = clashing_below(index, slot, value)
-        return sorted([*above, *sets, *below], key=lambda place: place.order)
+        way = self._ways.get((path, is_set, base, actor))
+        if way is None:
+            index = self._indexed()
+            above = [Slot(path[:depth]) for depth in range(len(path) + 1)]
+            slots = [place for place in above if self._blocks(place, is_set and place.path == path)]
+            for place in above[:-1] if is_set else above:
+                slots += index.elements(place.path)
+            if is_set:
+                slots += index.below(path)
+            way = self._ways[path, is_set, base, actor] = self._way(slots, base, actor)
+        return way
 
-    def _blocks(self, place: Slot, slot: Slot) -> bool:
-        """Whether a live register at `place`, above `slot`, leaves no room for anything below."""
+    def _way(self, slots: Iterable[Slot], base: HubSeq, actor: Incarnation) -> InTheWay:
+        """In one order, whatever that of the registers: where rivals are equal, the first is told."""
+        ordered = sorted(slots, key=lambda place: place.order)
+        rivals = [
+            (place, Register(register.value, unseen))
+            for place in ordered
+            if (register := self._standing(place)) and (unseen := register.unseen(base, actor))
+        ]
+        return InTheWay(ordered, rivals)
+
+    def _blocks(self, place: Slot, is_set: bool) -> bool:
+        """Whether a live register at `place` leaves no room below, or, where it `is_set`, for elements."""
         register = self._standing(place)
         if register is None or not register.live:
             return False
         if self._members.get(place.path):
             return True
-        room: Value = {} if place.path != slot.path else []
+        room: Value = [] if is_set else {}
         return not equal(register.value, room)
 
-    def _rivals(
-        self, slot: Slot, value: Value, clashing: list[Slot], base: HubSeq, actor: Incarnation
+    def _rival_at(
+        self, slot: Slot, value: Value, way: InTheWay, base: HubSeq, actor: Incarnation
     ) -> list[Rival]:
-        """The concurrent writes that cannot stand beside `value` at `slot`, by their slots."""
-        rivals = [
-            (other, Register(register.value, unseen))
-            for other in clashing
-            if (register := self._standing(other)) and (unseen := register.unseen(base, actor))
-        ]
+        """The concurrent writes at `slot` itself, if they are rivals of `value` beside those in the way."""
         standing = self._standing(slot)
         if standing is None or equal(standing.value, value):
-            return rivals
+            return []
         # What cleared this slot is a rival already, by what it put in the way.
-        known = {stamp for _, rival in rivals for stamp in rival.stamps}
         unseen = standing.unseen(base, actor)
-        if unseen and (standing.live or not known.issuperset(unseen)):
-            rivals.append((slot, Register(standing.value, unseen)))
-        return rivals
+        if unseen and (standing.live or not way.stamps.issuperset(unseen)):
+            return [(slot, Register(standing.value, unseen))]
+        return []
 
-    def _won(self, slot: Slot, incoming: Register, rivals: list[Rival]) -> bool:
+    def _won(self, slot: Slot, incoming: Register, way: InTheWay, here: Sequence[Rival]) -> bool:
         """Whether `incoming` is preferred to every rival; either way the ledger gets its row.
 
         When it is not, only its own value is lost: the rivals go on standing beside each other.
         """
-        best = self._best([(slot, incoming), *rivals])
+        own = (slot, incoming)
+        ruled = upper_path([own, *way.upper, *here])
+        policy = self.policies.of(self.document, ruled)
+        best = best_of(policy, [own, *way.best(policy), *here])
         wins = best[1] is incoming
-        rows = [(slot, incoming), *rivals] if wins else [best, (slot, incoming)]
-        self._tell(slot, kind_of(rows), upper_path([(slot, incoming), *rivals]), candidates_of(rows))
+        rows = [own, *way.rivals, *here] if wins else [best, own]
+        self._tell(slot, kind_of(rows), ruled, candidates_of(rows))
         return wins
-
-    def _best(self, rivals: list[Rival]) -> Rival:
-        """The one that the policy prefers to all others."""
-        policy = self.policies.of(self.document, upper_path(rivals))
-        best = rivals[0]
-        for rival in rivals[1:]:
-            if join(policy, best[1], rival[1]) is rival[1]:
-                best = rival
-        return best
 
     def _tell(self, slot: Slot, kind: Kind, ruled: Path, candidates: tuple[Candidate, ...]) -> None:
         """Write a row of the ledger; the policy is that at `ruled`."""
@@ -364,6 +379,7 @@ class _Draft:
 
     def _put(self, slot: Slot, register: Register) -> None:
         self.touched = True
+        self._ways.clear()
         if isinstance(register.value, MEMBERS):
             own = self._members.setdefault(slot.path, [])
             if slot not in own:

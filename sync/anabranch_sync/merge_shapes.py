@@ -1,11 +1,13 @@
 """Which values can stand beside each other in one document, and what is told of those that cannot."""
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from anabranch_sync.conflict import Candidate, Kind
 from anabranch_sync.path import Path
-from anabranch_sync.register import DELETED, Register, Slot, Value, equal
+from anabranch_sync.policy import Policy, join
+from anabranch_sync.register import DELETED, Register, Slot, Stamp, Value, equal
 
 # What competes, with its place.
 Rival: TypeAlias = tuple[Slot, Register]
@@ -59,6 +61,43 @@ class LiveIndex:
                 yield Slot(inner)
             yield from self.elements(inner)
             yield from self.below(inner)
+
+
+@dataclass(slots=True)
+class InTheWay:
+    """The live slots that cannot stand beside a write, and the concurrent writes there, by their slots.
+
+    Writes that lose change nothing: thousands into one object or set share one of these. Of their rivals
+    they ask which is `upper`, and which the `best`.
+    """
+
+    slots: Sequence[Slot]
+    rivals: Sequence[Rival]
+    upper: Sequence[Rival] = field(init=False)
+    stamps: frozenset[Stamp] = field(init=False)
+    _best: dict[Policy, Rival] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.upper = [min(self.rivals, key=lambda rival: len(rival[0].path))] if self.rivals else []
+        self.stamps = frozenset(stamp for _, register in self.rivals for stamp in register.stamps)
+
+    def best(self, policy: Policy) -> Sequence[Rival]:
+        """The one that `policy` prefers to all others, if there is any."""
+        if policy not in self._best and self.rivals:
+            self._best[policy] = best_of(policy, self.rivals)
+        return [self._best[policy]] if self.rivals else []
+
+
+NOTHING = InTheWay((), ())
+
+
+def best_of(policy: Policy, rivals: Sequence[Rival]) -> Rival:
+    """The one that the policy prefers to all others; of equal ones the first."""
+    best = rivals[0]
+    for rival in rivals[1:]:
+        if join(policy, best[1], rival[1]) is rival[1]:
+            best = rival
+    return best
 
 
 def reshapes(standing: Register | None, value: Value) -> bool:

@@ -387,6 +387,23 @@ def test_scalars_that_win_over_many_objects_are_not_quadratic() -> None:
     assert [len(row.candidates) for row in decision.conflicts] == [2] * 20_000
 
 
+def test_an_object_that_loses_to_a_set_is_not_quadratic() -> None:
+    # given a set of 5,000 elements, and somebody who wrote an object of as many fields in its place before
+    elements = [Op(DOCUMENT, Slot(("s",), canonical(number)), number) for number in range(5_000)]
+    fields = tuple(Op(DOCUMENT, Slot(("s", f"k{number}")), number) for number in range(5_000))
+    ruling = ruled({"s": "union"})
+    change = Change(2, Cursor(1, 0), "", "", (Op(DOCUMENT, Slot(("s",)), []), *elements))
+    before = decide({}, change, ADA, 1, 2, ruling)
+
+    # when they meet (a liveness bound: quadratic, this took ten minutes)
+    decision = decide(before.documents, Change(1, Cursor(1, 0), "", "", fields), BOB, 2, 1, ruling)
+
+    # then the set stands, and the ledger has each field beside the element that is told for all
+    assert not decision.documents
+    assert [len(row.candidates) for row in decision.conflicts] == [2] * 5_000
+    assert {row.winner.slot.path for row in decision.conflicts} == {("s",)}
+
+
 def test_two_creators_of_one_subtree_keep_each_other_s_fields_and_dispute_the_shared_one() -> None:
     # given two who create the same object without knowing of each other
     story = Story()
