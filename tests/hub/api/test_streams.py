@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from anabranch.agent import Progress, Waiting
-from anabranch.errors import HubDenied, HubUnreachable
+from anabranch.errors import HubDenied, HubError, HubUnreachable
 from anabranch.replica import Link
-from anabranch_hub.api.exchange import Interruption
+from anabranch_hub.api.exchange import Clock, Interruption
 from anabranch_hub.api.grpc_service import serve_grpc
 from anabranch_hub.api.streams import STREAMS_PER_EDGE_MAX
 from anabranch_hub.secrets.authority import Authority
@@ -17,10 +17,12 @@ from anabranch_hub.store import Store
 from anabranch_sync.messages import SlowDown, Welcome
 from anabranch_sync.opening import Opening
 
-from tests.hub.api.fleet import COMES_S_MAX, Fleet, Hub, comes, facts_of, identity_of, write
+from tests.hub.api.fleet import COMES_S_MAX, ROUTER, Fleet, Hub, comes, facts_of, identity_of, write
 from tests.hub.api.stranger import stranger
 
 pytestmark = pytest.mark.anyio
+
+TEN_YEARS_MS = 3_653 * 86_400_000
 
 
 def incarnation(replica: Path) -> int:
@@ -78,6 +80,23 @@ async def test_ghosts_of_an_edge_give_way_and_never_lock_it_out(fleet: Fleet) ->
         # then
         with pytest.raises(HubUnreachable, match="newer stream"):
             await streams[0].listens()
+
+
+async def test_a_stream_ends_with_the_certificate_of_its_edge(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    one = await fleet.enrol("one")
+    own, now_ms = incarnation(one), Clock.now_ms
+    async with stranger(identity_of(one)) as edge:
+        assert isinstance(await edge.greets(own), Welcome)
+        # when
+        monkeypatch.setattr(Clock, "now_ms", lambda clock: now_ms(clock) + TEN_YEARS_MS)
+        await edge.pushes(own, ROUTER)
+        # then
+        with pytest.raises(HubError, match="certificate has ended"):
+            await edge.listens()
+    assert await fleet.hub.store.read(fleet.tenant, ROUTER) is None
 
 
 async def test_a_hub_without_its_store_asks_edges_to_come_back(
