@@ -111,6 +111,7 @@ async def test_every_tampering_of_the_drill_is_found_and_the_log_stays_as_it_was
         ("UPDATE audit_checkpoints SET note = replace(note, '17', '16') WHERE size > 8", 8, "not signed"),
         ("UPDATE audit_checkpoints SET size = 1000 WHERE size > 8", 17, "covers 1000"),
         ("UPDATE audit_openings SET salt = sha256('x') WHERE leaf = 7", 7, "not the one it commits to"),
+        ("UPDATE audit_openings SET leaf = 6 WHERE leaf = 7", 6, "not the one it commits to"),
     ],
 )
 async def test_what_a_superuser_does_is_found_at_its_leaf(
