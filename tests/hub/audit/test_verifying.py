@@ -109,6 +109,11 @@ async def test_every_tampering_of_the_drill_is_found_and_the_log_stays_as_it_was
             "writers",
         ),
         ("UPDATE audit_checkpoints SET note = replace(note, '17', '16') WHERE size > 8", 8, "not signed"),
+        (
+            "UPDATE audit_checkpoints n SET note = o.note FROM audit_checkpoints o WHERE o.size < n.size",
+            8,
+            "has another note",
+        ),
         ("UPDATE audit_checkpoints SET size = 1000 WHERE size > 8", 17, "covers 1000"),
         ("UPDATE audit_openings SET salt = sha256('x') WHERE leaf = 7", 7, "not the one it commits to"),
         ("UPDATE audit_openings SET leaf = 6 WHERE leaf = 7", 6, "not the one it commits to"),
