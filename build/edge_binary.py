@@ -157,6 +157,8 @@ def _frozen(chosen: frozen_python.Python, tools: Path, edge: Path) -> Path:
         edge / "bin" / "python",
         *("-m", "nuitka", "--mode=standalone", "--deployment", "--assume-yes-for-downloads"),
         *("--quiet", "--no-progress-bar", "--lto=no", "--reproducible=yes"),
+        # What Nuitka keeps of a build in the user's home broke off the next one on the same machine.
+        "--disable-cache=all",
         *(f"--static-libpython={'yes' if chosen.is_static else 'no'}",),
         *("--python-flag=no_site", "--python-flag=isolated"),
         *(f"--noinclude-custom-mode={top}:bytecode" for top in sorted(tops) if top.isidentifier()),

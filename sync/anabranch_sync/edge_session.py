@@ -583,7 +583,9 @@ class EdgeSession:
         self.phase = Phase.OPEN
         effects: list[EdgeEffect] = []
         if welcome.push_mark > self._standing.push_mark:
-            self._more = True  # what was looked at may end there, and the outbox not
+            # What was looked at is as much as one push holds; the outbox may go on behind it.
+            if pending and pending[-1].dot.local_seq < self._standing.last_local:
+                self._more = True
             effects.append(self._acknowledge(welcome.push_mark, welcome.chain))
         if self._reoffer is None:
             unsent = [each for each in pending if each.dot.local_seq > welcome.push_mark]
