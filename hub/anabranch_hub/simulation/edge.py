@@ -149,7 +149,10 @@ class Edge:
         is_told = state.scope == hub.edge(self.line.edge).scope and state.told == state.wanted
         if not is_done or not is_told or state.outbox or not hub.knows(state.incarnation):
             return False
-        return hub.pull(state.incarnation, state.cursor, always=False) is None
+        if hub.pull(state.incarnation, state.cursor, always=False) is None:
+            return True
+        # A clone that idles behind a collection lacks nothing by it: it hears of that when it greets again.
+        return state.cursor.epoch == hub.epoch and not hub.concerns(state.incarnation, state.cursor.hub_seq)
 
     def write(self, document: DocumentId, content: Object | None) -> None:
         """Somebody writes a document here, and hears of it once it is on disk. Raises Invalid."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from anabranch_sync.document import EMPTY
 from anabranch_sync.ids import DocumentId
 from anabranch_sync.leaf import is_member, leaf_values
-from anabranch_sync.register import AnyValue, Edit, Increment, Register, RegisterValue, Slot, equal
+from anabranch_sync.register import DELETED, AnyValue, Edit, Increment, Register, RegisterValue, Slot, equal
 
 from anabranch_hub.simulation.memory import MemoryHub, ReplicaState
 from anabranch_hub.simulation.network import Line
@@ -77,7 +77,10 @@ class HubRestores:
             raise Violation(Promise.KEPT, f"a restored hub lacks {missing[0]}")
 
     def missing(self, hub: MemoryHub) -> list[Orphan]:
-        """The orphans of which the hub has decided nothing, at rest."""
+        """The orphans of which the hub has decided nothing, at rest.
+
+        What was deleted may have been cleared by another value in its way, and collected since.
+        """
         decided: dict[tuple[DocumentId, Slot], list[AnyValue]] = {}
         for _, each, _ in hub.log:
             for op in each.change.ops:
@@ -87,10 +90,12 @@ class HubRestores:
         for document, state in hub.documents.items():
             for slot, register in state.registers.items():
                 decided.setdefault((document, slot), []).append(register.value)
+        standing = {document: leaf_values(state.registers) for document, state in hub.documents.items()}
         return [
             each
             for each in self._orphans
             if not any(equal(value, each.value) for value in decided.get((each.document, each.slot), ()))
+            and (each.value is not DELETED or each.slot in standing.get(each.document, {}))
         ]
 
 

@@ -228,21 +228,23 @@ class Tenant:
         after = asked.cursor.hub_seq if asked.cursor.epoch == self.epoch else 0
         scope = self.edge(standing.edge).scope
         changed = self._changed(asked.incarnation, Cursor(self.epoch, after))
-        own = any(
-            hub_seq > after and each.dot.incarnation == asked.incarnation for hub_seq, each, _ in self.log
-        )
-        told = any(hub_seq > after and _took_part(each, asked.incarnation) for hub_seq, each in self.ledger)
         is_wiping = self.edge(standing.edge).wipe is not WipeOrder.KEEP
         return answered(
             asked,
             epoch=self.epoch,
             hub_seq=self.hub_seq,
             push_mark=standing.push_mark,
-            concerned=bool(changed) or own or told or is_wiping,
+            concerned=self.concerns(asked.incarnation, after) or is_wiping,
             digest=scope_digest(self.documents, scope),
             scope=scope,
             urgent=URGENT in changed.values() or is_wiping,
         )
+
+    def concerns(self, incarnation: int, after: int) -> bool:
+        """Whether anything that is decided after a position is new to a replica."""
+        own = any(hub_seq > after and each.dot.incarnation == incarnation for hub_seq, each, _ in self.log)
+        told = any(hub_seq > after and _took_part(each, incarnation) for hub_seq, each in self.ledger)
+        return own or told or bool(self._changed(incarnation, Cursor(self.epoch, after)))
 
     def knows(self, incarnation: int) -> bool:
         """Whether it was ever given out, as far as is known."""
